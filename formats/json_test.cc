@@ -1,0 +1,116 @@
+#include "formats/json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace mrs {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string ErrorOf(const std::string& text, const JsonLimits& limits = {}) {
+  const Result<Json> parsed = ParseJson(text, "x.json", limits);
+  return parsed.ok() ? "accepted" : parsed.message();
+}
+
+TEST(ParseJson, KeepsTheOrderOfKeys) {
+  const Result<Json> parsed = ParseJson(R"({"z": 1, "a": [1.5, null, true], "m": {"é": "\u00e9\ud83d\ude00"}})", "x");
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(DumpJson(*parsed), "{\"z\":1,\"a\":[1.5,null,true],\"m\":{\"é\":\"é😀\"}}");
+}
+
+TEST(ParseJson, NamesThePlaceOfASyntaxError) {
+  EXPECT_THAT(ErrorOf("{\"a\": 1,\n \"b\" 2}"), HasSubstr("x.json: line 2, column 6: syntax error"));
+  EXPECT_THAT(ErrorOf(""), HasSubstr("x.json: line 1, column 1: "));
+  EXPECT_THAT(ErrorOf("{} {}"), HasSubstr("line 1, column 4"));
+  EXPECT_THAT(ErrorOf("[1,]"), HasSubstr("line 1, column 4"));
+}
+
+TEST(ParseJson, RefusesPythonLiteralsByName) {
+  EXPECT_EQ(ErrorOf("{\"a\": NaN}"),
+            "x.json: line 1, column 7: NaN is Python, not JSON; write a JSON value in its place");
+  EXPECT_THAT(ErrorOf("[-Infinity]"), HasSubstr(": -Infinity is Python"));
+  EXPECT_THAT(ErrorOf("[Infinity]"), HasSubstr(": Infinity is Python"));
+  EXPECT_THAT(ErrorOf("[True]"), HasSubstr(": True is Python"));
+}
+
+TEST(ParseJson, RefusesBytesThatAreNotUtf8) {
+  EXPECT_THAT(ErrorOf("[\"\xff\"]"), HasSubstr("ill-formed UTF-8"));
+  EXPECT_THAT(ErrorOf("[\"\xc0\x80\"]"), HasSubstr("ill-formed UTF-8"));
+  EXPECT_THAT(ErrorOf("[\"\\ud800\"]"), HasSubstr("surrogate"));
+  EXPECT_THAT(ErrorOf(std::string("{}\0{", 4)), HasSubstr("column 3: a NUL byte is not JSON"));
+}
+
+TEST(ParseJson, RefusesDuplicateKeysInSmallAndLargeObjects) {
+  EXPECT_EQ(ErrorOf("{\"a\": 1, \"a\": 2}"), "x.json: line 1, column 12: the key \"a\" appears twice in one object");
+  std::string large = "{\"key0\": 0";
+  for (int i = 1; i < 1000; ++i) large += ", \"key" + std::to_string(i) + "\": 1";
+  ASSERT_TRUE(ParseJson(large + "}", "x").ok());
+  EXPECT_THAT(ErrorOf(large + ", \"key777\": 5}"), HasSubstr("the key \"key777\" appears twice"));
+  JsonLimits python;
+  python.refuse_duplicate_keys = false;
+  const Result<Json> last = ParseJson(large + ", \"key777\": 5}", "x", python);
+  ASSERT_TRUE(last.ok());
+  EXPECT_EQ(last->size(), 1000u);
+  EXPECT_EQ(last->at("key777"), 5);
+}
+
+TEST(ParseJson, HoldsItsLimits) {
+  EXPECT_THAT(ErrorOf(std::string(1 << 20, '[')), HasSubstr("column 65: nested deeper than 64 levels"));
+  EXPECT_EQ(ErrorOf(std::string(64, '[') + std::string(64, ']')), "accepted");
+  JsonLimits limits;
+  limits.max_values = 3;
+  EXPECT_EQ(ErrorOf("[1,2]", limits), "accepted");
+  EXPECT_THAT(ErrorOf("[1,2,3]", limits), HasSubstr("more than 3 values"));
+  limits.max_bytes = 4;
+  EXPECT_EQ(ErrorOf("[1,2]", limits), "x.json: 5 bytes of JSON, at most 4 are accepted");
+}
+
+TEST(ParseJson, SurvivesHugeNumbers) {
+  EXPECT_THAT(ErrorOf("[1e999]"), HasSubstr("column 6: number overflow parsing '1e999'"));
+  const Result<Json> parsed = ParseJson("{\"n\": 1000000000000000019884624838656, \"u\": 18446744073709551615}", "x");
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(GetInt(*parsed, "n", "x", 1).message(), "x: 'n': expected a positive integer, got 1e+30");
+  EXPECT_THAT(GetInt(*parsed, "u", "x").message(), HasSubstr("expected an integer, got 18446744073709551615"));
+  EXPECT_TRUE(GetDouble(*parsed, "n", "x").ok());
+}
+
+TEST(Getters, SayWhatWasExpectedAndWhatWasFound) {
+  const Json json = *ParseJson(R"({"s": "abc", "i": 7, "d": 1.5, "b": true, "nil": null, "l": [1], "o": {}})", "x");
+  EXPECT_EQ(*GetInt(json, "i", "x"), 7);
+  EXPECT_EQ(*GetDouble(json, "i", "x"), 7.0);
+  EXPECT_EQ(*GetString(json, "s", "x"), "abc");
+  EXPECT_TRUE(*GetBool(json, "b", "x"));
+  EXPECT_EQ((*GetArray(json, "l", "x"))->size(), 1u);
+  EXPECT_EQ(GetInt(json, "s", "c.json", 1).message(), "c.json: 's': expected a positive integer, got \"abc\"");
+  EXPECT_EQ(GetInt(json, "i", "c.json", 0, 5).message(), "c.json: 'i': expected an integer from 0 to 5, got 7");
+  EXPECT_EQ(GetInt(json, "d", "c.json").message(), "c.json: 'd': expected an integer, got 1.5");
+  EXPECT_EQ(GetBool(json, "i", "c.json").message(), "c.json: 'i': expected true or false, got 7");
+  EXPECT_EQ(GetString(json, "q", "c.json").message(), "c.json: 'q' is missing; expected a string");
+  EXPECT_EQ(GetString(json, "nil", "c.json").message(), "c.json: 'nil' is missing; expected a string");
+  EXPECT_EQ(GetArray(json, "o", "c.json").message(), "c.json: 'o': expected an array, got an object of 0 keys");
+  EXPECT_EQ(GetInt(Json(5), "i", "c.json").message(), "c.json: expected an object with 'i', got 5");
+}
+
+TEST(Getters, FallBackOnlyWhenAbsentOrNull) {
+  const Json json = *ParseJson(R"({"s": "abc", "nil": null})", "x");
+  EXPECT_EQ(*GetIntOr(json, "q", "x", 3), 3);
+  EXPECT_EQ(*GetIntOr(json, "nil", "x", 3), 3);
+  EXPECT_FALSE(GetIntOr(json, "s", "x", 3).ok());
+  EXPECT_EQ(*GetObjectOrNull(json, "q", "x"), nullptr);
+  EXPECT_FALSE(GetObjectOrNull(json, "s", "x").ok());
+  EXPECT_FALSE(GetIntOr(Json("text"), "q", "x", 3).ok());
+}
+
+TEST(ReadFile, RefusesWhatIsNoFileOrTooLarge) {
+  EXPECT_THAT(ReadFile("/nonexistent/x", 10).message(), HasSubstr("/nonexistent/x: cannot be opened: No such file"));
+  EXPECT_EQ(ReadFile("/", 10).message(), "/: is not a regular file");
+  const std::string self = std::string(MRS_SOURCE_DIR) + "/formats/json_test.cc";
+  EXPECT_THAT(ReadFile(self, 10).message(), HasSubstr("at most 10 are accepted"));
+  EXPECT_THAT(*ReadFile(self, 1 << 20), HasSubstr("RefusesWhatIsNoFileOrTooLarge"));
+}
+
+}  // namespace
+}  // namespace mrs
