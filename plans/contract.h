@@ -1,0 +1,56 @@
+// The names and numbers that planner, verifier and runtime must agree on, stated once.
+//
+//   BufferT{.name = name_of(contract::kTokens), .rows = Rows::tokens, .width = 1, .dtype = DType::i32, .input = true}
+//
+// A change here that makes an older reader misread a plan raises kFormatMajor; one that it can ignore, kFormatMinor.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace mrs::contract {
+
+inline constexpr std::string_view kFileExtension = ".mrsplan";
+inline constexpr uint16_t kFormatMajor = 1;
+inline constexpr uint16_t kFormatMinor = 0;
+inline constexpr uint32_t kNumericsRevision = 1;  // of the sums that kernels/kernels.h describes
+
+// The six inputs, all i32. The executor writes them before the first step; there are no others.
+inline constexpr std::string_view kTokens = "tokens";           // [tokens, 1] ids
+inline constexpr std::string_view kPositions = "positions";     // [tokens, 1] from 0
+inline constexpr std::string_view kSequence = "sequence";       // [tokens, 1] row of block_table
+inline constexpr std::string_view kSlots = "slots";             // [tokens, 1] KV block * 32 + position % 32
+inline constexpr std::string_view kBlockTable = "block_table";  // [sequences, ceil(max_len / 32)] KV blocks
+inline constexpr std::string_view kLogitRows = "logit_rows";    // [logit_rows, 1] indices into tokens
+
+// The outputs are the first result of the last step that runs in a variant:
+//   candidates  u8 [logit_rows, tp * record bytes], one rank's records [logit_rows, record] after the other's
+//   all_logits  f32 [logit_rows, vocab_padded], one rank's logits [logit_rows, vocab_padded / tp] after the other's
+
+inline constexpr uint64_t kArenaAlignment = 64;  // of every buffer and weight
+inline constexpr uint64_t kLanes = 16;           // rows of a packed weight are padded to this
+inline constexpr uint64_t kGranule = 32;         // K of a packed chunk is padded to this
+inline constexpr uint32_t kBlockTokens = 32;     // tokens of one KV block
+inline constexpr uint32_t kVocabChunks = 16;     // the padded vocabulary is cut into this many for log-sum-exp
+inline constexpr uint32_t kMaxCandidates = 64;
+inline constexpr uint32_t kMaxChunks = 16;  // canonical chunks of K of one matrix
+inline constexpr uint64_t kTrailerBytes = 32;
+
+// What a plan may at most ask for. Far above any real model, low enough that checking a hostile plan stays quick.
+inline constexpr uint64_t kMaxFileBytes = uint64_t{64} << 20;
+inline constexpr uint64_t kMaxRanks = 65536;
+inline constexpr uint64_t kMaxTp = 1024;
+inline constexpr uint64_t kMaxLayers = 4096;
+inline constexpr uint64_t kMaxSteps = uint64_t{1} << 20;
+inline constexpr uint64_t kMaxBuffers = uint64_t{1} << 20;
+inline constexpr uint64_t kMaxWeights = uint64_t{1} << 20;
+inline constexpr uint64_t kMaxBuckets = 256;
+inline constexpr uint64_t kMaxPlacements = uint64_t{1} << 20;  // buckets * buffers
+inline constexpr uint64_t kMaxLen = uint64_t{16} << 20;
+inline constexpr uint64_t kMaxSeqs = 65536;
+inline constexpr uint64_t kMaxBatchTokens = uint64_t{1} << 20;
+inline constexpr uint64_t kMaxVocab = uint64_t{1} << 24;
+inline constexpr uint64_t kMaxWidth = uint64_t{1} << 31;       // elements of a row, rows or columns of a tensor
+inline constexpr uint64_t kMaxArenaBytes = uint64_t{1} << 48;  // of one rank
+
+}  // namespace mrs::contract

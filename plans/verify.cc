@@ -1,0 +1,7 @@
+#include "plans/verify.h"
+
+namespace mrs {
+
+Status VerifyPlan(const plan::Plan&) { return Status(); }
+
+}  // namespace mrs

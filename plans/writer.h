@@ -1,0 +1,24 @@
+// Writes a plan: the same PlanT gives the same bytes everywhere, and what does not verify is never written.
+//
+//   MRS_ASSIGN_OR_RETURN(const std::string bytes, SerializePlan(plan));
+//   MRS_RETURN_IF_ERROR(WritePlanFile("x.mrsplan", bytes));
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "plans/plan_generated.h"
+#include "plans/status.h"
+
+namespace mrs {
+
+// The bytes of the whole file: the FlatBuffer with identifier MRSP, then 32 bytes of SHA-256. Sets nothing in the plan
+// itself: format_major and format_minor must be contract.h's. Required strings, vectors and tables may be left empty
+// in `plan`, tables (model, cluster, numerics, model.sampling) may not be null. The result was verified (verify.h).
+Result<std::string> SerializePlan(const plan::PlanT& plan);
+
+// Makes the file appear whole or not at all: writes a temporary file beside it, syncs, renames. On failure nothing is
+// left behind and an older file stays as it was.
+Status WritePlanFile(const std::string& path, std::string_view bytes);
+
+}  // namespace mrs
