@@ -1,0 +1,148 @@
+#include <limits>
+
+#include "kernels/reference/reference.h"
+
+namespace mrs::kernels::reference {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// The cache's rows as one kv head of one sequence sees them.
+template <typename T>
+struct Keys {
+  const KvCache& cache;
+  const int32_t* blocks;
+  int64_t head;
+
+  const T* K(int64_t block) const {
+    return static_cast<const T*>(cache.k) + (blocks[block] * cache.kv_heads + head) * cache.head_dim * kBlockTokens;
+  }
+  const T* V(int64_t block) const {
+    return static_cast<const T*>(cache.v) + (blocks[block] * cache.kv_heads + head) * cache.head_dim * kBlockTokens;
+  }
+};
+
+// The probabilities of one segment, relative to its own running maximum.
+struct Segment {
+  float p[kSegmentBlocks * kBlockTokens];  // each relative to the maximum of its block and those before it
+  float c[kSegmentBlocks];                 // what the blocks before it are scaled by
+  float max;
+  float sum;
+};
+
+template <typename T, Chain chain>
+void Score(const T* q, const Keys<T>& keys, int64_t first_block, int64_t token_count, float scale, Segment* segment) {
+  const int64_t head_dim = keys.cache.head_dim;
+  segment->max = kMinusInfinity;
+  segment->sum = 0;
+  for (int64_t b = 0; b * kBlockTokens < token_count; ++b) {
+    const T* k = keys.K(first_block + b);
+    const int64_t visible = Min(kBlockTokens, token_count - b * kBlockTokens);
+    float* p = segment->p + b * kBlockTokens;
+    float max = segment->max;
+    for (int64_t t = 0; t < visible; ++t) {
+      const float score = Dot<chain>(
+          head_dim, [=](int64_t d) { return ToF32(q[d]); },
+          [=](int64_t d) { return ToF32(k[(d / 2 * kBlockTokens + t) * 2 + d % 2]); });
+      p[t] = score * scale;
+      max = p[t] > max ? p[t] : max;
+    }
+    segment->c[b] = b == 0 ? 0.0f : Exp(segment->max - max);
+    float lanes[kLanes] = {};
+    for (int64_t t = 0; t < visible; ++t) {
+      p[t] = Exp(p[t] - max);
+      lanes[t % kLanes] += p[t];
+    }
+    segment->sum = segment->sum * segment->c[b] + SumLanes(lanes);
+    segment->max = max;
+  }
+}
+
+template <typename T>
+float WeighedValue(const Keys<T>& keys, int64_t first_block, int64_t token_count, const Segment& segment, int64_t d) {
+  float o = 0;
+  for (int64_t b = 0; b * kBlockTokens < token_count; ++b) {
+    const T* v = keys.V(first_block + b);
+    o = o * segment.c[b];
+    for (int64_t t = 0; t < Min(kBlockTokens, token_count - b * kBlockTokens); ++t) {
+      o = std::fma(segment.p[b * kBlockTokens + t], ToF32(v[t * keys.cache.head_dim + d]), o);
+    }
+  }
+  return o;
+}
+
+// Elements [d_begin, d_end) of one head's result. `o` holds them; scores do not depend on which are asked for.
+template <typename T, Chain chain>
+void Slice(const AttentionArgs& args, const T* q, const Keys<T>& keys, int64_t token_count, int64_t d_begin,
+           int64_t d_end, float* o, T* y) {
+  float max = kMinusInfinity, sum = 0;
+  for (int64_t block = 0; block * kBlockTokens < token_count; block += kSegmentBlocks) {
+    const int64_t count = Min(kSegmentBlocks * kBlockTokens, token_count - block * kBlockTokens);
+    Segment segment;
+    Score<T, chain>(q, keys, block, count, args.scale, &segment);
+    const float merged = max > segment.max ? max : segment.max;
+    const float a = Exp(max - merged);
+    const float b = Exp(segment.max - merged);
+    sum = block == 0 ? segment.sum : sum * a + segment.sum * b;
+    for (int64_t d = d_begin; d < d_end; ++d) {
+      const float os = WeighedValue<T>(keys, block, count, segment, d);
+      o[d - d_begin] = block == 0 ? os : o[d - d_begin] * a + os * b;
+    }
+    max = merged;
+  }
+  for (int64_t d = d_begin; d < d_end; ++d) Put(y, sizeof(T) == 2 ? Type::kBf16 : Type::kF32, d, o[d - d_begin] / sum);
+}
+
+}  // namespace
+
+template <typename T, Chain chain>
+void Attention(const AttentionArgs& args, int64_t item_begin, int64_t item_end) {
+  constexpr int64_t kSlice = 1024;  // of head_dim, so that the result fits on the stack
+  const int64_t head_dim = args.cache.head_dim;
+  const int64_t group = args.heads / args.cache.kv_heads;
+  for (int64_t item = item_begin; item < item_end; ++item) {
+    const int64_t token = item / args.cache.kv_heads;
+    const int64_t kv_head = item % args.cache.kv_heads;
+    const Keys<T> keys{args.cache, args.block_table + args.sequence[token] * args.table_stride, kv_head};
+    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+      const int64_t at = (token * args.heads + head) * head_dim;
+      float o[kSlice];
+      for (int64_t d = 0; d < head_dim; d += kSlice) {
+        Slice<T, chain>(args, static_cast<const T*>(args.q) + at, keys, int64_t{args.positions[token]} + 1, d,
+                        Min(head_dim, d + kSlice), o, static_cast<T*>(args.y) + at);
+      }
+    }
+  }
+}
+
+template void Attention<float, Chain::kPair2>(const AttentionArgs&, int64_t, int64_t);
+template void Attention<float, Chain::kBlock32>(const AttentionArgs&, int64_t, int64_t);
+template void Attention<bf16, Chain::kPair2>(const AttentionArgs&, int64_t, int64_t);
+template void Attention<bf16, Chain::kBlock32>(const AttentionArgs&, int64_t, int64_t);
+
+template <typename T>
+void KvAppend(const KvAppendArgs& args, int64_t item_begin, int64_t item_end) {
+  const int64_t head_dim = args.cache.head_dim;
+  const int64_t heads = args.cache.kv_heads;
+  for (int64_t token = item_begin; token < item_end; ++token) {
+    const int64_t block = args.slots[token] / kBlockTokens;
+    const int64_t t = args.slots[token] % kBlockTokens;
+    for (int64_t head = 0; head < heads; ++head) {
+      const int64_t base = (block * heads + head) * head_dim * kBlockTokens;
+      const int64_t row = (token * heads + head) * head_dim;
+      T* k = static_cast<T*>(args.cache.k) + base;
+      for (int64_t d = 0; d < head_dim; ++d) {
+        k[(d / 2 * kBlockTokens + t) * 2 + d % 2] = static_cast<const T*>(args.k)[row + d];
+      }
+      T* v = static_cast<T*>(args.cache.v) + base + t * head_dim;
+      for (int64_t d = 0; d < head_dim; ++d) Put(v, sizeof(T) == 2 ? Type::kBf16 : Type::kF32, d, args.v[row + d]);
+    }
+  }
+}
+
+template void KvAppend<float>(const KvAppendArgs&, int64_t, int64_t);
+template void KvAppend<bf16>(const KvAppendArgs&, int64_t, int64_t);
+
+}  // namespace mrs::kernels::reference
