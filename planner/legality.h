@@ -1,0 +1,42 @@
+// Which tensor-parallel sizes a model can be cut into, and for each other size the rule that forbids it.
+//
+//   LegalTp(llama_70b)        ->  1, 2, 4, 8, 16 legal; 3: "not a power of two"; ...
+//   CheckTp(llama_70b, 3)     ->  tp 3: not a power of two; legal tensor-parallel sizes of this model: 1, 2, 4, 8, 16
+//   CanonicalChunks(172, 1)   ->  4: 172 = 4 x 43
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "planner/model_spec.h"
+#include "plans/status.h"
+
+namespace mrs {
+
+inline constexpr int64_t kMaxChunks = 16;          // C is never more, so neither is tensor parallelism
+inline constexpr int64_t kVocabGranule = 16 * 16;  // 16 lanes of the canonical reductions on each of 16 ranks
+
+// C of a row-parallel matrix over K = `k`: min(16, the largest power of two dividing k / unit). `unit` divides k; it is
+// the quantization block (1 if none), or for the attention output one query head.
+int64_t CanonicalChunks(int64_t k, int64_t unit);
+
+int64_t DownChunks(const ModelSpec& spec);             // K = ffn
+int64_t AttentionOutputChunks(const ModelSpec& spec);  // K = heads x head_dim, cut between heads
+
+// Rows of the embedding and of lm_head as planned, the same for every layout: a multiple of kVocabGranule.
+int64_t PaddedVocab(int64_t vocab);
+
+struct TpVerdict {
+  int64_t tp = 0;
+  std::string refusal;  // "": legal
+  bool legal() const { return refusal.empty(); }
+};
+
+// Verdicts for 1, 2, 3, ... max_tp.
+std::vector<TpVerdict> LegalTp(const ModelSpec& spec, int64_t max_tp = kMaxChunks);
+
+// Ok, or the first rule that forbids `tp`, its numbers and the legal sizes.
+Status CheckTp(const ModelSpec& spec, int64_t tp);
+
+}  // namespace mrs

@@ -1,0 +1,82 @@
+#include "planner/legality.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace mrs {
+namespace {
+
+using ::testing::ElementsAre;
+
+ModelSpec Spec(int64_t heads, int64_t kv_heads, int64_t ffn) {
+  ModelSpec spec;
+  spec.heads = heads;
+  spec.kv_heads = kv_heads;
+  spec.head_dim = 96;
+  spec.ffn = ffn;
+  return spec;
+}
+
+std::vector<int64_t> Legal(const ModelSpec& spec) {
+  std::vector<int64_t> sizes;
+  for (const TpVerdict& verdict : LegalTp(spec)) {
+    EXPECT_EQ(verdict.legal(), CheckTp(spec, verdict.tp).ok());
+    if (verdict.legal()) sizes.push_back(verdict.tp);
+  }
+  return sizes;
+}
+
+TEST(Legality, ListsTheLegalSizes) {
+  EXPECT_THAT(Legal(Spec(64, 8, 28672)), ElementsAre(1, 2, 4, 8, 16));  // Llama 3 70B
+  EXPECT_THAT(Legal(Spec(8, 4, 768)), ElementsAre(1, 2, 4, 8));         // replicated KV at 8
+  EXPECT_THAT(Legal(Spec(28, 4, 18944)), ElementsAre(1, 2, 4));         // Qwen2 7B
+  EXPECT_THAT(Legal(Spec(24, 8, 8192)), ElementsAre(1, 2, 4, 8));       // Llama 3.2 3B
+  EXPECT_THAT(Legal(Spec(16, 1, 172)), ElementsAre(1, 2, 4));           // C of 172 is 4
+  EXPECT_THAT(Legal(Spec(16, 2, 173)), ElementsAre(1));
+  EXPECT_THAT(Legal(Spec(7, 7, 256)), ElementsAre(1));
+  EXPECT_THAT(Legal(Spec(12, 6, 256)), ElementsAre(1, 2));  // 6 KV heads over 4 ranks do neither
+  EXPECT_THAT(Legal(Spec(12, 3, 256)), ElementsAre(1));
+  EXPECT_THAT(Legal(Spec(128, 8, 53248)), ElementsAre(1, 2, 4, 8, 16));
+}
+
+TEST(Legality, NamesTheRuleTheNumbersAndTheLegalSizes) {
+  const ModelSpec spec = Spec(8, 4, 768);
+  EXPECT_EQ(CheckTp(spec, 3).message(),
+            "tp 3: not a power of two; legal tensor-parallel sizes of this model: 1, 2, 4, 8");
+  EXPECT_EQ(CheckTp(spec, 0).message(),
+            "tp 0: not a power of two; legal tensor-parallel sizes of this model: 1, 2, 4, 8");
+  EXPECT_EQ(CheckTp(spec, -4).message(),
+            "tp -4: not a power of two; legal tensor-parallel sizes of this model: 1, 2, 4, 8");
+  EXPECT_EQ(CheckTp(spec, 16).message(),
+            "tp 16: 8 attention heads do not divide by 16; legal tensor-parallel sizes of this model: 1, 2, 4, 8");
+  EXPECT_EQ(CheckTp(Spec(12, 6, 256), 4).message(),
+            "tp 4: 6 key-value heads neither divide by 4 nor replicate evenly over 4 ranks; legal tensor-parallel "
+            "sizes of this model: 1, 2");
+  EXPECT_EQ(CheckTp(Spec(16, 8, 172), 8).message(),
+            "tp 8: FFN width 172 gives down_proj 4 canonical chunks, fewer than 8 ranks; legal tensor-parallel sizes "
+            "of this model: 1, 2, 4");
+  EXPECT_EQ(CheckTp(Spec(64, 8, 28672), 32).message(),
+            "tp 32: FFN width 28672 gives down_proj 16 canonical chunks, fewer than 32 ranks; legal tensor-parallel "
+            "sizes of this model: 1, 2, 4, 8, 16");
+}
+
+TEST(Legality, CountsCanonicalChunks) {
+  EXPECT_EQ(CanonicalChunks(1, 1), 1);
+  EXPECT_EQ(CanonicalChunks(172, 1), 4);
+  EXPECT_EQ(CanonicalChunks(4096, 1), 16);
+  EXPECT_EQ(CanonicalChunks(25600, 32), 16);  // Qwen3 32B FFN, blocks of 32
+  EXPECT_EQ(CanonicalChunks(768, 32), 8);     // Qwen3 30B-A3B experts
+  EXPECT_EQ(CanonicalChunks(2880, 32), 2);    // gpt-oss
+  EXPECT_EQ(CanonicalChunks(24 * 128, 128), 8);
+  EXPECT_EQ(CanonicalChunks(7 * 64, 64), 1);
+}
+
+TEST(Legality, PadsTheVocabulary) {
+  EXPECT_EQ(PaddedVocab(1), 256);
+  EXPECT_EQ(PaddedVocab(256), 256);
+  EXPECT_EQ(PaddedVocab(2001), 2048);
+  EXPECT_EQ(PaddedVocab(128256), 128256);
+}
+
+}  // namespace
+}  // namespace mrs
