@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.modeling_utils import AttentionInterface
 
 import tokenizer as bpe
 import world
@@ -28,6 +29,15 @@ def config():
                        rms_norm_eps=1e-5, rope_theta=10000.0, tie_word_embeddings=False, attention_bias=False,
                        mlp_bias=False, bos_token_id=bpe.BOS, eos_token_id=[bpe.END, bpe.EOT], pad_token_id=bpe.EOT,
                        dtype="bfloat16")
+
+
+def attention_f32(module, q, k, v, mask, scaling=None, dropout=0.0, **unused):
+    """Causal attention in f32 while the matrix products run in bf16: on CPUs its backward pass is three times as fast."""
+    group = q.shape[1] // k.shape[1]
+    with torch.autocast("cpu", enabled=False):
+        k, v = k.float().repeat_interleave(group, 1), v.float().repeat_interleave(group, 1)
+        out = F.scaled_dot_product_attention(q.float(), k, v, is_causal=True, scale=scaling)
+    return out.transpose(1, 2), None
 
 
 def save(model, folder):
@@ -89,13 +99,12 @@ def batches(tokenizer, rng, tokens, count, long_chats):
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("--minutes", type=float, default=45)
-    args.add_argument("--rate", type=float, default=2e-3)
+    args.add_argument("--rate", type=float, default=3e-3)
     args.add_argument("--tokens", type=int, default=2048, help="tokens a step")
     args.add_argument("--prompt-weight", type=float, default=0.1, help="weight of the loss on what the user says")
     args.add_argument("--seed", type=int, default=SEED)
     args.add_argument("--steps", type=int, default=0, help="length of the schedule; 0: as many as fit in the minutes")
     args.add_argument("--out", default=str(FOLDER))
-    args.add_argument("--bf16", action="store_true", help="autocast matrix products to bf16")
     args = args.parse_args()
     print("options", vars(args), flush=True)
 
@@ -104,6 +113,8 @@ def main():
     pathlib.Path(args.out).mkdir(parents=True, exist_ok=True)
     tokenizer = bpe.train(args.seed, args.out)
     model = LlamaForCausalLM(config())
+    AttentionInterface.register("causal_f32", attention_f32)
+    model.set_attn_implementation("causal_f32")
     print("parameters", sum(p.numel() for p in model.parameters()), flush=True)
     matrices = [p for p in model.parameters() if p.ndim == 2]
     norms = [p for p in model.parameters() if p.ndim == 1]
@@ -126,7 +137,7 @@ def main():
         target, answers = ids[:, 1:], wanted[:, 1:]
         real = torch.arange(target.shape[1])[None] < (lengths - 1)[:, None]
         keep = real if args.prompt_weight > 0 else answers
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=True):
             hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
             logits = model.lm_head(hidden[keep])
         each = F.cross_entropy(logits.float(), target[keep], reduction="none")
