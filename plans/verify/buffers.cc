@@ -1,0 +1,135 @@
+// The activation arena: the inputs are the known six, the buckets ascend, and every buffer lies inside its arena.
+#include <array>
+#include <optional>
+
+#include "plans/verify/checks.h"
+#include "plans/verify/inputs.h"
+
+namespace mrs::verify {
+namespace {
+
+using plan::DType;
+using plan::Rows;
+
+struct InputRule {
+  std::string_view name;
+  Rows rows;
+  bool is_table;  // width ceil(max_len / block tokens), else 1
+};
+
+constexpr std::array<InputRule, kInputCount> kInputs = {{{contract::kTokens, Rows::tokens, false},
+                                                         {contract::kPositions, Rows::tokens, false},
+                                                         {contract::kSequence, Rows::tokens, false},
+                                                         {contract::kSlots, Rows::tokens, false},
+                                                         {contract::kBlockTable, Rows::sequences, true},
+                                                         {contract::kLogitRows, Rows::logit_rows, false}}};
+
+Status CheckInputs(const StageView& stage) {
+  std::array<bool, kInputCount> found = {};
+  for (uint32_t b = 0; b < stage.buffers.size(); ++b) {
+    const plan::Buffer& buffer = stage.buffers[b];
+    if (!buffer.input()) continue;
+    const std::optional<Input> input = InputOf(stage, b);
+    if (!input) return stage.AtBuffer(b, "is no known input");
+    const InputRule& rule = kInputs[static_cast<size_t>(*input)];
+    const uint64_t table_width = RoundUp(stage.plan.max_len(), contract::kBlockTokens) / contract::kBlockTokens;
+    const uint64_t width = rule.is_table ? table_width : 1;
+    if (buffer.dtype() != DType::i32 || buffer.rows() != rule.rows || buffer.width() != width) {
+      return stage.AtBuffer(b, "is {} [{}, {}], expected i32 [{}, {}]", plan::EnumNameDType(buffer.dtype()),
+                            plan::EnumNameRows(buffer.rows()), buffer.width(), plan::EnumNameRows(rule.rows), width);
+    }
+    if (found[static_cast<size_t>(*input)]) return stage.AtBuffer(b, "is there twice");
+    found[static_cast<size_t>(*input)] = true;
+  }
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (!found[i]) return Refuse("stage {}: input '{}' is missing", stage.index, kInputs[i].name);
+  }
+  return Status();
+}
+
+Status CheckBuckets(const StageView& stage) {
+  const auto refuse = [&](size_t i, const std::string& what) {
+    return Refuse("stage {} bucket {}: {}", stage.index, i, what);
+  };
+  for (size_t i = 0; i < stage.buckets.size(); ++i) {
+    const plan::Bucket& bucket = stage.buckets[i];
+    if (bucket.tokens() == 0 || bucket.tokens() > contract::kMaxBatchTokens) {
+      return refuse(i, fmt::format("has {} tokens, expected 1 to {}", bucket.tokens(), contract::kMaxBatchTokens));
+    }
+    if (bucket.sequences() == 0 || bucket.sequences() > stage.plan.max_seqs()) {
+      return refuse(
+          i, fmt::format("has {} sequences, expected 1 to max_seqs {}", bucket.sequences(), stage.plan.max_seqs()));
+    }
+    if (bucket.logit_rows() == 0 || bucket.logit_rows() > bucket.tokens()) {
+      return refuse(
+          i, fmt::format("has {} logit rows, expected 1 to its {} tokens", bucket.logit_rows(), bucket.tokens()));
+    }
+    if (bucket.arena_bytes() > stage.stage.activation_arena_bytes()) {
+      return refuse(i, fmt::format("needs {} bytes, the activation arena has {}", bucket.arena_bytes(),
+                                   stage.stage.activation_arena_bytes()));
+    }
+    if (i == 0) continue;
+    const plan::Bucket& before = stage.buckets[i - 1];
+    if (bucket.tokens() <= before.tokens() || bucket.sequences() < before.sequences() ||
+        bucket.logit_rows() < before.logit_rows()) {
+      return refuse(i, fmt::format("({} tokens, {} sequences, {} logit rows) does not follow ({}, {}, {}) ascending",
+                                   bucket.tokens(), bucket.sequences(), bucket.logit_rows(), before.tokens(),
+                                   before.sequences(), before.logit_rows()));
+    }
+  }
+  return Status();
+}
+
+Status CheckPlacements(const StageView& stage) {
+  const uint64_t expected = uint64_t{stage.buckets.size()} * stage.buffers.size();
+  if (stage.placements.size() != expected) {
+    return Refuse("stage {}: has {} placements, expected {} buckets x {} buffers", stage.index, stage.placements.size(),
+                  stage.buckets.size(), stage.buffers.size());
+  }
+  for (size_t i = 0; i < stage.buckets.size(); ++i) {
+    const plan::Bucket& bucket = stage.buckets[i];
+    for (uint32_t b = 0; b < stage.buffers.size(); ++b) {
+      const uint64_t offset = stage.placements[i * stage.buffers.size() + b];
+      const uint64_t end = SatAdd(offset, stage.BufferBytes(bucket, stage.buffers[b]));
+      if (offset % contract::kArenaAlignment != 0) {
+        return stage.AtBuffer(b, "bucket {}: its offset {} is no multiple of {}", bucket.tokens(), offset,
+                              contract::kArenaAlignment);
+      }
+      if (end > bucket.arena_bytes()) {
+        return stage.AtBuffer(b, "bucket {}: lies at [{}, {}), past the arena's {} bytes", bucket.tokens(), offset, end,
+                              bucket.arena_bytes());
+      }
+    }
+  }
+  return Status();
+}
+
+}  // namespace
+
+std::optional<Input> InputOf(const StageView& stage, uint32_t buffer) {
+  if (!stage.buffers[buffer].input()) return std::nullopt;
+  for (size_t i = 0; i < kInputs.size(); ++i) {
+    if (stage.BufferName(buffer) == kInputs[i].name) return static_cast<Input>(i);
+  }
+  return std::nullopt;
+}
+
+std::string_view InputName(Input input) { return kInputs[static_cast<size_t>(input)].name; }
+
+Status CheckBuffers(const StageView& stage) {
+  if (stage.stage.activation_arena_bytes() > contract::kMaxArenaBytes) {
+    return Refuse("stage {}: an activation arena of {} bytes, at most {} are accepted", stage.index,
+                  stage.stage.activation_arena_bytes(), contract::kMaxArenaBytes);
+  }
+  for (uint32_t b = 0; b < stage.buffers.size(); ++b) {
+    const uint64_t width = stage.buffers[b].width();
+    if (width == 0 || width > contract::kMaxWidth) {
+      return stage.AtBuffer(b, "its width is {}, expected 1 to {}", width, contract::kMaxWidth);
+    }
+  }
+  MRS_RETURN_IF_ERROR(CheckInputs(stage));
+  MRS_RETURN_IF_ERROR(CheckBuckets(stage));
+  return CheckPlacements(stage);
+}
+
+}  // namespace mrs::verify

@@ -1,0 +1,109 @@
+// The KV cache: its geometry adds up, and each layer appends to its own part of it before it attends.
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "plans/verify/checks.h"
+
+namespace mrs::verify {
+namespace {
+
+using plan::DType;
+using plan::OpKind;
+
+uint64_t BlockBytes(const plan::KvClass& cache) {
+  const uint64_t of_token = SatMul(SatMul(cache.layer_count(), cache.kv_heads()),
+                                   SatMul(SatAdd(cache.k_dim(), cache.v_dim()), ByteSize(cache.dtype())));
+  return SatMul(cache.block_tokens(), of_token);
+}
+
+Status CheckClass(const plan::Plan& plan, uint32_t c) {
+  const plan::KvClass& cache = *plan.kv_classes()->Get(c);
+  if (cache.kind() != plan::KvKind::full || cache.window() != 0 || cache.latent() != 0 ||
+      cache.recurrent_bytes() != 0) {
+    return Refuse("KV class {}: kind {} has its place in the format, but this version runs full attention only", c,
+                  plan::EnumNameKvKind(cache.kind()));
+  }
+  if (cache.block_tokens() != contract::kBlockTokens) {
+    return Refuse("KV class {}: blocks of {} tokens, expected {}", c, cache.block_tokens(), contract::kBlockTokens);
+  }
+  if (cache.dtype() != plan.numerics()->weight_dtype()) {
+    return Refuse("KV class {}: is {}, but numerics.weight_dtype is {}", c, plan::EnumNameDType(cache.dtype()),
+                  plan::EnumNameDType(plan.numerics()->weight_dtype()));
+  }
+  if (cache.layer_count() == 0 || cache.layer_count() > plan.model()->layer_count() || cache.kv_heads() == 0) {
+    return Refuse("KV class {}: {} layers of {} heads in a model of {} layers", c, cache.layer_count(),
+                  cache.kv_heads(), plan.model()->layer_count());
+  }
+  if (cache.k_dim() == 0 || cache.k_dim() % 2 != 0 || cache.v_dim() == 0) {
+    return Refuse("KV class {}: K of {} and V of {} elements a head, expected K even and neither 0", c, cache.k_dim(),
+                  cache.v_dim());
+  }
+  if (cache.block_bytes() != BlockBytes(cache)) {
+    return Refuse("KV class {}: blocks of {} bytes, its shape needs {}", c, cache.block_bytes(), BlockBytes(cache));
+  }
+  // Slots are int32: block * 32 + position % 32.
+  const uint64_t most = static_cast<uint64_t>(INT32_MAX) / contract::kBlockTokens;
+  const uint64_t least = RoundUp(plan.max_len(), contract::kBlockTokens) / contract::kBlockTokens;
+  if (cache.block_count() < least || cache.block_count() > most) {
+    return Refuse("KV class {}: {} blocks, expected {} (one sequence of max_len {}) to {}", c, cache.block_count(),
+                  least, plan.max_len(), most);
+  }
+  if (cache.block_count() != plan.kv_classes()->Get(0)->block_count()) {
+    return Refuse("KV class {}: {} blocks, class 0 has {}; one block table serves all", c, cache.block_count(),
+                  plan.kv_classes()->Get(0)->block_count());
+  }
+  return Status();
+}
+
+struct LayerUse {
+  std::optional<uint32_t> append;
+  std::optional<uint32_t> attention;
+};
+
+}  // namespace
+
+Status CheckCacheGeometry(const plan::Plan& plan) {
+  for (uint32_t c = 0; c < plan.kv_classes()->size(); ++c) MRS_RETURN_IF_ERROR(CheckClass(plan, c));
+  return Status();
+}
+
+Status CheckCacheUse(const StageView& stage, const Order& order) {
+  std::map<std::pair<uint32_t, uint32_t>, LayerUse> layers;  // by class and layer
+  for (uint32_t i = 0; i < stage.steps.size(); ++i) {
+    const plan::Step& step = stage.steps[i];
+    if (step.op() != OpKind::kv_append && step.op() != OpKind::attention) continue;
+    if (step.variant() != plan::Variant::always) return stage.AtStep(i, "does not run in every forward");
+    const plan::AttentionAttr& attr = *stage.stage.attentions()->Get(step.attr());
+    LayerUse& layer = layers[{attr.kv_class(), attr.kv_layer()}];
+    std::optional<uint32_t>& user = step.op() == OpKind::attention ? layer.attention : layer.append;
+    if (user) {
+      return stage.AtStep(i, "uses layer {} of KV class {}, which is {}'s", attr.kv_layer(), attr.kv_class(),
+                          stage.StepLabel(*user));
+    }
+    user = i;
+  }
+  uint64_t arena = 0;
+  for (uint32_t c = 0; c < stage.plan.kv_classes()->size(); ++c) {
+    const plan::KvClass& cache = *stage.plan.kv_classes()->Get(c);
+    for (uint32_t l = 0; l < cache.layer_count(); ++l) {
+      const LayerUse& layer = layers[{c, l}];
+      if (!layer.append || !layer.attention) {
+        return Refuse("stage {}: no step {} layer {} of KV class {}", stage.index,
+                      layer.append ? "attends to" : "appends to", l, c);
+      }
+      if (!order.Before(*layer.append, *layer.attention)) {
+        return stage.AtStep(*layer.attention, "does not wait for {}, which appends what it attends to",
+                            stage.StepLabel(*layer.append));
+      }
+    }
+    arena = SatAdd(arena, SatMul(cache.block_count(), cache.block_bytes()));
+  }
+  if (stage.stage.kv_arena_bytes() != arena || arena > contract::kMaxArenaBytes) {
+    return Refuse("stage {}: a KV arena of {} bytes, its blocks need {}", stage.index, stage.stage.kv_arena_bytes(),
+                  arena);
+  }
+  return Status();
+}
+
+}  // namespace mrs::verify

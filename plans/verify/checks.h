@@ -1,0 +1,27 @@
+// The parts of VerifyPlan, in the order in which they rely on each other. Each refuses with one error or passes.
+#pragma once
+
+#include "plans/verify/context.h"
+#include "plans/verify/order.h"
+
+namespace mrs::verify {
+
+// Of the whole plan.
+Status CheckValues(const plan::Plan& plan);  // every enum known, float finite, string UTF-8, vector aligned
+Status CheckFacts(const plan::Plan& plan);   // counts within limits; model, numerics, files, ropes
+Status CheckWorld(const plan::Plan& plan);   // ranks and groups
+Status CheckCacheGeometry(const plan::Plan& plan);
+Status CheckCoverage(const plan::Plan& plan, Budget* budget);  // every byte of a used tensor is read by some rank
+
+// Of one stage.
+Status CheckReferences(const StageView& stage);                       // every index and range of the program
+Status CheckBuffers(const StageView& stage);                          // inputs, buckets, offsets
+Status CheckWeights(const StageView& stage);                          // arena, bytes, sources
+Status CheckShapes(const StageView& stage);                           // operands, results and attributes of every step
+Status CheckLiveness(const StageView& stage, const Order& order);     // use after definition, no overlap
+Status CheckCollectives(const StageView& stage, const Order& order);  // one schedule on all ranks
+Status CheckCacheUse(const StageView& stage, const Order& order);     // append before attention, once a layer
+Status CheckOutputs(const StageView& stage);
+Status CheckMemory(const StageView& stage);  // arenas against what each rank may use
+
+}  // namespace mrs::verify

@@ -1,0 +1,165 @@
+// Facts of the whole plan: how much it may ask for, what the runtime needs of the model, which files it reads.
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+#include "plans/verify/checks.h"
+
+namespace mrs::verify {
+namespace {
+
+using plan::DType;
+
+Status InRange(std::string_view what, uint64_t value, uint64_t low, uint64_t high) {
+  if (value >= low && value <= high) return Status();
+  return Refuse("{} is {}, expected {} to {}", what, value, low, high);
+}
+
+Status CheckCounts(const plan::Plan& plan) {
+  using namespace contract;
+  MRS_RETURN_IF_ERROR(InRange("max_len", plan.max_len(), 1, kMaxLen));
+  MRS_RETURN_IF_ERROR(InRange("max_seqs", plan.max_seqs(), 1, kMaxSeqs));
+  MRS_RETURN_IF_ERROR(InRange("the number of ranks", plan.ranks()->size(), 1, kMaxRanks));
+  MRS_RETURN_IF_ERROR(InRange("the number of files", plan.files()->size(), 1, kMaxRanks));
+  MRS_RETURN_IF_ERROR(InRange("the number of ropes", plan.ropes()->size(), 0, 256));
+  MRS_RETURN_IF_ERROR(InRange("the number of KV classes", plan.kv_classes()->size(), 1, 256));
+  // Pipelines need send and recv, which no program uses yet.
+  MRS_RETURN_IF_ERROR(InRange("the number of stages", plan.stages()->size(), 1, 1));
+  MRS_RETURN_IF_ERROR(InRange("ep", plan.ep(), 1, 1));
+  MRS_RETURN_IF_ERROR(InRange("the number of segment owners", plan.segment_owners()->size(), 0, 0));
+  MRS_RETURN_IF_ERROR(InRange("the number of ring forwards", plan.ring_forwards()->size(), 0, 0));
+  for (const plan::Stage* stage : *plan.stages()) {
+    MRS_RETURN_IF_ERROR(InRange("the number of steps", stage->steps()->size(), 1, kMaxSteps));
+    MRS_RETURN_IF_ERROR(InRange("the number of buffers", stage->buffers()->size(), 1, kMaxBuffers));
+    MRS_RETURN_IF_ERROR(InRange("the number of weights", stage->weights()->size(), 1, kMaxWeights));
+    MRS_RETURN_IF_ERROR(InRange("the number of buckets", stage->buckets()->size(), 1, kMaxBuckets));
+    const uint64_t placement_count = uint64_t{stage->buckets()->size()} * stage->buffers()->size();
+    MRS_RETURN_IF_ERROR(InRange("buckets times buffers", placement_count, 1, kMaxPlacements));
+  }
+  return Status();
+}
+
+Status CheckModel(const plan::Model& model) {
+  MRS_RETURN_IF_ERROR(InRange("model.layer_count", model.layer_count(), 1, contract::kMaxLayers));
+  MRS_RETURN_IF_ERROR(InRange("model.hidden", model.hidden(), 1, contract::kMaxWidth));
+  MRS_RETURN_IF_ERROR(InRange("model.vocab", model.vocab(), 1, contract::kMaxVocab));
+  MRS_RETURN_IF_ERROR(InRange("model.vocab_padded", model.vocab_padded(), model.vocab(), contract::kMaxVocab));
+  if (model.vocab_padded() % contract::kVocabChunks != 0) {
+    return Refuse("model.vocab_padded is {}, expected a multiple of {}", model.vocab_padded(), contract::kVocabChunks);
+  }
+  MRS_RETURN_IF_ERROR(InRange("the size of model.fingerprint", model.fingerprint()->size(), 32, 32));
+  MRS_RETURN_IF_ERROR(InRange("the number of model.eos ids", model.eos()->size(), 0, 256));
+  for (const int32_t eos : *model.eos()) {
+    if (eos < 0) return Refuse("model.eos holds {}, expected token ids from 0", eos);
+  }
+  if (model.bos() < -1) return Refuse("model.bos is {}, expected a token id or -1", model.bos());
+  if (model.pad() < -1) return Refuse("model.pad is {}, expected a token id or -1", model.pad());
+  if (model.has_tokenizer() != (model.tokenizer() != nullptr)) {
+    return Refuse("model.has_tokenizer is {}, but a tokenizer file is {}", model.has_tokenizer(),
+                  model.tokenizer() != nullptr ? "named" : "not named");
+  }
+  const plan::SamplingDefaults& sampling = *model.sampling();
+  if (sampling.temperature() < 0)
+    return Refuse("sampling.temperature is {}, expected 0 or more", sampling.temperature());
+  if (!(sampling.top_p() > 0 && sampling.top_p() <= 1)) {
+    return Refuse("sampling.top_p is {}, expected more than 0, at most 1", sampling.top_p());
+  }
+  if (!(sampling.repetition_penalty() > 0)) {
+    return Refuse("sampling.repetition_penalty is {}, expected more than 0", sampling.repetition_penalty());
+  }
+  return Status();
+}
+
+Status CheckNumerics(const plan::Numerics& numerics) {
+  if (numerics.chain() == plan::Chain::none) return Refuse("numerics.chain is none, expected pair2 or block32");
+  if (numerics.revision() != contract::kNumericsRevision) {
+    return Refuse("numerics.revision is {}, this version computes revision {}", numerics.revision(),
+                  contract::kNumericsRevision);
+  }
+  if (numerics.weight_dtype() != DType::f32 && numerics.weight_dtype() != DType::bf16) {
+    return Refuse("numerics.weight_dtype is {}, expected f32 or bf16", plan::EnumNameDType(numerics.weight_dtype()));
+  }
+  return Status();
+}
+
+// A name that cannot lead out of the model's folder.
+bool StaysInFolder(std::string_view name) {
+  if (name.empty() || name.size() > 1024 || name.front() == '/' || name.back() == '/') return false;
+  for (const char c : name) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == '\\' || c == 0x7F) return false;
+  }
+  for (size_t begin = 0; begin <= name.size();) {
+    const size_t end = std::min(name.find('/', begin), name.size());
+    const std::string_view part = name.substr(begin, end - begin);
+    if (part.empty() || part == "." || part == "..") return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
+Status CheckFile(const plan::File& file) {
+  const std::string_view name = file.name()->string_view();
+  if (!StaysInFolder(name)) {
+    return Refuse("file '{}': expected a path inside the model's folder, without '.', '..' or control characters",
+                  name.substr(0, 100));
+  }
+  if (file.header_sha256()->size() != 32) {
+    return Refuse("file '{}': its header hash has {} bytes, expected 32", name, file.header_sha256()->size());
+  }
+  if (file.header_bytes() > file.size_bytes() || file.size_bytes() > contract::kMaxArenaBytes) {
+    return Refuse("file '{}': a header of {} bytes in a file of {}", name, file.header_bytes(), file.size_bytes());
+  }
+  return Status();
+}
+
+Status CheckFiles(const plan::Plan& plan) {
+  std::set<std::string_view> seen;
+  for (const plan::File* file : *plan.files()) {
+    MRS_RETURN_IF_ERROR(CheckFile(*file));
+    if (!seen.insert(file->name()->string_view()).second) {
+      return Refuse("file '{}' is listed twice", file->name()->string_view());
+    }
+  }
+  if (plan.model()->tokenizer() != nullptr) MRS_RETURN_IF_ERROR(CheckFile(*plan.model()->tokenizer()));
+  return Status();
+}
+
+Status CheckRopes(const plan::Plan& plan) {
+  for (uint32_t i = 0; i < plan.ropes()->size(); ++i) {
+    const plan::Rope& rope = *plan.ropes()->Get(i);
+    MRS_RETURN_IF_ERROR(
+        InRange(fmt::format("the number of frequencies of rope {}", i), rope.inv_freq()->size(), 1, 4096));
+    if (!(rope.attention_factor() > 0)) {
+      return Refuse("rope {}: its attention factor is {}, expected more than 0", i, rope.attention_factor());
+    }
+  }
+  return Status();
+}
+
+Status CheckNotes(const plan::Plan& plan) {
+  for (uint32_t i = 1; i < plan.options()->size(); ++i) {
+    const auto before = plan.options()->Get(i - 1)->name()->string_view();
+    const auto name = plan.options()->Get(i)->name()->string_view();
+    if (name < before) return Refuse("option '{}' follows '{}', expected them sorted by name", name, before);
+  }
+  for (const plan::Prediction* p : *plan.predictions()) {
+    if (!(p->low() <= p->expected() && p->expected() <= p->high())) {
+      return Refuse("prediction '{}': expected low <= expected <= high, got {}, {}, {}", p->name()->string_view(),
+                    p->low(), p->expected(), p->high());
+    }
+  }
+  return Status();
+}
+
+}  // namespace
+
+Status CheckFacts(const plan::Plan& plan) {
+  MRS_RETURN_IF_ERROR(CheckCounts(plan));
+  MRS_RETURN_IF_ERROR(CheckModel(*plan.model()));
+  MRS_RETURN_IF_ERROR(CheckNumerics(*plan.numerics()));
+  MRS_RETURN_IF_ERROR(CheckFiles(plan));
+  MRS_RETURN_IF_ERROR(CheckRopes(plan));
+  return CheckNotes(plan);
+}
+
+}  // namespace mrs::verify

@@ -1,0 +1,53 @@
+// What the executor hands back: the first result of the last step that runs in a variant.
+#include <optional>
+
+#include "plans/verify/checks.h"
+
+namespace mrs::verify {
+namespace {
+
+using plan::DType;
+using plan::OpKind;
+using plan::Rows;
+using plan::Variant;
+
+std::optional<uint32_t> LastStep(const StageView& stage, Variant variant) {
+  for (uint32_t i = static_cast<uint32_t>(stage.steps.size()); i-- > 0;) {
+    if (RunsIn(stage.steps[i], variant)) return i;
+  }
+  return std::nullopt;
+}
+
+// Bytes of the record of one rank, of the step that makes it.
+std::optional<uint64_t> RecordBytes(const StageView& stage) {
+  for (const plan::Step& step : stage.steps) {
+    if (step.op() != OpKind::top_candidates || !RunsIn(step, Variant::candidates)) continue;
+    return stage.buffers[stage.Results(step)[0].index()].width();
+  }
+  return std::nullopt;
+}
+
+Status CheckOutput(const StageView& stage, Variant variant, DType dtype, uint64_t width) {
+  const std::optional<uint32_t> last = LastStep(stage, variant);
+  if (!last) return Refuse("stage {}: no step runs in {}", stage.index, plan::EnumNameVariant(variant));
+  const plan::Step& step = stage.steps[*last];
+  if (step.result_count() == 0) {
+    return stage.AtStep(*last, "is the last of {} and yields nothing", plan::EnumNameVariant(variant));
+  }
+  const plan::Buffer& out = stage.buffers[stage.Results(step)[0].index()];
+  if (out.dtype() == dtype && out.rows() == Rows::logit_rows && out.width() == width) return Status();
+  return stage.AtStep(*last, "is the last of {} and yields {} [{}, {}], expected {} [logit_rows, {}]",
+                      plan::EnumNameVariant(variant), plan::EnumNameDType(out.dtype()), plan::EnumNameRows(out.rows()),
+                      out.width(), plan::EnumNameDType(dtype), width);
+}
+
+}  // namespace
+
+Status CheckOutputs(const StageView& stage) {
+  const std::optional<uint64_t> record = RecordBytes(stage);
+  if (!record) return Refuse("stage {}: no step makes candidates", stage.index);
+  MRS_RETURN_IF_ERROR(CheckOutput(stage, Variant::candidates, DType::u8, SatMul(stage.plan.tp(), *record)));
+  return CheckOutput(stage, Variant::all_logits, DType::f32, stage.plan.model()->vocab_padded());
+}
+
+}  // namespace mrs::verify

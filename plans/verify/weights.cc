@@ -1,0 +1,190 @@
+// Weights: where they lie, how big they are, and that their sources fill each of them exactly once on every rank.
+#include <algorithm>
+#include <vector>
+
+#include "plans/verify/checks.h"
+#include "plans/verify/slices.h"
+
+namespace mrs::verify {
+namespace {
+
+using plan::Axis;
+using plan::DType;
+using plan::Layout;
+
+Status CheckForm(const StageView& stage, uint32_t w) {
+  const plan::Weight& weight = stage.weights[w];
+  if (weight.n() == 0 || weight.n() > contract::kMaxWidth) {
+    return stage.AtWeight(w, "n is {}, expected 1 to {}", weight.n(), contract::kMaxWidth);
+  }
+  uint64_t bytes = SatMul(weight.n(), 4);
+  if (weight.layout() == Layout::dense_f32) {
+    if (weight.dtype() != DType::f32)
+      return stage.AtWeight(w, "a dense vector is f32, not {}", plan::EnumNameDType(weight.dtype()));
+    if (weight.chunk_k() != 0 || weight.chunk_count() != 0 || weight.chunk_count_global() != 0) {
+      return stage.AtWeight(w, "a dense vector has no chunks, here are {} (of {}) by {}", weight.chunk_count(),
+                            weight.chunk_count_global(), weight.chunk_k());
+    }
+  } else {
+    if (weight.dtype() != stage.plan.numerics()->weight_dtype()) {
+      return stage.AtWeight(w, "is {}, but numerics.weight_dtype is {}", plan::EnumNameDType(weight.dtype()),
+                            plan::EnumNameDType(stage.plan.numerics()->weight_dtype()));
+    }
+    if (!IsPowerOfTwo(weight.chunk_count()) || !IsPowerOfTwo(weight.chunk_count_global()) ||
+        weight.chunk_count() > weight.chunk_count_global() || weight.chunk_count_global() > contract::kMaxChunks) {
+      return stage.AtWeight(w, "has {} chunks of {}, expected powers of two up to {}", weight.chunk_count(),
+                            weight.chunk_count_global(), contract::kMaxChunks);
+    }
+    if (weight.chunk_k() == 0 || SatMul(weight.chunk_k(), weight.chunk_count_global()) > contract::kMaxWidth) {
+      return stage.AtWeight(w, "has {} chunks of {} elements, expected 1 to {} in all", weight.chunk_count_global(),
+                            weight.chunk_k(), contract::kMaxWidth);
+    }
+    bytes = SatMul(SatMul(RoundUp(weight.n(), contract::kLanes), weight.chunk_count()),
+                   SatMul(RoundUp(weight.chunk_k(), contract::kGranule), ByteSize(weight.dtype())));
+  }
+  if (weight.bytes() != bytes) return stage.AtWeight(w, "has {} bytes, its shape needs {}", weight.bytes(), bytes);
+  return Status();
+}
+
+Status CheckArena(const StageView& stage) {
+  const uint64_t arena = stage.stage.weight_arena_bytes();
+  if (arena > contract::kMaxArenaBytes) {
+    return Refuse("stage {}: a weight arena of {} bytes, at most {} are accepted", stage.index, arena,
+                  contract::kMaxArenaBytes);
+  }
+  std::vector<uint32_t> by_offset(stage.weights.size());
+  for (uint32_t w = 0; w < by_offset.size(); ++w) {
+    by_offset[w] = w;
+    const plan::Weight& weight = stage.weights[w];
+    if (weight.offset() % contract::kArenaAlignment != 0) {
+      return stage.AtWeight(w, "its offset {} is no multiple of {}", weight.offset(), contract::kArenaAlignment);
+    }
+    if (SatAdd(weight.offset(), weight.bytes()) > arena) {
+      return stage.AtWeight(w, "lies at [{}, {}), past the weight arena's {} bytes", weight.offset(),
+                            SatAdd(weight.offset(), weight.bytes()), arena);
+    }
+  }
+  std::ranges::sort(by_offset, {}, [&](uint32_t w) { return stage.weights[w].offset(); });
+  for (size_t i = 1; i < by_offset.size(); ++i) {
+    const plan::Weight& before = stage.weights[by_offset[i - 1]];
+    if (before.offset() + before.bytes() > stage.weights[by_offset[i]].offset()) {
+      return stage.AtWeight(by_offset[i], "lies at {}, inside '{}' [{}, {})", stage.weights[by_offset[i]].offset(),
+                            stage.Name(before.name()), before.offset(), before.offset() + before.bytes());
+    }
+  }
+  return Status();
+}
+
+// The tensor inside its file.
+Status CheckTensor(const StageView& stage, uint32_t w, const plan::WeightSource& source) {
+  const std::string_view name = stage.Name(source.name());
+  if (source.file() >= stage.plan.files()->size()) {
+    return stage.AtWeight(w, "tensor '{}' is in file {} of {}", name, source.file(), stage.plan.files()->size());
+  }
+  if (source.dtype() != DType::f32 && source.dtype() != DType::bf16 && source.dtype() != DType::f16) {
+    return stage.AtWeight(w, "tensor '{}' is {}, expected f32, bf16 or f16", name, plan::EnumNameDType(source.dtype()));
+  }
+  if (source.tensor_rows() == 0 || source.tensor_rows() > contract::kMaxWidth || source.tensor_columns() == 0 ||
+      source.tensor_columns() > contract::kMaxWidth) {
+    return stage.AtWeight(w, "tensor '{}' is [{}, {}], expected 1 to {} each", name, source.tensor_rows(),
+                          source.tensor_columns(), contract::kMaxWidth);
+  }
+  const plan::File& file = *stage.plan.files()->Get(source.file());
+  const uint64_t bytes = SatMul(SatMul(source.tensor_rows(), source.tensor_columns()), ByteSize(source.dtype()));
+  const uint64_t end = SatAdd(source.file_offset(), bytes);
+  if (source.file_offset() < file.header_bytes() || end > file.size_bytes()) {
+    return stage.AtWeight(w, "tensor '{}' is [{}, {}) of '{}', expected inside [{}, {})", name, source.file_offset(),
+                          end, file.name()->string_view(), file.header_bytes(), file.size_bytes());
+  }
+  return Status();
+}
+
+// A matrix cut along K gives each rank its own canonical chunks, in order; any other holds all of K.
+Status CheckColumns(const StageView& stage, uint32_t w, const plan::WeightSource& source) {
+  const plan::Weight& weight = stage.weights[w];
+  const std::string_view name = stage.Name(source.name());
+  if (weight.layout() == Layout::dense_f32) {
+    if (source.tensor_columns() == 1 && source.columns().size() == 1 && source.columns().start() == 0 &&
+        source.columns().axis() == Axis::none) {
+      return Status();
+    }
+    return stage.AtWeight(w, "tensor '{}' has {} columns, a vector has one", name, source.tensor_columns());
+  }
+  const uint32_t parts = AxisSize(stage.plan, source.columns().axis());
+  if (SatMul(weight.chunk_count(), parts) != weight.chunk_count_global()) {
+    return stage.AtWeight(w, "{} chunks on each of {} ranks along K make {}, but the matrix has {}",
+                          weight.chunk_count(), parts, SatMul(weight.chunk_count(), parts),
+                          weight.chunk_count_global());
+  }
+  if (weight.chunk_k() * weight.chunk_count_global() != source.tensor_columns()) {
+    return stage.AtWeight(w, "{} chunks of {} do not make the {} columns of tensor '{}'", weight.chunk_count_global(),
+                          weight.chunk_k(), source.tensor_columns(), name);
+  }
+  if (!TilesInOrder(source.columns(), source.tensor_columns(), stage.plan)) {
+    return stage.AtWeight(w, "its ranks do not take the columns of tensor '{}' in order, each once", name);
+  }
+  return Status();
+}
+
+Status CheckRows(const StageView& stage, uint32_t w, const plan::WeightSource& source) {
+  const uint32_t parts = AxisSize(stage.plan, source.rows().axis());
+  if (!stage.budget.Spend(parts)) return Budget::Exhausted("the slices of the weights");
+  for (uint32_t c = 0; c < parts; ++c) {
+    const std::optional<Range> rows = RangeAt(source.rows(), Coordinate{c, c});
+    if (!rows) {
+      return stage.AtWeight(w, "tensor '{}': rows {} + {} * ({} / {}) do not exist", stage.Name(source.name()),
+                            source.rows().start(), source.rows().step(), c, source.rows().every());
+    }
+    if (stage.weights[w].layout() == Layout::dense_f32 && rows->end > source.tensor_rows()) {
+      return stage.AtWeight(w, "tensor '{}': reads [{}, {}) of its {} elements", stage.Name(source.name()), rows->begin,
+                            rows->end, source.tensor_rows());
+    }
+  }
+  return Status();
+}
+
+Status CheckSources(const StageView& stage) {
+  uint64_t next_source = 0;
+  for (uint32_t w = 0; w < stage.weights.size(); ++w) {
+    const plan::Weight& weight = stage.weights[w];
+    if (weight.source_begin() != next_source || weight.source_count() > stage.sources.size() - next_source) {
+      return stage.AtWeight(w, "its sources are entries {} to {} of {}, expected to start at {}", weight.source_begin(),
+                            uint64_t{weight.source_begin()} + weight.source_count(), stage.sources.size(), next_source);
+    }
+    next_source += weight.source_count();
+    uint64_t next_row = 0;
+    for (const plan::WeightSource& source : stage.sources.subspan(weight.source_begin(), weight.source_count())) {
+      for (const plan::Slice* slice : {&source.rows(), &source.columns()}) {
+        if (const Status sane = CheckSlice(*slice); !sane.ok()) {
+          return stage.AtWeight(w, "tensor '{}': {}", stage.Name(source.name()), sane.message());
+        }
+      }
+      if (source.dest_row() != next_row) {
+        return stage.AtWeight(w, "tensor '{}' fills it from row {}, expected {}", stage.Name(source.name()),
+                              source.dest_row(), next_row);
+      }
+      next_row = SatAdd(next_row, source.rows().size());
+      MRS_RETURN_IF_ERROR(CheckTensor(stage, w, source));
+      MRS_RETURN_IF_ERROR(CheckColumns(stage, w, source));
+      MRS_RETURN_IF_ERROR(CheckRows(stage, w, source));
+    }
+    if (next_row != weight.n()) {
+      return stage.AtWeight(w, "its sources fill {} of {} rows", next_row, weight.n());
+    }
+  }
+  if (next_source != stage.sources.size()) {
+    return Refuse("stage {}: its weights use {} of {} sources, expected all", stage.index, next_source,
+                  stage.sources.size());
+  }
+  return Status();
+}
+
+}  // namespace
+
+Status CheckWeights(const StageView& stage) {
+  for (uint32_t w = 0; w < stage.weights.size(); ++w) MRS_RETURN_IF_ERROR(CheckForm(stage, w));
+  MRS_RETURN_IF_ERROR(CheckArena(stage));
+  return CheckSources(stage);
+}
+
+}  // namespace mrs::verify
