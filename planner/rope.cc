@@ -78,7 +78,8 @@ Result<RopeConfig> ReadRopeConfig(const Json& config, std::string_view where, in
   const std::string place = fmt::format("{}: {}", where, key);
 
   for (const auto& [name, value] : *rope->get_ptr<const Json::object_t*>()) {
-    if (value.is_object()) return Refuse("{}: a rule of its own for '{}' is not supported yet", place, name);
+    if (value.is_object())
+      return Refuse("{}: a rule of its own for {} is not supported yet", place, DescribeJson(Json(name)));
   }
   MRS_RETURN_IF_ERROR(RefusePartial(config, where));
   MRS_RETURN_IF_ERROR(RefusePartial(*rope, place));
@@ -98,7 +99,8 @@ Result<RopeConfig> ReadRopeConfig(const Json& config, std::string_view where, in
     return result;
   }
   if (type != "llama3")
-    return Refuse("{} type '{}' is not supported yet; supported: default, linear, llama3", place, type);
+    return Refuse("{} type {} is not supported yet; supported: default, linear, llama3", place,
+                  DescribeJson(Json(type)));
 
   result.scaling = RopeScaling::kLlama3;
   MRS_ASSIGN_OR_RETURN(result.factor, Positive(*rope, "factor", place, 1));

@@ -85,13 +85,13 @@ TEST(Rope, ComputesPlainAndLinearFrequencies) {
 
 TEST(Rope, RefusesOtherRulesByName) {
   EXPECT_EQ(Error(R"({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}})"),
-            "config.json: rope_scaling type 'yarn' is not supported yet; supported: default, linear, llama3");
+            "config.json: rope_scaling type \"yarn\" is not supported yet; supported: default, linear, llama3");
   EXPECT_EQ(Error(R"({"rope_scaling": {"type": "dynamic", "factor": 4.0}})"),
-            "config.json: rope_scaling type 'dynamic' is not supported yet; supported: default, linear, llama3");
+            "config.json: rope_scaling type \"dynamic\" is not supported yet; supported: default, linear, llama3");
   EXPECT_EQ(Error(R"({"rope_parameters": {"rope_type": "longrope"}})"),
-            "config.json: rope_parameters type 'longrope' is not supported yet; supported: default, linear, llama3");
+            "config.json: rope_parameters type \"longrope\" is not supported yet; supported: default, linear, llama3");
   EXPECT_EQ(Error(R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})"),
-            "config.json: rope_parameters: a rule of its own for 'full_attention' is not supported yet");
+            "config.json: rope_parameters: a rule of its own for \"full_attention\" is not supported yet");
   EXPECT_EQ(Error(R"({"partial_rotary_factor": 0.75})"),
             "config.json: partial_rotary_factor 0.75 is not supported yet");
   EXPECT_EQ(Error(R"({"rope_parameters": {"partial_rotary_factor": 0.5}})"),

@@ -1,0 +1,126 @@
+#include "planner/weight_index.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <unordered_map>
+
+#include "formats/json.h"
+#include "formats/safetensors.h"
+
+namespace mrs {
+namespace {
+
+constexpr const char* kSingleFile = "model.safetensors";
+constexpr const char* kIndexFile = "model.safetensors.index.json";
+constexpr size_t kMaxFiles = 4096;
+constexpr size_t kMaxIndexBytes = size_t{64} << 20;
+
+std::optional<ElementType> FindElementType(std::string_view dtype) {
+  for (const ElementType type : {ElementType::kF32, ElementType::kBf16, ElementType::kF16}) {
+    if (dtype == DtypeName(type)) return type;
+  }
+  return std::nullopt;
+}
+
+// Tensor name -> file name.
+using WeightMap = std::unordered_map<std::string_view, std::string_view>;
+
+bool IsPlainName(std::string_view name) {
+  constexpr std::string_view kSuffix = ".safetensors";
+  if (name.size() <= kSuffix.size() || name.size() > 255 || name.front() == '.') return false;
+  if (name.substr(name.size() - kSuffix.size()) != kSuffix) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return c != '/' && c != '\\' && static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
+  });
+}
+
+// Adds one file and its tensors: those that `wanted` puts into it, or all of them without `wanted`.
+Status AddFile(const std::string& folder, const std::string& name, const WeightMap* wanted, Checkpoint& checkpoint) {
+  MRS_ASSIGN_OR_RETURN(SafetensorsHeader header, ReadSafetensorsHeader(fmt::format("{}/{}", folder, name)));
+  const auto file = static_cast<uint32_t>(checkpoint.files.size());
+  checkpoint.files.push_back({name, header.file_bytes, header.header_bytes, std::move(header.sha256)});
+  for (SafetensorsTensor& tensor : header.tensors) {
+    if (wanted != nullptr) {
+      const auto found = wanted->find(tensor.name);
+      if (found == wanted->end() || found->second != name) continue;
+    }
+    const std::optional<ElementType> type = FindElementType(tensor.dtype);
+    if (!type) {
+      checkpoint.other_dtypes.emplace(std::move(tensor.name), tensor.dtype);
+      continue;
+    }
+    TensorInfo info{tensor.name, *type, std::move(tensor.shape), file, tensor.begin, tensor.end - tensor.begin};
+    checkpoint.tensors.emplace(std::move(tensor.name), std::move(info));
+  }
+  return {};
+}
+
+Result<Checkpoint> ReadIndexed(const std::string& folder) {
+  const std::string path = fmt::format("{}/{}", folder, kIndexFile);
+  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxIndexBytes));
+  MRS_ASSIGN_OR_RETURN(const Json index, ParseJson(text, kIndexFile));
+  MRS_ASSIGN_OR_RETURN(const Json* entries, GetObject(index, "weight_map", kIndexFile));
+
+  WeightMap wanted;
+  std::map<std::string, size_t> file_names;  // sorted, with the number of tensors
+  for (const auto& [tensor, file] : *entries->get_ptr<const Json::object_t*>()) {
+    const auto* name = file.get_ptr<const Json::string_t*>();
+    if (name == nullptr || !IsPlainName(*name)) {
+      return Refuse("{}: tensor {}: expected the plain name of a .safetensors file in the same folder, got {}",
+                    kIndexFile, DescribeJson(Json(tensor)), DescribeJson(file));
+    }
+    wanted.emplace(tensor, *name);
+    ++file_names[*name];
+    if (file_names.size() > kMaxFiles) return Refuse("{}: more than {} files", kIndexFile, kMaxFiles);
+  }
+
+  Checkpoint checkpoint;
+  for (const auto& [name, count] : file_names) {
+    const size_t before = checkpoint.tensors.size() + checkpoint.other_dtypes.size();
+    MRS_RETURN_IF_ERROR(AddFile(folder, name, &wanted, checkpoint));
+    if (checkpoint.tensors.size() + checkpoint.other_dtypes.size() - before == count) continue;
+    for (const auto& [tensor, file] : *entries->get_ptr<const Json::object_t*>()) {
+      if (file != name || checkpoint.tensors.count(tensor) != 0 || checkpoint.other_dtypes.count(tensor) != 0) continue;
+      return Refuse(
+          "{}: puts tensor {} into {}, whose header has no such tensor; index and files are of different "
+          "checkpoints: download both again",
+          kIndexFile, DescribeJson(Json(tensor)), name);
+    }
+  }
+  return checkpoint;
+}
+
+}  // namespace
+
+const char* DtypeName(ElementType type) {
+  switch (type) {
+    case ElementType::kF32:
+      return "F32";
+    case ElementType::kBf16:
+      return "BF16";
+    case ElementType::kF16:
+      return "F16";
+  }
+  MRS_CHECK(false);
+}
+
+Result<Checkpoint> ReadCheckpoint(const std::string& folder) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error)) {
+    return Unavailable("{}: is not a folder; give the folder of a Hugging Face checkpoint", folder);
+  }
+  if (std::filesystem::exists(fmt::format("{}/{}", folder, kSingleFile), error)) {
+    Checkpoint checkpoint;
+    MRS_RETURN_IF_ERROR(AddFile(folder, kSingleFile, nullptr, checkpoint));
+    return checkpoint;
+  }
+  if (!std::filesystem::exists(fmt::format("{}/{}", folder, kIndexFile), error)) {
+    return Unavailable("{}: has neither {} nor {}; give the folder of a Hugging Face checkpoint in safetensors format",
+                       folder, kSingleFile, kIndexFile);
+  }
+  return ReadIndexed(folder);
+}
+
+}  // namespace mrs

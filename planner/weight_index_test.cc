@@ -1,0 +1,109 @@
+#include "planner/weight_index.h"
+
+#include <gmock/gmock.h>
+
+#include "planner/model_folder_for_test.h"
+
+namespace mrs {
+namespace {
+
+std::string Error(const ModelFolder& folder) {
+  const Result<Checkpoint> checkpoint = ReadCheckpoint(folder.path());
+  return checkpoint.ok() ? "accepted" : checkpoint.message();
+}
+
+TEST(WeightIndex, ReadsOneFile) {
+  ModelFolder folder;
+  folder.Write("model.safetensors", SafetensorsFile({{"b", "BF16", {2, 4}}, {"a", "F32", {}}, {"q", "F8_E4M3", {3}}}));
+  const Result<Checkpoint> checkpoint = ReadCheckpoint(folder.path());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.message();
+  ASSERT_EQ(checkpoint->files.size(), 1u);
+  const CheckpointFile& file = checkpoint->files[0];
+  EXPECT_EQ(file.name, "model.safetensors");
+  EXPECT_EQ(file.size_bytes, file.header_bytes + 16 + 4 + 3);
+  EXPECT_EQ(file.header_sha256.size(), 32u);
+  ASSERT_EQ(checkpoint->tensors.size(), 2u);
+  const TensorInfo& b = checkpoint->tensors.at("b");
+  EXPECT_EQ(b.name, "b");
+  EXPECT_EQ(b.dtype, ElementType::kBf16);
+  EXPECT_EQ(b.shape, (std::vector<int64_t>{2, 4}));
+  EXPECT_EQ(b.file, 0u);
+  EXPECT_EQ(b.file_offset, file.header_bytes);
+  EXPECT_EQ(b.bytes, 16u);
+  EXPECT_EQ(checkpoint->tensors.at("a").file_offset, file.header_bytes + 16);
+  EXPECT_EQ(checkpoint->other_dtypes, (std::map<std::string, std::string>{{"q", "F8_E4M3"}}));
+}
+
+TEST(WeightIndex, ReadsTheFilesOfAnIndexSorted) {
+  ModelFolder folder;
+  folder.Write("m-2.safetensors", SafetensorsFile({{"b", "F16", {5}}, {"stray", "F16", {1}}}));
+  folder.Write("m-1.safetensors", SafetensorsFile({{"b", "F16", {7}}, {"a", "F16", {3}}}));
+  folder.Write("model.safetensors.index.json",
+               R"({"metadata": {}, "weight_map": {"b": "m-2.safetensors", "a": "m-1.safetensors"}})");
+  const Result<Checkpoint> checkpoint = ReadCheckpoint(folder.path());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.message();
+  ASSERT_EQ(checkpoint->files.size(), 2u);
+  EXPECT_EQ(checkpoint->files[0].name, "m-1.safetensors");
+  EXPECT_EQ(checkpoint->files[1].name, "m-2.safetensors");
+  EXPECT_EQ(checkpoint->tensors.size(), 2u);  // the index decides: neither m-1's "b" nor "stray"
+  EXPECT_EQ(checkpoint->tensors.at("a").file, 0u);
+  EXPECT_EQ(checkpoint->tensors.at("b").file, 1u);
+  EXPECT_EQ(checkpoint->tensors.at("b").shape, (std::vector<int64_t>{5}));
+}
+
+TEST(WeightIndex, PrefersTheSingleFile) {
+  ModelFolder folder;
+  folder.Write("model.safetensors", SafetensorsFile({{"a", "F32", {1}}}));
+  folder.Write("model.safetensors.index.json", "broken");
+  EXPECT_EQ(Error(folder), "accepted");
+}
+
+TEST(WeightIndex, SaysWhatFolderItNeeds) {
+  EXPECT_EQ(ReadCheckpoint("/nonexistent/model").message(),
+            "/nonexistent/model: is not a folder; give the folder of a Hugging Face checkpoint");
+  ModelFolder folder;
+  EXPECT_EQ(Error(folder), folder.path() +
+                               ": has neither model.safetensors nor model.safetensors.index.json; give the folder of a "
+                               "Hugging Face checkpoint in safetensors format");
+}
+
+TEST(WeightIndex, NamesTheFileThatIsMissingOrTruncated) {
+  ModelFolder folder;
+  folder.Write("model.safetensors.index.json", R"({"weight_map": {"a": "m.safetensors"}})");
+  EXPECT_EQ(Error(folder), folder.path() +
+                               "/m.safetensors: cannot be opened: No such file or directory; the checkpoint "
+                               "is incomplete: download this file too");
+  const std::string whole = SafetensorsFile({{"a", "F32", {4}}});
+  folder.Write("m.safetensors", whole.substr(0, whole.size() - 3));
+  EXPECT_EQ(Error(folder),
+            fmt::format("{}/m.safetensors: expected {} bytes by its header, the file has {}; it is truncated: download "
+                        "it again",
+                        folder.path(), whole.size(), whole.size() - 3));
+}
+
+TEST(WeightIndex, RefusesFilesOutsideTheFolder) {
+  ModelFolder folder;
+  for (const char* name : {R"("../m.safetensors")", R"("/etc/m.safetensors")", R"("a/m.safetensors")", R"("m.bin")",
+                           "7", R"("")", R"(".safetensors")", R"("..safetensors")"}) {
+    folder.Write("model.safetensors.index.json", fmt::format(R"({{"weight_map": {{"a": {}}}}})", name));
+    EXPECT_EQ(Error(folder), fmt::format("model.safetensors.index.json: tensor \"a\": expected the plain name of a "
+                                         ".safetensors file in the same folder, got {}",
+                                         name));
+  }
+}
+
+TEST(WeightIndex, RefusesAnIndexUnlikeItsFiles) {
+  ModelFolder folder;
+  folder.Write("m.safetensors", SafetensorsFile({{"a", "F32", {4}}}));
+  folder.Write("model.safetensors.index.json", R"({"weight_map": {"a": "m.safetensors", "b": "m.safetensors"}})");
+  EXPECT_EQ(Error(folder),
+            "model.safetensors.index.json: puts tensor \"b\" into m.safetensors, whose header has no such "
+            "tensor; index and files are of different checkpoints: download both again");
+  folder.Write("model.safetensors.index.json", "{}");
+  EXPECT_EQ(Error(folder), "model.safetensors.index.json: 'weight_map' is missing; expected an object");
+  folder.Write("model.safetensors.index.json", R"({"weight_map": [)");
+  EXPECT_THAT(Error(folder), ::testing::StartsWith("model.safetensors.index.json: line 1, column "));
+}
+
+}  // namespace
+}  // namespace mrs
