@@ -139,14 +139,14 @@ Result<AddedTokens> ParseAddedTokens(const Json* json, const Bpe& bpe, const Nor
   // Special tokens come first, which matters where two tokens normalize to one string.
   for (const bool special : {true, false}) {
     for (size_t i = 0; i < added.tokens.size(); ++i) {
-      const AddedToken& token = added.tokens[i];
+      AddedToken& token = added.tokens[i];
       if (token.special != special) continue;
+      token.decoded = token.content;
       if (token.normalized) {
-        MRS_ASSIGN_OR_RETURN(const std::string content, Normalize(normalizer, token.content));
-        if (!content.empty()) Insert(content, static_cast<int32_t>(i), &added.normalized);
-      } else {
-        Insert(token.content, static_cast<int32_t>(i), &added.plain);
+        MRS_ASSIGN_OR_RETURN(token.decoded, Normalize(normalizer, token.content));
       }
+      if (!token.decoded.empty())
+        Insert(token.decoded, static_cast<int32_t>(i), token.normalized ? &added.normalized : &added.plain);
     }
   }
   return added;

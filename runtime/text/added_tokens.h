@@ -20,6 +20,7 @@ namespace mrs::text {
 
 struct AddedToken {
   std::string content;
+  std::string decoded;  // what the decoder gets: the content, normalized where `normalized` says so
   int32_t id = 0;
   bool single_word = false;  // not inside a word
   bool lstrip = false;       // takes the whitespace before it

@@ -131,7 +131,7 @@ Result<std::string> Decode(const Tokenizer& tokenizer, std::span<const int32_t> 
 
 std::optional<std::string_view> IdToToken(const Tokenizer& tokenizer, int32_t id) {
   if (const auto added = tokenizer.added.by_id.find(id); added != tokenizer.added.by_id.end()) {
-    return tokenizer.added.tokens[added->second].content;
+    return tokenizer.added.tokens[added->second].decoded;
   }
   const auto index = static_cast<size_t>(id);
   if (id < 0 || index >= tokenizer.bpe.tokens.size() || tokenizer.bpe.tokens[index].empty()) return std::nullopt;

@@ -45,7 +45,7 @@ Result<std::vector<int32_t>> Encode(const Tokenizer& tokenizer, std::string_view
 // Always UTF-8. Ids that name no token give no text.
 Result<std::string> Decode(const Tokenizer& tokenizer, std::span<const int32_t> ids, bool skip_special_tokens);
 
-// The token as the file writes it; nothing for an id that names none.
+// The token as the decoder gets it; nothing for an id that names none.
 std::optional<std::string_view> IdToToken(const Tokenizer& tokenizer, int32_t id);
 std::optional<int32_t> TokenToId(const Tokenizer& tokenizer, std::string_view token);
 bool IsSpecial(const Tokenizer& tokenizer, int32_t id);

@@ -207,7 +207,7 @@ def make_tokenizers():
             decode.append([ids, t.decode(ids, skip_special_tokens=False), t.decode(ids, skip_special_tokens=True)])
         for text in ["é日😀", "a😀b", "\u0301"]:
             ids = t.encode(text, add_special_tokens=False).ids
-            decode += [[ids[:n], t.decode(ids[:n]), t.decode(ids[:n])] for n in range(len(ids))]
+            decode += [[ids[:n], t.decode(ids[:n], skip_special_tokens=False), t.decode(ids[:n])] for n in range(len(ids))]
         dump = lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         (HERE / f"{name}.tokenizer.json").write_text(dump(json.loads(t.to_str())))
         lines = ",\n".join(dump(case) for case in encode)
