@@ -9,7 +9,7 @@
 //   k.matmul_bf16(args, 0, 3); k.matmul_bf16(args, 3, MatmulItems(args));   // two: the same bits
 //
 // This folder knows no plan and no error type. Arguments are trusted: the plan was verified before.
-// All arithmetic is f32 with round-to-nearest and flush-to-zero (ScopedFlushToZero in every thread that calls a kernel).
+// All arithmetic is f32 with round-to-nearest and flush-to-zero (ScopedFlushToZero in every thread calling a kernel).
 #pragma once
 
 #include <cstddef>
@@ -31,11 +31,11 @@ enum class Chain : uint8_t { kPair2 = 1, kBlock32 = 2 };
 // Instruction sets, in order: each includes those before it. Same bits on all.
 enum class Isa : uint8_t { kReference = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Bf16 = 3, kAmx = 4 };
 
-inline constexpr int64_t kLanes = 16;        // output columns that are computed side by side, and canonical sum lanes
-inline constexpr int64_t kGranule = 32;      // a chunk of K is padded with zeros to a multiple of this
-inline constexpr int64_t kBlockTokens = 32;  // tokens of one KV block
-inline constexpr int64_t kSegmentBlocks = 16;   // KV blocks of one attention segment (512 tokens)
-inline constexpr int64_t kVocabChunks = 16;  // the (padded) vocabulary is cut into this many chunks for log-sum-exp
+inline constexpr int64_t kLanes = 16;          // output columns that are computed side by side, and canonical sum lanes
+inline constexpr int64_t kGranule = 32;        // a chunk of K is padded with zeros to a multiple of this
+inline constexpr int64_t kBlockTokens = 32;    // tokens of one KV block
+inline constexpr int64_t kSegmentBlocks = 16;  // KV blocks of one attention segment (512 tokens)
+inline constexpr int64_t kVocabChunks = 16;    // the (padded) vocabulary is cut into this many chunks for log-sum-exp
 inline constexpr int64_t kMaxCandidates = 64;
 
 // A matrix [n, k] packed for lanes over n: k is cut into chunk_count chunks of chunk_k, each padded with zeros to
@@ -124,13 +124,15 @@ struct KvAppendArgs {
 };
 
 // Causal attention of each query row over its own sequence, positions 0..position inclusive, walked in KV blocks.
-// score(t) = chain over head_dim (the set's Chain, no padding; a last short group of kBlock32 is a shorter chain) * scale.
-// Segments of 16 blocks start from nothing; within a segment, per block in order, over its visible tokens:
+// score(t) = scale * chain over head_dim (the set's Chain, no padding: a last short group of kBlock32 is a shorter
+// chain). Segments of 16 blocks start from nothing; within a segment, per block in order, over its visible tokens:
 //   m' = max(m, max score); c = exp(m - m'); p(t) = exp(score(t) - m');
-//   l = l * c + sum16(p) (16 lanes, lane = t % 16, plain adds in order, combined as in RmsNorm; invisible tokens add nothing);
-//   o[d] = o[d] * c, then for t in order: o[d] = fma(p(t), v(t, d), o[d]);  m = m'
-// (the first block of a segment sets c = 0 on o = 0, l = 0.) Segments are merged in order:
-//   m' = max(m, ms); a = exp(m - m'), b = exp(ms - m'); l = l * a + ls * b; o = o * a + os * b (products rounded, then added).
+//   l = l * c + sum16(p)   (16 lanes, lane = t % 16, plain adds in order, combined as in RmsNorm)
+//   o[d] = o[d] * c, then for visible t in order: o[d] = fma(p(t), v(t, d), o[d]);  m = m'
+// (the first block of a segment sets c = 0 on o = 0, l = 0.) The first segment is taken as it is, the others are merged
+// into it in order:
+//   m' = max(m, ms); a = exp(m - m'), b = exp(ms - m'); l = l * a + ls * b; o = o * a + os * b
+// All products here but those of fma are rounded before they are added.
 // Result o / l. Items: tokens * kv_heads (item = token * kv_heads + kv head; it computes heads / kv_heads query heads).
 struct AttentionArgs {
   const void* q;  // [tokens, heads, head_dim], cache type
@@ -167,10 +169,10 @@ struct AddArgs {
 
 // y[r, :] = table row ids[r] as f32, plus +0; zeros where the id is not on this rank. Items: rows.
 struct EmbedArgs {
-  const int32_t* ids;   // [rows] global token ids
-  const void* table;    // packed [shape.n, shape.chunk_k], chunk_count 1, bf16 or f32
+  const int32_t* ids;  // [rows] global token ids
+  const void* table;   // packed [shape.n, shape.chunk_k], chunk_count 1, bf16 or f32
   Type table_type;
-  float* y;             // [rows, shape.chunk_k]
+  float* y;  // [rows, shape.chunk_k]
   int64_t rows;
   PackedShape shape;
   int64_t vocab_begin;  // global id of the table's first row
@@ -207,20 +209,20 @@ using Kernel = void (*)(const Args& args, int64_t item_begin, int64_t item_end);
 
 // The rows of the kernel table: name, argument block, lowest instruction sets that have their own version.
 // One row feeds the declaration, the exactness test against the reference and the benchmark (kernel_table.inc).
-#define MRS_KERNELS(ROW)                     \
-  ROW(matmul_bf16, MatmulArgs)               \
-  ROW(matmul_f32, MatmulArgs)                \
-  ROW(attention_bf16, AttentionArgs)         \
-  ROW(attention_f32, AttentionArgs)          \
-  ROW(kv_append_bf16, KvAppendArgs)          \
-  ROW(kv_append_f32, KvAppendArgs)           \
-  ROW(rms_norm, RmsNormArgs)                 \
-  ROW(rope_angles, RopeAnglesArgs)           \
-  ROW(rope, RopeArgs)                        \
-  ROW(silu_mul, SiluMulArgs)                 \
-  ROW(add, AddArgs)                          \
-  ROW(embed, EmbedArgs)                      \
-  ROW(select_rows, SelectRowsArgs)           \
+#define MRS_KERNELS(ROW)             \
+  ROW(matmul_bf16, MatmulArgs)       \
+  ROW(matmul_f32, MatmulArgs)        \
+  ROW(attention_bf16, AttentionArgs) \
+  ROW(attention_f32, AttentionArgs)  \
+  ROW(kv_append_bf16, KvAppendArgs)  \
+  ROW(kv_append_f32, KvAppendArgs)   \
+  ROW(rms_norm, RmsNormArgs)         \
+  ROW(rope_angles, RopeAnglesArgs)   \
+  ROW(rope, RopeArgs)                \
+  ROW(silu_mul, SiluMulArgs)         \
+  ROW(add, AddArgs)                  \
+  ROW(embed, EmbedArgs)              \
+  ROW(select_rows, SelectRowsArgs)   \
   ROW(top_candidates, TopCandidatesArgs)
 
 // The kernels of one instruction set and one chain.
@@ -238,8 +240,8 @@ Isa DetectIsa();
 bool HostHasBaseline();
 bool ParseIsa(const char* name, Isa* isa);
 const char* IsaName(Isa isa);
-// What runs natively: kPair2 from kAvx512Bf16 on. Anything else is emulated with FMAs, to the same bits (kBlock32 on kAmx
-// too, until there is a tdpbf16ps kernel).
+// What runs natively: kPair2 from kAvx512Bf16 on. Anything else is emulated with FMAs, to the same bits (kBlock32 on
+// kAmx too, until there is a tdpbf16ps kernel).
 bool IsNative(Isa isa, Chain chain);
 const KernelSet& SelectKernels(Isa isa, Chain chain);
 

@@ -1,7 +1,9 @@
-#include "kernels/sets.h"
+#include "kernels/cpu/simd_avx2.h"
+// Then what is written over it.
+#include "kernels/cpu/set.h"
 
 namespace mrs::kernels {
 
-const KernelSet& Avx2Kernels(Chain chain) { return ReferenceKernels(chain); }
+const KernelSet& Avx2Kernels(Chain chain) { return SetOf(chain); }
 
 }  // namespace mrs::kernels

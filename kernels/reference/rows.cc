@@ -1,6 +1,5 @@
 // Token ids to rows, rows to candidates: both ends of the model.
-#include <limits>
-
+#include "kernels/candidates.h"
 #include "kernels/reference/reference.h"
 
 namespace mrs::kernels::reference {
@@ -31,43 +30,19 @@ void SelectRows(const SelectRowsArgs& args, int64_t item_begin, int64_t item_end
   }
 }
 
-namespace {
-
-// Logit descending, NaN last. Ids decide between equals by the order of insertion.
-bool Better(float a, float b) { return b != b ? a == a : a > b; }
-
-int64_t Clamp(int64_t value, int64_t low, int64_t high) { return value < low ? low : value > high ? high : value; }
-
-}  // namespace
-
 void TopCandidates(const TopCandidatesArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t width = args.chunk_size * args.chunk_count;
   for (int64_t row = item_begin; row < item_end; ++row) {
     const float* logits = args.logits + row * width;
     std::byte* record = args.records + row * TopCandidatesRecordBytes(args.k, args.chunk_count);
-    int32_t ids[kMaxCandidates];
-    float best[kMaxCandidates];
-    int64_t found = 0;
-    const int64_t valid = Clamp(args.vocab_valid - args.vocab_begin, 0, width);
-    for (int64_t i = 0; i < valid && args.k > 0; ++i) {
-      if (found == args.k && !Better(logits[i], best[found - 1])) continue;
-      int64_t at = found < args.k ? found++ : found - 1;
-      for (; at > 0 && Better(logits[i], best[at - 1]); --at) {
-        best[at] = best[at - 1];
-        ids[at] = ids[at - 1];
-      }
-      best[at] = logits[i];
-      ids[at] = static_cast<int32_t>(args.vocab_begin + i);
-    }
-    for (; found < args.k; ++found) {
-      best[found] = -std::numeric_limits<float>::infinity();
-      ids[found] = -1;
-    }
-    std::memcpy(record, ids, static_cast<size_t>(args.k) * 4);
-    std::memcpy(record + args.k * 4, best, static_cast<size_t>(args.k) * 4);
+    Candidates best{.limit = args.k, .found = 0, .ids = {}, .logits = {}};
+    const int64_t valid = ValidEntries(args.vocab_valid, args.vocab_begin, width);
+    for (int64_t i = 0; i < valid; ++i) Offer(&best, args.vocab_begin + i, logits[i]);
+    WriteCandidates(&best, record);
     for (int64_t chunk = 0; chunk < args.chunk_count; ++chunk) {
       const int64_t first = chunk * args.chunk_size;
-      const LsePartial partial = ChunkLse(logits + first, Clamp(valid - first, 0, args.chunk_size));
+      const LsePartial partial =
+          ChunkLse(logits + first, ValidEntries(args.vocab_valid, args.vocab_begin + first, args.chunk_size));
       std::memcpy(record + args.k * 8 + chunk * 8, &partial.max, 4);
       std::memcpy(record + args.k * 8 + chunk * 8 + 4, &partial.sum, 4);
     }

@@ -1,0 +1,92 @@
+// Random arguments for every argument block: what the exactness test, the truth test and the benchmark are fed with.
+//
+//   for (Case<MatmulArgs>& c : TestCases<MatmulArgs>(TypeOfKernel("matmul_bf16"), seed)) set.matmul_bf16(c.args, 0,
+//   c.items);
+//
+// A row of MRS_KERNELS whose argument block has no generator does not compile (the primary templates are deleted).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "kernels/math.h"
+
+namespace mrs::kernels {
+
+// Counter-based (splitmix64), so that a seed means the same everywhere.
+struct Random {
+  uint64_t state;
+  uint64_t Bits();
+  int64_t Below(int64_t count);
+  // Mostly uniform in [-1, 1); sometimes 0, -0, a denormal or something a thousand times larger.
+  float Value();
+};
+
+// Memory of one case: each array has its own allocation of exactly its size, so that asan sees a read past it.
+class Buffers {
+ public:
+  template <typename T>
+  T* New(int64_t count) {
+    arrays_.emplace_back(static_cast<size_t>(count) * sizeof(T) + (count == 0 ? 1 : 0));
+    return reinterpret_cast<T*>(arrays_.back().data());
+  }
+
+ private:
+  std::deque<std::vector<std::byte>> arrays_;
+};
+
+struct Output {
+  void* data;
+  int64_t bytes;
+};
+
+template <typename Args>
+struct Case {
+  std::string name;  // the shape, for messages
+  Args args{};
+  int64_t items = 0;
+  double flops = 0;  // of the whole call
+  double bytes = 0;  // that must move at least
+  std::vector<Output> outputs;
+  std::shared_ptr<Buffers> buffers = std::make_shared<Buffers>();
+};
+
+// The element type a kernel's name ends in; f32 for those that take none.
+constexpr Type TypeOfKernel(std::string_view name) { return name.ends_with("_bf16") ? Type::kBf16 : Type::kF32; }
+
+template <typename Args>
+std::vector<Case<Args>> TestCases(Type type, uint64_t seed) = delete;
+template <typename Args>
+Case<Args> BenchCase(Type type) = delete;
+
+#define MRS_CASES(Args)                                              \
+  template <>                                                        \
+  std::vector<Case<Args>> TestCases<Args>(Type type, uint64_t seed); \
+  template <>                                                        \
+  Case<Args> BenchCase<Args>(Type type);
+MRS_CASES(MatmulArgs)
+MRS_CASES(AttentionArgs)
+MRS_CASES(KvAppendArgs)
+MRS_CASES(RmsNormArgs)
+MRS_CASES(RopeAnglesArgs)
+MRS_CASES(RopeArgs)
+MRS_CASES(SiluMulArgs)
+MRS_CASES(AddArgs)
+MRS_CASES(EmbedArgs)
+MRS_CASES(SelectRowsArgs)
+MRS_CASES(TopCandidatesArgs)
+#undef MRS_CASES
+
+// An array of `count` values as `type` (kF32 or kBf16).
+void* NewValues(Buffers* buffers, Random* random, Type type, int64_t count);
+inline int64_t TypeBytes(Type type) { return type == Type::kF32 ? 4 : 2; }
+// Element i of such an array.
+float ValueAt(const void* values, Type type, int64_t i);
+
+}  // namespace mrs::kernels
