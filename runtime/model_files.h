@@ -1,0 +1,45 @@
+// The checkpoint's files, opened and compared with the plan: a file of another checkpoint never gets read further.
+//
+//   MRS_ASSIGN_OR_RETURN(ModelFiles files, ModelFiles::Open(plan, rank, "/models/{rank}", needed));
+//   MRS_RETURN_IF_ERROR(files.Read(file, offset, bytes));
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "plans/plan_generated.h"
+#include "plans/status.h"
+
+namespace mrs {
+
+// `{rank}` in a model folder stands for the rank's number, so that each rank may have a copy of its own.
+std::string ModelDirOfRank(std::string_view model_dir, uint32_t rank);
+
+// Opens `path` and compares its size and header hash with the plan's. The descriptor is the caller's.
+Result<int> OpenCheckedFile(const std::string& path, const plan::File& file);
+
+class ModelFiles {
+ public:
+  // Opens those of Plan.files where needed[file] is set.
+  static Result<ModelFiles> Open(const plan::Plan& plan, const std::string& model_dir, const std::vector<bool>& needed);
+
+  ModelFiles(ModelFiles&& other) noexcept = default;
+  ModelFiles& operator=(ModelFiles&&) = delete;
+  ~ModelFiles();
+
+  // Fills `bytes` from `offset` of an open file; any number of threads at once.
+  Status Read(uint32_t file, uint64_t offset, std::span<std::byte> bytes) const;
+
+ private:
+  struct OpenFile {
+    int descriptor = -1;  // -1: not needed
+    std::string path;
+  };
+  ModelFiles() = default;
+  std::vector<OpenFile> files_;  // as Plan.files
+};
+
+}  // namespace mrs

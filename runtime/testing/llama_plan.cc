@@ -1,0 +1,382 @@
+#include "runtime/testing/llama_plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <random>
+
+#include "plans/contract.h"
+#include "plans/sha256.h"
+
+namespace mrs::testing {
+namespace {
+
+using namespace plan;
+
+uint64_t RoundUp(uint64_t value, uint64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+uint64_t SizeOf(DType dtype) { return dtype == DType::f32 || dtype == DType::i32 ? 4 : dtype == DType::u8 ? 1 : 2; }
+
+// The bits of a value in the file's type, which holds it exactly.
+void Append(std::string* file, float value, DType dtype) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  uint32_t out = bits;
+  if (dtype == DType::bf16) out = bits >> 16;
+  if (dtype == DType::f16) {
+    const uint32_t exponent = (bits >> 23) & 0xFF;
+    out = value == 0 ? 0 : (bits >> 31) << 15 | (exponent - 112) << 10 | ((bits >> 13) & 0x3FF);
+  }
+  file->append(reinterpret_cast<const char*>(&out), SizeOf(dtype));
+}
+
+class Builder {
+ public:
+  explicit Builder(const TestModelConfig& config, const std::string& directory) : c_(config) {
+    model_.config = config;
+    model_.directory = directory;
+    model_.file = directory + "/model.safetensors";
+    model_.tree.stages.push_back(std::make_unique<StageT>());
+    stage_ = model_.tree.stages[0].get();
+    file_ = std::string(kTestHeaderBytes, 'h');
+    random_.seed(config.seed);
+  }
+
+  TestModel Build() {
+    MakeFacts();
+    MakeProgram();
+    PlaceBuffers();
+    PlanT& tree = model_.tree;
+    std::ofstream(model_.file, std::ios::binary) << file_;
+    tree.files.push_back(std::make_unique<FileT>());
+    tree.files[0]->name = "model.safetensors";
+    tree.files[0]->size_bytes = file_.size();
+    tree.files[0]->header_bytes = kTestHeaderBytes;
+    const Sha256Digest digest = Sha256(std::as_bytes(std::span(file_)).first(kTestHeaderBytes));
+    tree.files[0]->header_sha256.assign(digest.begin(), digest.end());
+    Repack(&model_);
+    return std::move(model_);
+  }
+
+ private:
+  uint32_t Name(std::string_view name) {
+    model_.tree.names.emplace_back(name);
+    return static_cast<uint32_t>(model_.tree.names.size() - 1);
+  }
+
+  // Split over the ranks where `split`; `every` ranks share a part.
+  Slice Part(bool split, uint64_t size, uint32_t every = 1) const {
+    if (!split) return Slice(0, 0, size, 1, Axis::none);
+    const uint64_t local = size * every / c_.tp;
+    return Slice(0, static_cast<int64_t>(local), local, every, Axis::tp);
+  }
+
+  // Random numbers of 8 bits, the same for every number of ranks.
+  void AddTensor(const std::string& name, uint64_t rows, uint64_t columns) {
+    if (model_.tensors.contains(name)) return;
+    TestTensor tensor{rows, columns, file_.size(), {}};
+    std::uniform_int_distribution<int> number(-127, 127);
+    for (uint64_t i = 0; i < rows * columns; ++i) {
+      const float value = columns == 1 ? 1.0F + static_cast<float>(number(random_) / 2) / 128
+                                       : static_cast<float>(number(random_)) / 512;
+      Append(&file_, value, c_.file_dtype);
+      tensor.values.push_back(value);
+    }
+    model_.tensors[name] = std::move(tensor);
+  }
+
+  // The next weight of the arena, filled from one tensor.
+  Ref AddWeight(const std::string& name, uint64_t bytes, uint64_t n, uint64_t chunk_k, uint32_t chunk_count,
+                uint32_t chunk_count_global, Layout layout, const Slice& rows, const Slice& columns) {
+    const TestTensor& tensor = model_.tensors[name];
+    const uint32_t label = Name(name);
+    stage_->weights.emplace_back(stage_->weight_arena_bytes, bytes, n, chunk_k, chunk_count, chunk_count_global,
+                                 static_cast<uint32_t>(stage_->sources.size()), 1, label,
+                                 layout == Layout::packed ? c_.dtype : DType::f32, layout);
+    stage_->sources.emplace_back(rows, columns, tensor.rows, tensor.columns, tensor.file_offset, 0, label, 0,
+                                 c_.file_dtype);
+    stage_->weight_arena_bytes = RoundUp(stage_->weight_arena_bytes + bytes, contract::kArenaAlignment);
+    return Ref(static_cast<uint32_t>(stage_->weights.size() - 1), RefSpace::weight);
+  }
+
+  Ref Vector(const std::string& name, uint64_t size, bool split, uint32_t every = 1) {
+    AddTensor(name, size, 1);
+    const Slice rows = Part(split, size, every);
+    return AddWeight(name, rows.size() * 4, rows.size(), 0, 0, 0, Layout::dense_f32, rows, Part(false, 1));
+  }
+
+  // [rows, columns]; rows split (column-parallel), or columns split in chunk_count canonical chunks (row-parallel).
+  Ref Matrix(const std::string& name, uint64_t rows, uint64_t padded_rows, uint64_t columns, bool split_rows,
+             bool split_columns, uint32_t chunk_count = 1, uint32_t every = 1) {
+    AddTensor(name, rows, columns);
+    const Slice row_slice = Part(split_rows, padded_rows, every);
+    const Slice column_slice = Part(split_columns, columns);
+    const uint64_t chunk_k = columns / chunk_count;
+    const auto chunks = static_cast<uint32_t>(column_slice.size() / chunk_k);
+    const uint64_t elements = RoundUp(row_slice.size(), 16) * RoundUp(chunk_k, 32) * chunks;
+    return AddWeight(name, elements * SizeOf(c_.dtype), row_slice.size(), chunk_k, chunks, chunk_count, Layout::packed,
+                     row_slice, column_slice);
+  }
+
+  Ref AddBuffer(const std::string& name, Rows rows, uint64_t width, DType dtype, bool input = false) {
+    stage_->buffers.emplace_back(width, Name(name), dtype, rows, input);
+    return Ref(static_cast<uint32_t>(stage_->buffers.size() - 1), RefSpace::buffer);
+  }
+
+  // Every step depends on the one before it that it can run with: no overlap at all.
+  void AddStep(const std::string& name, OpKind op, std::vector<Ref> operands, std::vector<Ref> results,
+               uint32_t attr = 0, Variant variant = Variant::always) {
+    const auto index = static_cast<uint32_t>(stage_->steps.size());
+    const auto dep_begin = static_cast<uint32_t>(stage_->deps.size());
+    for (uint32_t before = index; before-- > 0;) {
+      const Variant other = stage_->steps[before].variant();
+      if (other != Variant::always && other != variant) continue;
+      stage_->deps.push_back(before);
+      break;
+    }
+    stage_->steps.emplace_back(Name(name), static_cast<uint32_t>(stage_->refs.size()), attr, dep_begin,
+                               static_cast<uint16_t>(stage_->deps.size() - dep_begin),
+                               static_cast<uint16_t>(operands.size()), static_cast<uint16_t>(results.size()), layer_,
+                               op, variant);
+    stage_->refs.insert(stage_->refs.end(), operands.begin(), operands.end());
+    stage_->refs.insert(stage_->refs.end(), results.begin(), results.end());
+  }
+
+  // The collective of `x`, or x itself where there is one rank.
+  Ref Collect(const std::string& name, OpKind op, Ref x, Variant variant = Variant::always) {
+    if (c_.tp == 1) return x;
+    const Buffer from = stage_->buffers[x.index()];
+    const bool gather = op == OpKind::all_gather;
+    const Ref y = AddBuffer(name, from.rows(), from.width() * (gather ? c_.tp : 1), from.dtype());
+    const auto order = static_cast<uint32_t>(stage_->collectives.size());
+    stage_->collectives.emplace_back(from.width(), 0, order, from.dtype(), from.rows(),
+                                     gather ? CollectiveAlgorithm::gather : c_.sum);
+    AddStep(name, op, {x}, {y}, order, variant);
+    return y;
+  }
+
+  Ref Norm(const std::string& name, Ref x, const std::string& weight, uint64_t heads, uint64_t width, Rows rows,
+           DType dtype) {
+    const Ref y = AddBuffer(name, rows, heads * width, dtype);
+    stage_->norms.emplace_back(heads, width, kTestEps);
+    AddStep(name, OpKind::rms_norm, {x, Vector(weight, width, false)}, {y},
+            static_cast<uint32_t>(stage_->norms.size() - 1));
+    return y;
+  }
+
+  Ref Rotate(const std::string& name, Ref x, Ref cos_sin, uint64_t heads) {
+    const Ref y = AddBuffer(name, Rows::tokens, heads * c_.head_dim, c_.dtype);
+    stage_->heads.emplace_back(heads, c_.head_dim, 0);
+    AddStep(name, OpKind::rope, {x, cos_sin}, {y}, static_cast<uint32_t>(stage_->heads.size() - 1));
+    return y;
+  }
+
+  void MakeFacts();
+  void MakeProgram();
+  Ref Layer(uint32_t layer, Ref x, Ref cos_sin);
+  void PlaceBuffers();
+
+  const TestModelConfig c_;
+  TestModel model_;
+  StageT* stage_ = nullptr;
+  std::string file_;
+  std::mt19937_64 random_;
+  int16_t layer_ = -1;
+  Ref tokens_, positions_, sequence_, slots_, block_table_, logit_rows_;
+};
+
+void Builder::MakeFacts() {
+  PlanT& tree = model_.tree;
+  tree.format_major = contract::kFormatMajor;
+  tree.format_minor = contract::kFormatMinor;
+  tree.producer = "test";
+  tree.model = std::make_unique<ModelT>();
+  tree.model->name = "test";
+  tree.model->architecture = "LlamaForCausalLM";
+  tree.model->fingerprint.resize(32);
+  tree.model->hidden = c_.hidden;
+  tree.model->layer_count = c_.layers;
+  tree.model->heads = c_.heads;
+  tree.model->kv_heads = c_.kv_heads;
+  tree.model->head_dim = c_.head_dim;
+  tree.model->ffn = c_.ffn;
+  tree.model->vocab = c_.vocab;
+  tree.model->vocab_padded = static_cast<uint32_t>(RoundUp(c_.vocab, contract::kVocabChunks));
+  tree.model->max_position = c_.max_len;
+  tree.model->bos = -1;
+  tree.model->pad = -1;
+  tree.model->sampling = std::make_unique<SamplingDefaultsT>();
+  tree.model->sampling->top_p = 1;
+  tree.model->sampling->repetition_penalty = 1;
+  tree.numerics = std::make_unique<NumericsT>();
+  tree.numerics->chain = c_.chain;
+  tree.numerics->revision = contract::kNumericsRevision;
+  tree.numerics->reduction = c_.sum == CollectiveAlgorithm::rank_order ? Reduction::rank_order : Reduction::canonical;
+  tree.numerics->weight_dtype = c_.dtype;
+  tree.cluster = std::make_unique<ClusterT>();
+  tree.cluster->fingerprint.resize(32);
+  tree.max_len = c_.max_len;
+  tree.max_seqs = c_.max_seqs;
+  tree.tp = c_.tp;
+  tree.ep = 1;
+  tree.dp = 1;
+  for (uint32_t rank = 0; rank < c_.tp; ++rank) tree.ranks.emplace_back(rank, 0, 0, 0, rank, 0, DeviceKind::cpu);
+  tree.groups.emplace_back(0, c_.tp, 1, Axis::tp);
+  tree.ropes.push_back(std::make_unique<RopeT>());
+  for (uint32_t i = 0; i < c_.head_dim / 2; ++i) {
+    model_.inv_freq.push_back(1.0F / std::pow(100.0F, 2.0F * static_cast<float>(i) / static_cast<float>(c_.head_dim)));
+  }
+  tree.ropes[0]->inv_freq = model_.inv_freq;
+  tree.ropes[0]->attention_factor = 1;
+  tree.ropes[0]->rule = "theta 100";
+
+  const uint32_t kv_local = std::max<uint32_t>(1, c_.kv_heads / c_.tp);
+  const uint64_t blocks = uint64_t{c_.max_seqs} * (c_.max_len / 32);
+  const uint64_t block_bytes = uint64_t{c_.layers} * 2 * kv_local * c_.head_dim * 32 * SizeOf(c_.dtype);
+  tree.kv_classes.emplace_back(blocks, block_bytes, 0, 0, 0, 32, c_.layers, kv_local, c_.head_dim, c_.head_dim,
+                               c_.dtype, KvKind::full);
+  stage_->layer_end = c_.layers;
+  stage_->kv_arena_bytes = blocks * block_bytes;
+}
+
+void Builder::MakeProgram() {
+  tokens_ = AddBuffer(std::string(contract::kTokens), Rows::tokens, 1, DType::i32, true);
+  positions_ = AddBuffer(std::string(contract::kPositions), Rows::tokens, 1, DType::i32, true);
+  sequence_ = AddBuffer(std::string(contract::kSequence), Rows::tokens, 1, DType::i32, true);
+  slots_ = AddBuffer(std::string(contract::kSlots), Rows::tokens, 1, DType::i32, true);
+  block_table_ =
+      AddBuffer(std::string(contract::kBlockTable), Rows::sequences, (c_.max_len + 31) / 32, DType::i32, true);
+  logit_rows_ = AddBuffer(std::string(contract::kLogitRows), Rows::logit_rows, 1, DType::i32, true);
+
+  const uint64_t vocab = model_.tree.model->vocab_padded;
+  const Slice vocab_part = Part(c_.tp > 1, vocab);
+  const Ref table = Matrix("embed", c_.vocab, vocab, c_.hidden, c_.tp > 1, false);
+  Ref x = AddBuffer("embed", Rows::tokens, c_.hidden, DType::f32);
+  stage_->embeds.emplace_back(vocab_part, c_.vocab);
+  AddStep("embed", OpKind::embed, {tokens_, table}, {x});
+  x = Collect("embed.all_reduce", OpKind::all_reduce, x);
+  const Ref cos_sin = AddBuffer("cos_sin", Rows::tokens, c_.head_dim, DType::f32);
+  AddStep("rope_angles", OpKind::rope_angles, {positions_}, {cos_sin});
+
+  for (uint32_t layer = 0; layer < c_.layers; ++layer) {
+    layer_ = static_cast<int16_t>(layer);
+    x = Layer(layer, x, cos_sin);
+  }
+  layer_ = -1;
+
+  const Ref last = AddBuffer("last", Rows::logit_rows, c_.hidden, DType::f32);
+  AddStep("select", OpKind::select_rows, {x, logit_rows_}, {last});
+  const Ref h = Norm("norm", last, "norm", 1, c_.hidden, Rows::logit_rows, c_.dtype);
+  const Ref logits = AddBuffer("logits", Rows::logit_rows, vocab_part.size(), DType::f32);
+  AddStep("lm_head", OpKind::matmul,
+          {h, Matrix("lm_head", c_.vocab, vocab, c_.hidden, c_.tp > 1, false), Ref(0, RefSpace::none)}, {logits});
+
+  constexpr uint32_t kCandidates = 8;
+  const uint32_t chunk_count = contract::kVocabChunks / c_.tp;
+  const Ref records = AddBuffer("candidates", Rows::logit_rows, kCandidates * 8 + chunk_count * 8, DType::u8);
+  stage_->candidates.emplace_back(vocab_part, c_.vocab, vocab / contract::kVocabChunks, chunk_count, kCandidates);
+  AddStep("candidates", OpKind::top_candidates, {logits}, {records}, 0, Variant::candidates);
+  stage_->candidates_buffer =
+      Collect("candidates.all_gather", OpKind::all_gather, records, Variant::candidates).index();
+  stage_->logits_buffer = Collect("logits.all_gather", OpKind::all_gather, logits, Variant::all_logits).index();
+}
+
+Ref Builder::Layer(uint32_t layer, Ref x, Ref cos_sin) {
+  const std::string l = "l" + std::to_string(layer) + ".";
+  const bool split = c_.tp > 1;
+  const Ref none(0, RefSpace::none);
+  const uint64_t heads = c_.heads / c_.tp;
+  const uint64_t kv_heads = std::max<uint64_t>(1, c_.kv_heads / c_.tp);
+  const uint32_t every = std::max<uint32_t>(1, c_.tp / c_.kv_heads);
+  const uint64_t q_size = uint64_t{c_.heads} * c_.head_dim;
+  const uint64_t kv_size = uint64_t{c_.kv_heads} * c_.head_dim;
+  const auto chunks_of = [](uint64_t k, uint64_t block) {
+    return static_cast<uint32_t>(std::min<uint64_t>(16, (k / block) & (~(k / block) + 1)));
+  };
+
+  const Ref h = Norm(l + "input_norm", x, l + "input_norm", 1, c_.hidden, Rows::tokens, c_.dtype);
+  Ref q = AddBuffer(l + "q", Rows::tokens, heads * c_.head_dim, DType::f32);
+  Ref k = AddBuffer(l + "k", Rows::tokens, kv_heads * c_.head_dim, DType::f32);
+  const Ref v = AddBuffer(l + "v", Rows::tokens, kv_heads * c_.head_dim, DType::f32);
+  AddStep(l + "qkv", OpKind::matmul,
+          {h, Matrix(l + "q", q_size, q_size, c_.hidden, split, false),
+           c_.bias ? Vector(l + "q.bias", q_size, split) : none,
+           Matrix(l + "k", kv_size, kv_size, c_.hidden, split, false, 1, every),
+           c_.bias ? Vector(l + "k.bias", kv_size, split, every) : none,
+           Matrix(l + "v", kv_size, kv_size, c_.hidden, split, false, 1, every),
+           c_.bias ? Vector(l + "v.bias", kv_size, split, every) : none},
+          {q, k, v});
+  if (c_.qk_norm) {
+    q = Norm(l + "q_norm", q, l + "q_norm", heads, c_.head_dim, Rows::tokens, DType::f32);
+    k = Norm(l + "k_norm", k, l + "k_norm", kv_heads, c_.head_dim, Rows::tokens, DType::f32);
+  }
+  q = Rotate(l + "q_rope", q, cos_sin, heads);
+  k = Rotate(l + "k_rope", k, cos_sin, kv_heads);
+  const auto attr = static_cast<uint32_t>(stage_->attentions.size());
+  stage_->attentions.emplace_back(heads, kv_heads, c_.head_dim, 1.0F / std::sqrt(static_cast<float>(c_.head_dim)), 0,
+                                  layer);
+  AddStep(l + "kv_append", OpKind::kv_append, {k, v, slots_}, {}, attr);
+  const Ref mixed = AddBuffer(l + "attention", Rows::tokens, heads * c_.head_dim, c_.dtype);
+  AddStep(l + "attention", OpKind::attention, {q, sequence_, positions_, block_table_}, {mixed}, attr);
+  Ref o = AddBuffer(l + "o", Rows::tokens, c_.hidden, DType::f32);
+  AddStep(l + "o", OpKind::matmul,
+          {mixed, Matrix(l + "o", c_.hidden, c_.hidden, q_size, false, split, chunks_of(q_size, c_.head_dim)), none},
+          {o});
+  o = Collect(l + "o.all_reduce", OpKind::all_reduce, o);
+  if (c_.bias) {
+    const Ref biased = AddBuffer(l + "o_bias", Rows::tokens, c_.hidden, DType::f32);
+    AddStep(l + "o_bias", OpKind::add_bias, {o, Vector(l + "o.bias", c_.hidden, false)}, {biased});
+    o = biased;
+  }
+  const Ref middle = AddBuffer(l + "attention_residual", Rows::tokens, c_.hidden, DType::f32);
+  AddStep(l + "attention_residual", OpKind::add, {x, o}, {middle});
+
+  const Ref h2 = Norm(l + "post_norm", middle, l + "post_norm", 1, c_.hidden, Rows::tokens, c_.dtype);
+  const uint64_t ffn = c_.ffn / c_.tp;
+  const Ref gate = AddBuffer(l + "gate", Rows::tokens, ffn, DType::f32);
+  const Ref up = AddBuffer(l + "up", Rows::tokens, ffn, DType::f32);
+  AddStep(l + "gate_up", OpKind::matmul,
+          {h2, Matrix(l + "gate", c_.ffn, c_.ffn, c_.hidden, split, false), none,
+           Matrix(l + "up", c_.ffn, c_.ffn, c_.hidden, split, false), none},
+          {gate, up});
+  const Ref act = AddBuffer(l + "act", Rows::tokens, ffn, c_.dtype);
+  AddStep(l + "silu_mul", OpKind::silu_mul, {gate, up}, {act});
+  Ref down = AddBuffer(l + "down", Rows::tokens, c_.hidden, DType::f32);
+  AddStep(l + "down", OpKind::matmul,
+          {act, Matrix(l + "down", c_.hidden, c_.hidden, c_.ffn, false, split, chunks_of(c_.ffn, 1)), none}, {down});
+  down = Collect(l + "down.all_reduce", OpKind::all_reduce, down);
+  const Ref out = AddBuffer(l + "residual", Rows::tokens, c_.hidden, DType::f32);
+  AddStep(l + "residual", OpKind::add, {middle, down}, {out});
+  return out;
+}
+
+void Builder::PlaceBuffers() {
+  const uint32_t token_counts[] = {4, 128};
+  for (const uint32_t tokens : token_counts) {
+    const uint32_t sequences = std::min(tokens, c_.max_seqs);
+    uint64_t offset = 0;
+    for (const Buffer& buffer : stage_->buffers) {
+      const uint32_t rows_of[] = {1, tokens, sequences, tokens};
+      stage_->placements.push_back(offset);
+      offset += rows_of[static_cast<size_t>(buffer.rows())] * buffer.width() * SizeOf(buffer.dtype());
+      offset = RoundUp(offset, contract::kArenaAlignment);
+    }
+    stage_->buckets.emplace_back(tokens, sequences, tokens, offset);
+    stage_->activation_arena_bytes = offset;
+  }
+}
+
+}  // namespace
+
+TestModel MakeTestModel(const TestModelConfig& config, const std::string& directory) {
+  return Builder(config, directory).Build();
+}
+
+void Repack(TestModel* model) {
+  flatbuffers::FlatBufferBuilder builder;
+  plan::FinishPlanBuffer(builder, plan::Plan::Pack(builder, &model->tree));
+  model->bytes.assign(builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize());
+}
+
+}  // namespace mrs::testing
