@@ -1,0 +1,54 @@
+// Before two ranks speak over a socket, each proves that it knows the cluster's secret, and which rank it is.
+//
+//   acceptor -> connector: nonce_a                         32 random bytes
+//   connector -> acceptor: nonce_c, hello, proof           32 + 16 + 32 bytes
+//   acceptor -> connector: hello, proof                    16 + 32 bytes
+//   proof = HMAC-SHA256(secret, role byte, nonce_a, nonce_c, hello)
+//
+// All sizes are fixed, and a hello is read only after its proof holds. The role byte ('C' or 'A') keeps a proof from
+// being played back to its maker. This authenticates; it does not encrypt.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "plans/status.h"
+
+namespace mrs {
+
+using Nonce = std::array<std::byte, 32>;
+using Proof = std::array<std::byte, 32>;
+
+struct Hello {
+  uint32_t magic = 0x4853524d;  // "MRSH"
+  uint32_t version = 1;
+  uint32_t rank = 0;  // of the sender
+  uint32_t size = 0;  // of the world, as the sender knows it
+};
+
+// Connector to acceptor.
+struct ConnectorMessage {
+  Nonce nonce;
+  Hello hello;
+  Proof proof;
+};
+// Acceptor to connector.
+struct AcceptorMessage {
+  Hello hello;
+  Proof proof;
+};
+static_assert(sizeof(ConnectorMessage) == 80 && sizeof(AcceptorMessage) == 48);
+
+enum class AuthRole : uint8_t { kConnector = 'C', kAcceptor = 'A' };
+
+Result<Nonce> RandomNonce();
+
+Result<Proof> MakeProof(std::string_view secret, AuthRole role, const Nonce& acceptor_nonce,
+                        const Nonce& connector_nonce, const Hello& hello);
+
+// In constant time.
+bool SameProof(const Proof& a, const Proof& b);
+
+}  // namespace mrs
