@@ -50,8 +50,8 @@ static inline float F32FromF16(uint16_t half) {
 // Constants of Exp, shared with the vector version. n = round(x / ln 2) falls out of the low bits of fma(x, log2(e),
 // magic); r = x - n ln 2 in two parts; e^r by its Taylor series to r^7 (error 5e-9 for |r| <= ln(2)/2, a tenth of an
 // ulp).
-inline constexpr float kExpLow = -87.3f;       // below: 0. ln(2^-126) = -87.3365, so results stay normal
-inline constexpr float kExpHigh = 88.722839f;  // above: infinity. ln(largest float)
+inline constexpr float kExpLow = -87.3f;      // below: 0. ln(2^-126) = -87.3365, so results stay normal
+inline constexpr float kExpHigh = 88.72283f;  // above: infinity. The float below ln(largest float)
 inline constexpr float kExpLog2E = 1.44269504f;
 inline constexpr float kExpMagic = 0x1.8p23f;
 inline constexpr float kExpLn2High = 0x1.62e4p-1f;  // ln 2 to 15 bits: n * this is exact for |n| < 256
