@@ -1,0 +1,31 @@
+# Everything from outside, found once. Each is a Debian package; scripts/install.sh lists them.
+find_package(Threads REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+
+# libflatbuffers-dev ships headers; the compiler comes from flatbuffers-compiler.
+find_path(FLATBUFFERS_INCLUDE_DIR flatbuffers/flatbuffers.h REQUIRED)
+find_program(FLATC flatc REQUIRED)
+
+if(MRS_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+
+# CUDA is used when it is here and never missed when it is not; the runtime has no kernel for it yet.
+set(MRS_HAVE_CUDA OFF)
+if(NOT MRS_CUDA STREQUAL "OFF")
+  find_package(CUDAToolkit QUIET)
+  if(CUDAToolkit_FOUND)
+    set(MRS_HAVE_CUDA ON)
+  elseif(MRS_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "MRS_CUDA=ON, but no CUDA toolkit was found; install it or configure with -DMRS_CUDA=AUTO")
+  endif()
+endif()
+message(STATUS "mrs: CUDA toolkit found: ${MRS_HAVE_CUDA}")
+
+if(MRS_PLANNER)
+  list(APPEND CMAKE_PREFIX_PATH /usr/lib/llvm-22)
+  find_package(MLIR 22.1 CONFIG REQUIRED)
+endif()

@@ -1,0 +1,52 @@
+// The mrs dialect in C++: types, operations, and the few questions every pass asks of them.
+#pragma once
+
+#include "ir/dim_slice.h"
+#include "llvm/ADT/Hashing.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+namespace mrs::ir {
+
+inline llvm::hash_code hash_value(const DimSlice& slice) {
+  return llvm::hash_combine(slice.start, slice.step, slice.size, slice.every);
+}
+
+// Symbolic dimensions, as negative sizes.
+inline constexpr int64_t kTokens = -1;     // T
+inline constexpr int64_t kSequences = -2;  // S
+inline constexpr int64_t kLogitRows = -3;  // L
+inline constexpr int64_t kCached = -4;     // B
+
+}  // namespace mrs::ir
+
+#include "ir/mrs_dialect.h.inc"
+#define GET_TYPEDEF_CLASSES
+#include "ir/mrs_types.h.inc"
+#define GET_OP_CLASSES
+#include "ir/mrs_ops.h.inc"
+
+namespace mrs::ir {
+
+// The name an operation goes by in errors and plans ("l3.o_proj"); "" where it has none.
+llvm::StringRef NameOf(mlir::Operation* op);
+// "candidates", "all_logits", or "" for always.
+llvm::StringRef VariantOf(mlir::Operation* op);
+// Tensor-parallel ranks of the module that holds `op` (attribute mrs.tp; 1 where absent).
+int64_t TpOf(mlir::Operation* op);
+// An error that starts with the operation's name: "'l3.o_proj' (mrs.matmul): ...".
+mlir::InFlightDiagnostic NamedError(mlir::Operation* op);
+// Whether the operation becomes a step of the program (inputs, weights and outputs do not).
+bool IsStep(mlir::Operation* op);
+// Elements of one row (all dimensions but the first) on one rank; for candidates, bytes.
+int64_t LocalRowElements(TensorType type, int64_t tp);
+// Bytes of one row on one rank.
+int64_t LocalRowBytes(TensorType type, int64_t tp);
+
+}  // namespace mrs::ir

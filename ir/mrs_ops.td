@@ -1,0 +1,157 @@
+// The operations. Shapes are global; how each dimension may be split is one row of the table in sharding_rules.cc.
+#ifndef MRS_IR_OPS_TD
+#define MRS_IR_OPS_TD
+
+include "ir/mrs_dialect.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+// Every operation has a name that errors, plans and logs use, and may carry what passes decide:
+//   variant  "candidates" or "all_logits": only in that variant; absent: always
+//   step     its place in the program (schedule)
+//   offsets  per bucket, the offset of each result in the activation arena (memory)
+class Mrs_Op<string mnemonic, list<Trait> traits = []> : Op<Mrs_Dialect, mnemonic, traits> {
+  let hasVerifier = 1;
+}
+
+def Mrs_InputOp : Mrs_Op<"input"> {
+  let summary = "a value the executor writes before the first step";
+  let arguments = (ins StrAttr:$name);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name attr-dict `:` type($result)";
+}
+
+def Mrs_WeightOp : Mrs_Op<"weight"> {
+  let summary = "a matrix or vector of the checkpoint";
+  let description = [{
+    `sources` says which bytes fill it: one dictionary a tensor {tensor, file, offset, rows, columns, dtype, dest_row}.
+    `n_dims` counts the leading dimensions that are rows (outputs); the others are columns (K); 0 columns: a vector.
+    `chunks` is C, the number of canonical chunks of K (1: one chain over K). `valid_rows` leaves padding rows out.
+    `seed` asks propagation to split that dimension over tensor parallelism; it consumes the attribute.
+    `local` is what localization adds: this rank's rows, columns and packed shape.
+  }];
+  let arguments = (ins
+    StrAttr:$name,
+    ArrayAttr:$sources,
+    I64Attr:$n_dims,
+    DefaultValuedAttr<I64Attr, "1">:$chunks,
+    OptionalAttr<I64Attr>:$seed,
+    OptionalAttr<DictionaryAttr>:$local
+  );
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name attr-dict `:` type($result)";
+}
+
+def Mrs_EmbedOp : Mrs_Op<"embed"> {
+  let summary = "rows of the embedding table; ids outside this rank's rows give zeros, so a split table gives partial sums";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$ids, Mrs_TensorType:$table, I64Attr:$vocab_valid);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $ids `,` $table attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_RopeAnglesOp : Mrs_Op<"rope_angles"> {
+  let summary = "cosines and sines of every token's position, for all layers";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$positions, I64Attr:$rope);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $positions attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_RmsNormOp : Mrs_Op<"rms_norm"> {
+  let summary = "x * (1 / sqrt(mean(x^2) + eps)) * weight over the last dimension";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Mrs_TensorType:$weight, F32Attr:$eps);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x `,` $weight attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_MatmulOp : Mrs_Op<"matmul", [AttrSizedOperandSegments]> {
+  let summary = "one or several matrices times the same rows: y_i = x w_i^T (+ b_i)";
+  let description = [{
+    x [T, k...], w_i [n..., k...], b_i [n...] -> y_i [T, n...] f32. Where k is split the result is a partial sum; then it
+    takes no bias. Fusion joins sibling matmuls into one with several weights.
+  }];
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Variadic<Mrs_TensorType>:$weights, Variadic<Mrs_TensorType>:$biases);
+  let results = (outs Variadic<Mrs_TensorType>:$results);
+  let assemblyFormat =
+    "$name $x `,` `[` $weights `]` (`bias` `[` $biases^ `]`)? attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_RopeOp : Mrs_Op<"rope"> {
+  let summary = "rotates the first dimensions of every head by the token's angles";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Mrs_TensorType:$cos_sin, I64Attr:$rope);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x `,` $cos_sin attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_KvAppendOp : Mrs_Op<"kv_append"> {
+  let summary = "writes K and V rows to their slots; the result is the layer's cache";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$k, Mrs_TensorType:$v, Mrs_TensorType:$slots, I64Attr:$kv_class,
+                       I64Attr:$kv_layer);
+  let results = (outs Mrs_TensorType:$cache);
+  let assemblyFormat = "$name $k `,` $v `,` $slots attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_AttentionOp : Mrs_Op<"attention"> {
+  let summary = "causal attention over the paged cache; a query head reads KV head h * kv_heads / heads";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$q, Mrs_TensorType:$cache, Mrs_TensorType:$sequence,
+                       Mrs_TensorType:$positions, Mrs_TensorType:$block_table, F32Attr:$scale);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = [{
+    $name $q `,` $cache `,` $sequence `,` $positions `,` $block_table attr-dict `:` functional-type(operands, results)
+  }];
+}
+
+def Mrs_SiluMulOp : Mrs_Op<"silu_mul"> {
+  let summary = "silu(gate) * up";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$gate, Mrs_TensorType:$up);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $gate `,` $up attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_AddOp : Mrs_Op<"add"> {
+  let summary = "a + b";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$a, Mrs_TensorType:$b);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $a `,` $b attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_AddBiasOp : Mrs_Op<"add_bias"> {
+  let summary = "a + one vector, added to every row: the bias of a row-parallel product, after its all-reduce";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$a, Mrs_TensorType:$bias);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $a `,` $bias attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_SelectRowsOp : Mrs_Op<"select_rows"> {
+  let summary = "the rows that want logits";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Mrs_TensorType:$rows);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x `,` $rows attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_TopCandidatesOp : Mrs_Op<"top_candidates"> {
+  let summary = "the k best logits of this rank and its log-sum-exp partial per vocabulary chunk";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$logits, I64Attr:$vocab_valid);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $logits attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_AllReduceOp : Mrs_Op<"all_reduce"> {
+  let summary = "sums the partial values of all tensor-parallel ranks in the canonical tree";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, StrAttr:$algorithm, OptionalAttr<I64Attr>:$order);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_AllGatherOp : Mrs_Op<"all_gather"> {
+  let summary = "brings the slices of all tensor-parallel ranks together, in rank order";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, OptionalAttr<I64Attr>:$order);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_OutputOp : Mrs_Op<"output"> {
+  let summary = "what a variant of the program leaves for the supervisor, whole on every rank";
+  let arguments = (ins StrAttr:$variant, Mrs_TensorType:$x);
+  let assemblyFormat = "$variant $x attr-dict `:` type($x)";
+}
+
+#endif

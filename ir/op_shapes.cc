@@ -1,0 +1,171 @@
+// What each operation checks of itself, sharded or not: sizes by its factor map, element types, attributes.
+// Whether slices and partial sums fit together is verify_sharding.cc's question.
+#include "ir/dialect.h"
+#include "ir/sharding_rules.h"
+
+namespace mrs::ir {
+namespace {
+
+TensorType TypeOf(mlir::Value value) { return mlir::cast<TensorType>(value.getType()); }
+
+// Dimensions of one factor have one size; a coarse one divides it.
+mlir::LogicalResult CheckSizes(mlir::Operation* op) {
+  const auto map = FactorMapOf(op);
+  if (mlir::failed(map)) return mlir::failure();
+  if (!*map) return mlir::success();
+  llvm::SmallVector<int64_t> sizes((*map)->factor_count, 0);
+  mlir::LogicalResult ok = mlir::success();
+  ForEachDim(op, **map, [&](mlir::Value value, int64_t dim, const DimRule& rule) {
+    const int64_t size = TypeOf(value).getShape()[dim];
+    if (mlir::failed(ok) || rule.coarse) return;
+    int64_t& expected = sizes[rule.factor];
+    if (expected == 0) expected = size;
+    if (expected != size) {
+      ok = NamedError(op) << "dimension " << dim << " of " << value.getType() << " has size " << size << ", expected "
+                          << expected;
+    }
+  });
+  ForEachDim(op, **map, [&](mlir::Value value, int64_t dim, const DimRule& rule) {
+    const int64_t size = TypeOf(value).getShape()[dim];
+    if (mlir::failed(ok) || !rule.coarse) return;
+    if (size <= 0 || sizes[rule.factor] <= 0 || sizes[rule.factor] % size != 0) {
+      ok = NamedError(op) << "dimension " << dim << " of " << value.getType() << " has size " << size
+                          << ", which does not divide " << sizes[rule.factor];
+    }
+  });
+  return ok;
+}
+
+mlir::LogicalResult Expect(mlir::Operation* op, mlir::Value value, const char* what, bool good, const char* expected) {
+  if (good) return mlir::success();
+  return NamedError(op) << what << " is " << value.getType() << ", expected " << expected;
+}
+mlir::LogicalResult ExpectF32(mlir::Operation* op, mlir::Value value, const char* what) {
+  return Expect(op, value, what, TypeOf(value).getElementType().isF32(), "f32 elements");
+}
+mlir::LogicalResult ExpectI32(mlir::Operation* op, mlir::Value value, const char* what) {
+  return Expect(op, value, what, TypeOf(value).getElementType().isInteger(32), "i32 elements");
+}
+mlir::LogicalResult ExpectMatrixType(mlir::Operation* op, mlir::Value value, const char* what) {
+  const mlir::Type element = TypeOf(value).getElementType();
+  return Expect(op, value, what, element.isF32() || element.isBF16(), "f32 or bf16 elements");
+}
+mlir::LogicalResult ExpectSame(mlir::Operation* op, mlir::Value value, const char* what, mlir::Value other) {
+  return Expect(op, value, what, TypeOf(value).getElementType() == TypeOf(other).getElementType(),
+                "the element type of its other operand");
+}
+mlir::LogicalResult ExpectPositive(mlir::Operation* op, llvm::APFloat value, const char* what) {
+  const float number = value.convertToFloat();
+  if (number > 0 && number < 1e30f) return mlir::success();
+  return NamedError(op) << what << " must be positive and finite";
+}
+
+bool All(std::initializer_list<mlir::LogicalResult> results) {
+  return llvm::all_of(results, [](mlir::LogicalResult r) { return mlir::succeeded(r); });
+}
+
+}  // namespace
+
+#define MRS_VERIFY(Op, ...)                                                        \
+  mlir::LogicalResult Op::verify() {                                               \
+    mlir::Operation* op = getOperation();                                          \
+    (void)op;                                                                      \
+    return mlir::success(mlir::succeeded(CheckSizes(op)) && All({__VA_ARGS__}));   \
+  }
+
+MRS_VERIFY(InputOp, ExpectI32(op, getResult(), "an input"))
+MRS_VERIFY(EmbedOp, ExpectI32(op, getIds(), "ids"), ExpectMatrixType(op, getTable(), "the table"),
+           ExpectF32(op, getResult(), "the result"))
+MRS_VERIFY(RopeAnglesOp, ExpectI32(op, getPositions(), "positions"), ExpectF32(op, getResult(), "the result"))
+MRS_VERIFY(RmsNormOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getWeight(), "the weight"),
+           ExpectMatrixType(op, getResult(), "the result"), ExpectPositive(op, getEps(), "eps"))
+MRS_VERIFY(RopeOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getCosSin(), "cos_sin"),
+           ExpectMatrixType(op, getResult(), "the result"))
+MRS_VERIFY(KvAppendOp, ExpectMatrixType(op, getK(), "k"), ExpectF32(op, getV(), "v"), ExpectI32(op, getSlots(), "slots"),
+           ExpectSame(op, getCache(), "the cache", getK()))
+MRS_VERIFY(AttentionOp, ExpectMatrixType(op, getQ(), "q"), ExpectSame(op, getCache(), "the cache", getQ()),
+           ExpectSame(op, getResult(), "the result", getQ()), ExpectI32(op, getSequence(), "sequence"),
+           ExpectI32(op, getPositions(), "positions"), ExpectI32(op, getBlockTable(), "block_table"),
+           ExpectPositive(op, getScale(), "scale"))
+MRS_VERIFY(SiluMulOp, ExpectF32(op, getGate(), "gate"), ExpectF32(op, getUp(), "up"),
+           ExpectMatrixType(op, getResult(), "the result"))
+MRS_VERIFY(AddOp, ExpectF32(op, getA(), "a"), ExpectF32(op, getB(), "b"), ExpectF32(op, getResult(), "the result"))
+MRS_VERIFY(AddBiasOp, ExpectF32(op, getA(), "a"), ExpectF32(op, getBias(), "the bias"),
+           ExpectF32(op, getResult(), "the result"))
+MRS_VERIFY(SelectRowsOp, ExpectF32(op, getX(), "x"), ExpectI32(op, getRows(), "rows"),
+           ExpectF32(op, getResult(), "the result"))
+MRS_VERIFY(OutputOp)
+#undef MRS_VERIFY
+
+mlir::LogicalResult TopCandidatesOp::verify() {
+  if (mlir::failed(CheckSizes(*this)) || mlir::failed(ExpectF32(*this, getLogits(), "logits"))) return mlir::failure();
+  auto element = mlir::dyn_cast<CandidatesType>(TypeOf(getResult()).getElementType());
+  if (!element || element.getK() < 1 || element.getK() > 64) {
+    return NamedError(*this) << "the result holds candidates<1> to candidates<64>, not " << getResult().getType();
+  }
+  return mlir::success();
+}
+
+mlir::LogicalResult WeightOp::verify() {
+  const TensorType type = TypeOf(getResult());
+  const int64_t n_dims = getNDims();
+  if (n_dims < 1 || n_dims > type.rank()) return NamedError(*this) << "n_dims " << n_dims << " of " << type;
+  for (int64_t size : type.getShape()) {
+    if (size < 0) return NamedError(*this) << "a weight has no symbolic dimension: " << type;
+  }
+  if (type.getPartial()) return NamedError(*this) << "a weight is no partial sum";
+  if (getSources().empty()) return NamedError(*this) << "no sources";
+  if (getSeed() && *getSeed() >= static_cast<uint64_t>(type.rank())) return NamedError(*this) << "seed names no dimension";
+  int64_t k = 1;
+  for (int64_t size : type.getShape().drop_front(n_dims)) k *= size;
+  const int64_t chunks = getChunks();
+  if (chunks < 1 || chunks > 16 || (chunks & (chunks - 1)) != 0 || k % chunks != 0) {
+    return NamedError(*this) << chunks << " chunks do not fit K = " << k << " (a power of two up to 16 that divides it)";
+  }
+  const bool vector = n_dims == type.rank();
+  if (vector && !type.getElementType().isF32()) return NamedError(*this) << "vectors are f32, not " << type;
+  return ExpectMatrixType(*this, getResult(), "a matrix");
+}
+
+mlir::LogicalResult MatmulOp::verify() {
+  if (getWeights().empty() || getResults().size() != getWeights().size() ||
+      (!getBiases().empty() && getBiases().size() != getWeights().size())) {
+    return NamedError(*this) << "one result a weight, and a bias for each or none";
+  }
+  if (mlir::failed(CheckSizes(*this)) || mlir::failed(ExpectMatrixType(*this, getX(), "x"))) return mlir::failure();
+  for (mlir::Value weight : getWeights()) {
+    if (mlir::failed(ExpectSame(*this, weight, "a weight", getX()))) return mlir::failure();
+    auto made_by = weight.getDefiningOp<WeightOp>();
+    if (!made_by || static_cast<int64_t>(made_by.getNDims()) + TypeOf(getX()).rank() - 1 != TypeOf(weight).rank()) {
+      return NamedError(*this) << "a weight must be an mrs.weight whose columns are x's dimensions after the first";
+    }
+  }
+  for (mlir::Value bias : getBiases()) {
+    if (mlir::failed(ExpectF32(*this, bias, "a bias"))) return mlir::failure();
+  }
+  for (mlir::Value result : getResults()) {
+    if (mlir::failed(ExpectF32(*this, result, "a result"))) return mlir::failure();
+  }
+  return mlir::success();
+}
+
+mlir::LogicalResult AllReduceOp::verify() {
+  const TensorType in = TypeOf(getX()), out = TypeOf(getResult());
+  if (in.getShape() != out.getShape() || in.getElementType() != out.getElementType()) {
+    return NamedError(*this) << "changes " << in << " to " << out;
+  }
+  if (getAlgorithm() != "doubling" && getAlgorithm() != "halving_doubling" && getAlgorithm() != "gather_add" &&
+      getAlgorithm() != "rank_order") {
+    return NamedError(*this) << "unknown algorithm '" << getAlgorithm()
+                             << "'; there are doubling, halving_doubling, gather_add and rank_order";
+  }
+  return ExpectF32(*this, getX(), "x");
+}
+
+mlir::LogicalResult AllGatherOp::verify() {
+  const TensorType in = TypeOf(getX()), out = TypeOf(getResult());
+  if (in.getShape() == out.getShape() && in.getElementType() == out.getElementType()) return mlir::success();
+  return NamedError(*this) << "changes " << in << " to " << out;
+}
+
+}  // namespace mrs::ir

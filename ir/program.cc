@@ -1,0 +1,122 @@
+#include "ir/program.h"
+
+#include "llvm/ADT/DenseMap.h"
+
+namespace mrs::ir {
+
+mlir::func::FuncOp ProgramOf(mlir::ModuleOp module) {
+  auto functions = llvm::to_vector(module.getOps<mlir::func::FuncOp>());
+  if (functions.size() != 1 || functions[0].getBody().getBlocks().size() != 1) {
+    module.emitError() << "expected one function of one block, the program of the stage; found " << functions.size();
+    return nullptr;
+  }
+  return functions[0];
+}
+
+std::vector<BucketSize> BucketsOf(mlir::ModuleOp module) {
+  auto flat = module->getAttrOfType<mlir::DenseI64ArrayAttr>("mrs.buckets");
+  std::vector<BucketSize> buckets;
+  if (!flat || flat.size() % 3 != 0) return buckets;
+  for (int64_t i = 0; i < flat.size(); i += 3) buckets.push_back({flat[i], flat[i + 1], flat[i + 2]});
+  return buckets;
+}
+
+mlir::Attribute BucketsAttr(mlir::Builder& builder, const std::vector<BucketSize>& buckets) {
+  llvm::SmallVector<int64_t> flat;
+  for (const BucketSize& bucket : buckets) flat.append({bucket.tokens, bucket.sequences, bucket.logit_rows});
+  return builder.getDenseI64ArrayAttr(flat);
+}
+
+int64_t RowsIn(TensorType type, const BucketSize& bucket) {
+  switch (type.getShape()[0]) {
+    case kTokens: return bucket.tokens;
+    case kSequences: return bucket.sequences;
+    case kLogitRows: return bucket.logit_rows;
+    default: return 1;
+  }
+}
+
+std::vector<LiveValue> LiveValues(mlir::func::FuncOp program) {
+  llvm::DenseMap<mlir::Operation*, int64_t> index;
+  int64_t count = 0;
+  for (mlir::Operation& op : program.getBody().front()) index[&op] = count++;
+  std::vector<LiveValue> live;
+  for (mlir::Operation& op : program.getBody().front()) {
+    if (mlir::isa<WeightOp, KvAppendOp>(op)) continue;
+    for (mlir::Value result : op.getResults()) {
+      LiveValue value{result, mlir::isa<InputOp>(op) ? -1 : index[&op], index[&op], std::nullopt};
+      for (mlir::Operation* user : result.getUsers()) {
+        value.last = std::max(value.last, mlir::isa<OutputOp>(user) ? count : index[user]);
+      }
+      if (auto operand = op.getAttrOfType<mlir::IntegerAttr>("inplace")) {
+        if (operand.getInt() >= 0 && operand.getInt() < op.getNumOperands()) value.in_place_of = op.getOperand(operand.getInt());
+      }
+      live.push_back(value);
+    }
+  }
+  llvm::stable_sort(live, [](const LiveValue& a, const LiveValue& b) { return a.first < b.first; });
+  return live;
+}
+
+llvm::ArrayRef<int64_t> OffsetsOf(mlir::Value value) {
+  auto offsets = value.getDefiningOp() ? value.getDefiningOp()->getAttrOfType<mlir::ArrayAttr>("offsets") : nullptr;
+  const unsigned number = mlir::cast<mlir::OpResult>(value).getResultNumber();
+  if (!offsets || number >= offsets.size()) return {};
+  auto per_bucket = mlir::dyn_cast<mlir::DenseI64ArrayAttr>(offsets[number]);
+  return per_bucket ? per_bucket.asArrayRef() : llvm::ArrayRef<int64_t>();
+}
+
+mlir::FailureOr<LocalWeight> LocalWeightOf(WeightOp op, int64_t tp) {
+  const auto type = mlir::cast<TensorType>(op.getResult().getType());
+  const int64_t n_dims = op.getNDims();
+  LocalWeight local;
+  // Rows and columns are the flattened leading and trailing dimensions; only the first of each may be split.
+  auto flatten = [&](int64_t begin, int64_t end, DimSlice* out) -> mlir::LogicalResult {
+    int64_t inner = 1, extent = 1;
+    for (int64_t dim = begin; dim < end; ++dim) {
+      extent *= type.getShape()[dim];
+      if (dim > begin) inner *= type.getShape()[dim];
+      if (dim > begin && type.getSlices()[dim].split()) {
+        return NamedError(op) << "dimension " << dim << " of " << type << " is split; only the first of its rows or columns can be";
+      }
+    }
+    *out = begin < end && type.getSlices()[begin].split() ? Scale(type.getSlices()[begin], inner) : DimSlice{0, 0, extent, 1};
+    return mlir::success();
+  };
+  if (mlir::failed(flatten(0, n_dims, &local.rows)) || mlir::failed(flatten(n_dims, type.rank(), &local.columns))) {
+    return mlir::failure();
+  }
+  local.n = local.rows.size;
+  if (n_dims == type.rank()) return local;
+  const bool split = type.getSlices()[n_dims].split();
+  const int64_t chunks = op.getChunks();
+  if (split && chunks % tp != 0) {
+    return NamedError(op) << chunks << " canonical chunks of K do not split over " << tp << " ranks";
+  }
+  local.chunk_count = split ? chunks / tp : chunks;
+  if (local.columns.size % local.chunk_count != 0) {
+    return NamedError(op) << "K on one rank, " << local.columns.size << ", is not " << local.chunk_count << " whole chunks";
+  }
+  local.chunk_k = local.columns.size / local.chunk_count;
+  return local;
+}
+
+int64_t WeightBytes(const LocalWeight& local, mlir::Type element) {
+  if (local.chunk_k == 0) return local.n * 4;
+  const int64_t rows = (local.n + 15) / 16 * 16;
+  const int64_t chunk = (local.chunk_k + 31) / 32 * 32;
+  return rows * local.chunk_count * chunk * (element.getIntOrFloatBitWidth() / 8);
+}
+
+mlir::DictionaryAttr LocalWeightAttr(mlir::Builder& builder, const LocalWeight& local) {
+  auto slice = [&](const DimSlice& s) { return builder.getDenseI64ArrayAttr({s.start, s.step, s.size, s.every}); };
+  return builder.getDictionaryAttr({
+      builder.getNamedAttr("chunk_count", builder.getI64IntegerAttr(local.chunk_count)),
+      builder.getNamedAttr("chunk_k", builder.getI64IntegerAttr(local.chunk_k)),
+      builder.getNamedAttr("columns", slice(local.columns)),
+      builder.getNamedAttr("n", builder.getI64IntegerAttr(local.n)),
+      builder.getNamedAttr("rows", slice(local.rows)),
+  });
+}
+
+}  // namespace mrs::ir

@@ -1,0 +1,60 @@
+// A module read as a program: its one function, its buckets, and how long each value lives.
+//
+//   for (const LiveValue& live : LiveValues(module)) ...   // {%x, first 3, last 7}: needed from step 3 to step 7
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "ir/dialect.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace mrs::ir {
+
+// The function that holds the program; null (with an error) where the module has none, or several.
+mlir::func::FuncOp ProgramOf(mlir::ModuleOp module);
+
+// A batch size that offsets are planned for.
+struct BucketSize {
+  int64_t tokens = 0;
+  int64_t sequences = 0;
+  int64_t logit_rows = 0;
+};
+// Module attribute mrs.buckets, [T, S, L] a bucket; empty where it is missing or malformed.
+std::vector<BucketSize> BucketsOf(mlir::ModuleOp module);
+mlir::Attribute BucketsAttr(mlir::Builder& builder, const std::vector<BucketSize>& buckets);
+
+// Rows of a value in a bucket: T, S or L; 1 where its first dimension is no symbol.
+int64_t RowsIn(TensorType type, const BucketSize& bucket);
+
+// A value in the activation arena. Operations count in program order; inputs live from -1, outputs to the end.
+struct LiveValue {
+  mlir::Value value;
+  int64_t first = 0;
+  int64_t last = 0;
+  std::optional<mlir::Value> in_place_of;  // the operand whose bytes it takes over
+};
+// In order of `first`. Weights and caches have arenas of their own and are not here.
+std::vector<LiveValue> LiveValues(mlir::func::FuncOp program);
+
+// Offsets of a value, one a bucket; empty where memory planning has not run.
+llvm::ArrayRef<int64_t> OffsetsOf(mlir::Value value);
+
+inline constexpr int64_t kArenaAlignment = 64;
+inline int64_t AlignUp(int64_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
+
+// What localization decides for a weight: this rank's rows and columns of the global matrix, and its packed shape.
+struct LocalWeight {
+  DimSlice rows;     // in rows of the matrix; size is always set
+  DimSlice columns;  // in elements of K; size is always set (vectors: 1)
+  int64_t n = 0;
+  int64_t chunk_k = 0;      // 0: a vector
+  int64_t chunk_count = 0;  // on this rank; 0: a vector
+  bool operator==(const LocalWeight&) const = default;
+};
+mlir::FailureOr<LocalWeight> LocalWeightOf(WeightOp op, int64_t tp);
+// Bytes in the weight arena: packed rows of 16, chunks padded to 32; vectors as f32.
+int64_t WeightBytes(const LocalWeight& local, mlir::Type element);
+mlir::DictionaryAttr LocalWeightAttr(mlir::Builder& builder, const LocalWeight& local);
+
+}  // namespace mrs::ir

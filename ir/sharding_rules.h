@@ -1,0 +1,36 @@
+// The factor map of every operation: which dimensions of operands and results are one and the same factor.
+//
+//   mrs.matmul   t k*, n* k* -> t n*        split n: the result is split; split k: the result is a partial sum
+//   mrs.attention   t h !d, c h/ !d, ... -> t h !d      h/: KV heads, the coarse side of h; !d: must stay whole
+//
+// One table (sharding_rules.cc); propagation and verification know no operation by name.
+#pragma once
+
+#include "ir/dialect.h"
+
+namespace mrs::ir {
+
+// One dimension of one value.
+struct DimRule {
+  int factor = 0;
+  bool whole = false;   // `!`: the operation needs all of it on every rank
+  bool coarse = false;  // `/`: groups of the factor's elements (KV heads of query heads, chunks of a vocabulary)
+};
+
+struct FactorMap {
+  llvm::SmallVector<llvm::SmallVector<DimRule, 4>> operands;
+  llvm::SmallVector<llvm::SmallVector<DimRule, 4>> results;
+  int factor_count = 0;
+  // Factors that no result has: where one is split, each rank computes a partial sum.
+  llvm::SmallVector<bool> contracted;
+};
+
+// The map of an operation, sized to its operands' ranks; failure where the ranks do not fit the rule (an error was
+// emitted). Operations outside the table (inputs, weights, outputs, collectives) have no map: nullopt.
+mlir::FailureOr<std::optional<FactorMap>> FactorMapOf(mlir::Operation* op);
+
+// Calls `visit(value, dim, rule)` for every dimension of every operand and result.
+void ForEachDim(mlir::Operation* op, const FactorMap& map,
+                llvm::function_ref<void(mlir::Value, int64_t dim, const DimRule&)> visit);
+
+}  // namespace mrs::ir

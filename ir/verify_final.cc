@@ -1,0 +1,110 @@
+#include <algorithm>
+
+#include "ir/program.h"
+#include "ir/verify.h"
+
+namespace mrs::ir {
+namespace {
+
+mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, int64_t tp) {
+  for (auto weight : program.getOps<WeightOp>()) {
+    if (weight.getSeed()) {
+      return NamedError(weight) << "its sharding seed was never propagated; run mrs-propagate";
+    }
+    const auto local = LocalWeightOf(weight, tp);
+    if (mlir::failed(local)) return mlir::failure();
+    mlir::Builder builder(weight.getContext());
+    if (!weight.getLocal()) return NamedError(weight) << "no rank's part of it is decided; run mrs-localize";
+    if (*weight.getLocal() != LocalWeightAttr(builder, *local)) {
+      return NamedError(weight) << "its local part " << *weight.getLocal() << " is not what its type says, "
+                                << LocalWeightAttr(builder, *local);
+    }
+  }
+  return mlir::success();
+}
+
+mlir::LogicalResult VerifySchedule(mlir::func::FuncOp program) {
+  int64_t next_step = 0, next_order = 0;
+  for (mlir::Operation& op : program.getBody().front()) {
+    if (!IsStep(&op)) continue;
+    auto step = op.getAttrOfType<mlir::IntegerAttr>("step");
+    if (!step) return NamedError(&op) << "has no place in the program; run mrs-schedule";
+    if (step.getInt() != next_step++) {
+      return NamedError(&op) << "is step " << step.getInt() << ", expected " << next_step - 1 << " in program order";
+    }
+    if (!mlir::isa<AllReduceOp, AllGatherOp>(op)) continue;
+    auto order = op.getAttrOfType<mlir::IntegerAttr>("order");
+    if (!order || order.getInt() != next_order++) {
+      return NamedError(&op) << "has no place, or another place than its own, in the collective schedule; run mrs-schedule";
+    }
+  }
+  return mlir::success();
+}
+
+struct Placed {
+  const LiveValue* live;
+  int64_t begin, end;
+};
+
+mlir::LogicalResult CheckInPlace(const LiveValue& live, int64_t last_use_of_operand, size_t bucket) {
+  const auto from = mlir::dyn_cast<mlir::OpResult>(*live.in_place_of);
+  mlir::Operation* op = live.value.getDefiningOp();
+  if (!mlir::isa<AddOp, AddBiasOp, AllReduceOp>(op)) return NamedError(op) << "cannot work in place";
+  if (!from || OffsetsOf(from).size() <= bucket || OffsetsOf(from)[bucket] != OffsetsOf(live.value)[bucket]) {
+    return NamedError(op) << "works in place, but its result lies elsewhere than its operand";
+  }
+  if (last_use_of_operand > live.first) return NamedError(op) << "overwrites its operand, which a later step reads";
+  return mlir::success();
+}
+
+// No two values that live at the same time share a byte, in any bucket.
+mlir::LogicalResult VerifyMemory(mlir::func::FuncOp program, const std::vector<BucketSize>& buckets, int64_t tp) {
+  const std::vector<LiveValue> values = LiveValues(program);
+  for (const LiveValue& live : values) {
+    if (OffsetsOf(live.value).size() != buckets.size()) {
+      return NamedError(live.value.getDefiningOp()) << "its result has no place in memory; run mrs-plan-memory";
+    }
+  }
+  for (size_t bucket = 0; bucket < buckets.size(); ++bucket) {
+    llvm::SmallVector<Placed> active;
+    for (const LiveValue& live : values) {
+      const auto type = mlir::cast<TensorType>(live.value.getType());
+      const int64_t begin = OffsetsOf(live.value)[bucket];
+      const int64_t end = begin + RowsIn(type, buckets[bucket]) * LocalRowBytes(type, tp);
+      mlir::Operation* op = live.value.getDefiningOp();
+      if (begin < 0 || begin % kArenaAlignment != 0) return NamedError(op) << "offset " << begin << " is not aligned to 64";
+      llvm::erase_if(active, [&](const Placed& p) { return p.live->last < live.first; });
+      for (const Placed& other : active) {
+        if (live.in_place_of && *live.in_place_of == other.live->value) {
+          if (mlir::failed(CheckInPlace(live, other.live->last, bucket))) return mlir::failure();
+          if (end - begin != other.end - other.begin) return NamedError(op) << "works in place on an operand of another size";
+          continue;
+        }
+        if (begin < other.end && other.begin < end) {
+          return NamedError(op) << "its result lies at [" << begin << ", " << end << ") in bucket " << bucket
+                                << ", over the result of '" << NameOf(other.live->value.getDefiningOp()) << "' at ["
+                                << other.begin << ", " << other.end << "), which is still needed";
+        }
+      }
+      active.push_back({&live, begin, end});
+    }
+  }
+  return mlir::success();
+}
+
+}  // namespace
+
+mlir::LogicalResult VerifyFinal(mlir::ModuleOp module) {
+  auto program = ProgramOf(module);
+  if (!program) return mlir::failure();
+  const std::vector<BucketSize> buckets = BucketsOf(module);
+  if (buckets.empty()) return module.emitError() << "the module has no mrs.buckets";
+  if (mlir::failed(VerifySharding(module)) || mlir::failed(VerifyWeights(program, TpOf(module))) ||
+      mlir::failed(VerifySchedule(program))) {
+    return mlir::failure();
+  }
+  if (!module->getAttr("mrs.kv")) return module.emitError() << "the KV cache has no place in memory; run mrs-plan-memory";
+  return VerifyMemory(program, buckets, TpOf(module));
+}
+
+}  // namespace mrs::ir

@@ -1,0 +1,41 @@
+// From a model folder to the bytes of a plan: read, check, build the graph, run the passes, emit, verify.
+//
+//   BuildOptions options{.model_dir = "models/mini", .tp = 2};
+//   MRS_ASSIGN_OR_RETURN(Built built, Build(options));
+//   MRS_RETURN_IF_ERROR(WritePlanFile("mini.mrsplan", built.plan_bytes));
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plans/status.h"
+
+namespace mrs::planner {
+
+struct BuildOptions {
+  std::string model_dir;
+  std::string name;  // what clients call the model; "": "model"
+  int64_t tp = 1;
+  std::optional<int64_t> max_len;      // absent: the model's own, at most 8192
+  int64_t max_seqs = 16;
+  std::string numerics = "auto";       // pair2, block32; auto: what this host's CPU does natively
+  std::string dtype = "auto";          // f32, bf16; auto: bf16 for bf16 checkpoints, else f32
+  std::optional<uint64_t> memory;      // bytes a rank may use; absent: 90 % of this host's over its ranks
+  std::string reduction = "canonical"; // rank_order: a control that is not invariant
+};
+
+struct Built {
+  std::string plan_bytes;
+  std::string unsharded_ir;  // text, before any pass
+  std::vector<std::string> warnings;
+};
+
+Result<Built> Build(const BuildOptions& options);
+// Only the unsharded module as text, with every fact and option as attributes: what mrs-opt starts from.
+Result<Built> BuildUnsharded(const BuildOptions& options);
+// A finished module (hand-written, or of mrs-opt --mrs-plan) to a plan. Runs no pass: what is not decided is refused.
+Result<Built> BuildFromIr(const std::string& path);
+
+}  // namespace mrs::planner

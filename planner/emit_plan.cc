@@ -1,0 +1,137 @@
+#include "planner/emit_plan.h"
+
+#include "ir/program.h"
+#include "ir/verify.h"
+#include "llvm/ADT/StringExtras.h"
+#include "planner/emit_stage.h"
+#include "planner/plan_facts.h"
+#include "plans/contract.h"
+#include "plans/sha256.h"
+
+namespace mrs::planner {
+namespace {
+
+std::vector<uint8_t> Bytes(const std::string& raw) { return {raw.begin(), raw.end()}; }
+
+std::unique_ptr<plan::FileT> File(const CheckpointFile& file) {
+  auto out = std::make_unique<plan::FileT>();
+  out->name = file.name;
+  out->size_bytes = file.size_bytes;
+  out->header_bytes = file.header_bytes;
+  out->header_sha256 = Bytes(file.header_sha256);
+  return out;
+}
+
+std::unique_ptr<plan::ModelT> Model(const PlanFacts& facts) {
+  const ModelSpec& m = facts.model;
+  auto out = std::make_unique<plan::ModelT>();
+  out->name = m.name;
+  out->architecture = m.architecture;
+  out->fingerprint = Bytes(llvm::fromHex(facts.model_fingerprint));
+  out->parameter_count = facts.parameter_count;
+  out->hidden = m.hidden;
+  out->layer_count = m.layers;
+  out->heads = m.heads;
+  out->kv_heads = m.kv_heads;
+  out->head_dim = m.head_dim;
+  out->ffn = m.ffn;
+  out->vocab = m.vocab;
+  out->vocab_padded = facts.vocab_padded;
+  out->max_position = m.max_position;
+  out->bos = m.bos;
+  out->eos = m.eos;
+  out->pad = m.pad;
+  out->chat_template = m.chat_template;
+  out->template_bos = m.template_bos;
+  out->template_eos = m.template_eos;
+  out->has_tokenizer = facts.tokenizer.has_value();
+  if (facts.tokenizer) out->tokenizer = File(*facts.tokenizer);
+  out->sampling = std::make_unique<plan::SamplingDefaultsT>();
+  out->sampling->temperature = m.sampling.temperature;
+  out->sampling->top_p = m.sampling.top_p;
+  out->sampling->top_k = m.sampling.top_k;
+  out->sampling->repetition_penalty = m.sampling.repetition_penalty;
+  return out;
+}
+
+std::unique_ptr<plan::ClusterT> Cluster(const PlanFacts& facts) {
+  auto out = std::make_unique<plan::ClusterT>();
+  out->description = facts.cluster;
+  const std::string text = fmt::format("{}\n{}", facts.cluster, facts.memory);
+  const auto hash = Sha256(std::as_bytes(std::span(text)));
+  out->fingerprint.assign(hash.begin(), hash.end());
+  out->memory_bytes.assign(facts.tp, facts.memory);
+  return out;
+}
+
+std::unique_ptr<plan::NumericsT> Numerics(const PlanFacts& facts) {
+  auto out = std::make_unique<plan::NumericsT>();
+  out->chain = facts.chain == "pair2" ? plan::Chain::pair2 : plan::Chain::block32;
+  out->revision = contract::kNumericsRevision;
+  out->reduction = facts.reduction == "rank_order" ? plan::Reduction::rank_order : plan::Reduction::canonical;
+  out->weight_dtype = facts.weight_dtype == "bf16" ? plan::DType::bf16 : plan::DType::f32;
+  return out;
+}
+
+// Bytes are exact: they are the plan's own sums.
+std::unique_ptr<plan::PredictionT> ExactBytes(const std::string& name, uint64_t bytes) {
+  auto out = std::make_unique<plan::PredictionT>();
+  out->name = name;
+  out->unit = "bytes";
+  out->low = out->expected = out->high = static_cast<int64_t>(bytes);
+  out->provenance = "memory plan, per rank";
+  return out;
+}
+
+std::unique_ptr<plan::CertificateT> Certificate(const std::string& name, const std::string& statement) {
+  auto out = std::make_unique<plan::CertificateT>();
+  out->name = name;
+  out->statement = statement;
+  return out;
+}
+
+}  // namespace
+
+Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
+  if (mlir::failed(ir::VerifyFinal(module))) return Refuse("the module is not a finished plan; see the error above");
+  MRS_ASSIGN_OR_RETURN(const PlanFacts facts, ReadFacts(module));
+  plan::PlanT plan;
+  plan.format_major = contract::kFormatMajor;
+  plan.format_minor = contract::kFormatMinor;
+  plan.producer = "mrs-plan " MRS_VERSION;
+  plan.model = Model(facts);
+  plan.cluster = Cluster(facts);
+  plan.numerics = Numerics(facts);
+  for (const auto& [name, value] : facts.options) {
+    auto option = std::make_unique<plan::OptionT>();
+    option->name = name;
+    option->value = value;
+    plan.options.push_back(std::move(option));
+  }
+  plan.max_len = facts.max_len;
+  plan.max_seqs = facts.max_seqs;
+  plan.tp = facts.tp;
+  plan.ep = 1;
+  plan.dp = 1;
+  for (uint32_t rank = 0; rank < plan.tp; ++rank) {
+    plan.ranks.emplace_back(rank, 0, 0, 0, rank, 0, plan::DeviceKind::cpu);
+  }
+  plan.groups.emplace_back(0, plan.tp, 1, plan::Axis::tp);
+  for (const CheckpointFile& file : facts.files) plan.files.push_back(File(file));
+  auto rope = std::make_unique<plan::RopeT>();
+  rope->inv_freq = facts.model.rope.inv_freq;
+  rope->attention_factor = facts.model.rope.attention_factor;
+  rope->rule = facts.model.rope.rule;
+  plan.ropes.push_back(std::move(rope));
+  MRS_RETURN_IF_ERROR(EmitStage(module, facts, &plan));
+  const plan::StageT& stage = *plan.stages.front();
+  plan.predictions.push_back(ExactBytes("weights", stage.weight_arena_bytes));
+  plan.predictions.push_back(ExactBytes("activations", stage.activation_arena_bytes));
+  plan.predictions.push_back(ExactBytes("kv", stage.kv_arena_bytes));
+  plan.certificates.push_back(Certificate(
+      "sharding", fmt::format("on {} ranks every step computes what the unsharded operation does", plan.tp)));
+  plan.certificates.push_back(Certificate("memory", "no two live values share a byte in any bucket"));
+  return plan;
+}
+
+}  // namespace mrs::planner

@@ -1,0 +1,335 @@
+#include "planner/emit_stage.h"
+
+#include "ir/program.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "plans/contract.h"
+
+namespace mrs::planner {
+namespace {
+
+using ir::DimSlice;
+using ir::TensorType;
+
+TensorType TypeOf(mlir::Value value) { return mlir::cast<TensorType>(value.getType()); }
+
+plan::DType DTypeOf(mlir::Type element) {
+  if (element.isF32()) return plan::DType::f32;
+  if (element.isBF16()) return plan::DType::bf16;
+  if (element.isInteger(32)) return plan::DType::i32;
+  return plan::DType::u8;  // candidates: bytes of records
+}
+
+plan::Rows RowsOf(TensorType type) {
+  switch (type.getShape()[0]) {
+    case ir::kTokens:
+      return plan::Rows::tokens;
+    case ir::kSequences:
+      return plan::Rows::sequences;
+    case ir::kLogitRows:
+      return plan::Rows::logit_rows;
+    default:
+      return plan::Rows::one;
+  }
+}
+
+// The slice of a dimension of `extent`; whole where it is not split.
+plan::Slice SliceOf(DimSlice slice, int64_t extent, bool split) {
+  if (!split) return {0, 0, static_cast<uint64_t>(extent), 1, plan::Axis::none};
+  return {slice.start, slice.step, static_cast<uint64_t>(slice.size), static_cast<uint32_t>(slice.every),
+          plan::Axis::tp};
+}
+
+plan::CollectiveAlgorithm AlgorithmOf(llvm::StringRef name) {
+  if (name == "halving_doubling") return plan::CollectiveAlgorithm::halving_doubling;
+  if (name == "gather_add") return plan::CollectiveAlgorithm::gather_add;
+  if (name == "rank_order") return plan::CollectiveAlgorithm::rank_order;
+  return plan::CollectiveAlgorithm::doubling;
+}
+
+// "l12.q_proj" is of layer 12, "lm_head" of none.
+int16_t LayerOf(llvm::StringRef name) {
+  int16_t layer = -1;
+  if (!name.consume_front("l") || name.split('.').first.getAsInteger(10, layer)) return -1;
+  return layer;
+}
+
+class StageEmitter {
+ public:
+  StageEmitter(mlir::ModuleOp module, const PlanFacts& facts, plan::PlanT* plan)
+      : module_(module), program_(ir::ProgramOf(module)), tp_(ir::TpOf(module)), facts_(facts), plan_(plan) {}
+
+  Status Emit() {
+    stage_->layer_begin = 0;
+    stage_->layer_end = facts_.model.layers;
+    stage_->tp_group = 0;
+    EmitBuckets();
+    for (mlir::Operation& op : program_.getBody().front()) {
+      if (auto weight = mlir::dyn_cast<ir::WeightOp>(op)) {
+        MRS_RETURN_IF_ERROR(EmitWeight(weight));
+      } else if (auto output = mlir::dyn_cast<ir::OutputOp>(op)) {
+        uint32_t& buffer = output.getVariant() == "candidates" ? stage_->candidates_buffer : stage_->logits_buffer;
+        buffer = buffers_.lookup(output.getX());
+        ++output_count_;
+      } else {
+        if (!mlir::isa<ir::KvAppendOp>(op)) {
+          for (mlir::Value result : op.getResults()) EmitBuffer(result);
+        }
+        if (ir::IsStep(&op)) MRS_RETURN_IF_ERROR(EmitStep(&op));
+      }
+    }
+    if (output_count_ != 2) {
+      return Refuse("the program has {} outputs, expected mrs.output \"candidates\" and mrs.output \"all_logits\"",
+                    output_count_);
+    }
+    EmitPlacements();
+    EmitKv();
+    plan_->stages.push_back(std::move(stage_));
+    return Status();
+  }
+
+ private:
+  uint32_t Name(llvm::StringRef text) {
+    const auto [found, added] = names_.try_emplace(text, static_cast<uint32_t>(plan_->names.size()));
+    if (added) plan_->names.push_back(text.str());
+    return found->second;
+  }
+
+  int64_t ModuleNumber(llvm::StringRef dictionary, llvm::StringRef key) {
+    auto group = module_->getAttrOfType<mlir::DictionaryAttr>(dictionary);
+    auto number = group ? group.getAs<mlir::IntegerAttr>(key) : nullptr;
+    return number ? number.getInt() : 0;
+  }
+
+  void EmitBuckets() {
+    auto arenas = module_->getAttrOfType<mlir::DenseI64ArrayAttr>("mrs.bucket_arenas");
+    for (const auto& [index, bucket] : llvm::enumerate(ir::BucketsOf(module_))) {
+      const int64_t bytes = arenas && static_cast<int64_t>(index) < arenas.size() ? arenas[index] : 0;
+      stage_->buckets.emplace_back(bucket.tokens, bucket.sequences, bucket.logit_rows, bytes);
+    }
+  }
+
+  void EmitBuffer(mlir::Value value) {
+    const TensorType type = TypeOf(value);
+    buffers_[value] = stage_->buffers.size();
+    values_.push_back(value);
+    stage_->buffers.emplace_back(ir::LocalRowElements(type, tp_), Name(ir::NameOf(value.getDefiningOp())),
+                                 DTypeOf(type.getElementType()), RowsOf(type),
+                                 value.getDefiningOp<ir::InputOp>() != nullptr);
+  }
+
+  void EmitPlacements() {
+    for (size_t bucket = 0; bucket < stage_->buckets.size(); ++bucket) {
+      for (mlir::Value value : values_) stage_->placements.push_back(ir::OffsetsOf(value)[bucket]);
+    }
+    stage_->weight_arena_bytes = ModuleNumber("mrs.arenas", "weights");
+    stage_->activation_arena_bytes = ModuleNumber("mrs.arenas", "activations");
+    stage_->kv_arena_bytes = ModuleNumber("mrs.arenas", "kv");
+  }
+
+  Status EmitWeight(ir::WeightOp op) {
+    const TensorType type = TypeOf(op.getResult());
+    const auto local = ir::LocalWeightOf(op, tp_);
+    auto offset = op->getAttrOfType<mlir::IntegerAttr>("arena_offset");
+    if (mlir::failed(local) || !offset)
+      return Refuse("weight '{}' has no place in memory; run mrs-plan-memory", op.getName().str());
+    const bool vector = local->chunk_k == 0;
+    weights_[op.getResult()] = stage_->weights.size();
+    plan::Weight weight(offset.getInt(), ir::WeightBytes(*local, type.getElementType()), local->n, local->chunk_k,
+                        local->chunk_count, vector ? 0 : op.getChunks(), stage_->sources.size(), op.getSources().size(),
+                        Name(op.getName()), DTypeOf(type.getElementType()),
+                        vector ? plan::Layout::dense_f32 : plan::Layout::packed);
+    stage_->weights.push_back(weight);
+    const bool rows_split = type.getSlices()[0].split();
+    const bool columns_split = !vector && type.getSlices()[op.getNDims()].split();
+    for (mlir::Attribute attribute : op.getSources()) {
+      MRS_RETURN_IF_ERROR(EmitSource(op, attribute, SliceOf(local->rows, local->rows.size, rows_split),
+                                     SliceOf(local->columns, local->columns.size, columns_split)));
+    }
+    return Status();
+  }
+
+  Status EmitSource(ir::WeightOp op, mlir::Attribute attribute, plan::Slice rows, plan::Slice columns) {
+    auto source = mlir::dyn_cast<mlir::DictionaryAttr>(attribute);
+    auto number = [&](llvm::StringRef key) {
+      auto value = source ? source.getAs<mlir::IntegerAttr>(key) : nullptr;
+      return value ? value.getInt() : -1;
+    };
+    auto tensor = source ? source.getAs<mlir::StringAttr>("tensor") : nullptr;
+    auto dtype = source ? source.getAs<mlir::StringAttr>("dtype") : nullptr;
+    if (!tensor || !dtype || number("rows") < 1 || number("columns") < 1 || number("file") < 0 ||
+        number("offset") < 0) {
+      return Refuse("weight '{}': a source is {{columns, dtype, file, offset, rows, tensor}}", op.getName().str());
+    }
+    const plan::DType type = dtype.getValue() == "bf16"  ? plan::DType::bf16
+                             : dtype.getValue() == "f16" ? plan::DType::f16
+                                                         : plan::DType::f32;
+    stage_->sources.emplace_back(rows, columns, number("rows"), number("columns"), number("offset"), 0,
+                                 Name(tensor.getValue()), number("file"), type);
+    return Status();
+  }
+
+  // Operands as the plan lists them; a cache is not one: the attribute says which layer's it is.
+  llvm::SmallVector<plan::Ref> OperandRefs(mlir::Operation* op) {
+    llvm::SmallVector<plan::Ref> refs;
+    auto add = [&](mlir::Value value) {
+      if (auto weight = weights_.find(value); weight != weights_.end())
+        refs.emplace_back(weight->second, plan::RefSpace::weight);
+      else
+        refs.emplace_back(buffers_.lookup(value), plan::RefSpace::buffer);
+    };
+    if (auto matmul = mlir::dyn_cast<ir::MatmulOp>(op)) {
+      add(matmul.getX());
+      for (size_t part = 0; part < matmul.getWeights().size(); ++part) {
+        add(matmul.getWeights()[part]);
+        if (matmul.getBiases().empty())
+          refs.emplace_back(0, plan::RefSpace::none);
+        else
+          add(matmul.getBiases()[part]);
+      }
+      return refs;
+    }
+    for (mlir::Value operand : op->getOperands()) {
+      if (!operand.getDefiningOp<ir::KvAppendOp>()) add(operand);
+    }
+    return refs;
+  }
+
+  struct KindAndAttr {
+    plan::OpKind kind = plan::OpKind::none;
+    size_t attr = 0;
+  };
+
+  template <typename T, typename... Args>
+  static size_t Append(std::vector<T>& list, Args&&... args) {
+    list.emplace_back(std::forward<Args>(args)...);
+    return list.size() - 1;
+  }
+
+  size_t CollectiveAttr(mlir::Value x, plan::CollectiveAlgorithm algorithm, mlir::Operation* op) {
+    const TensorType type = TypeOf(x);
+    return Append(stage_->collectives, ir::LocalRowElements(type, tp_), 0,
+                  op->getAttrOfType<mlir::IntegerAttr>("order").getInt(), DTypeOf(type.getElementType()), RowsOf(type),
+                  algorithm);
+  }
+
+  KindAndAttr Describe(mlir::Operation* op) {
+    using plan::OpKind;
+    auto split = [](mlir::Value value, int64_t dim) { return TypeOf(value).getSlices()[dim].split(); };
+    return llvm::TypeSwitch<mlir::Operation*, KindAndAttr>(op)
+        .Case([&](ir::EmbedOp embed) {
+          const TensorType table = TypeOf(embed.getTable());
+          return KindAndAttr{
+              OpKind::embed,
+              Append(stage_->embeds, SliceOf(table.getSlices()[0], table.getShape()[0], split(embed.getTable(), 0)),
+                     embed.getVocabValid())};
+        })
+        .Case([&](ir::RopeAnglesOp rope) {
+          return KindAndAttr{OpKind::rope_angles, static_cast<size_t>(rope.getRope())};
+        })
+        .Case([&](ir::RmsNormOp norm) {
+          const TensorType type = TypeOf(norm.getX());
+          const int64_t width = type.getShape().back();
+          return KindAndAttr{OpKind::rms_norm, Append(stage_->norms, ir::LocalRowElements(type, tp_) / width, width,
+                                                      norm.getEps().convertToFloat())};
+        })
+        .Case([&](ir::MatmulOp) { return KindAndAttr{OpKind::matmul}; })
+        .Case([&](ir::RopeOp rope) {
+          const TensorType type = TypeOf(rope.getX());
+          return KindAndAttr{OpKind::rope, Append(stage_->heads, type.localSize(1), type.getShape()[2],
+                                                  static_cast<uint32_t>(rope.getRope()))};
+        })
+        .Case([&](ir::KvAppendOp append) {
+          const TensorType type = TypeOf(append.getCache());
+          return KindAndAttr{OpKind::kv_append, Append(stage_->attentions, 0, type.localSize(1), type.getShape()[2],
+                                                       1.0f, static_cast<uint32_t>(append.getKvClass()),
+                                                       static_cast<uint32_t>(append.getKvLayer()))};
+        })
+        .Case([&](ir::AttentionOp attention) {
+          const TensorType q = TypeOf(attention.getQ()), cache = TypeOf(attention.getCache());
+          auto append = attention.getCache().getDefiningOp<ir::KvAppendOp>();
+          return KindAndAttr{OpKind::attention,
+                             Append(stage_->attentions, q.localSize(1), cache.localSize(1), q.getShape()[2],
+                                    attention.getScale().convertToFloat(), static_cast<uint32_t>(append.getKvClass()),
+                                    static_cast<uint32_t>(append.getKvLayer()))};
+        })
+        .Case([&](ir::SiluMulOp) { return KindAndAttr{OpKind::silu_mul}; })
+        .Case([&](ir::AddOp) { return KindAndAttr{OpKind::add}; })
+        .Case([&](ir::AddBiasOp) { return KindAndAttr{OpKind::add_bias}; })
+        .Case([&](ir::SelectRowsOp) { return KindAndAttr{OpKind::select_rows}; })
+        .Case([&](ir::TopCandidatesOp best) {
+          const TensorType logits = TypeOf(best.getLogits()), record = TypeOf(best.getResult());
+          auto element = mlir::cast<ir::CandidatesType>(record.getElementType());
+          return KindAndAttr{OpKind::top_candidates,
+                             Append(stage_->candidates,
+                                    SliceOf(logits.getSlices()[1], logits.getShape()[1], split(best.getLogits(), 1)),
+                                    best.getVocabValid(), logits.getShape()[1] / contract::kVocabChunks,
+                                    static_cast<uint32_t>(record.localSize(1)), static_cast<uint32_t>(element.getK()))};
+        })
+        .Case([&](ir::AllReduceOp reduce) {
+          return KindAndAttr{OpKind::all_reduce, CollectiveAttr(reduce.getX(), AlgorithmOf(reduce.getAlgorithm()), op)};
+        })
+        .Case([&](ir::AllGatherOp gather) {
+          return KindAndAttr{OpKind::all_gather, CollectiveAttr(gather.getX(), plan::CollectiveAlgorithm::gather, op)};
+        })
+        .Default([](mlir::Operation*) { return KindAndAttr{}; });
+  }
+
+  Status EmitStep(mlir::Operation* op) {
+    const llvm::StringRef name = ir::NameOf(op);
+    if (auto attention = mlir::dyn_cast<ir::AttentionOp>(op);
+        attention && !attention.getCache().getDefiningOp<ir::KvAppendOp>()) {
+      return Refuse("'{}': its cache is not the result of an mrs.kv_append", name.str());
+    }
+    const KindAndAttr described = Describe(op);
+    if (described.kind == plan::OpKind::none) return Refuse("'{}': an operation that a plan cannot hold", name.str());
+    const size_t operand_begin = stage_->refs.size();
+    const auto operands = OperandRefs(op);
+    stage_->refs.insert(stage_->refs.end(), operands.begin(), operands.end());
+    const size_t result_count = mlir::isa<ir::KvAppendOp>(op) ? 0 : op->getNumResults();
+    for (size_t i = 0; i < result_count; ++i) {
+      stage_->refs.emplace_back(buffers_.lookup(op->getResult(i)), plan::RefSpace::buffer);
+    }
+    const llvm::StringRef variant = ir::VariantOf(op);
+    const plan::Variant when = variant == "candidates"   ? plan::Variant::candidates
+                               : variant == "all_logits" ? plan::Variant::all_logits
+                                                         : plan::Variant::always;
+    // One step after the other: the CPU has no second stream, and memory was planned for this order.
+    const size_t dep_begin = stage_->deps.size();
+    if (!stage_->steps.empty()) stage_->deps.push_back(stage_->steps.size() - 1);
+    stage_->steps.emplace_back(Name(name), operand_begin, described.attr, dep_begin, stage_->deps.size() - dep_begin,
+                               operands.size(), result_count, LayerOf(name), described.kind, when);
+    return Status();
+  }
+
+  void EmitKv() {
+    for (auto append : program_.getOps<ir::KvAppendOp>()) {
+      const TensorType cache = TypeOf(append.getCache());
+      const uint32_t dim = cache.getShape()[2];
+      plan_->kv_classes.emplace_back(ModuleNumber("mrs.kv", "block_count"), ModuleNumber("mrs.kv", "block_bytes"), 0, 0,
+                                     0, contract::kBlockTokens, ModuleNumber("mrs.kv", "layers"), cache.localSize(1),
+                                     dim, dim, DTypeOf(cache.getElementType()), plan::KvKind::full);
+      return;
+    }
+  }
+
+  mlir::ModuleOp module_;
+  mlir::func::FuncOp program_;
+  int64_t tp_;
+  const PlanFacts& facts_;
+  plan::PlanT* plan_;
+  std::unique_ptr<plan::StageT> stage_ = std::make_unique<plan::StageT>();
+  llvm::StringMap<uint32_t> names_;
+  llvm::DenseMap<mlir::Value, uint32_t> buffers_, weights_;
+  std::vector<mlir::Value> values_;  // in buffer order
+  int output_count_ = 0;
+};
+
+}  // namespace
+
+Status EmitStage(mlir::ModuleOp module, const PlanFacts& facts, plan::PlanT* plan) {
+  return StageEmitter(module, facts, plan).Emit();
+}
+
+}  // namespace mrs::planner

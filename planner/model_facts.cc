@@ -1,0 +1,120 @@
+#include "planner/model_facts.h"
+
+#include <cpuid.h>
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include "formats/json.h"
+#include "llvm/ADT/StringExtras.h"
+#include "planner/families.h"
+#include "planner/legality.h"
+#include "planner/memory_default.h"
+#include "planner/model_config.h"
+#include "planner/weight_index.h"
+#include "plans/contract.h"
+#include "plans/sha256.h"
+
+namespace mrs::planner {
+namespace {
+
+constexpr int64_t kDefaultMaxLen = 8192;
+constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
+
+// Whether this CPU has AMX-BF16 (leaf 7, EDX bit 22), which computes block32 natively.
+bool HostHasAmxBf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && ((d >> 22) & 1) != 0;
+}
+
+Status CheckOptions(const BuildOptions& options, const ModelSpec& model) {
+  auto one_of = [](const char* option, const std::string& value, std::initializer_list<const char*> allowed) -> Status {
+    for (const char* name : allowed) {
+      if (value == name) return Status();
+    }
+    return Error{ErrorKind::kUsage, fmt::format("{} {}: expected one of {}", option, value, fmt::join(allowed, ", "))};
+  };
+  MRS_RETURN_IF_ERROR(one_of("--numerics", options.numerics, {"auto", "pair2", "block32"}));
+  MRS_RETURN_IF_ERROR(one_of("--dtype", options.dtype, {"auto", "f32", "bf16"}));
+  MRS_RETURN_IF_ERROR(one_of("--reduction", options.reduction, {"canonical", "rank_order"}));
+  MRS_RETURN_IF_ERROR(CheckTp(model, options.tp));
+  if (options.max_len && (*options.max_len < 1 || *options.max_len > model.max_position)) {
+    return Refuse("--max-len {}: the model was made for 1 to {} tokens (max_position_embeddings)", *options.max_len, model.max_position);
+  }
+  if (options.max_seqs < 1 || options.max_seqs > 4096) {
+    return Refuse("--max-seqs {}: expected 1 to 4096 sequences in one forward", options.max_seqs);
+  }
+  if (options.memory && *options.memory > contract::kMaxArenaBytes) {
+    return Refuse("--memory {}: expected at most {} bytes a rank", *options.memory, contract::kMaxArenaBytes);
+  }
+  return Status();
+}
+
+// The computation's identity: facts of the config, and every tensor's name, type and shape. No path, no clock.
+std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
+  std::string text = fmt::format("{} hidden {} layers {} heads {}/{}x{} ffn {} vocab {} eps {} tied {} bias {}{}{} qk_norm {} rope {}\n",
+                                 m.architecture, m.hidden, m.layers, m.heads, m.kv_heads, m.head_dim, m.ffn, m.vocab, m.norm_eps,
+                                 m.tied_embeddings, m.qkv_bias, m.o_bias, m.mlp_bias, m.qk_norm, m.rope.rule);
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    text += fmt::format("{} {} {}\n", name, static_cast<int>(tensor.dtype), fmt::join(tensor.shape, "x"));
+  }
+  return Hex(Sha256(std::as_bytes(std::span(text))));
+}
+
+Result<std::optional<CheckpointFile>> ReadTokenizerFile(const std::string& dir) {
+  const std::string path = dir + "/tokenizer.json";
+  if (::access(path.c_str(), F_OK) != 0) return std::optional<CheckpointFile>();
+  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxTokenizerBytes));
+  const Sha256Digest hash = Sha256(std::as_bytes(std::span(text)));
+  return std::optional(CheckpointFile{"tokenizer.json", text.size(), text.size(), std::string(hash.begin(), hash.end())});
+}
+
+int64_t CountParameters(const ModelSpec& model, const Checkpoint& checkpoint) {
+  int64_t count = 0;
+  for (const ModelTensor& tensor : ExpectedTensors(model)) {
+    int64_t elements = 1;
+    for (int64_t size : checkpoint.tensors.at(tensor.name).shape) elements *= size;
+    count += elements;
+  }
+  return count;
+}
+
+}  // namespace
+
+Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
+  ModelFacts result;
+  PlanFacts& facts = result.facts;
+  MRS_ASSIGN_OR_RETURN(facts.model, ReadModelConfig(options.model_dir, {.name = options.name.empty() ? "model" : options.name}));
+  MRS_RETURN_IF_ERROR(CheckOptions(options, facts.model));
+  MRS_ASSIGN_OR_RETURN(result.checkpoint, ReadCheckpoint(options.model_dir));
+  MRS_ASSIGN_OR_RETURN(const TensorReport report, CheckTensors(facts.model, result.checkpoint));
+  result.warnings = report.warnings;
+  MRS_ASSIGN_OR_RETURN(facts.tokenizer, ReadTokenizerFile(options.model_dir));
+  facts.files = result.checkpoint.files;
+  facts.model_fingerprint = Fingerprint(facts.model, result.checkpoint);
+  facts.parameter_count = CountParameters(facts.model, result.checkpoint);
+  facts.vocab_padded = PaddedVocab(facts.model.vocab);
+  facts.chain = options.numerics != "auto" ? options.numerics : HostHasAmxBf16() ? "block32" : "pair2";
+  facts.reduction = options.reduction;
+  facts.weight_dtype = options.dtype != "auto" ? options.dtype : report.matrix_type == ElementType::kBf16 ? "bf16" : "f32";
+  facts.tp = options.tp;
+  facts.max_len = options.max_len.value_or(std::min(facts.model.max_position, kDefaultMaxLen));
+  facts.max_seqs = options.max_seqs;
+  if (options.memory) {
+    facts.memory = static_cast<int64_t>(*options.memory);
+  } else {
+    MRS_ASSIGN_OR_RETURN(const uint64_t host, HostMemoryBytes());
+    facts.memory = static_cast<int64_t>(DefaultMemoryPerRank(host, options.tp));
+  }
+  facts.cluster = fmt::format("{} CPU rank{} on one host", facts.tp, facts.tp == 1 ? "" : "s");
+  facts.options = {{"dtype", facts.weight_dtype},   {"max-len", std::to_string(facts.max_len)},
+                   {"max-seqs", std::to_string(facts.max_seqs)}, {"memory", std::to_string(facts.memory)},
+                   {"numerics", facts.chain},       {"reduction", facts.reduction},
+                   {"tp", std::to_string(facts.tp)}};
+  return result;
+}
+
+}  // namespace mrs::planner

@@ -1,0 +1,35 @@
+// Lets a sum take over the bytes of its first operand where nobody reads that operand again: the residual stream is one
+// buffer, and an all-reduce needs no second one.
+#include "planner/passes/module_pass.h"
+#include "planner/passes/passes.h"
+
+namespace mrs::planner {
+namespace {
+
+struct InPlace : ModulePass<InPlace> {
+  static constexpr llvm::StringLiteral kArgument = "mrs-in-place";
+  static constexpr llvm::StringLiteral kDescription = "sums overwrite an operand that nobody reads again";
+
+  mlir::LogicalResult Run(mlir::ModuleOp module) {
+    auto program = ir::ProgramOf(module);
+    if (!program) return mlir::failure();
+    mlir::Builder builder(module.getContext());
+    for (mlir::Operation& op : program.getBody().front()) {
+      if (!mlir::isa<ir::AddOp, ir::AddBiasOp, ir::AllReduceOp>(op)) continue;
+      const mlir::Value operand = op.getOperand(0);
+      bool read_later = false;
+      for (mlir::Operation* user : operand.getUsers()) read_later |= op.isBeforeInBlock(user);
+      const bool both = op.getNumOperands() > 1 && op.getOperand(1) == operand;
+      if (!read_later && !both && !operand.getDefiningOp<ir::InputOp>()) {
+        op.setAttr("inplace", builder.getI64IntegerAttr(0));
+      }
+    }
+    return mlir::success();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<mlir::Pass> CreateInPlacePass() { return std::make_unique<InPlace>(); }
+
+}  // namespace mrs::planner

@@ -1,0 +1,39 @@
+// Numbers the steps in the order they run, and the collectives in the order all ranks issue them.
+//
+// The order is the program's, but for steps of one variant only, which come last: what both variants share is one run.
+#include "planner/passes/module_pass.h"
+#include "planner/passes/passes.h"
+
+namespace mrs::planner {
+namespace {
+
+struct Schedule : ModulePass<Schedule> {
+  static constexpr llvm::StringLiteral kArgument = "mrs-schedule";
+  static constexpr llvm::StringLiteral kDescription = "number steps and collectives";
+
+  mlir::LogicalResult Run(mlir::ModuleOp module) {
+    auto program = ir::ProgramOf(module);
+    if (!program) return mlir::failure();
+    mlir::Operation* end = program.getBody().front().getTerminator();
+    for (llvm::StringRef variant : {"candidates", "all_logits"}) {
+      for (mlir::Operation* op : OpsOf(program)) {
+        if (ir::VariantOf(op) == variant && !mlir::isa<ir::OutputOp>(op)) op->moveBefore(end);
+      }
+    }
+    for (auto output : llvm::make_early_inc_range(program.getOps<ir::OutputOp>())) output->moveBefore(end);
+    mlir::Builder builder(module.getContext());
+    int64_t step = 0, order = 0;
+    for (mlir::Operation& op : program.getBody().front()) {
+      if (!ir::IsStep(&op)) continue;
+      op.setAttr("step", builder.getI64IntegerAttr(step++));
+      if (mlir::isa<ir::AllReduceOp, ir::AllGatherOp>(op)) op.setAttr("order", builder.getI64IntegerAttr(order++));
+    }
+    return mlir::success();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<mlir::Pass> CreateSchedulePass() { return std::make_unique<Schedule>(); }
+
+}  // namespace mrs::planner

@@ -1,0 +1,41 @@
+// Everything a plan says beside the program: facts of the model, its files, the cluster and the options.
+//
+// They travel as attributes of the module, so that the module alone is the plan's source:
+//   WriteFacts(facts, module)   ->   module attributes {mrs.tp = 2, mrs.model = {hidden = 256, ...}, ...}
+//   ReadFacts(module)           ->   the same facts
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mlir/IR/BuiltinOps.h"
+#include "planner/model_spec.h"
+#include "plans/status.h"
+
+namespace mrs::planner {
+
+struct PlanFacts {
+  ModelSpec model;
+  std::string model_fingerprint;  // hex SHA-256
+  int64_t parameter_count = 0;
+  int64_t vocab_padded = 0;
+  std::vector<CheckpointFile> files;
+  std::optional<CheckpointFile> tokenizer;  // header_sha256 covers the whole file
+  std::string chain;                        // "pair2" or "block32"
+  std::string reduction;                    // "canonical" or "rank_order" (a control)
+  std::string weight_dtype;                 // "f32" or "bf16"
+  int64_t tp = 1;
+  int64_t max_len = 0;
+  int64_t max_seqs = 0;
+  int64_t memory = 0;                                        // bytes a rank may use
+  std::string cluster;                                       // "2 CPU ranks on one host"
+  std::vector<std::pair<std::string, std::string>> options;  // as given, sorted by name
+};
+
+void WriteFacts(const PlanFacts& facts, mlir::ModuleOp module);
+// Refuses a module that lacks one, or has one of another type: hand-written modules come here.
+Result<PlanFacts> ReadFacts(mlir::ModuleOp module);
+
+}  // namespace mrs::planner
