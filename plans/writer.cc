@@ -92,15 +92,19 @@ void SyncFolder(const std::string& folder) {
 
 }  // namespace
 
-Result<std::string> SerializePlan(const plan::PlanT& plan) {
-  MRS_RETURN_IF_ERROR(CheckRequiredTables(plan));
+std::string PackPlan(const plan::PlanT& plan) {
   flatbuffers::FlatBufferBuilder builder(1 << 16);
   builder.ForceDefaults(true);  // a field is there whether it is zero or not
   plan::FinishPlanBuffer(builder, plan::Plan::Pack(builder, &plan));
   std::string bytes(reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize());
   const Sha256Digest digest = Sha256(std::as_bytes(std::span(bytes)));
   bytes.append(reinterpret_cast<const char*>(digest.data()), digest.size());
+  return bytes;
+}
 
+Result<std::string> SerializePlan(const plan::PlanT& plan) {
+  MRS_RETURN_IF_ERROR(CheckRequiredTables(plan));
+  const std::string bytes = PackPlan(plan);
   const auto verify = [&]() -> Status {
     MRS_ASSIGN_OR_RETURN(const SealedPlan sealed, CheckStructure(std::as_bytes(std::span(bytes))));
     return VerifyPlan(*sealed.plan);

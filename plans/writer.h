@@ -17,6 +17,9 @@ namespace mrs {
 // in `plan`, tables (model, cluster, numerics, model.sampling) may not be null. The result was verified (verify.h).
 Result<std::string> SerializePlan(const plan::PlanT& plan);
 
+// The same bytes with no check at all: for SerializePlan, and for tests that need a broken plan.
+std::string PackPlan(const plan::PlanT& plan);
+
 // Makes the file appear whole or not at all: writes a temporary file beside it, syncs, renames. On failure nothing is
 // left behind and an older file stays as it was.
 Status WritePlanFile(const std::string& path, std::string_view bytes);

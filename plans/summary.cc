@@ -1,0 +1,92 @@
+// PlanSummary: what a person wants to know before the first token.
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <vector>
+
+#include "plans/text.h"
+#include "plans/verify/context.h"
+
+namespace mrs {
+namespace {
+
+using verify::StageView;
+
+// Collectives of one forward in one variant, and the bytes one rank contributes to them per token.
+std::string CollectiveLine(const StageView& stage, plan::Variant variant) {
+  uint64_t reduces = 0;
+  uint64_t gathers = 0;
+  uint64_t reduce_bytes_per_token = 0;
+  for (const plan::Step& step : stage.steps) {
+    if (!verify::RunsIn(step, variant)) continue;
+    if (step.op() == plan::OpKind::all_gather) ++gathers;
+    if (step.op() != plan::OpKind::all_reduce) continue;
+    ++reduces;
+    const plan::Collective& entry = stage.collectives[step.attr()];
+    if (entry.rows() == plan::Rows::tokens)
+      reduce_bytes_per_token += entry.row_elements() * verify::ByteSize(entry.dtype());
+  }
+  if (reduces + gathers == 0) return "none";
+  return fmt::format("{} all-reduce ({} a token), {} all-gather", reduces, HumanBytes(reduce_bytes_per_token), gathers);
+}
+
+}  // namespace
+
+std::string HumanBytes(uint64_t bytes) {
+  constexpr std::array<const char*, 6> kUnits = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < kUnits.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  return fmt::format("{:.{}f} {}", value, value < 10 ? 2 : value < 100 ? 1 : 0, kUnits[unit]);
+}
+
+std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
+  const plan::Model& model = *plan.model();
+  const plan::KvClass& cache = *plan.kv_classes()->Get(0);
+  std::string out;
+  const auto line = [&](std::string_view what, const std::string& text) {
+    fmt::format_to(std::back_inserter(out), "{:<12} {}\n", what, text);
+  };
+  line("plan", std::string(name));
+  line("model", fmt::format("{} ({}), {:.3g}M parameters, {} layers, hidden {}, {} heads ({} KV) of {}",
+                            model.name()->string_view(), model.architecture()->string_view(),
+                            static_cast<double>(model.parameter_count()) / 1e6, model.layer_count(), model.hidden(),
+                            model.heads(), model.kv_heads(), model.head_dim()));
+  line("layout",
+       fmt::format("{} rank{}: tp {}, dp {}, {} stage{}", plan.ranks()->size(), plan.ranks()->size() == 1 ? "" : "s",
+                   plan.tp(), plan.dp(), plan.stages()->size(), plan.stages()->size() == 1 ? "" : "s"));
+  line("numerics", fmt::format("{}, {} sums, weights {}, revision {}", plan::EnumNameChain(plan.numerics()->chain()),
+                               plan::EnumNameReduction(plan.numerics()->reduction()),
+                               plan::EnumNameDType(plan.numerics()->weight_dtype()), plan.numerics()->revision()));
+  line("limits", fmt::format("{} tokens a sequence, {} sequences at once", plan.max_len(), plan.max_seqs()));
+  verify::Budget budget;
+  for (uint32_t s = 0; s < plan.stages()->size(); ++s) {
+    const StageView stage(plan, s, &budget);
+    const plan::Stage& facts = stage.stage;
+    line("memory",
+         fmt::format("{} a rank: weights {}, KV {}, activations {}",
+                     HumanBytes(facts.weight_arena_bytes() + facts.kv_arena_bytes() + facts.activation_arena_bytes()),
+                     HumanBytes(facts.weight_arena_bytes()), HumanBytes(facts.kv_arena_bytes()),
+                     HumanBytes(facts.activation_arena_bytes())));
+    std::vector<uint32_t> tokens;
+    for (const plan::Bucket& bucket : stage.buckets) tokens.push_back(bucket.tokens());
+    line("batches", fmt::format("{} tokens", fmt::join(tokens, ", ")));
+    line("program", fmt::format("{} steps, {} buffers, {} weights", stage.steps.size(), stage.buffers.size(),
+                                stage.weights.size()));
+    line("collectives", CollectiveLine(stage, plan::Variant::candidates));
+  }
+  line("KV cache",
+       fmt::format("{} blocks of {} tokens, {} each, for {} tokens in all", cache.block_count(), cache.block_tokens(),
+                   HumanBytes(cache.block_bytes()), cache.block_count() * cache.block_tokens()));
+  for (const plan::Prediction* p : *plan.predictions()) {
+    line("predicted", fmt::format("{}: {} {} ({} to {}), {}", p->name()->string_view(), p->expected(),
+                                  p->unit()->string_view(), p->low(), p->high(), p->provenance()->string_view()));
+  }
+  return out;
+}
+
+}  // namespace mrs

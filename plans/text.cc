@@ -1,0 +1,122 @@
+// PlanToText: the plan in full, in the order of plan.fbs, one line a fact. The same plan gives the same text.
+#include "plans/text.h"
+
+#include <iterator>
+
+#include "plans/sha256.h"
+#include "plans/text_program.h"
+#include "plans/verify/context.h"
+
+namespace mrs {
+namespace {
+
+using verify::View;
+
+template <typename... Args>
+void Line(std::string* out, fmt::format_string<Args...> format, Args&&... args) {
+  fmt::format_to(std::back_inserter(*out), format, std::forward<Args>(args)...);
+  out->push_back('\n');
+}
+
+std::string HexOf(const flatbuffers::Vector<uint8_t>& bytes) { return Hex({bytes.data(), bytes.size()}); }
+
+// One line, with what would break it escaped.
+std::string Quoted(const flatbuffers::String* text) {
+  std::string out = "\"";
+  for (const char c : text->string_view()) {
+    if (c == '"' || c == '\\') out.push_back('\\');
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    } else {
+      out.push_back(c);
+    }
+  }
+  return out + "\"";
+}
+
+void AppendModel(const plan::Model& model, std::string* out) {
+  Line(out, "model {} {}", Quoted(model.name()), Quoted(model.architecture()));
+  Line(out, "  fingerprint {}", HexOf(*model.fingerprint()));
+  Line(out, "  parameters {}, layers {}, hidden {}, ffn {}", model.parameter_count(), model.layer_count(),
+       model.hidden(), model.ffn());
+  Line(out, "  heads {}, kv_heads {}, head_dim {}", model.heads(), model.kv_heads(), model.head_dim());
+  Line(out, "  vocab {}, padded {}, max_position {}", model.vocab(), model.vocab_padded(), model.max_position());
+  Line(out, "  bos {}, eos [{}], pad {}", model.bos(), fmt::join(*model.eos(), ", "), model.pad());
+  const plan::SamplingDefaults& sampling = *model.sampling();
+  Line(out, "  sampling temperature {}, top_p {}, top_k {}, repetition_penalty {}", sampling.temperature(),
+       sampling.top_p(), sampling.top_k(), sampling.repetition_penalty());
+  Line(out, "  chat_template {}", Quoted(model.chat_template()));
+  Line(out, "  template_bos {}, template_eos {}", Quoted(model.template_bos()), Quoted(model.template_eos()));
+}
+
+void AppendFile(std::string_view what, const plan::File& file, std::string* out) {
+  Line(out, "{} {} {} bytes, header {} bytes {}", what, Quoted(file.name()), file.size_bytes(), file.header_bytes(),
+       HexOf(*file.header_sha256()));
+}
+
+void AppendWorld(const plan::Plan& plan, std::string* out) {
+  Line(out, "cluster {} {}", Quoted(plan.cluster()->description()), HexOf(*plan.cluster()->fingerprint()));
+  const auto& memory = *plan.cluster()->memory_bytes();
+  const auto ranks = View(plan.ranks());
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    const plan::Rank& rank = ranks[i];
+    Line(out, "rank {}: tp {}, ep {}, stage {}, dp {}; node {}, {} {}, memory {}", i, rank.tp(), rank.ep(),
+         rank.stage(), rank.dp(), rank.node(), plan::EnumNameDeviceKind(rank.kind()), rank.device(),
+         i < memory.size() ? fmt::format("{} bytes", memory.Get(static_cast<uint32_t>(i))) : "not given");
+  }
+  const auto groups = View(plan.groups());
+  for (size_t i = 0; i < groups.size(); ++i) {
+    Line(out, "group {}: {}, {} ranks from {} by {}", i, plan::EnumNameAxis(groups[i].axis()), groups[i].count(),
+         groups[i].first(), groups[i].stride());
+  }
+}
+
+void AppendTables(const plan::Plan& plan, std::string* out) {
+  for (uint32_t i = 0; i < plan.files()->size(); ++i)
+    AppendFile(fmt::format("file {}:", i), *plan.files()->Get(i), out);
+  if (plan.model()->tokenizer() != nullptr) AppendFile("tokenizer:", *plan.model()->tokenizer(), out);
+  for (uint32_t i = 0; i < plan.ropes()->size(); ++i) {
+    const plan::Rope& rope = *plan.ropes()->Get(i);
+    Line(out, "rope {}: {}, attention_factor {}", i, Quoted(rope.rule()), rope.attention_factor());
+    Line(out, "  inv_freq [{}]", fmt::join(*rope.inv_freq(), ", "));
+  }
+  const auto classes = View(plan.kv_classes());
+  for (size_t i = 0; i < classes.size(); ++i) {
+    const plan::KvClass& c = classes[i];
+    Line(out, "kv class {}: {} {}, {} layers, {} heads, K {} V {}, {} blocks of {} tokens and {} bytes", i,
+         plan::EnumNameKvKind(c.kind()), plan::EnumNameDType(c.dtype()), c.layer_count(), c.kv_heads(), c.k_dim(),
+         c.v_dim(), c.block_count(), c.block_tokens(), c.block_bytes());
+  }
+}
+
+}  // namespace
+
+std::string PlanToText(const plan::Plan& plan, std::string_view name) {
+  std::string text;
+  std::string* out = &text;
+  Line(out, "plan {}", name);
+  Line(out, "format {}.{}, by {}", plan.format_major(), plan.format_minor(), Quoted(plan.producer()));
+  AppendModel(*plan.model(), out);
+  Line(out, "numerics {}, revision {}, reduction {}, weights {}", plan::EnumNameChain(plan.numerics()->chain()),
+       plan.numerics()->revision(), plan::EnumNameReduction(plan.numerics()->reduction()),
+       plan::EnumNameDType(plan.numerics()->weight_dtype()));
+  for (const plan::Option* option : *plan.options()) {
+    Line(out, "option {} {}", Quoted(option->name()), Quoted(option->value()));
+  }
+  Line(out, "max_len {}, max_seqs {}, tp {}, ep {}, dp {}", plan.max_len(), plan.max_seqs(), plan.tp(), plan.ep(),
+       plan.dp());
+  AppendWorld(plan, out);
+  AppendTables(plan, out);
+  verify::Budget budget;
+  for (uint32_t s = 0; s < plan.stages()->size(); ++s) AppendStage(verify::StageView(plan, s, &budget), out);
+  for (const plan::Prediction* p : *plan.predictions()) {
+    Line(out, "prediction {}: {} [{}, {}] {}, {}", Quoted(p->name()), p->expected(), p->low(), p->high(),
+         p->unit()->string_view(), Quoted(p->provenance()));
+  }
+  for (const plan::Certificate* c : *plan.certificates()) {
+    Line(out, "certificate {}: {}", Quoted(c->name()), Quoted(c->statement()));
+  }
+  return text;
+}
+
+}  // namespace mrs

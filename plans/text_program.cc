@@ -1,0 +1,138 @@
+#include "plans/text_program.h"
+
+#include <iterator>
+#include <vector>
+
+namespace mrs {
+namespace {
+
+using plan::OpKind;
+using verify::StageView;
+
+template <typename... Args>
+void Line(std::string* out, fmt::format_string<Args...> format, Args&&... args) {
+  fmt::format_to(std::back_inserter(*out), format, std::forward<Args>(args)...);
+  out->push_back('\n');
+}
+
+// "[0 + 32 * tp, +32)", "[0, +64)", "[0 + 32 * (tp / 2), +32)"
+std::string SliceText(const plan::Slice& slice) {
+  if (slice.axis() == plan::Axis::none) return fmt::format("[{}, +{})", slice.start(), slice.size());
+  const char* axis = plan::EnumNameAxis(slice.axis());
+  const std::string step = slice.every() == 1 ? axis : fmt::format("({} / {})", axis, slice.every());
+  return fmt::format("[{} + {} * {}, +{})", slice.start(), slice.step(), step, slice.size());
+}
+
+void AppendWeights(const StageView& stage, std::string* out) {
+  for (size_t w = 0; w < stage.weights.size(); ++w) {
+    const plan::Weight& weight = stage.weights[w];
+    const std::string k = weight.layout() == plan::Layout::packed
+                              ? fmt::format(", {} of {} chunks of {}", weight.chunk_count(),
+                                            weight.chunk_count_global(), weight.chunk_k())
+                              : "";
+    Line(out, "  weight {} '{}': {} {} [{}{}] at {}, {} bytes", w, stage.Name(weight.name()),
+         plan::EnumNameLayout(weight.layout()), plan::EnumNameDType(weight.dtype()), weight.n(), k, weight.offset(),
+         weight.bytes());
+    for (const plan::WeightSource& source : stage.sources.subspan(weight.source_begin(), weight.source_count())) {
+      Line(out, "    row {} <- '{}' {} [{}, {}] rows {} columns {}, file {} at {}", source.dest_row(),
+           stage.Name(source.name()), plan::EnumNameDType(source.dtype()), source.tensor_rows(),
+           source.tensor_columns(), SliceText(source.rows()), SliceText(source.columns()), source.file(),
+           source.file_offset());
+    }
+  }
+}
+
+std::string BufferText(const StageView& stage, uint32_t buffer) {
+  const plan::Buffer& b = stage.buffers[buffer];
+  return fmt::format("{} {} [{}, {}]", stage.BufferName(buffer), plan::EnumNameDType(b.dtype()),
+                     plan::EnumNameRows(b.rows()), b.width());
+}
+
+void AppendBuffers(const StageView& stage, std::string* out) {
+  for (uint32_t b = 0; b < stage.buffers.size(); ++b) {
+    std::vector<uint64_t> places;
+    for (size_t i = 0; i < stage.buckets.size(); ++i) places.push_back(stage.placements[i * stage.buffers.size() + b]);
+    Line(out, "  buffer {} {}{} at {}", b, BufferText(stage, b), stage.buffers[b].input() ? " input" : "",
+         fmt::join(places, ", "));
+  }
+}
+
+std::string AttributeText(const StageView& stage, const plan::Step& step) {
+  const uint32_t i = step.attr();
+  switch (step.op()) {
+    case OpKind::embed: {
+      const plan::EmbedAttr& a = *stage.stage.embeds()->Get(i);
+      return fmt::format(" vocab {} of {}", SliceText(a.vocab()), a.vocab_valid());
+    }
+    case OpKind::rope_angles:
+      return fmt::format(" rope {}", i);
+    case OpKind::rms_norm: {
+      const plan::NormAttr& a = *stage.stage.norms()->Get(i);
+      return fmt::format(" heads {}, width {}, eps {}", a.heads(), a.width(), a.eps());
+    }
+    case OpKind::rope: {
+      const plan::HeadsAttr& a = *stage.stage.heads()->Get(i);
+      return fmt::format(" heads {} of {}, rope {}", a.heads(), a.head_dim(), a.rope());
+    }
+    case OpKind::kv_append:
+    case OpKind::attention: {
+      const plan::AttentionAttr& a = *stage.stage.attentions()->Get(i);
+      return fmt::format(" heads {}, kv_heads {} of {}, scale {}, kv class {} layer {}", a.heads(), a.kv_heads(),
+                         a.head_dim(), a.scale(), a.kv_class(), a.kv_layer());
+    }
+    case OpKind::top_candidates: {
+      const plan::TopCandidatesAttr& a = *stage.stage.candidates()->Get(i);
+      return fmt::format(" vocab {} of {}, {} chunks of {}, best {}", SliceText(a.vocab()), a.vocab_valid(),
+                         a.chunk_count(), a.chunk_size(), a.k());
+    }
+    case OpKind::all_reduce:
+    case OpKind::all_gather: {
+      const plan::Collective& a = stage.collectives[i];
+      return fmt::format(" group {} number {}, {}, {} {} a row", a.group(), a.order(),
+                         plan::EnumNameCollectiveAlgorithm(a.algorithm()), a.row_elements(),
+                         plan::EnumNameDType(a.dtype()));
+    }
+    default:
+      return "";
+  }
+}
+
+void AppendProgram(const StageView& stage, std::string* out) {
+  for (size_t i = 0; i < stage.steps.size(); ++i) {
+    const plan::Step& step = stage.steps[i];
+    std::vector<std::string> operands;
+    for (const plan::Ref& ref : stage.Operands(step)) {
+      operands.push_back(ref.space() == plan::RefSpace::buffer ? BufferText(stage, ref.index())
+                         : ref.space() == plan::RefSpace::weight
+                             ? fmt::format("{{{}}}", stage.Name(stage.weights[ref.index()].name()))
+                             : "none");
+    }
+    std::vector<std::string> results;
+    for (const plan::Ref& ref : stage.Results(step)) results.push_back(BufferText(stage, ref.index()));
+    Line(out, "  step {} {} '{}' ({}) -> ({}){}{}{}{}", i, plan::EnumNameOpKind(step.op()), stage.Name(step.name()),
+         fmt::join(operands, ", "), fmt::join(results, ", "), AttributeText(stage, step),
+         step.layer() < 0 ? "" : fmt::format(" layer {}", step.layer()),
+         step.variant() == plan::Variant::always ? "" : fmt::format(" only {}", plan::EnumNameVariant(step.variant())),
+         step.dep_count() == 0 ? "" : fmt::format(" after {}", fmt::join(stage.Deps(step), ", ")));
+  }
+}
+
+}  // namespace
+
+void AppendStage(const StageView& stage, std::string* out) {
+  const plan::Stage& facts = stage.stage;
+  Line(out, "stage {}: layers [{}, {}), group {}", stage.index, facts.layer_begin(), facts.layer_end(),
+       facts.tp_group());
+  Line(out, "  memory of a rank: weights {}, kv {}, activations {} bytes", facts.weight_arena_bytes(),
+       facts.kv_arena_bytes(), facts.activation_arena_bytes());
+  for (size_t i = 0; i < stage.buckets.size(); ++i) {
+    const plan::Bucket& bucket = stage.buckets[i];
+    Line(out, "  bucket {}: {} tokens, {} sequences, {} logit rows, {} bytes", i, bucket.tokens(), bucket.sequences(),
+         bucket.logit_rows(), bucket.arena_bytes());
+  }
+  AppendWeights(stage, out);
+  AppendBuffers(stage, out);
+  AppendProgram(stage, out);
+}
+
+}  // namespace mrs
