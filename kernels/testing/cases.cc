@@ -340,7 +340,7 @@ std::vector<Case<MatmulArgs>> TestCases<MatmulArgs>(Type type, uint64_t seed) {
 template <>
 Case<MatmulArgs> BenchCase<MatmulArgs>(Type type) {
   Random random{1};
-  return Matmul(type, &random, 1, 4096, 256, 16, 0, false);  // decode: 32 or 64 MiB of weights, past the caches
+  return Matmul(type, &random, 1, 8192, 256, 16, 0, false);  // decode: 64 or 128 MiB of weights, past the caches
 }
 
 template <>
