@@ -11,6 +11,7 @@
 #include <random>
 #include <thread>
 
+#include "plans/verify.h"
 #include "runtime/comm/region.h"
 #include "runtime/testing/llama_plan.h"
 #include "runtime/testing/scalar_llama.h"
@@ -129,6 +130,16 @@ class CpuExecutorTest : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(directory_); }
   std::string directory_;
 };
+
+TEST_F(CpuExecutorTest, RunsPlansThatVerify) {
+  for (const uint32_t tp : {1, 2, 4}) {
+    for (const plan::DType dtype : {plan::DType::f32, plan::DType::bf16}) {
+      const TestModel model = MakeTestModel({.tp = tp, .dtype = dtype}, directory_);
+      const Status status = VerifyPlan(model.plan());
+      EXPECT_TRUE(status.ok()) << status.message();
+    }
+  }
+}
 
 // f32 sums against double: 1e-4 of the logits' RMS is hundreds of roundings, and far below any mistake.
 TEST_F(CpuExecutorTest, ComputesTheModel) {

@@ -1,5 +1,7 @@
 #include "runtime/testing/llama_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -149,10 +151,12 @@ class Builder {
     const Buffer from = stage_->buffers[x.index()];
     const bool gather = op == OpKind::all_gather;
     const Ref y = AddBuffer(name, from.rows(), from.width() * (gather ? c_.tp : 1), from.dtype());
-    const auto order = static_cast<uint32_t>(stage_->collectives.size());
+    const auto attr = static_cast<uint32_t>(stage_->collectives.size());
+    // The variants' own collectives come last, each as the next one in its program.
+    const uint32_t order = variant == Variant::always ? always_collectives_++ : always_collectives_;
     stage_->collectives.emplace_back(from.width(), 0, order, from.dtype(), from.rows(),
                                      gather ? CollectiveAlgorithm::gather : c_.sum);
-    AddStep(name, op, {x}, {y}, order, variant);
+    AddStep(name, op, {x}, {y}, attr, variant);
     return y;
   }
 
@@ -183,6 +187,7 @@ class Builder {
   std::string file_;
   std::mt19937_64 random_;
   int16_t layer_ = -1;
+  uint32_t always_collectives_ = 0;
   Ref tokens_, positions_, sequence_, slots_, block_table_, logit_rows_;
 };
 
@@ -283,7 +288,7 @@ void Builder::MakeProgram() {
 }
 
 Ref Builder::Layer(uint32_t layer, Ref x, Ref cos_sin) {
-  const std::string l = "l" + std::to_string(layer) + ".";
+  const std::string l = fmt::format("l{}.", layer);
   const bool split = c_.tp > 1;
   const Ref none(0, RefSpace::none);
   const uint64_t heads = c_.heads / c_.tp;

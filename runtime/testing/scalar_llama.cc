@@ -1,5 +1,7 @@
 #include "runtime/testing/scalar_llama.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <span>
@@ -84,7 +86,7 @@ std::vector<std::vector<double>> ScalarLogits(const TestModel& model, const std:
         std::span(tensor("embed").values).subspan(static_cast<size_t>(tokens[position]) * c.hidden, c.hidden);
     Row x(embedding.begin(), embedding.end());
     for (uint32_t layer = 0; layer < c.layers; ++layer) {
-      const std::string l = "l" + std::to_string(layer) + ".";
+      const std::string l = fmt::format("l{}.", layer);
       const Row h = Norm(tensor(l + "input_norm"), x);
       Row q = Product(tensor(l + "q"), h, bias(l + "q.bias"));
       Row key = Product(tensor(l + "k"), h, bias(l + "k.bias"));
