@@ -215,5 +215,36 @@ def make_tokenizers():
         (HERE / f"{name}.cases.json").write_text(f'{{"encode": [\n{lines}\n],\n"decode": [\n{more}\n]}}\n')
 
 
+def make_templates():
+    import datetime
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+    import templates
+
+    now = datetime.datetime(2026, 3, 7, 14, 5, 9)
+
+    def render(text, context):
+        """What is rendered, or the message of raise_exception, or null for any other error."""
+        try:
+            template = _compile_jinja_template(text)
+            template.globals["strftime_now"] = now.strftime
+            return {"text": template.render(**context)}
+        except Exception as error:
+            told = type(error).__name__ == "TemplateError"
+            return {"raised": str(error) if told else None}
+
+    cases = []
+    for name, text in templates.FAMILIES.items():
+        for chat in templates.CHATS:
+            context = {**chat, "bos_token": "<s>", "eos_token": "</s>"}
+            cases.append({"template": name, "context": context, **render(text, context)})
+    features = [{"template": text, **render(text, templates.CONTEXT)} for text in templates.FEATURES + templates.BLOCKS]
+    out = {"families": templates.FAMILIES, "cases": cases, "context": templates.CONTEXT, "features": features}
+    body = ",\n".join(f"{json.dumps(key)}: " + (
+        "[\n" + ",\n".join(json.dumps(case, ensure_ascii=False) for case in value) + "\n]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False))
+        for key, value in out.items())
+    (HERE / "templates.json").write_text("{" + body + "}\n")
+
+
 if __name__ == "__main__":
     make_tokenizers()
+    make_templates()

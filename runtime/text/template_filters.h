@@ -1,0 +1,21 @@
+// The filters ("x | trim") and tests ("x is defined") of the template language, by name.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "plans/status.h"
+#include "runtime/text/template_access.h"
+
+namespace mrs::text {
+
+bool IsKnownFilter(std::string_view name);
+bool IsKnownTest(std::string_view name);
+std::string KnownFilters();  // "abs, capitalize, ..."
+std::string KnownTests();
+
+// Only for known names.
+Result<Value> ApplyFilter(Budget& budget, std::string_view name, const Value& value, const Arguments& arguments);
+Result<bool> ApplyTest(Budget& budget, std::string_view name, const Value& value, const Arguments& arguments);
+
+}  // namespace mrs::text
