@@ -4,6 +4,7 @@
 #include <iterator>
 #include <vector>
 
+#include "plans/printable.h"
 #include "plans/text.h"
 #include "plans/verify/context.h"
 
@@ -11,6 +12,14 @@ namespace mrs {
 namespace {
 
 using verify::StageView;
+
+// "8.03B", "3.2M", "640"
+std::string HumanCount(uint64_t count) {
+  const double value = static_cast<double>(count);
+  if (count >= 1'000'000'000) return fmt::format("{:.3g}B", value / 1e9);
+  if (count >= 1'000'000) return fmt::format("{:.3g}M", value / 1e6);
+  return fmt::format("{}", count);
+}
 
 // Collectives of one forward in one variant, and the bytes one rank contributes to them per token.
 std::string CollectiveLine(const StageView& stage, plan::Variant variant) {
@@ -52,10 +61,10 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
     fmt::format_to(std::back_inserter(out), "{:<12} {}\n", what, text);
   };
   line("plan", std::string(name));
-  line("model", fmt::format("{} ({}), {:.3g}M parameters, {} layers, hidden {}, {} heads ({} KV) of {}",
-                            model.name()->string_view(), model.architecture()->string_view(),
-                            static_cast<double>(model.parameter_count()) / 1e6, model.layer_count(), model.hidden(),
-                            model.heads(), model.kv_heads(), model.head_dim()));
+  line("model", fmt::format("{} ({}), {} parameters, {} layers, hidden {}, {} heads ({} KV) of {}",
+                            Printable(model.name()->string_view()), Printable(model.architecture()->string_view()),
+                            HumanCount(model.parameter_count()), model.layer_count(), model.hidden(), model.heads(),
+                            model.kv_heads(), model.head_dim()));
   line("layout",
        fmt::format("{} rank{}: tp {}, dp {}, {} stage{}", plan.ranks()->size(), plan.ranks()->size() == 1 ? "" : "s",
                    plan.tp(), plan.dp(), plan.stages()->size(), plan.stages()->size() == 1 ? "" : "s"));
@@ -83,8 +92,9 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
        fmt::format("{} blocks of {} tokens, {} each, for {} tokens in all", cache.block_count(), cache.block_tokens(),
                    HumanBytes(cache.block_bytes()), cache.block_count() * cache.block_tokens()));
   for (const plan::Prediction* p : *plan.predictions()) {
-    line("predicted", fmt::format("{}: {} {} ({} to {}), {}", p->name()->string_view(), p->expected(),
-                                  p->unit()->string_view(), p->low(), p->high(), p->provenance()->string_view()));
+    line("predicted", fmt::format("{}: {} {} ({} to {}), {}", Printable(p->name()->string_view()), p->expected(),
+                                  Printable(p->unit()->string_view()), p->low(), p->high(),
+                                  Printable(p->provenance()->string_view())));
   }
   return out;
 }

@@ -3,6 +3,7 @@
 
 #include <iterator>
 
+#include "plans/printable.h"
 #include "plans/sha256.h"
 #include "plans/text_program.h"
 #include "plans/verify/context.h"
@@ -20,19 +21,7 @@ void Line(std::string* out, fmt::format_string<Args...> format, Args&&... args) 
 
 std::string HexOf(const flatbuffers::Vector<uint8_t>& bytes) { return Hex({bytes.data(), bytes.size()}); }
 
-// One line, with what would break it escaped.
-std::string Quoted(const flatbuffers::String* text) {
-  std::string out = "\"";
-  for (const char c : text->string_view()) {
-    if (c == '"' || c == '\\') out.push_back('\\');
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-    } else {
-      out.push_back(c);
-    }
-  }
-  return out + "\"";
-}
+std::string Quoted(const flatbuffers::String* text) { return fmt::format("\"{}\"", Printable(text->string_view())); }
 
 void AppendModel(const plan::Model& model, std::string* out) {
   Line(out, "model {} {}", Quoted(model.name()), Quoted(model.architecture()));

@@ -73,7 +73,6 @@ Status CheckCacheUse(const StageView& stage, const Order& order) {
   for (uint32_t i = 0; i < stage.steps.size(); ++i) {
     const plan::Step& step = stage.steps[i];
     if (step.op() != OpKind::kv_append && step.op() != OpKind::attention) continue;
-    if (step.variant() != plan::Variant::always) return stage.AtStep(i, "does not run in every forward");
     const plan::AttentionAttr& attr = *stage.stage.attentions()->Get(step.attr());
     LayerUse& layer = layers[{attr.kv_class(), attr.kv_layer()}];
     std::optional<uint32_t>& user = step.op() == OpKind::attention ? layer.attention : layer.append;

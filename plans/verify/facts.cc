@@ -3,6 +3,7 @@
 #include <set>
 #include <string_view>
 
+#include "plans/printable.h"
 #include "plans/verify/checks.h"
 
 namespace mrs::verify {
@@ -12,6 +13,7 @@ using plan::DType;
 
 Status InRange(std::string_view what, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return Status();
+  if (low == high) return Refuse("{} is {}, expected {}", what, value, low);
   return Refuse("{} is {}, expected {} to {}", what, value, low, high);
 }
 
@@ -101,7 +103,7 @@ Status CheckFile(const plan::File& file) {
   const std::string_view name = file.name()->string_view();
   if (!StaysInFolder(name)) {
     return Refuse("file '{}': expected a path inside the model's folder, without '.', '..' or control characters",
-                  name.substr(0, 100));
+                  Printable(name.substr(0, 100)));
   }
   if (file.header_sha256()->size() != 32) {
     return Refuse("file '{}': its header hash has {} bytes, expected 32", name, file.header_sha256()->size());
@@ -140,12 +142,13 @@ Status CheckNotes(const plan::Plan& plan) {
   for (uint32_t i = 1; i < plan.options()->size(); ++i) {
     const auto before = plan.options()->Get(i - 1)->name()->string_view();
     const auto name = plan.options()->Get(i)->name()->string_view();
-    if (name < before) return Refuse("option '{}' follows '{}', expected them sorted by name", name, before);
+    if (name < before)
+      return Refuse("option '{}' follows '{}', expected them sorted by name", Printable(name), Printable(before));
   }
   for (const plan::Prediction* p : *plan.predictions()) {
     if (!(p->low() <= p->expected() && p->expected() <= p->high())) {
-      return Refuse("prediction '{}': expected low <= expected <= high, got {}, {}, {}", p->name()->string_view(),
-                    p->low(), p->expected(), p->high());
+      return Refuse("prediction '{}': expected low <= expected <= high, got {}, {}, {}",
+                    Printable(p->name()->string_view()), p->low(), p->expected(), p->high());
     }
   }
   return Status();

@@ -1,7 +1,9 @@
 // Every index of the program points at something, and every range lies where it may. Ranges follow one another without
 // gaps, so that the work of following them all is the size of the file.
+#include <algorithm>
 #include <vector>
 
+#include "plans/printable.h"
 #include "plans/verify/checks.h"
 
 namespace mrs::verify {
@@ -20,6 +22,10 @@ Status CheckName(const StageView& stage, uint32_t name, std::string_view what, u
 Status CheckNames(const StageView& stage) {
   for (const flatbuffers::String* name : *stage.plan.names()) {
     if (name->size() > 1024) return Refuse("a name has {} bytes, at most 1024 are accepted", name->size());
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+    if (std::ranges::any_of(name->string_view(), is_control)) {
+      return Refuse("name \"{}\" holds control characters", Printable(name->string_view()));
+    }
   }
   for (size_t i = 0; i < stage.steps.size(); ++i) {
     MRS_RETURN_IF_ERROR(CheckName(stage, stage.steps[i].name(), "step", i));

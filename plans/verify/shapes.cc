@@ -198,6 +198,8 @@ class StepShapes {
 
   // The attribute agrees with the cache it points at.
   Status CacheOf(const plan::AttentionAttr& attr) const {
+    if (step_.variant() != plan::Variant::always)
+      return Wrong("must run in every forward, not in {} alone", plan::EnumNameVariant(step_.variant()));
     if (attr.kv_class() >= stage_.plan.kv_classes()->size()) {
       return Wrong("uses KV class {} of {}", attr.kv_class(), stage_.plan.kv_classes()->size());
     }

@@ -1,0 +1,136 @@
+#include "plans/text.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "plans/reader.h"
+#include "plans/sha256.h"
+#include "plans/testing/tiny_plan.h"
+#include "plans/writer.h"
+
+namespace mrs::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+OpenedPlan Tiny() {
+  const std::string bytes = PackPlan(TinyPlan());
+  return *OpenPlanBytes(std::as_bytes(std::span(bytes)));
+}
+
+void CollectKeys(const json& value, std::set<std::string>* keys) {
+  for (const auto& [key, member] : value.items()) {
+    if (value.is_object()) keys->insert(key);
+    if (member.is_structured()) CollectKeys(member, keys);
+  }
+}
+
+// Field lines of the schema: "  name: type ...".
+std::set<std::string> SchemaFields() {
+  std::set<std::string> fields;
+  std::ifstream schema(MRS_SOURCE_DIR "/plans/plan.fbs");
+  std::string line;
+  while (std::getline(schema, line)) {
+    const size_t colon = line.find(':');
+    if (line.rfind("  ", 0) != 0 || line[2] == '/' || colon == std::string::npos) continue;
+    fields.insert(line.substr(2, colon - 2));
+  }
+  return fields;
+}
+
+TEST(PlanToJson, HasEveryFieldOfTheSchema) {
+  plan::PlanT plan = TinyPlan();
+  const std::string bytes = PackPlan(plan);
+  const OpenedPlan opened = *OpenPlanBytes(std::as_bytes(std::span(bytes)));
+  const json parsed = json::parse(PlanToJson(opened.plan(), opened.name()));
+  std::set<std::string> keys;
+  CollectKeys(parsed, &keys);
+  // Of structs that no plan may hold yet.
+  const std::set<std::string> unused = {"collective", "segment", "rank", "from_rank", "to_rank", "next_rank"};
+  const std::set<std::string> fields = SchemaFields();
+  EXPECT_GT(fields.size(), 150u);
+  for (const std::string& field : fields) {
+    EXPECT_TRUE(keys.contains(field) || unused.contains(field)) << field;
+  }
+}
+
+TEST(PlanToJson, GivesValuesByTheirNames) {
+  const OpenedPlan opened = Tiny();
+  const json parsed = json::parse(PlanToJson(opened.plan(), opened.name()));
+  EXPECT_EQ(parsed["sha256"], opened.name());
+  EXPECT_EQ(parsed["numerics"]["chain"], "pair2");
+  EXPECT_EQ(parsed["model"]["chat_template"], "{{ \"hi\" }}\n");
+  EXPECT_EQ(parsed["model"]["bos"], 1);
+  EXPECT_EQ(parsed["model"]["pad"], -1);
+  EXPECT_EQ(parsed["model"]["has_tokenizer"], true);
+  EXPECT_EQ(parsed["files"][0]["header_sha256"], Hex(std::vector<uint8_t>(32, 9)));
+  EXPECT_EQ(parsed["stages"][0]["steps"][10]["op"], "attention");
+  EXPECT_EQ(parsed["stages"][0]["sources"][0]["rows"]["axis"], "tp");
+  EXPECT_EQ(parsed["stages"][0]["placements"].size(), 70u);
+  EXPECT_FLOAT_EQ(parsed["stages"][0]["attentions"][0]["scale"], 0.35f);
+}
+
+TEST(PlanToJson, StaysValidForAnyText) {
+  plan::PlanT plan = TinyPlan();
+  plan.model->chat_template = "\x01 \t \" \\ \x7F \xC3\xA9 \xF0\x9F\x98\x80 </script>";
+  const std::string bytes = PackPlan(plan);
+  const OpenedPlan opened = *OpenPlanBytes(std::as_bytes(std::span(bytes)));
+  const json parsed = json::parse(PlanToJson(opened.plan(), opened.name()));
+  EXPECT_EQ(parsed["model"]["chat_template"], plan.model->chat_template);
+}
+
+TEST(PlanToText, ShowsAStepOnOneLine) {
+  const OpenedPlan opened = Tiny();
+  const std::string text = PlanToText(opened.plan(), opened.name());
+  EXPECT_THAT(text, HasSubstr("plan " + opened.name() + "\nformat 1.0, by \"by hand\"\n"));
+  EXPECT_THAT(text,
+              HasSubstr("  step 12 all_reduce 'l0.o_sum' (l0.o.out f32 [tokens, 32]) -> (l0.o_sum.out f32 [tokens, "
+                        "32]) group 0 number 1, halving_doubling, 32 f32 a row layer 0 after 11\n"));
+  EXPECT_THAT(text, HasSubstr("  weight 8 'l0.o': packed bf16 [32, 2 of 4 chunks of 8] at 51520, 4096 bytes\n"
+                              "    row 0 <- 'l0.o.tensor' bf16 [32, 32] rows [0, +32) columns [0 + 16 * tp, +16), "
+                              "file 0 at 7816\n"));
+  EXPECT_EQ(text, PlanToText(Tiny().plan(), opened.name()));
+}
+
+TEST(PlanToText, KeepsHostileTextOnItsLine) {
+  plan::PlanT plan = TinyPlan();
+  plan.model->name = "a\nplan \x1B[2J\"";
+  const std::string bytes = PackPlan(plan);
+  const OpenedPlan opened = *OpenPlanBytes(std::as_bytes(std::span(bytes)));
+  EXPECT_THAT(PlanToText(opened.plan(), opened.name()), HasSubstr("model \"a\\x0aplan \\x1b[2J\\\"\" "));
+  EXPECT_THAT(PlanSummary(opened.plan(), opened.name()), HasSubstr("a\\x0aplan \\x1b[2J\\\""));
+}
+
+TEST(PlanSummary, SaysModelLayoutMemoryAndCollectives) {
+  const OpenedPlan opened = Tiny();
+  EXPECT_EQ(PlanSummary(opened.plan(), opened.name()), "plan         " + opened.name() + R"(
+model        tiny (LlamaForCausalLM), 12345 parameters, 1 layers, hidden 32, 4 heads (2 KV) of 8
+layout       2 ranks: tp 2, dp 1, 1 stage
+numerics     pair2, canonical sums, weights bf16, revision 1
+limits       100 tokens a sequence, 4 sequences at once
+memory       220 KiB a rank: weights 167 KiB, KV 16.0 KiB, activations 37.1 KiB
+batches      1, 32 tokens
+program      27 steps, 35 buffers, 16 weights
+collectives  3 all-reduce (384 B a token), 1 all-gather
+KV cache     16 blocks of 32 tokens, 1.00 KiB each, for 512 tokens in all
+predicted    weights: 170688 bytes (170688 to 170688), sum of the weights
+)");
+}
+
+TEST(HumanBytes, KeepsThreeDigits) {
+  EXPECT_EQ(HumanBytes(0), "0 B");
+  EXPECT_EQ(HumanBytes(1023), "1023 B");
+  EXPECT_EQ(HumanBytes(1536), "1.50 KiB");
+  EXPECT_EQ(HumanBytes(uint64_t{141} << 30), "141 GiB");
+  EXPECT_EQ(HumanBytes(UINT64_MAX), "16384 PiB");
+}
+
+}  // namespace
+}  // namespace mrs::testing

@@ -1,0 +1,87 @@
+// The verifier stays quick: on the largest plans that are meant, and on plans made to slow it down.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "plans/structure.h"
+#include "plans/testing/tiny_plan.h"
+#include "plans/verify.h"
+#include "plans/writer.h"
+
+namespace mrs::testing {
+namespace {
+
+using namespace plan;
+
+// A release build on one core needs well under the 0.2 s that a plan for 64 ranks may take; this leaves room for
+// sanitizers and busy hosts, and still fails on anything quadratic.
+constexpr double kLimitSeconds = 5;
+
+struct Timed {
+  std::string message;
+  double seconds;
+};
+
+Timed Verify(const PlanT& plan) {
+  const std::string bytes = PackPlan(plan);
+  const auto sealed = CheckStructure(std::as_bytes(std::span(bytes)));
+  if (!sealed) return {sealed.message(), 0};
+  const auto start = std::chrono::steady_clock::now();
+  const Status status = VerifyPlan(*sealed->plan);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return {status.ok() ? "" : status.message(), seconds.count()};
+}
+
+TEST(VerifyScale, IsQuickFor126LayersOn64Ranks) {
+  const Timed result = Verify(TinyPlan({.tp = 16, .dp = 4, .layer_count = 126, .bucket_count = 12, .scale = 8}));
+  EXPECT_EQ(result.message, "");
+  EXPECT_LT(result.seconds, kLimitSeconds);
+  RecordProperty("seconds", std::to_string(result.seconds));
+  std::printf("verified in %.4f s\n", result.seconds);
+}
+
+TEST(VerifyScale, IsQuickFor65536Ranks) {
+  const Timed result = Verify(TinyPlan({.tp = 16, .dp = 4096, .scale = 8}));
+  EXPECT_EQ(result.message, "");
+  EXPECT_LT(result.seconds, kLimitSeconds);
+}
+
+TEST(VerifyScale, GivesUpOnAMillionStepsThatWaitForNothing) {
+  PlanT plan = TinyPlan();
+  StageT& stage = *plan.stages[0];
+  const Ref positions(BufferNamed(plan, "positions"), RefSpace::buffer);
+  for (uint32_t i = 0; i < 200'000; ++i) {
+    const auto buffer = static_cast<uint32_t>(stage.buffers.size());
+    stage.buffers.push_back(BufferOf(plan, "cos_sin"));
+    stage.steps.emplace_back(0, static_cast<uint32_t>(stage.refs.size()), 0, 0, 0, 1, 1, -1, OpKind::rope_angles,
+                             Variant::always);
+    stage.refs.push_back(positions);
+    stage.refs.emplace_back(buffer, RefSpace::buffer);
+  }
+  const size_t bucket_count = stage.buckets.size();
+  stage.placements.assign(bucket_count * stage.buffers.size(), 0);
+  const Timed result = Verify(plan);
+  EXPECT_EQ(result.message,
+            "checking what may overlap in the program would take too long for any plan that mrs-plan writes");
+  EXPECT_LT(result.seconds, kLimitSeconds);
+}
+
+TEST(VerifyScale, GivesUpOnSlicesOverTooManyRanks) {
+  PlanT plan = TinyPlan({.tp = 1024, .scale = 512});
+  const Timed result = Verify(plan);
+  EXPECT_NE(result.message, "");  // 16 chunks cannot be cut 1024 ways
+  EXPECT_LT(result.seconds, kLimitSeconds);
+}
+
+TEST(VerifyScale, GivesUpOnTheSameTableManyTimesOver) {
+  PlanT plan = TinyPlan();
+  for (uint32_t i = 0; i < 300; ++i) plan.ropes.push_back(std::make_unique<RopeT>(*plan.ropes[0]));
+  EXPECT_EQ(Verify(plan).message, "the number of ropes is 301, expected 0 to 256");
+}
+
+}  // namespace
+}  // namespace mrs::testing
