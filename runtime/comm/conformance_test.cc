@@ -4,11 +4,10 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
-#include <bit>
-#include <cstring>
 #include <new>
 #include <thread>
 
+#include "runtime/comm/conformance_oracle.h"
 #include "runtime/comm/conformance_worlds.h"
 
 namespace mrs {
@@ -42,54 +41,6 @@ constexpr Exception kExceptions[] = {
   do {                                                 \
     if (!(condition)) return fmt::format(__VA_ARGS__); \
   } while (false)
-
-// A value of many magnitudes, so that sums in another order round otherwise.
-float Value(int rank, size_t i, uint64_t salt) {
-  uint64_t x = salt * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(rank) * 0xbf58476d1ce4e5b9u + i;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  x ^= x >> 31;
-  const uint32_t exponent = 127 - 6 + static_cast<uint32_t>((x >> 40) % 13);
-  return std::bit_cast<float>(static_cast<uint32_t>(x >> 63) << 31 | exponent << 23 |
-                              (static_cast<uint32_t>(x) & 0x7fffff));
-}
-
-std::vector<float> Operand(int rank, size_t count, uint64_t salt) {
-  std::vector<float> operand(count);
-  for (size_t i = 0; i < count; ++i) operand[i] = Value(rank, i, salt);
-  return operand;
-}
-
-std::vector<float> TreeSum(int size, size_t count, uint64_t salt) {
-  std::vector<float> sum(count);
-  std::vector<float> parts(size);
-  for (size_t i = 0; i < count; ++i) {
-    for (int rank = 0; rank < size; ++rank) parts[rank] = Value(rank, i, salt);
-    for (int left = size; left > 1; left /= 2) {
-      for (int pair = 0; pair < left / 2; ++pair) parts[pair] = parts[2 * pair] + parts[2 * pair + 1];
-    }
-    sum[i] = parts[0];
-  }
-  return sum;
-}
-
-std::vector<float> RankOrderSum(int size, size_t count, uint64_t salt) {
-  std::vector<float> sum = Operand(0, count, salt);
-  for (int rank = 1; rank < size; ++rank) {
-    for (size_t i = 0; i < count; ++i) sum[i] += Value(rank, i, salt);
-  }
-  return sum;
-}
-
-bool SameBits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
-}
-
-std::vector<std::byte> Bytes(int rank, size_t count, uint64_t salt) {
-  std::vector<std::byte> bytes(count);
-  for (size_t i = 0; i < count; ++i) bytes[i] = static_cast<std::byte>((i * 31 + rank * 97 + salt) % 251);
-  return bytes;
-}
 
 constexpr ReduceAlgorithm kTreeAlgorithms[] = {ReduceAlgorithm::kDoubling, ReduceAlgorithm::kHalvingDoubling,
                                                ReduceAlgorithm::kGatherAdd};
@@ -469,8 +420,10 @@ TEST_P(PeerConformance, AbortFlag_EndsAllWaitsAtOnce) {
 TEST_P(PeerConformance, PeerDeath_IsSeenAtOnce) {
   std::string expected = "closed the connection";
   WorldConfig config = Config();
+  bool excused = false;
   for (const Exception& exception : kExceptions) {
     if (std::string(exception.transport) == transport() && std::string(exception.test) == "PeerDeath_IsSeenAtOnce") {
+      excused = true;
       expected = exception.instead;
       config.options.timeout = milliseconds(200);
     }
@@ -484,6 +437,9 @@ TEST_P(PeerConformance, PeerDeath_IsSeenAtOnce) {
       return "dead";
     }
     std::vector<float> data(1009);
+    // By timeout alone, a rank that waits for a waiting one may be the first to give up: there, all wait for the
+    // victim.
+    if (excused) return ErrorOf(rank.comm->Recv(victim, std::as_writable_bytes(std::span(data))));
     return ErrorOf(rank.comm->AllReduce(data, data, ReduceAlgorithm::kRankOrder));
   });
   EXPECT_LT(Clock::now() - start, std::chrono::seconds(10));

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -190,6 +191,8 @@ class ScheduledCommunicator final : public Communicator {
   // How long a blocked rank may take to notice the abort flag of its options.
   static constexpr std::chrono::milliseconds kAbortPoll{50};
 
+  static constexpr int kPollsPerYield = 256;
+
   static void CopyBytes(std::span<const std::byte> from, std::span<std::byte> to) {
     if (!from.empty() && from.data() != to.data()) std::memmove(to.data(), from.data(), from.size());
   }
@@ -330,7 +333,8 @@ class ScheduledCommunicator final : public Communicator {
                                            members_[received < recv_total ? recv_from : send_to]));
       }
       if (idle_count++ < link_->options.spin) {
-        CpuRelax();
+        // Now and then the core is offered to whoever may be what this rank waits for.
+        idle_count % kPollsPerYield == 0 ? std::this_thread::yield() : CpuRelax();
         continue;
       }
       const Clock::time_point now = Clock::now();
