@@ -1,0 +1,161 @@
+#include "cli/answer_once.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <mutex>
+
+#include "formats/json.h"
+
+namespace mrs::cli {
+namespace {
+
+struct Answered {
+  std::vector<int32_t> token_ids;
+  std::vector<float> logprobs;
+  std::string text;
+  std::optional<FinishEvent> finish;
+};
+
+const char* ReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kError:
+      return "error";
+  }
+  return "error";
+}
+
+Result<std::vector<int32_t>> ParseIds(const std::string& list) {
+  std::vector<int32_t> ids;
+  const char* at = list.data();
+  const char* const end = at + list.size();
+  for (;;) {
+    int32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error != std::errc() || (next != end && *next != ',')) {
+      return Error{ErrorKind::kUsage, fmt::format("--prompt-ids {}: expected token ids like 1,2,3", list)};
+    }
+    ids.push_back(id);
+    if (next == end) return ids;
+    at = next + 1;
+  }
+}
+
+// fmt writes the shortest digits that give the same f32 back.
+std::string JsonLine(const Answered& answer) {
+  std::string logprobs;
+  for (const float logprob : answer.logprobs) {
+    fmt::format_to(std::back_inserter(logprobs), "{}{}", logprobs.empty() ? "" : ",",
+                   std::isfinite(logprob) ? fmt::format("{}", logprob) : "null");
+  }
+  std::string line = fmt::format(
+      R"({{"text":{},"token_ids":[{}],"logprobs":[{}],"logits_sha256":{},"finish_reason":"{}","prompt_tokens":{})",
+      DumpJson(Json(answer.text)), fmt::join(answer.token_ids, ","), logprobs,
+      DumpJson(Json(answer.finish->logits_sha256)), ReasonName(answer.finish->reason), answer.finish->prompt_tokens);
+  if (!answer.finish->error.empty()) line += ",\"error\":" + DumpJson(Json(answer.finish->error));
+  return line + "}";
+}
+
+}  // namespace
+
+struct AnswerOnce::State {
+  std::mutex mutex;
+  std::vector<Answered> answers;
+  size_t open_count = 0;
+  bool json = false;
+  bool streams = false;  // a single prompt's text goes out as it comes
+  bool has_text = false;
+  std::function<void()> on_done;
+};
+
+AnswerOnce::AnswerOnce() : state_(std::make_shared<State>()) {}
+AnswerOnce::~AnswerOnce() = default;
+
+Result<std::vector<Request>> MakeRequests(const ExecOptions& options, const text::Tokenizer* tokenizer) {
+  std::vector<Request> requests;
+  for (const std::string& prompt : options.prompts) {
+    if (tokenizer == nullptr)
+      return Refuse("--prompt needs a tokenizer and this plan has none; use --prompt-ids 1,2,3");
+    MRS_ASSIGN_OR_RETURN(std::vector<int32_t> ids, text::Encode(*tokenizer, prompt, /*add_special_tokens=*/true));
+    requests.push_back({.prompt = std::move(ids), .sampling = options.sampling});
+  }
+  for (const std::string& list : options.prompt_ids) {
+    MRS_ASSIGN_OR_RETURN(std::vector<int32_t> ids, ParseIds(list));
+    requests.push_back({.prompt = std::move(ids), .sampling = options.sampling});
+  }
+  for (Request& request : requests) request.sampling.logits_hash = options.json;
+  return requests;
+}
+
+Result<std::unique_ptr<AnswerOnce>> AnswerOnce::Submit(Session& session, const ExecOptions& options,
+                                                       std::function<void()> on_done) {
+  MRS_ASSIGN_OR_RETURN(std::vector<Request> requests, MakeRequests(options, session.tokenizer()));
+  std::unique_ptr<AnswerOnce> once(new AnswerOnce());
+  const std::shared_ptr<State> state = once->state_;
+  state->answers.resize(requests.size());
+  state->open_count = requests.size();
+  state->json = options.json;
+  state->has_text = session.tokenizer() != nullptr;
+  state->streams = !options.json && requests.size() == 1 && state->has_text;
+  state->on_done = std::move(on_done);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const EventHandler handler = [state, i](const Event& event) {
+      bool done = false;
+      {
+        const std::lock_guard lock(state->mutex);
+        Answered& answer = state->answers[i];
+        const std::string& text = event.token ? event.token->text : event.finish->text;
+        answer.text += text;
+        if (state->streams && !text.empty()) {
+          std::fwrite(text.data(), 1, text.size(), stdout);
+          std::fflush(stdout);
+        }
+        if (event.token) {
+          answer.token_ids.push_back(event.token->token.id);
+          answer.logprobs.push_back(event.token->token.logprob);
+        } else {
+          answer.finish = event.finish;
+          done = --state->open_count == 0;
+        }
+      }
+      if (done) state->on_done();
+    };
+    const Result<RequestId> id = session.engine().Submit(std::move(requests[i]), handler);
+    if (!id.ok()) return Error{id.error().kind, fmt::format("prompt {}: {}", i, id.message())};
+  }
+  return once;
+}
+
+int AnswerOnce::Print() const {
+  const std::lock_guard lock(state_->mutex);
+  int exit_code = 0;
+  for (size_t i = 0; i < state_->answers.size(); ++i) {
+    const Answered& answer = state_->answers[i];
+    if (!answer.finish.has_value()) return 1;
+    if (state_->json) {
+      fmt::print("{}\n", JsonLine(answer));
+    } else {
+      if (state_->answers.size() > 1) fmt::print("--- prompt {}\n", i);
+      fmt::print("{}\n", state_->streams    ? ""
+                         : state_->has_text ? answer.text
+                                            : fmt::format("{}", fmt::join(answer.token_ids, ",")));
+    }
+    if (answer.finish->reason == FinishReason::kError) {
+      fmt::print(stderr, "mrs-exec: prompt {}: {}\n", i, answer.finish->error);
+      exit_code = 1;
+    }
+    if (answer.finish->reason == FinishReason::kCancelled) exit_code = 1;
+  }
+  if (std::fflush(stdout) != 0) exit_code = 1;
+  return exit_code;
+}
+
+}  // namespace mrs::cli

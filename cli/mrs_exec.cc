@@ -1,0 +1,191 @@
+// mrs-exec: runs a plan. Serves it over HTTP, or answers the prompts of the command line and ends.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "cli/answer_once.h"
+#include "cli/exec_options.h"
+#include "cli/front.h"
+#include "cli/session.h"
+#include "runtime/comm/fd.h"
+#include "runtime/engine/rank_main.h"
+
+namespace {
+
+using mrs::Error;
+using mrs::ErrorKind;
+using mrs::Fd;
+using mrs::Result;
+using mrs::cli::ExecOptions;
+
+constexpr const char* kExamples = R"(Examples:
+  mrs-exec --plan x.mrsplan                        serve it; the weights lie beside the plan
+  mrs-exec --plan x.mrsplan --model /models/mini --port 8080 --transport shm
+  mrs-exec --plan x.mrsplan --prompt "Once upon a time" --max-tokens 40
+  mrs-exec --plan x.mrsplan --prompt-ids 1,2,3 --prompt-ids 7,8 --json   a batch; one JSON line each
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+MRS_ISA=reference|avx2|avx512|avx512bf16|amx keeps to that instruction set; the tokens stay the same.)";
+
+int Fail(const Error& error) {
+  fmt::print(stderr, "mrs-exec: {}\n", error.message);
+  return error.kind == ErrorKind::kUsage ? 2 : 1;
+}
+
+void Register(CLI::App& app, ExecOptions* options) {
+  app.add_option("--plan", options->plan_path, "The plan, made by mrs-plan build")->required();
+  app.add_option("--model", options->model_dir,
+                 "Folder of the plan's weight files and tokenizer; {rank} in it stands for the rank's number "
+                 "[the plan's folder, or the current one]");
+  app.add_option("--transport", options->transport, "How ranks talk: auto, local (threads), shm or tcp")
+      ->capture_default_str();
+  app.add_option("--threads", options->threads, "Threads of each rank [the host's cores over the ranks]")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--chunk", options->chunk, "Prompt tokens of one sequence in one forward")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--timeout", options->timeout_s, "Seconds without an answer until a rank counts as lost")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
+  app.add_flag("--quiet", options->quiet, "Do not print the layout");
+
+  app.add_option("--host", options->host, "Address to serve on")->capture_default_str()->group("Serving");
+  app.add_option("--port", options->port, "Port to serve on; 0: any free one")->capture_default_str()->group("Serving");
+
+  const char* once = "Answering once";
+  app.add_option("--prompt", options->prompts, "Continue this text and exit; repeat it for a batch")
+      ->allow_extra_args(false)
+      ->group(once);
+  app.add_option("--prompt-ids", options->prompt_ids, "The same with token ids: 1,2,3")
+      ->allow_extra_args(false)
+      ->group(once);
+  app.add_option("--max-tokens", options->sampling.max_tokens, "Tokens of the answer, at most")
+      ->capture_default_str()
+      ->group(once);
+  app.add_option("--temperature", options->sampling.temperature, "0: always the most probable token")
+      ->capture_default_str()
+      ->group(once);
+  app.add_option("--top-k", options->sampling.top_k, "Draw from the best k tokens; 0: from all")->group(once);
+  app.add_option("--top-p", options->sampling.top_p, "Draw from the best tokens that make up this probability")
+      ->group(once);
+  app.add_option("--seed", options->sampling.seed, "The same seed gives the same answer")
+      ->capture_default_str()
+      ->group(once);
+  app.add_option("--stop", options->sampling.stop, "End before this text; repeatable")
+      ->allow_extra_args(false)
+      ->group(once);
+  app.add_flag("--ignore-eos", options->sampling.ignore_eos, "Go on after the end-of-sequence token")->group(once);
+  app.add_flag("--json", options->json, "One JSON line a prompt: text, token_ids, logprobs, logits_sha256, ...")
+      ->group(once);
+}
+
+// What the main thread waits for: a signal to end, or word from another thread.
+struct MainLoop {
+  Fd signals;
+  Fd word;  // eventfd
+
+  void Notify() const {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = write(word.get(), &one, sizeof(one));
+  }
+
+  // The signal that came, or 0 for word from a thread.
+  int Wait() const {
+    for (;;) {
+      pollfd waiting[] = {{signals.get(), POLLIN, 0}, {word.get(), POLLIN, 0}};
+      if (poll(waiting, 2, -1) < 0) continue;
+      if (waiting[1].revents != 0) return 0;
+      signalfd_siginfo info;
+      if (read(signals.get(), &info, sizeof(info)) == sizeof(info)) return static_cast<int>(info.ssi_signo);
+    }
+  }
+};
+
+// Before any thread exists, so that all of them leave these signals to the main loop.
+MainLoop MakeMainLoop() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return {.signals = Fd(signalfd(-1, &set, SFD_CLOEXEC)), .word = Fd(eventfd(0, EFD_CLOEXEC))};
+}
+
+mrs::Status CheckHost(const std::string& host) {
+  if (host == "127.0.0.1") return mrs::Status();
+  return mrs::Refuse("--host {}: mrs-exec binds 127.0.0.1 only until API keys come", host);
+}
+
+int Serve(const ExecOptions& options) {
+  if (const mrs::Status allowed = CheckHost(options.host); !allowed.ok()) return Fail(allowed.error());
+  const MainLoop loop = MakeMainLoop();
+  // The port first: a busy one must not cost a load.
+  Result<mrs::cli::Front> front = mrs::cli::BindFront(options.host, options.port);
+  if (!front.ok()) return Fail(front.error());
+  std::string failure;  // written before Notify
+  Result<std::unique_ptr<mrs::cli::Session>> session = mrs::cli::Session::Start(options, [&](const std::string& why) {
+    failure = why;
+    loop.Notify();
+  });
+  if (!session.ok()) return Fail(session.error());
+  front->start(mrs::MakeEngineHandle((*session)->engine(), (*session)->served_model()));
+  fmt::print(stderr, "serving       http://{}:{}/v1\n", options.host, front->port);
+  const int signal_number = loop.Wait();
+  (*session)->Stop();  // every request has heard its end
+  front->stop();
+  if (signal_number != 0) return 0;
+  return Fail(mrs::Unavailable("{}", failure));
+}
+
+int Once(const ExecOptions& options) {
+  const MainLoop loop = MakeMainLoop();
+  const auto notify = [&] { loop.Notify(); };
+  Result<std::unique_ptr<mrs::cli::Session>> session =
+      mrs::cli::Session::Start(options, [notify](const std::string&) { notify(); });
+  if (!session.ok()) return Fail(session.error());
+  Result<std::unique_ptr<mrs::cli::AnswerOnce>> once = mrs::cli::AnswerOnce::Submit(**session, options, notify);
+  if (!once.ok()) return Fail(once.error());
+  loop.Wait();
+  (*session)->Stop();
+  return (*once)->Print();
+}
+
+// `mrs-exec rank --fd N` is what a supervisor starts; it is no verb for people.
+bool IsRank(int argc, char** argv) {
+  return argc == 4 && std::strcmp(argv[1], "rank") == 0 && std::strcmp(argv[2], "--fd") == 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (IsRank(argc, argv)) {
+    const int fd = std::atoi(argv[3]);
+    if (fd <= 2 || fcntl(fd, F_GETFD) < 0) return Fail({ErrorKind::kUsage, "rank: this verb is for mrs-exec itself"});
+    return mrs::RankMain(fd);
+  }
+  CLI::App app("mrs-exec runs a plan: serves it over HTTP (OpenAI's API), or answers --prompt and exits.", "mrs-exec");
+  app.set_version_flag("--version", "mrs-exec " MRS_VERSION);
+  app.footer(kExamples);
+  ExecOptions options;
+  Register(app, &options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (options.json && !options.answers_once()) {
+    return Fail({ErrorKind::kUsage, "--json is for --prompt and --prompt-ids"});
+  }
+  return options.answers_once() ? Once(options) : Serve(options);
+}

@@ -1,0 +1,181 @@
+#include "cli/session.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "kernels/kernels.h"
+#include "plans/text.h"
+#include "runtime/model_files.h"
+
+namespace mrs::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+bool HasFilesOf(const plan::Plan& plan, const std::string& folder) {
+  struct stat info;
+  for (const plan::File* file : *plan.files()) {
+    if (stat((folder + "/" + file->name()->str()).c_str(), &info) != 0) return false;
+  }
+  return plan.files()->size() > 0;
+}
+
+Result<std::string> FindModel(const plan::Plan& plan, const ExecOptions& options) {
+  if (!options.model_dir.empty()) return options.model_dir;
+  const std::string beside = FolderOf(options.plan_path);
+  for (const std::string& folder : {beside, std::string(".")}) {
+    if (HasFilesOf(plan, folder)) return folder;
+  }
+  return Refuse(
+      "the plan's weights ({}) are neither in {} nor in the current folder; say where they are with --model DIR",
+      plan.files()->size() > 0 ? plan.files()->Get(0)->name()->str() : "none", beside);
+}
+
+Result<wire::Transport> ChooseTransport(const std::string& name, uint32_t world_size) {
+  if (name == "auto") return world_size == 1 ? wire::Transport::kLocal : wire::Transport::kShm;
+  for (const wire::Transport transport : {wire::Transport::kLocal, wire::Transport::kShm, wire::Transport::kTcp}) {
+    if (name == wire::TransportName(transport)) return transport;
+  }
+  return Error{ErrorKind::kUsage, fmt::format("--transport {}: expected auto, local, shm or tcp", name)};
+}
+
+// MRS_ISA with a name that means nothing would silently run something else.
+Result<kernels::Isa> ChooseIsa() {
+  const char* name = std::getenv("MRS_ISA");
+  kernels::Isa isa;
+  if (name != nullptr && *name != '\0' && !kernels::ParseIsa(name, &isa)) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("MRS_ISA={}: expected reference, avx2, avx512, avx512bf16 or amx", name)};
+  }
+  return kernels::DetectIsa();
+}
+
+uint32_t CoreCount() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? static_cast<uint32_t>(CPU_COUNT(&set)) : 1;
+}
+
+Result<std::optional<text::Tokenizer>> OpenTokenizer(const plan::Plan& plan, const std::string& model_dir) {
+  if (!plan.model()->has_tokenizer() || plan.model()->tokenizer() == nullptr) return std::optional<text::Tokenizer>();
+  const plan::File& file = *plan.model()->tokenizer();
+  const std::string path = ModelDirOfRank(model_dir, 0) + "/" + file.name()->str();
+  MRS_ASSIGN_OR_RETURN(const int descriptor, OpenCheckedFile(path, file));
+  close(descriptor);
+  MRS_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::LoadTokenizer(path));
+  return std::optional<text::Tokenizer>(std::move(tokenizer));
+}
+
+std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks) {
+  const kernels::Isa isa = static_cast<kernels::Isa>(ranks.isa);
+  const kernels::Chain chain = static_cast<kernels::Chain>(plan.numerics()->chain());
+  return fmt::format("running on    {} rank{} x {} thread{}, transport {}, {} ({})\n", plan.ranks()->size(),
+                     plan.ranks()->size() == 1 ? "" : "s", ranks.threads, ranks.threads == 1 ? "" : "s",
+                     wire::TransportName(ranks.transport), kernels::IsaName(isa),
+                     kernels::IsNative(isa, chain)
+                         ? "the plan's order of sums in hardware"
+                         : "the plan's order of sums emulated with FMAs: the same tokens, more slowly");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
+                                                std::function<void(const std::string&)> on_failed) {
+  const Clock::time_point started = Clock::now();
+  MRS_ASSIGN_OR_RETURN(OpenedPlan opened, OpenPlan(options.plan_path));
+  std::unique_ptr<Session> session(new Session(std::move(opened)));
+  session->quiet_ = options.quiet;
+  const plan::Plan& plan = session->plan();
+  RankOptions ranks;
+  ranks.plan_path = options.plan_path;
+  MRS_ASSIGN_OR_RETURN(ranks.model_dir, FindModel(plan, options));
+  MRS_ASSIGN_OR_RETURN(ranks.transport, ChooseTransport(options.transport, plan.ranks()->size()));
+  MRS_ASSIGN_OR_RETURN(const kernels::Isa isa, ChooseIsa());
+  ranks.isa = static_cast<uint8_t>(isa);
+  ranks.threads = options.threads > 0 ? options.threads : std::max(1u, CoreCount() / plan.ranks()->size());
+  ranks.timeout = std::chrono::milliseconds(static_cast<int64_t>(std::ceil(options.timeout_s * 1000)));
+  MRS_ASSIGN_OR_RETURN(session->tokenizer_, OpenTokenizer(plan, ranks.model_dir));
+  MRS_ASSIGN_OR_RETURN(EngineConfig config, MakeEngineConfig(plan, options.chunk, session->tokenizer()));
+  if (!options.quiet) {
+    fmt::print(stderr, "{}{}", PlanSummary(plan, session->opened_.name()), DescribeRun(plan, ranks));
+  }
+  Session* raw = session.get();
+  MRS_ASSIGN_OR_RETURN(
+      session->world_,
+      RankWorld::Start(session->opened_, ranks,
+                       {.on_lost =
+                            [raw](const std::string& why) {
+                              // Before there is an engine, it hears from AwaitReady.
+                              if (Engine* engine = raw->for_losses_) engine->Fail(why);
+                            },
+                        .on_progress = [raw](uint64_t done, uint64_t total) { raw->ShowProgress(done, total); }}));
+  EngineRanks calls;
+  calls.await_ready = [raw, started]() -> Status {
+    const Status ready = raw->world_->AwaitReady();
+    if (raw->progress_shown_) std::fputs("\n", stderr);
+    if (ready.ok() && !raw->quiet_) {
+      fmt::print(stderr, "ready         in {:.2f} s\n", std::chrono::duration<double>(Clock::now() - started).count());
+    }
+    return ready;
+  };
+  calls.run = [raw](uint64_t step, const Batch& batch) { return raw->world_->Run(step, batch); };
+  session->engine_ = std::make_unique<Engine>(std::move(config), std::move(calls), std::move(on_failed));
+  session->for_losses_ = session->engine_.get();
+  return session;
+}
+
+Session::~Session() { Stop(); }
+
+void Session::Stop() {
+  if (engine_ != nullptr) engine_->RequestStop();
+  if (world_ != nullptr) world_->Interrupt();
+  if (engine_ != nullptr) engine_->Stop();
+  if (world_ != nullptr) world_->Stop();
+}
+
+// A terminal gets a line that moves; a log gets a line for every tenth of a load that takes long.
+void Session::ShowProgress(uint64_t done_bytes, uint64_t total_bytes) {
+  const int percent = static_cast<int>(done_bytes * 100.0 / total_bytes);
+  if (quiet_ || percent == progress_percent_) return;
+  if (isatty(2)) {
+    fmt::print(stderr, "\rloading       {:3d} % of {}", percent, HumanBytes(total_bytes));
+    progress_shown_ = true;
+  } else if (total_bytes >= uint64_t{1} << 30 && percent / 10 != progress_percent_ / 10) {
+    fmt::print(stderr, "loading       {:3d} % of {}\n", percent, HumanBytes(total_bytes));
+  }
+  progress_percent_ = percent;
+}
+
+ServedModel Session::served_model() const {
+  const plan::Model& model = *opened_.plan().model();
+  const plan::SamplingDefaults& sampling = *model.sampling();
+  ServedModel served;
+  served.name = model.name()->str();
+  served.plan_sha256 = opened_.name();
+  served.chat_template = model.chat_template()->str();
+  served.template_bos = model.template_bos()->str();
+  served.template_eos = model.template_eos()->str();
+  served.max_len = opened_.plan().max_len();
+  served.max_seqs = opened_.plan().max_seqs();
+  served.vocab = model.vocab();
+  served.default_temperature = sampling.temperature();
+  served.default_top_p = sampling.top_p();
+  served.default_top_k = sampling.top_k();
+  served.default_repetition_penalty = sampling.repetition_penalty();
+  served.tokenizer = tokenizer();
+  return served;
+}
+
+}  // namespace mrs::cli

@@ -1,0 +1,268 @@
+#include "runtime/engine/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace mrs {
+namespace {
+
+constexpr size_t kMaxOpenRequests = 4096;  // waiting ones included; each may hold a prompt of max_len tokens
+
+}  // namespace
+
+Result<EngineConfig> MakeEngineConfig(const plan::Plan& plan, uint32_t chunk, const text::Tokenizer* tokenizer) {
+  const uint32_t tp = plan.tp();
+  if (plan.stages()->size() != 1 || plan.ranks()->size() != tp || tp == 0 || 16 % tp != 0 ||
+      plan.kv_classes()->size() != 1 || plan.model()->vocab_padded() % 16 != 0 ||
+      plan.stages()->Get(0)->candidates()->size() != 1) {
+    return Refuse(
+        "this mrs-exec runs plans of one stage, one KV class and 1, 2, 4, 8 or 16 ranks; this one has {} "
+        "stages, {} KV classes, {} ranks and tp {}; build it again with this version's mrs-plan",
+        plan.stages()->size(), plan.kv_classes()->size(), plan.ranks()->size(), tp);
+  }
+  const plan::Stage& stage = *plan.stages()->Get(0);
+  const plan::Bucket& bucket = *stage.buckets()->Get(stage.buckets()->size() - 1);
+  EngineConfig config;
+  config.shape = {.tp = plan.tp(),
+                  .vocab = plan.model()->vocab(),
+                  .vocab_padded = plan.model()->vocab_padded(),
+                  .k = stage.candidates()->Get(0)->k()};
+  config.limits = {.max_seqs = plan.max_seqs(),
+                   .tokens = bucket.tokens(),
+                   .sequences = bucket.sequences(),
+                   .logit_rows = bucket.logit_rows(),
+                   .chunk = std::max(1u, chunk),
+                   .block_count = static_cast<uint32_t>(
+                       std::min<uint64_t>(plan.kv_classes()->Get(0)->block_count(), INT32_MAX / kKvBlockTokens))};
+  config.max_len = plan.max_len();
+  config.table_stride = static_cast<uint32_t>(KvBlocksFor(plan.max_len()));
+  config.eos.assign(plan.model()->eos()->begin(), plan.model()->eos()->end());
+  config.tokenizer = tokenizer;
+  return config;
+}
+
+Engine::Engine(EngineConfig config, EngineRanks ranks, std::function<void(const std::string&)> on_failed)
+    : config_(std::move(config)),
+      ranks_(std::move(ranks)),
+      on_failed_(std::move(on_failed)),
+      scheduler_(config_.limits),
+      thread_([this] { Loop(); }) {}
+
+Engine::~Engine() { Stop(); }
+
+Status Engine::Check(const Request& request) const {
+  const SamplingParams& sampling = request.sampling;
+  if (request.prompt.empty()) return Refuse("the prompt has no tokens");
+  if (request.prompt.size() + 1 > config_.max_len) {
+    return Refuse(
+        "the prompt has {} tokens, but the plan's sequences hold {} with at least one token of answer; "
+        "shorten it, or build a plan with a larger --max-len",
+        request.prompt.size(), config_.max_len);
+  }
+  for (const int32_t id : request.prompt) {
+    if (id < 0 || static_cast<uint32_t>(id) >= config_.shape.vocab) {
+      return Refuse("the prompt has token {}, expected 0 to {}", id, config_.shape.vocab - 1);
+    }
+  }
+  if (!sampling.stop.empty() && config_.tokenizer == nullptr) {
+    return Refuse("stop strings need a tokenizer, and this plan has none; use stop_token_ids");
+  }
+  MRS_RETURN_IF_ERROR(CheckSampling(sampling, config_.shape.vocab));
+  const uint64_t room = config_.max_len - request.prompt.size();
+  const uint64_t max_tokens = std::min<uint64_t>(sampling.max_tokens, room);
+  if (!scheduler_.Fits(request.prompt.size(), max_tokens)) {
+    return Refuse("prompt and answer need {} KV blocks of {} tokens, the plan has {}; ask for fewer max_tokens",
+                  KvBlocksFor(request.prompt.size() + max_tokens), kKvBlockTokens, config_.limits.block_count);
+  }
+  return Status();
+}
+
+Result<RequestId> Engine::Submit(Request request, EventHandler handler) {
+  MRS_RETURN_IF_ERROR(Check(request));
+  const uint32_t room = config_.max_len - static_cast<uint32_t>(request.prompt.size());
+  request.sampling.max_tokens = std::min(request.sampling.max_tokens, room);
+  const std::lock_guard lock(mutex_);
+  if (!failure_.empty()) return Unavailable("{}", failure_);
+  if (stop_) return Unavailable("the server is shutting down");
+  if (open_count_ >= kMaxOpenRequests) {
+    return Unavailable("{} requests are open already; try again when some have finished", open_count_);
+  }
+  ++open_count_;
+  const RequestId id = next_id_++;
+  submitted_.push_back({id, std::move(request), std::move(handler)});
+  wake_.notify_one();
+  return id;
+}
+
+void Engine::Cancel(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  cancelled_.push_back(id);
+  wake_.notify_one();
+}
+
+void Engine::Fail(const std::string& message) {
+  const std::lock_guard lock(mutex_);
+  if (stop_) return;  // ends anyway, and on purpose
+  if (failure_.empty()) failure_ = message;
+  state_ = EngineState::kFailed;
+  wake_.notify_one();
+}
+
+void Engine::RequestStop() {
+  const std::lock_guard lock(mutex_);
+  stop_ = true;
+  wake_.notify_one();
+}
+
+void Engine::Stop() {
+  RequestStop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Engine::Loop() {
+  if (const Status ready = ranks_.await_ready(); ready.ok()) {
+    EngineState loading = EngineState::kLoading;
+    state_.compare_exchange_strong(loading, EngineState::kReady);
+  } else {
+    Fail(ready.message());
+  }
+  while (TakeWork()) {
+    if (const Status stepped = Step(); !stepped.ok()) Fail(stepped.message());
+  }
+  state_ = EngineState::kFailed;
+  std::string failure;
+  {
+    const std::lock_guard lock(mutex_);
+    failure = failure_;
+  }
+  if (failure.empty()) {
+    FinishAll(FinishReason::kCancelled, "");
+    return;
+  }
+  FinishAll(FinishReason::kError, failure);
+  if (on_failed_) on_failed_(failure);
+}
+
+bool Engine::TakeWork() {
+  std::vector<Submission> submitted;
+  std::vector<RequestId> cancelled;
+  {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] {
+      return stop_ || !failure_.empty() || !submitted_.empty() || !cancelled_.empty() || !answers_.empty();
+    });
+    if (stop_ || !failure_.empty()) return false;
+    submitted.swap(submitted_);
+    cancelled.swap(cancelled_);
+  }
+  for (Submission& submission : submitted) {
+    scheduler_.Add(submission.id, static_cast<uint32_t>(submission.request.prompt.size()),
+                   submission.request.sampling.max_tokens);
+    answers_.try_emplace(submission.id, submission.id, std::move(submission.request), std::move(submission.handler),
+                         config_.tokenizer);
+  }
+  for (const RequestId id : cancelled) {
+    const auto found = answers_.find(id);
+    if (found == answers_.end()) continue;  // it ended by itself
+    found->second.Finish(FinishReason::kCancelled, "");
+    Remove(id);
+  }
+  return true;
+}
+
+void Engine::FinishAll(FinishReason reason, const std::string& error) {
+  for (auto& [id, answer] : answers_) answer.Finish(reason, error);
+  answers_.clear();
+  std::vector<Submission> submitted;
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;  // nothing is taken any more
+    submitted.swap(submitted_);
+  }
+  for (Submission& submission : submitted) {
+    Answer(submission.id, std::move(submission.request), std::move(submission.handler), config_.tokenizer)
+        .Finish(reason, error);
+  }
+}
+
+void Engine::Remove(RequestId id) {
+  scheduler_.Remove(id);
+  answers_.erase(id);
+  const std::lock_guard lock(mutex_);
+  --open_count_;
+}
+
+Status Engine::Step() {
+  const Forward forward = scheduler_.Next();
+  if (forward.pieces.empty()) return Status();
+  BuildBatch(forward);
+  MRS_ASSIGN_OR_RETURN(const StepOutput output, ranks_.run(++step_, batch_));
+  scheduler_.Done(forward);
+  Sample(forward, output);
+  return Status();
+}
+
+void Engine::BuildBatch(const Forward& forward) {
+  batch_.variant = Variant::kCandidates;
+  batch_.table_stride = config_.table_stride;
+  for (auto* field : {&batch_.tokens, &batch_.positions, &batch_.sequence, &batch_.slots, &batch_.logit_rows}) {
+    field->clear();
+  }
+  batch_.block_table.assign(forward.pieces.size() * config_.table_stride, 0);
+  for (size_t row = 0; row < forward.pieces.size(); ++row) {
+    const Piece& piece = forward.pieces[row];
+    const Answer& answer = answers_.at(piece.id);
+    const std::vector<int32_t>& blocks = scheduler_.blocks(piece.id);
+    std::copy(blocks.begin(), blocks.end(),
+              batch_.block_table.begin() + static_cast<ptrdiff_t>(row * config_.table_stride));
+    for (uint32_t position = piece.begin; position < piece.begin + piece.count; ++position) {
+      batch_.tokens.push_back(answer.TokenAt(position));
+      batch_.positions.push_back(static_cast<int32_t>(position));
+      batch_.sequence.push_back(static_cast<int32_t>(row));
+      batch_.slots.push_back(blocks[position / kKvBlockTokens] * static_cast<int32_t>(kKvBlockTokens) +
+                             static_cast<int32_t>(position % kKvBlockTokens));
+    }
+    if (!piece.wants_logits) continue;
+    batch_.logit_rows.push_back(static_cast<int32_t>(batch_.tokens.size() - 1));
+    if (NeedsAllLogits(answer.request().sampling, config_.shape.k)) batch_.variant = Variant::kAllLogits;
+  }
+}
+
+void Engine::Sample(const Forward& forward, const StepOutput& output) {
+  const uint32_t row_count = static_cast<uint32_t>(batch_.logit_rows.size());
+  uint32_t row = 0;
+  for (const Piece& piece : forward.pieces) {
+    if (!piece.wants_logits) continue;
+    Answer& answer = answers_.at(piece.id);
+    const SamplingParams& sampling = answer.request().sampling;
+    Result<Sampled> sampled = [&]() -> Result<Sampled> {
+      if (batch_.variant == Variant::kCandidates) {
+        return SampleFromCandidates(config_.shape, output.candidates, row_count, row, sampling);
+      }
+      MRS_RETURN_IF_ERROR(JoinLogits(config_.shape, output.logits, row_count, row, &joined_));
+      answer.HashLogits(joined_);
+      return SampleFromLogits(config_.shape, joined_, sampling, answer.context());
+    }();
+    ++row;
+    if (!sampled.ok()) {
+      answer.Finish(FinishReason::kError, "step " + std::to_string(step_) + ": " + sampled.message());
+      Remove(piece.id);
+    } else if (answer.Append(*sampled, config_.eos)) {
+      Remove(piece.id);
+    } else {
+      scheduler_.Append(piece.id);
+    }
+  }
+}
+
+EngineHandle MakeEngineHandle(Engine& engine, ServedModel model) {
+  return EngineHandle{
+      .model = std::move(model),
+      .submit = [&engine](Request request,
+                          EventHandler handler) { return engine.Submit(std::move(request), std::move(handler)); },
+      .cancel = [&engine](RequestId id) { engine.Cancel(id); },
+      .state = [&engine] { return engine.state(); },
+  };
+}
+
+}  // namespace mrs

@@ -1,0 +1,113 @@
+// Runs requests: one thread that schedules, sends a batch to the ranks, samples, and tells each request's handler.
+//
+//   Engine engine(*MakeEngineConfig(plan, /*chunk=*/256, tokenizer), ranks);
+//   engine.Submit({.prompt = ids, .sampling = {.max_tokens = 16}}, [](const Event& event) { ... });
+//
+// A request heard once is always answered with exactly one Finish: by its end, by Cancel, by a failure, or by Stop.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "plans/plan_generated.h"
+#include "plans/status.h"
+#include "runtime/engine/answer.h"
+#include "runtime/engine/request.h"
+#include "runtime/engine/sampler.h"
+#include "runtime/engine/scheduler.h"
+#include "runtime/engine/served_model.h"
+#include "runtime/executor.h"
+
+namespace mrs {
+
+// What the engine needs of the plan, and nothing else of it.
+struct EngineConfig {
+  SamplerShape shape;
+  SchedulerLimits limits;
+  uint32_t max_len = 0;
+  uint32_t table_stride = 0;  // ceil(max_len / 32)
+  std::vector<int32_t> eos;
+  const text::Tokenizer* tokenizer = nullptr;  // borrowed; null: token ids only
+};
+
+// `chunk`: prompt tokens of one sequence in one forward. Refuses a plan that this engine cannot run.
+Result<EngineConfig> MakeEngineConfig(const plan::Plan& plan, uint32_t chunk, const text::Tokenizer* tokenizer);
+
+// The ranks as the engine sees them; called from its thread. An error of either is final.
+struct EngineRanks {
+  std::function<Status()> await_ready;                            // returns when all have loaded
+  std::function<Result<StepOutput>(uint64_t, const Batch&)> run;  // step number, from 1; valid until the next call
+};
+
+class Engine {
+ public:
+  // `on_failed` hears the one message of a failure, from the engine's thread, after all requests heard it.
+  Engine(EngineConfig config, EngineRanks ranks, std::function<void(const std::string&)> on_failed = {});
+  ~Engine();  // Stop
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // As EngineHandle states them.
+  Result<RequestId> Submit(Request request, EventHandler handler);
+  void Cancel(RequestId id);
+  EngineState state() const { return state_; }
+
+  // A rank was lost while nobody waited for it: ends every request with this error, and refuses new ones.
+  void Fail(const std::string& message);
+  // Ends every request as cancelled and the thread with them; what await_ready or run is doing is waited for.
+  void Stop();
+  // The same without waiting; errors from now on are part of the end.
+  void RequestStop();
+
+ private:
+  struct Submission {
+    RequestId id;
+    Request request;
+    EventHandler handler;
+  };
+
+  Status Check(const Request& request) const;
+  void Loop();
+  bool TakeWork();  // false: time to end
+  void FinishAll(FinishReason reason, const std::string& error);
+  Status Step();
+  void BuildBatch(const Forward& forward);
+  void Sample(const Forward& forward, const StepOutput& output);
+  void Remove(RequestId id);
+
+  const EngineConfig config_;
+  const EngineRanks ranks_;
+  const std::function<void(const std::string&)> on_failed_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Submission> submitted_;  // guarded by mutex_, as the next four
+  std::vector<RequestId> cancelled_;
+  std::string failure_;
+  bool stop_ = false;
+  size_t open_count_ = 0;  // requests that have not finished
+  RequestId next_id_ = 1;
+  std::atomic<EngineState> state_{EngineState::kLoading};
+
+  // Of the engine's thread alone.
+  Scheduler scheduler_;
+  std::map<RequestId, Answer> answers_;
+  Batch batch_;
+  std::vector<float> joined_;
+  uint64_t step_ = 0;
+
+  std::thread thread_;  // last: starts when all else is there
+};
+
+// The calls of an engine as its front ends take them; the engine must outlive the handle.
+EngineHandle MakeEngineHandle(Engine& engine, ServedModel model);
+
+}  // namespace mrs

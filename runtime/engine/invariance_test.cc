@@ -1,0 +1,121 @@
+// One logits hash and one answer, whatever the number of ranks, the chunk, and who else is in the batch.
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+
+#include "runtime/comm/region.h"
+#include "runtime/cpu_executor.h"
+#include "runtime/engine/engine.h"
+#include "runtime/engine/rank_team.h"
+#include "runtime/testing/llama_plan.h"
+
+namespace mrs {
+namespace {
+
+struct Answered {
+  std::vector<int32_t> tokens;
+  std::vector<float> logprobs;
+  std::string logits_sha256;
+  bool operator==(const Answered&) const = default;
+};
+
+// Ranks as threads of this process, an engine over them, and the answers to some requests in their order.
+std::vector<Answered> Answer(const testing::TestModel& model, uint32_t chunk, const std::vector<Request>& requests) {
+  const uint32_t tp = model.config.tp;
+  std::vector<std::unique_ptr<Communicator>> comms(tp);
+  if (tp > 1) comms = *MakeLocalCommunicators(static_cast<int>(tp), {.spin = 0});
+  RankTeam team(
+      0, tp,
+      [&](uint32_t rank) -> Result<std::unique_ptr<Executor>> {
+        CpuExecutorOptions options;
+        options.model_dir = model.directory;
+        options.spin = false;
+        MRS_ASSIGN_OR_RETURN(std::unique_ptr<CpuExecutor> executor,
+                             MakeCpuExecutor(model.plan(), rank, comms[rank].get(), std::move(options)));
+        return std::unique_ptr<Executor>(std::move(executor));
+      },
+      [](uint32_t rank, const Error& error) { ADD_FAILURE() << "rank " << rank << ": " << error.message; });
+  EngineRanks calls{.await_ready =
+                        [&] {
+                          team.AwaitLoaded();
+                          return Status();
+                        },
+                    .run = [&](uint64_t, const Batch& batch) { return team.Run(batch); }};
+  std::mutex mutex;
+  std::condition_variable changed;
+  size_t open_count = requests.size();
+  std::vector<Answered> answers(requests.size());
+  Result<EngineConfig> config = MakeEngineConfig(model.plan(), chunk, nullptr);
+  EXPECT_TRUE(config.ok()) << config.message();
+  Engine engine(*config, calls);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const Result<RequestId> id = engine.Submit(requests[i], [&, i](const Event& event) {
+      const std::lock_guard lock(mutex);
+      if (event.token) {
+        answers[i].tokens.push_back(event.token->token.id);
+        answers[i].logprobs.push_back(event.token->token.logprob);
+        return;
+      }
+      EXPECT_EQ(event.finish->reason, FinishReason::kLength) << event.finish->error;
+      answers[i].logits_sha256 = event.finish->logits_sha256;
+      --open_count;
+      changed.notify_all();
+    });
+    EXPECT_TRUE(id.ok()) << id.message();
+  }
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return open_count == 0; });
+  lock.unlock();
+  engine.Stop();
+  return answers;
+}
+
+Request MakeRequest(uint32_t seed, size_t prompt_count, bool hash, float temperature) {
+  Request request;
+  for (size_t i = 0; i < prompt_count; ++i) {
+    request.prompt.push_back(static_cast<int32_t>((seed * 31 + i * 17 + i * i) % 67));
+  }
+  request.sampling.max_tokens = 12;
+  request.sampling.ignore_eos = true;
+  request.sampling.logits_hash = hash;
+  request.sampling.temperature = temperature;
+  request.sampling.seed = seed;
+  return request;
+}
+
+TEST(Invariance, OneHashOverRanksChunksAndNeighbours) {
+  std::optional<Answered> greedy, drawn;
+  for (const uint32_t tp : {1u, 2u, 4u}) {
+    std::string pattern = ::testing::TempDir() + "/invariance_XXXXXX";
+    const std::string directory = mkdtemp(pattern.data());
+    const testing::TestModel model = testing::MakeTestModel({.tp = tp}, directory);
+    for (const uint32_t chunk : {1u, 7u, 64u}) {
+      for (const size_t other_count : {0u, 5u}) {
+        SCOPED_TRACE("tp " + std::to_string(tp) + ", chunk " + std::to_string(chunk) + ", others " +
+                     std::to_string(other_count));
+        std::vector<Request> requests = {MakeRequest(1, 70, true, 0.0f), MakeRequest(2, 40, true, 0.8f)};
+        for (size_t i = 0; i < other_count; ++i) {
+          requests.push_back(MakeRequest(static_cast<uint32_t>(10 + i), 5 + 9 * i, i % 2 == 0, 0.5f * (i % 3)));
+        }
+        const std::vector<Answered> answers = Answer(model, chunk, requests);
+        if (!greedy) greedy = answers[0];
+        if (!drawn) drawn = answers[1];
+        EXPECT_EQ(answers[0], *greedy);
+        EXPECT_EQ(answers[1], *drawn);
+      }
+    }
+    // Without the hash the ranks return candidates only: the same tokens and the same log-probabilities.
+    Answered candidates = Answer(model, 7, {MakeRequest(1, 70, false, 0.0f)})[0];
+    candidates.logits_sha256 = greedy->logits_sha256;
+    EXPECT_EQ(candidates, *greedy);
+    std::filesystem::remove_all(directory);
+  }
+  EXPECT_EQ(greedy->tokens.size(), 12u);
+  EXPECT_EQ(greedy->logits_sha256.size(), 64u);
+}
+
+}  // namespace
+}  // namespace mrs

@@ -1,0 +1,35 @@
+// Says which rank is to blame when the world breaks: one death makes all its peers complain, and the complaint may come
+// first.
+//
+//   Judge({{.first_rank = 1, .rank_count = 1, .pid = 123, .wait_status = 9}}, {}, "at step 57", /*last_call=*/false)
+//   ->  "rank 1 (pid 123) was killed by signal 9 (Killed) at step 57"
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plans/status.h"
+#include "runtime/engine/wire.h"
+
+namespace mrs {
+
+// A rank process that ended without being asked to. `wait_status` as waitpid gives it.
+struct ProcessEnd {
+  uint32_t first_rank = 0;
+  uint32_t rank_count = 1;
+  int pid = 0;
+  int wait_status = 0;
+};
+
+// "rank 1", "ranks 0 to 3".
+std::string RankRange(uint32_t first_rank, uint32_t rank_count);
+
+// The cause, from what is known so far; nothing while only consequences are (a peer that went away, an exit without a
+// word) and it is not the `last_call`. In order: a rank killed by a signal; a rank that gives a reason of its own; a
+// rank that lost a peer; a rank that exited. `phase`: "while loading weights", "at step 57".
+std::optional<std::string> Judge(const std::vector<ProcessEnd>& ends, const std::vector<wire::Failure>& failures,
+                                 const std::string& phase, bool last_call);
+
+}  // namespace mrs
