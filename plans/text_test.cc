@@ -40,7 +40,8 @@ std::set<std::string> SchemaFields() {
   while (std::getline(schema, line)) {
     const size_t colon = line.find(':');
     if (line.rfind("  ", 0) != 0 || line[2] == '/' || colon == std::string::npos) continue;
-    fields.insert(line.substr(2, colon - 2));
+    const std::string name = line.substr(2, colon - 2);
+    if (name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos) fields.insert(name);
   }
   return fields;
 }
