@@ -267,18 +267,14 @@ Result<Regex> Compile(std::string_view translated, std::string_view pattern, uin
   return regex;
 }
 
-// What one search needs of its own, so that a Regex can be shared by threads.
+// What searches need of their own, so that threads can share a Regex: one a thread, as making it costs a mapping.
 struct Searcher {
-  explicit Searcher(const Regex& regex)
-      : data(pcre2_match_data_create(1, nullptr)), context(pcre2_match_context_create(nullptr)) {
+  Searcher() : data(pcre2_match_data_create(1, nullptr)), context(pcre2_match_context_create(nullptr)) {
     pcre2_set_match_limit(context, kMatchLimit);
     pcre2_set_heap_limit(context, kHeapLimitKib);
-    size_t jit_bytes = 0;
-    if (pcre2_pattern_info(regex.code.get(), PCRE2_INFO_JITSIZE, &jit_bytes) == 0 && jit_bytes > 0) {
-      // Reserved, not touched: pages come as deep patterns need them.
-      stack = pcre2_jit_stack_create(32 * 1024, kJitStackBytes, nullptr);
-      pcre2_jit_stack_assign(context, nullptr, stack);
-    }
+    // Reserved, not touched: pages come as deep patterns need them. Null where there is no JIT, which is no harm.
+    stack = pcre2_jit_stack_create(32 * 1024, kJitStackBytes, nullptr);
+    pcre2_jit_stack_assign(context, nullptr, stack);
   }
   ~Searcher() {
     if (stack != nullptr) pcre2_jit_stack_free(stack);
@@ -320,7 +316,7 @@ Result<Regex> CompileLiteral(std::string_view literal, std::string_view where) {
 Result<std::vector<Span>> FindAll(const Regex& regex, std::string_view text) {
   std::vector<Span> spans;
   if (text.empty()) return std::vector<Span>{Span{}};
-  const Searcher searcher(regex);
+  thread_local const Searcher searcher;
   size_t from = 0;       // where the next search starts
   size_t covered = 0;    // all before is in spans
   bool matched = false;  // covered is the end of a match

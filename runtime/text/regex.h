@@ -27,7 +27,7 @@ struct Span {
 
 struct Regex {
   struct Free {
-    void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+    void operator()(pcre2_code* owned) const { pcre2_code_free(owned); }
   };
   std::unique_ptr<pcre2_code, Free> code;
   std::string pattern;  // as written, for messages
