@@ -3,6 +3,7 @@
 //   for (const LiveValue& live : LiveValues(module)) ...   // {%x, first 3, last 7}: needed from step 3 to step 7
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -39,6 +40,24 @@ std::vector<LiveValue> LiveValues(mlir::func::FuncOp program);
 
 // Offsets of a value, one a bucket; empty where memory planning has not run.
 llvm::ArrayRef<int64_t> OffsetsOf(mlir::Value value);
+
+// Numbers collectives as the ranks issue them: each variant's run is counted on its own, from 0.
+//
+//   always 0, always 1, candidates 2, all_logits 2
+class CollectiveOrder {
+ public:
+  // The number of the next collective, of variant "candidates", "all_logits" or "" (always).
+  int64_t Next(llvm::StringRef variant) {
+    if (variant == "candidates") return candidates_++;
+    if (variant == "all_logits") return all_logits_++;
+    candidates_ = all_logits_ = std::max(candidates_, all_logits_) + 1;
+    return candidates_ - 1;
+  }
+
+ private:
+  int64_t candidates_ = 0;
+  int64_t all_logits_ = 0;
+};
 
 inline constexpr int64_t kArenaAlignment = 64;
 inline int64_t AlignUp(int64_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }

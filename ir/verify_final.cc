@@ -24,7 +24,8 @@ mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, int64_t tp) {
 }
 
 mlir::LogicalResult VerifySchedule(mlir::func::FuncOp program) {
-  int64_t next_step = 0, next_order = 0;
+  int64_t next_step = 0;
+  CollectiveOrder next_order;
   for (mlir::Operation& op : program.getBody().front()) {
     if (!IsStep(&op)) continue;
     auto step = op.getAttrOfType<mlir::IntegerAttr>("step");
@@ -34,7 +35,7 @@ mlir::LogicalResult VerifySchedule(mlir::func::FuncOp program) {
     }
     if (!mlir::isa<AllReduceOp, AllGatherOp>(op)) continue;
     auto order = op.getAttrOfType<mlir::IntegerAttr>("order");
-    if (!order || order.getInt() != next_order++) {
+    if (!order || order.getInt() != next_order.Next(VariantOf(&op))) {
       return NamedError(&op) << "has no place, or another place than its own, in the collective schedule; run mrs-schedule";
     }
   }

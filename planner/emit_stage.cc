@@ -242,7 +242,7 @@ class StageEmitter {
         })
         .Case([&](ir::KvAppendOp append) {
           const TensorType type = TypeOf(append.getCache());
-          return KindAndAttr{OpKind::kv_append, Append(stage_->attentions, 0, type.localSize(1), type.getShape()[2],
+          return KindAndAttr{OpKind::kv_append, Append(stage_->attentions, type.localSize(1), type.localSize(1), type.getShape()[2],
                                                        1.0f, static_cast<uint32_t>(append.getKvClass()),
                                                        static_cast<uint32_t>(append.getKvLayer()))};
         })
@@ -295,9 +295,15 @@ class StageEmitter {
     const plan::Variant when = variant == "candidates"   ? plan::Variant::candidates
                                : variant == "all_logits" ? plan::Variant::all_logits
                                                          : plan::Variant::always;
-    // One step after the other: the CPU has no second stream, and memory was planned for this order.
+    // One step after the other: the CPU has no second stream, and memory was planned for this order. A step waits for
+    // the last one before it that runs whenever it does.
     const size_t dep_begin = stage_->deps.size();
-    if (!stage_->steps.empty()) stage_->deps.push_back(stage_->steps.size() - 1);
+    for (size_t before = stage_->steps.size(); before-- > 0;) {
+      const plan::Variant earlier = stage_->steps[before].variant();
+      if (earlier != plan::Variant::always && earlier != when) continue;
+      stage_->deps.push_back(before);
+      break;
+    }
     stage_->steps.emplace_back(Name(name), operand_begin, described.attr, dep_begin, stage_->deps.size() - dep_begin,
                                operands.size(), result_count, LayerOf(name), described.kind, when);
     return Status();

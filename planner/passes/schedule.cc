@@ -20,13 +20,16 @@ struct Schedule : ModulePass<Schedule> {
         if (ir::VariantOf(op) == variant && !mlir::isa<ir::OutputOp>(op)) op->moveBefore(end);
       }
     }
-    for (auto output : llvm::make_early_inc_range(program.getOps<ir::OutputOp>())) output->moveBefore(end);
+    for (mlir::Operation* op : OpsOf(program)) {
+      if (mlir::isa<ir::OutputOp>(op)) op->moveBefore(end);
+    }
     mlir::Builder builder(module.getContext());
-    int64_t step = 0, order = 0;
+    int64_t step = 0;
+    ir::CollectiveOrder order;
     for (mlir::Operation& op : program.getBody().front()) {
       if (!ir::IsStep(&op)) continue;
       op.setAttr("step", builder.getI64IntegerAttr(step++));
-      if (mlir::isa<ir::AllReduceOp, ir::AllGatherOp>(op)) op.setAttr("order", builder.getI64IntegerAttr(order++));
+      if (mlir::isa<ir::AllReduceOp, ir::AllGatherOp>(op)) op.setAttr("order", builder.getI64IntegerAttr(order.Next(ir::VariantOf(&op))));
     }
     return mlir::success();
   }
