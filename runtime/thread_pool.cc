@@ -6,7 +6,7 @@
 namespace mrs {
 namespace {
 
-// About 50 us: longer than the serial parts between two steps, shorter than anybody's patience for a busy idle core.
+// Pauses, some tens of microseconds in all: longer than the serial parts between two steps, too short to waste a core.
 constexpr int kSpinCount = 2000;
 
 void Pause() {
