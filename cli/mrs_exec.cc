@@ -123,7 +123,7 @@ MainLoop MakeMainLoop() {
 }
 
 mrs::Status CheckHost(const std::string& host) {
-  if (host == "127.0.0.1") return mrs::Status();
+  if (host == "127.0.0.1" || host == "localhost") return mrs::Status();
   return mrs::Refuse("--host {}: mrs-exec binds 127.0.0.1 only until API keys come", host);
 }
 
@@ -131,7 +131,7 @@ int Serve(const ExecOptions& options) {
   if (const mrs::Status allowed = CheckHost(options.host); !allowed.ok()) return Fail(allowed.error());
   const MainLoop loop = MakeMainLoop();
   // The port first: a busy one must not cost a load.
-  Result<mrs::cli::Front> front = mrs::cli::BindFront(options.host, options.port);
+  Result<mrs::cli::Front> front = mrs::cli::BindFront("127.0.0.1", options.port);
   if (!front.ok()) return Fail(front.error());
   std::string failure;  // written before Notify
   Result<std::unique_ptr<mrs::cli::Session>> session = mrs::cli::Session::Start(options, [&](const std::string& why) {
@@ -140,7 +140,7 @@ int Serve(const ExecOptions& options) {
   });
   if (!session.ok()) return Fail(session.error());
   front->start(mrs::MakeEngineHandle((*session)->engine(), (*session)->served_model()));
-  fmt::print(stderr, "serving       http://{}:{}/v1\n", options.host, front->port);
+  fmt::print(stderr, "serving       http://127.0.0.1:{}/v1\n", front->port);
   const int signal_number = loop.Wait();
   (*session)->Stop();  // every request has heard its end
   front->stop();

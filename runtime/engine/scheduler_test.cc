@@ -113,7 +113,9 @@ TEST(Scheduler, EveryoneAdvancesWhereABucketIsSmallerThanTheSeats) {
 TEST(Scheduler, KeepsItsPromisesOnRandomLoads) {
   for (uint32_t seed = 0; seed < 60; ++seed) {
     std::mt19937 random(seed);
-    const auto pick = [&](uint32_t low, uint32_t high) { return low + random() % (high - low + 1); };
+    const auto pick = [&](uint32_t low, uint32_t high) -> uint32_t {
+      return low + static_cast<uint32_t>(random() % (high - low + 1));
+    };
     const SchedulerLimits limits{.max_seqs = pick(1, 5),
                                  .tokens = pick(1, 20),
                                  .sequences = pick(1, 5),
