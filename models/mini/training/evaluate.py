@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Judges the saved checkpoint (bf16 weights, computed in f32) on held-out chats, and picks questions.json from them.
 
-  python models/mini/training/evaluate.py [--chats 1500] [--write-questions]
+  python models/mini/training/evaluate.py [--write]
 """
 import argparse
 import collections
@@ -52,13 +52,26 @@ def heldout_loss(model, tokenizer, chats):
     return sums[0] / sums[1], sums[2] / sums[3]
 
 
+def ask(model, tokenizer, chats, only_last, extra=()):
+    """(messages, turn, answer) for each question, its right history before it; only_last: the last of each chat."""
+    prompts, turns = [[{"role": "user", "content": t.user}] for t in extra], list(extra)
+    for chat in chats:
+        messages = chat.messages()
+        first = 1 if chat.system else 0
+        for i, turn in enumerate(chat.turns):
+            if not only_last or i + 1 == len(chat.turns):
+                prompts.append(messages[:first + 2 * i + 1])
+                turns.append(turn)
+    return list(zip(prompts, turns, generate(model, tokenizer, prompts)))
+
+
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("--folder", default=str(train.FOLDER))
-    args.add_argument("--chats", type=int, default=1500)
+    args.add_argument("--chats", type=int, default=500)
+    args.add_argument("--long-chats", type=int, default=60, help="chats of six parts, whose last question is judged")
     args.add_argument("--threads", type=int, default=1)
-    args.add_argument("--long", type=int, default=0, help="parts a chat instead: prompts of hundreds of tokens")
-    args.add_argument("--write-questions", action="store_true")
+    args.add_argument("--write", action="store_true", help="write questions.json and the figures of README.md")
     args.add_argument("--show-wrong", type=int, default=10)
     args = args.parse_args()
     torch.set_num_threads(args.threads)
@@ -67,45 +80,44 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(args.folder, dtype=torch.float32).eval()
 
     rng = random.Random(SEED)
-    chats = [world.make_chat(rng, held=True, parts=args.long or 1) for _ in range(args.chats)]
-    prompts, turns = [[{"role": "user", "content": FIRST.user}]], [FIRST]
-    for chat in chats:
-        messages = chat.messages()
-        for i, turn in enumerate(chat.turns):
-            if args.long and i + 1 < len(chat.turns):
-                continue  # only the last question has the long history
-            end = next(j for j in range(len(messages) - 1, -1, -1) if messages[j]["role"] == "user") if args.long else \
-                (1 if chat.system else 0) + 2 * i
-            prompts.append(messages[:end + 1])
-            turns.append(turn)
-    answers = generate(model, tokenizer, prompts)
+    chats = [world.make_chat(rng, held=True) for _ in range(args.chats)]
     right, total = collections.Counter(), collections.Counter()
     good = collections.defaultdict(list)
-    for prompt, turn, answer in zip(prompts, turns, answers):
+    for prompt, turn, answer in ask(model, tokenizer, chats, False, [FIRST]):
         total[turn.kind] += 1
         if world.is_right(turn, answer):
             right[turn.kind] += 1
-            if turn.kind in KINDS_WANTED and answer == turn.answer:
+            if turn.kind in KINDS_WANTED:
                 good[turn.kind].append({"messages": prompt, "answer": answer, "kind": turn.kind})
         elif args.show_wrong > 0:
             args.show_wrong -= 1
             print(f"  wrong: {prompt[-1]['content']}\n    said {answer}\n    want {turn.answer}")
-    if args.long:
-        lengths = [len(tokenizer.apply_chat_template(p, add_generation_prompt=True, return_dict=False)) for p in prompts[1:]]
-        print(f"prompt tokens: mean {sum(lengths) / len(lengths):.0f}, longest {max(lengths)}")
-    print("| kind | right | of | % |\n|---|---|---|---|")
-    for kind in sorted(total):
-        print(f"| {kind} | {right[kind]} | {total[kind]} | {100 * right[kind] / total[kind]:.1f} |")
-    count = sum(total.values())
-    print(f"| **all** | {sum(right.values())} | {count} | {100 * sum(right.values()) / count:.1f} |")
-    print("held-out loss: %.4f a token of the answers, %.4f a token of everything" % heldout_loss(model, tokenizer, chats))
+    percent = lambda r, n: f"{100 * r / max(n, 1):.1f}"
+    lines = ["| kind of question | right | of | % |", "|---|---|---|---|"]
+    lines += [f"| {k} | {right[k]} | {total[k]} | {percent(right[k], total[k])} |" for k in sorted(total)]
+    everything = sum(right.values()), sum(total.values())
+    lines += [f"| **all** | {everything[0]} | {everything[1]} | **{percent(*everything)}** |", ""]
+    lines += ["Held-out loss: %.4f nats a token of the answers, %.4f a token of everything."
+              % heldout_loss(model, tokenizer, chats), ""]
+    long_chats = [world.make_chat(rng, held=True, parts=6) for _ in range(args.long_chats)]
+    asked = ask(model, tokenizer, long_chats, True)
+    lengths = [len(tokenizer.apply_chat_template(p, add_generation_prompt=True, return_dict=False)) for p, _, _ in asked]
+    for name, low, high in (("up to 300", 0, 300), ("over 300", 300, 10**9)):
+        part = [world.is_right(t, answer) for (_, t, answer), n in zip(asked, lengths) if low < n <= high]
+        lines.append(f"Last question of a long chat, prompts of {name} tokens: {sum(part)} of {len(part)} right"
+                     f" (longest {max((n for n in lengths if low < n <= high), default=0)} tokens).")
+    print("\n".join(lines))
 
-    if args.write_questions:
+    if args.write:
         chosen = [q for kind, n in KINDS_WANTED.items() for q in good[kind][:n]]
         # One at a time, as a server would be asked: what is written is what was answered.
         chosen = [q for q in chosen if generate(model, tokenizer, [q["messages"]]) == [q["answer"]]]
         pathlib.Path(args.folder, "questions.json").write_text(json.dumps(chosen, indent=1) + "\n")
         print(f"questions.json: {len(chosen)} questions")
+        readme = pathlib.Path(args.folder, "README.md")
+        before, mark, rest = readme.read_text().partition("<!-- measured -->\n")
+        after = rest[rest.index("<!-- end -->"):]
+        readme.write_text(before + mark + "\n".join(lines) + "\n" + after)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the bundled model from nothing but a seed: tokenizer, weights, configuration.
 
-  nice -n 5 python models/mini/training/train.py --minutes 45     # one CPU thread; writes models/mini/
+  nice -n 5 python models/mini/training/train.py     # one CPU thread; writes models/mini/
 """
 import argparse
 import json
@@ -12,7 +12,7 @@ import time
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.modeling_utils import AttentionInterface
 
@@ -40,10 +40,12 @@ def attention_f32(module, q, k, v, mask, scaling=None, dropout=0.0, **unused):
     return out.transpose(1, 2), None
 
 
-def save(model, folder):
+def save(model, values, folder):
     """An ordinary Hugging Face folder; weights rounded to bf16 (nearest even)."""
-    weights = {name: p.detach().to(torch.bfloat16).contiguous() for name, p in model.state_dict().items()}
-    save_file(weights, f"{folder}/model.safetensors", metadata={"format": "pt"})
+    weights = {name: v.to(torch.bfloat16).contiguous() for (name, _), v in zip(model.named_parameters(), values)}
+    save_file(weights, f"{folder}/part.safetensors", metadata={"format": "pt"})
+    pathlib.Path(folder, "part.safetensors").chmod(0o644)
+    pathlib.Path(folder, "part.safetensors").rename(pathlib.Path(folder, "model.safetensors"))
     text = config().to_dict()
     text.update(architectures=["LlamaForCausalLM"], torch_dtype="bfloat16", rope_theta=10000.0)
     keys = ("architectures model_type vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads "
@@ -77,7 +79,7 @@ def batches(tokenizer, rng, tokens, count, long_chats):
             parts = 1
             if rng.random() < long_chats:
                 parts = rng.choice([2, 2, 3, 3, 4, 6])
-            ids, wanted = encode(tokenizer, world.make_chat(rng, parts=parts))
+            ids, wanted = encode(tokenizer, world.make_chat(rng, parts=parts, dense=rng.random() < 0.75))
             if len(ids) <= 448:
                 pool.append((ids, wanted))
         pool.sort(key=lambda x: len(x[0]))
@@ -98,40 +100,47 @@ def batches(tokenizer, rng, tokens, count, long_chats):
 
 def main():
     args = argparse.ArgumentParser()
-    args.add_argument("--minutes", type=float, default=45)
+    args.add_argument("--minutes", type=float, default=40, help="of CPU time: a busy host takes longer")
     args.add_argument("--rate", type=float, default=3e-3)
     args.add_argument("--tokens", type=int, default=2048, help="tokens a step")
     args.add_argument("--prompt-weight", type=float, default=0.1, help="weight of the loss on what the user says")
     args.add_argument("--seed", type=int, default=SEED)
     args.add_argument("--steps", type=int, default=0, help="length of the schedule; 0: as many as fit in the minutes")
     args.add_argument("--out", default=str(FOLDER))
+    args.add_argument("--warmup", type=int, default=100, help="steps")
+    args.add_argument("--init", default="", help="folder of weights to go on from")
     args = args.parse_args()
     print("options", vars(args), flush=True)
 
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     pathlib.Path(args.out).mkdir(parents=True, exist_ok=True)
-    tokenizer = bpe.train(args.seed, args.out)
+    tokenizer = bpe.train(SEED, args.out)  # whatever seed the text and weights have
     model = LlamaForCausalLM(config())
+    if args.init:
+        model.load_state_dict({k: v.float() for k, v in load_file(f"{args.init}/model.safetensors").items()})
     AttentionInterface.register("causal_f32", attention_f32)
     model.set_attn_implementation("causal_f32")
     print("parameters", sum(p.numel() for p in model.parameters()), flush=True)
-    matrices = [p for p in model.parameters() if p.ndim == 2]
+    # Muon for the matrices between the layers (it needs about half the tokens), AdamW for embeddings, head and norms.
+    inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "layers" in name]
+    outer = [p for name, p in model.named_parameters() if p.ndim == 2 and "layers" not in name]
     norms = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05}, {"params": norms, "weight_decay": 0.0}],
-                                  lr=args.rate, betas=(0.9, 0.98), fused=True)
+    optimizers = [torch.optim.Muon(inner, lr=args.rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+                  torch.optim.AdamW([{"params": outer, "weight_decay": 0.05}, {"params": norms, "weight_decay": 0.0}],
+                                    lr=args.rate, betas=(0.9, 0.98), fused=True)]
     rng = random.Random(args.seed)
-    start = saved = time.monotonic()
+    start = saved = time.process_time()
+    average = [p.detach().clone() for p in model.parameters()]  # what is saved: a running mean over some 200 steps
     seen, answer_loss = 0, None
     step = 0
     feed = iter(batches(tokenizer, rng, args.tokens, 64, 0.3))
     while True:
-        now = time.monotonic()
-        done = step / args.steps if args.steps else (now - start) / (60 * args.minutes)
+        done = step / args.steps if args.steps else (time.process_time() - start) / (60 * args.minutes)
         if done >= 1:
             break
-        rate = args.rate * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-        for group in optimizer.param_groups:
+        rate = args.rate * min(1, (step + 1) / args.warmup, (1.02 - done) / 0.5)  # falls over the second half
+        for group in (g for o in optimizers for g in o.param_groups):
             group["lr"] = rate
         ids, wanted, lengths = next(feed)
         target, answers = ids[:, 1:], wanted[:, 1:]
@@ -143,22 +152,24 @@ def main():
         each = F.cross_entropy(logits.float(), target[keep], reduction="none")
         weight = torch.where(answers[keep], 1.0, args.prompt_weight)
         loss = (each * weight).sum() / weight.sum()
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
+        torch._foreach_lerp_(average, [p.detach() for p in model.parameters()], max(0.005, 1 / (step + 1)))
         step += 1
         seen += int(lengths.sum())
         now_loss = each.detach()[answers[keep]].mean().item()
         answer_loss = now_loss if answer_loss is None else 0.98 * answer_loss + 0.02 * now_loss
         if step % 50 == 0:
-            print(f"step {step} tokens {seen} minutes {(time.monotonic() - start) / 60:.2f} rate {rate:.2e} "
+            print(f"step {step} tokens {seen} minutes {(time.process_time() - start) / 60:.2f} rate {rate:.2e} "
                   f"answer loss {answer_loss:.4f}", flush=True)
-        if time.monotonic() - saved > 240:
-            save(model, args.out)
-            saved = time.monotonic()
-    save(model, args.out)
-    print(f"done: {step} steps, {seen} tokens, {(time.monotonic() - start) / 60:.1f} minutes", flush=True)
+        if time.process_time() - saved > 45:
+            save(model, average, args.out)
+            saved = time.process_time()
+    save(model, average, args.out)
+    print(f"done: {step} steps, {seen} tokens, {(time.process_time() - start) / 60:.1f} minutes", flush=True)
 
 
 if __name__ == "__main__":

@@ -354,15 +354,18 @@ def is_right(turn, answer):
 
 
 # ---------------------------------------------------------------- whole chats
-def make_chat(rng, held=False, parts=1):
-    """A chat of `parts` parts: each a story with one to four questions, a fact, a greeting or a tale."""
+def make_chat(rng, held=False, parts=1, dense=False):
+    """A chat of `parts` parts: each a story with one to four questions, a fact, a greeting or a tale.
+
+    dense: more questions a story, more facts a chat; the same kinds, more to learn from each token read.
+    """
     turns = []
     for _ in range(parts):
         r = rng.random()
         if r < 0.74:
-            turns += story_turns(rng, held, rng.choice([1, 1, 2, 3, 4]))
+            turns += story_turns(rng, held, rng.choice([2, 4, 6, 8] if dense else [1, 1, 2, 3, 4]))
         elif r < 0.88:
-            for _ in range(rng.choice([1, 2, 3])):
+            for _ in range(rng.choice([2, 4, 6] if dense else [1, 2, 3])):
                 turns += fact_turns(rng, held)
         elif r < 0.93:
             turns += greeting_turns(rng, held)
