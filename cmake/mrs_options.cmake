@@ -16,9 +16,24 @@ endif()
 # Sums must be what the source says: no contraction into FMAs, no reassociation.
 add_compile_options(-ffp-contract=off)
 if(MRS_SANITIZE)
+  # -O1: instrumented kernels take minutes to optimize, and the tests are small.
+  string(REPLACE "-O3" "-O1" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
   add_compile_options(-fsanitize=${MRS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
   add_link_options(-fsanitize=${MRS_SANITIZE})
 endif()
+
+# A libFuzzer target: mrs_fuzz(name SOURCES ... LINK ...). scripts/test.sh runs each for a moment.
+function(mrs_fuzz name)
+  if(NOT MRS_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+  mrs_warnings(${name})
+endfunction()
 
 # Libraries of the project: mrs_library(name SOURCES ... LINK ...), includes from the repository root, warnings are errors.
 function(mrs_warnings target)

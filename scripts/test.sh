@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Passes all tests: the release build with everything, then unit and conformance tests again under asan+ubsan and tsan
+# (targets that link MLIR excepted), then half a minute of fuzzing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/install.sh test
+jobs=$(nproc)
+started=$SECONDS
+step() { echo; echo "== $* [$((SECONDS - started)) s]"; }
+
+# The openai client, for the test that drives the server with it.
+venv=build/venv
+if ! "$venv/bin/python" -c 'import openai' 2>/dev/null; then
+  step "openai client"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install -q --disable-pip-version-check openai
+fi
+
+build() {
+  step "build $1"
+  cmake --preset "$1" >"build-$1.log" 2>&1 || { cat "build-$1.log"; exit 1; }
+  cmake --build --preset "$1" >>"build-$1.log" 2>&1 || { grep -E -A 12 'error|FAILED' "build-$1.log" | head -100; exit 1; }
+}
+
+build release
+step "tests (release)"
+ctest --test-dir build --output-on-failure -j "$jobs"
+
+build asan
+step "tests (asan+ubsan)"
+ctest --test-dir build-asan --output-on-failure -j "$jobs" -L sanitize
+
+step "fuzzing"
+targets=(build-asan/fuzz/fuzz_*)
+for target in "${targets[@]}"; do
+  echo "$target"
+  # The artifact of a finding goes to the build folder; the log is shown only then.
+  "$target" -max_total_time=$((30 / ${#targets[@]} + 1)) -rss_limit_mb=4096 -timeout=10 -artifact_prefix=build-asan/fuzz/ \
+    >build-asan/fuzz/log 2>&1 || { tail -n 60 build-asan/fuzz/log; exit 1; }
+done
+
+build tsan
+step "tests (tsan)"
+ctest --test-dir build-tsan --output-on-failure -j "$jobs" -L sanitize
+
+step "all passed"
