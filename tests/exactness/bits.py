@@ -1,0 +1,154 @@
+"""One logits_sha256 for a model and a numerics profile, however it is run.
+
+    python3 bits.py --bin build/cli --sample 60 --seed 1     what CI runs: a deterministic sample
+    python3 bits.py --bin build/cli --all --seed 1           everything: minutes
+
+Crosses every legal TP of {1,2,4,8} x transport {local, shm, tcp} x prompt chunk {1,7,64} x threads {1,2} x {0,5} other sequences
+in the batch, in both profiles, over the bundled model and random ones made from the seed. The prompt has 100 tokens and more
+(some 500 and more: past a segment of attention), 32 are generated. A control shows that a sum in the order of ranks changes the hash.
+"""
+
+import argparse
+import collections
+import itertools
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+
+import random_checkpoint
+from mrs_tools import MINI, PROFILES, Failed, Tools, in_parallel
+
+TRANSPORTS = ("local", "shm", "tcp")
+CHUNKS = (1, 7, 64)
+THREADS = (1, 2)
+OTHERS = (0, 5)
+GENERATED = 32
+
+Model = collections.namedtuple("Model", "name folder legal_tp prompts max_len")
+Run = collections.namedtuple("Run", "model profile tp transport chunk threads others")
+
+
+def make_prompts(rng, vocab, long):
+    """The prompt under test, then five others of many lengths."""
+    lengths = [rng.randrange(495, 530) if long else rng.randrange(100, 140)]
+    lengths += [1, 2] + [rng.randrange(3, 80) for _ in range(3)]
+    return [[rng.randrange(vocab) for _ in range(length)] for length in lengths]
+
+
+def make_models(count, seed, scratch):
+    """The bundled model, then `count` random ones; every seventh of these gets a long prompt."""
+    rng = random.Random(f"prompts {seed}")
+    models = [Model("mini", MINI, [1, 2, 4, 8], make_prompts(rng, 2003, False), 256)]
+    for i in range(count):
+        name = f"random {seed * 1000 + i}"
+        folder = os.path.join(scratch, name.replace(" ", "-"))
+        config, dtype = random_checkpoint.write_checkpoint(seed * 1000 + i, folder)
+        long = i % 7 == 0
+        legal_tp = random_checkpoint.legal_tp(config)
+        prompts = make_prompts(rng, config["vocab_size"], long)
+        models.append(Model(name, folder, legal_tp, prompts, 640 if long else 256))
+        print(f"{name}: {random_checkpoint.describe(config, dtype)}; prompt of {len(prompts[0])}; TP {legal_tp}")
+    return models
+
+
+def all_runs(models):
+    for model, profile in itertools.product(models, PROFILES):
+        for rest in itertools.product(model.legal_tp, TRANSPORTS, CHUNKS, THREADS, OTHERS):
+            yield Run(model, profile, *rest)
+
+
+class Plans:
+    """Builds each plan once, when it is first wanted."""
+
+    def __init__(self, tools, scratch):
+        self.tools, self.scratch = tools, scratch
+        self.lock, self.paths = threading.Lock(), {}
+
+    def get(self, model, profile, tp, reduction="canonical"):
+        key = (model.name, profile, tp, reduction)
+        with self.lock:
+            if key not in self.paths:
+                path = os.path.join(self.scratch, "-".join(map(str, key)).replace(" ", "-") + ".mrsplan")
+                self.paths[key] = self.tools.build(model.folder, path, tp=tp, numerics=profile, max_len=model.max_len,
+                                                   extra=("--reduction", reduction))
+            return self.paths[key]
+
+
+def outcome(tools, plans, run, reduction="canonical"):
+    """(logits_sha256, token_ids) of the prompt under test."""
+    plan = plans.get(run.model, run.profile, run.tp, reduction)
+    answer = tools.run(plan, run.model.folder, run.model.prompts[:1 + run.others], GENERATED, transport=run.transport,
+                       chunk=run.chunk, threads=run.threads)[0]
+    return answer["logits_sha256"], tuple(answer["token_ids"])
+
+
+def show(run):
+    return (f"{run.model.name} {run.profile} tp {run.tp} {run.transport} chunk {run.chunk} threads {run.threads} "
+            f"others {run.others}")
+
+
+def check_runs(tools, plans, runs):
+    """Every run against one rank, one thread, alone, chunks of 64. Prints what differs; the number of failures."""
+    references, failed, tally = {}, 0, collections.Counter()
+    alone = sorted({Run(r.model, r.profile, 1, "local", 64, 1, 0) for r in runs}, key=show)
+    for run, result in in_parallel(alone, lambda run: outcome(tools, plans, run)):
+        if isinstance(result, Failed):
+            raise Failed(f"{show(run)}: {result}")
+        references[run.model.name, run.profile] = result
+    for run, result in in_parallel(runs, lambda run: outcome(tools, plans, run)):
+        expected = references[run.model.name, run.profile]
+        if result != expected:
+            failed += 1
+            why = result if isinstance(result, Failed) else f"{result[0]} {result[1][:8]}, expected {expected[0]} {expected[1][:8]}"
+            argv = tools.exec_argv("PLAN", run.model.folder, run.model.prompts[:1 + run.others], GENERATED, run.transport,
+                                   run.chunk, run.threads)
+            print(f"DIFFERS {show(run)}: {why}" + ("" if failed > 3 else "\n  " + " ".join(argv)), flush=True)
+        for field in ("profile", "tp", "transport", "chunk", "threads", "others"):
+            tally[field, getattr(run, field)] += 1
+    print(f"{len(runs)} runs over {len(references)} pairs of model and profile: {failed} differ; runs by",
+          "; ".join(f"{field} " + ", ".join(f"{v}: {n}" for (f, v), n in sorted(tally.items(), key=str) if f == field)
+                    for field in ("profile", "tp", "transport", "chunk", "threads", "others")))
+    return failed
+
+
+def check_control(tools, plans, model, tp):
+    """With partial sums added in the order of ranks, more ranks must show: else equal hashes would prove nothing."""
+    run = Run(model, "pair2", tp, "shm", 64, 1, 0)
+    canonical, naive = outcome(tools, plans, run), outcome(tools, plans, run, "rank_order")
+    print(f"control: {model.name} tp {tp}: canonical {canonical[0][:16]}, in the order of ranks {naive[0][:16]}")
+    return canonical[0] != naive[0]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True, help="folder of mrs-plan and mrs-exec")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--models", type=int, help="random models [20, or 6 in a sample]")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--sample", type=int, metavar="N", help="N runs of the product, the same for a seed")
+    what.add_argument("--all", action="store_true")
+    options = parser.parse_args()
+    tools, started = Tools(options.bin), time.monotonic()
+    print(f"seed {options.seed}")
+    with tempfile.TemporaryDirectory() as scratch:
+        count = options.models if options.models is not None else 20 if options.all else 6
+        models = make_models(count, options.seed, scratch)
+        plans = Plans(tools, scratch)
+        runs = list(all_runs(models))
+        if options.sample:
+            runs = random.Random(f"sample {options.seed}").sample(runs, min(options.sample, len(runs)))
+        failed = check_runs(tools, plans, runs)
+        wide = next((m for m in models[1:] if 4 in m.legal_tp), models[0])
+        controls = [check_control(tools, plans, models[0], 4), check_control(tools, plans, models[0], 8),
+                    check_control(tools, plans, wide, 4)]
+    print(f"{time.monotonic() - started:.0f} s")
+    if not all(controls):
+        print("FAILED: a control did not change the hash")
+    return 1 if failed or not all(controls) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
