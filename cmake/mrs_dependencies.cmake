@@ -2,6 +2,8 @@
 find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(fmt REQUIRED)
+add_library(mrs_fmt STATIC ${CMAKE_CURRENT_LIST_DIR}/fmt_static.cc)
+target_include_directories(mrs_fmt SYSTEM PUBLIC $<TARGET_PROPERTY:fmt::fmt,INTERFACE_INCLUDE_DIRECTORIES>)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 

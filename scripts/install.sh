@@ -24,4 +24,11 @@ fi
 echo "installing: ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -q
+# LLVM 22 comes with Debian's security updates, which a minimal root may not list yet.
+if ! apt-cache show libmlir-22-dev >/dev/null 2>&1; then
+  echo "adding the bookworm-security and bookworm-updates sources" >&2
+  printf 'deb http://deb.debian.org/debian-security bookworm-security main\ndeb http://deb.debian.org/debian bookworm-updates main\n' |
+    $sudo tee /etc/apt/sources.list.d/mrs-debian-security.list >/dev/null
+  $sudo apt-get update -q
+fi
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
