@@ -1,0 +1,108 @@
+#include "runtime/serve/active_call.h"
+
+#include <boost/asio/post.hpp>
+#include <ctime>
+#include <utility>
+
+namespace mrs::serve {
+namespace {
+
+ResponseHead MakeHead(ServerState& state, bool chat) {
+  return {.id = fmt::format("{}-{:016x}", chat ? "chatcmpl" : "cmpl", state.random()),
+          .created = static_cast<int64_t>(std::time(nullptr)),
+          .model = state.model.facts.name,
+          .fingerprint = Fingerprint(state.model)};
+}
+
+// kRefused is the client's doing; kUnavailable is a failed engine, or one that is full or ends.
+ApiError ApiErrorOf(const Error& error, EngineState state) {
+  if (error.kind != ErrorKind::kUnavailable) return {.status = 400, .message = error.message, .param = "", .code = ""};
+  const bool failed = state == EngineState::kFailed;
+  return {.status = failed ? 500 : 503,
+          .message = error.message,
+          .param = "",
+          .code = failed ? "engine_failed" : "unavailable"};
+}
+
+}  // namespace
+
+ActiveCall::ActiveCall(const std::shared_ptr<ServerState>& state, ApiCall call, CallSink sink)
+    : state_(state),
+      engine_(state->engine),
+      call_(std::move(call)),
+      head_(MakeHead(*state, call_.chat)),
+      tokenizer_(state->model.facts.tokenizer),
+      sink_(std::move(sink)),
+      writer_(call_, head_, tokenizer_),
+      choices_(call_.requests.size()),
+      open_count_(call_.requests.size()) {}
+
+void ActiveCall::Start() {
+  for (size_t i = 0; i < call_.requests.size(); ++i) {
+    // Called from the engine's thread, perhaps after this call or even the server has gone.
+    const auto handler = [state = state_, call = weak_from_this(), i](const Event& event) {
+      const std::shared_ptr<ServerState> alive = state.lock();
+      if (alive == nullptr) return;
+      boost::asio::post(alive->io, [call, i, event] {
+        if (const std::shared_ptr<ActiveCall> self = call.lock()) self->OnEvent(i, event);
+      });
+    };
+    const Result<RequestId> id = engine_.submit(call_.requests[i], handler);
+    if (!id.ok()) return Fail(ApiErrorOf(id.error(), engine_.state()));
+    ids_.push_back(*id);
+  }
+}
+
+void ActiveCall::Cancel() {
+  if (done_) return;
+  done_ = true;
+  for (size_t i = 0; i < ids_.size(); ++i) {
+    if (!choices_[i].finish.has_value()) engine_.cancel(ids_[i]);
+  }
+}
+
+void ActiveCall::Fail(const ApiError& error) {
+  if (done_) return;
+  Cancel();
+  sink_.fail(error);
+}
+
+void ActiveCall::OnEvent(size_t index, const Event& event) {
+  if (done_) return;
+  if (event.token.has_value()) {
+    if (!call_.stream) {
+      Choice& choice = choices_[index];
+      choice.text += event.token->text;
+      choice.tokens.push_back(*event.token);
+    } else if (std::string part = writer_.OnToken(index, *event.token); !part.empty()) {
+      started_stream_ = true;
+      sink_.part(std::move(part));
+    }
+  }
+  if (event.finish.has_value() && !done_) OnFinish(index, *event.finish);
+}
+
+void ActiveCall::OnFinish(size_t index, const FinishEvent& finish) {
+  Choice& choice = choices_[index];
+  choice.finish = finish;
+  choice.text += finish.text;
+  --open_count_;
+  const Fault fault = FaultOf(finish);
+  // An error before the first part can still be the response's status.
+  if (fault.has_value() && !started_stream_) return Fail(*fault);
+  if (call_.stream) {
+    started_stream_ = true;
+    sink_.part(writer_.OnFinish(index, finish));
+    if (fault.has_value() && !done_) {
+      Cancel();
+      return sink_.end();
+    }
+  }
+  if (open_count_ > 0 || done_) return;
+  done_ = true;
+  if (!call_.stream) return sink_.whole(WholeResponse(call_, head_, tokenizer_, choices_));
+  sink_.part(writer_.End());
+  sink_.end();
+}
+
+}  // namespace mrs::serve

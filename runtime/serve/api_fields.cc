@@ -1,0 +1,61 @@
+#include "runtime/serve/api_fields.h"
+
+namespace mrs::serve {
+
+Fault ReadNumber(const Json& body, std::string_view name, const NumberRange& range, float* value) {
+  const Json* field = FindValue(body, name);
+  if (field == nullptr) return {};
+  const double number = field->is_number() ? field->get<double>() : 0.0;
+  const bool inside = field->is_number() && (range.above_min ? number > range.min : number >= range.min) &&
+                      number <= range.max;  // false for NaN
+  if (!inside) {
+    return range.above_min ? BadParameter(name, "expected a number above {} and at most {}, got {}", range.min,
+                                          range.max, DescribeJson(*field))
+                           : BadParameter(name, "expected a number from {} to {}, got {}", range.min, range.max,
+                                          DescribeJson(*field));
+  }
+  *value = static_cast<float>(number);
+  return {};
+}
+
+Fault ReadInteger(const Json& body, std::string_view name, int64_t min, int64_t max, int64_t* value) {
+  const Json* field = FindValue(body, name);
+  if (field == nullptr) return {};
+  const bool too_big = field->is_number_unsigned() &&
+                       field->get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  const int64_t number = field->is_number_integer() && !too_big ? field->get<int64_t>() : 0;
+  if (!field->is_number_integer() || too_big || number < min || number > max) {
+    return BadParameter(name, "expected an integer from {} to {}, got {}", min, max, DescribeJson(*field));
+  }
+  *value = number;
+  return {};
+}
+
+Fault ReadFlag(const Json& body, std::string_view name, bool* value) {
+  const Json* field = FindValue(body, name);
+  if (field == nullptr) return {};
+  if (!field->is_boolean()) return BadParameter(name, "expected true or false, got {}", DescribeJson(*field));
+  *value = field->get<bool>();
+  return {};
+}
+
+Fault ReadTokenIds(const Json& list, std::string_view param, uint32_t vocab, size_t max_count,
+                   std::vector<int32_t>* ids) {
+  if (!list.is_array()) return BadParameter(param, "expected a list of token ids, got {}", DescribeJson(list));
+  if (list.size() > max_count) {
+    return BadParameter(param, "{} token ids, at most {} are accepted", list.size(), max_count);
+  }
+  ids->clear();
+  ids->reserve(list.size());
+  for (const Json& item : list) {
+    const uint64_t id = item.is_number_unsigned() ? item.get<uint64_t>() : UINT64_MAX;
+    if (id >= vocab) {
+      return BadParameter(fmt::format("{}[{}]", param, ids->size()), "expected a token id from 0 to {}, got {}",
+                          vocab - 1, DescribeJson(item));
+    }
+    ids->push_back(static_cast<int32_t>(id));
+  }
+  return {};
+}
+
+}  // namespace mrs::serve

@@ -1,0 +1,34 @@
+// Optional fields of a request's JSON, read with their range; a fault names the field.
+//
+//   float top_p = 1.0f;
+//   if (Fault fault = ReadNumber(body, "top_p", {.min = 0, .max = 1, .above_min = true}, &top_p)) return fault;
+//
+// Absent and null leave `value` as it is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/json.h"
+#include "runtime/serve/api_error.h"
+
+namespace mrs::serve {
+
+struct NumberRange {
+  double min = 0;
+  double max = 0;
+  bool above_min = false;  // `min` itself is outside
+};
+
+Fault ReadNumber(const Json& body, std::string_view name, const NumberRange& range, float* value);
+Fault ReadInteger(const Json& body, std::string_view name, int64_t min, int64_t max, int64_t* value);
+Fault ReadFlag(const Json& body, std::string_view name, bool* value);
+
+// A list of at most `max_count` ids below `vocab`; `param` names the list in faults ("prompt[3]").
+Fault ReadTokenIds(const Json& list, std::string_view param, uint32_t vocab, size_t max_count,
+                   std::vector<int32_t>* ids);
+
+}  // namespace mrs::serve

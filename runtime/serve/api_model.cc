@@ -1,0 +1,26 @@
+#include "runtime/serve/api_model.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace mrs::serve {
+
+ApiModel MakeApiModel(const ServedModel& facts) {
+  ApiModel model{.facts = facts, .chat = std::nullopt, .chat_refusal = ""};
+  if (facts.tokenizer == nullptr) {
+    model.chat_refusal = "this model has no tokenizer; send token ids to /v1/completions";
+  } else if (facts.chat_template.empty()) {
+    model.chat_refusal = "this model has no chat template; use /v1/completions";
+  } else if (Result<text::ChatTemplate> parsed = text::ParseTemplate(facts.chat_template); parsed.ok()) {
+    model.chat = *std::move(parsed);
+  } else {
+    model.chat_refusal =
+        fmt::format("this model's chat template is not supported ({}); use /v1/completions", parsed.message());
+  }
+  return model;
+}
+
+std::string Fingerprint(const ApiModel& model) { return "plan-" + model.facts.plan_sha256.substr(0, 12); }
+
+}  // namespace mrs::serve

@@ -1,0 +1,26 @@
+// The served model as requests are translated for it: its facts, and its chat template parsed once.
+//
+//   const ApiModel model = MakeApiModel(handle.model);
+//   if (!model.chat) Tell(model.chat_refusal);
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "runtime/engine/served_model.h"
+#include "runtime/text/chat_template.h"
+
+namespace mrs::serve {
+
+struct ApiModel {
+  ServedModel facts;
+  std::optional<text::ChatTemplate> chat;
+  std::string chat_refusal;  // why there is no `chat`
+};
+
+ApiModel MakeApiModel(const ServedModel& facts);
+
+// system_fingerprint: "plan-" and the first 12 digits of the plan's hash.
+std::string Fingerprint(const ApiModel& model);
+
+}  // namespace mrs::serve

@@ -1,0 +1,180 @@
+#include "runtime/serve/api_prompt.h"
+
+#include <algorithm>
+#include <ctime>
+#include <string>
+#include <string_view>
+
+#include "runtime/serve/api_fields.h"
+#include "runtime/serve/api_request.h"
+#include "runtime/text/tokenizer.h"
+
+namespace mrs::serve {
+namespace {
+
+constexpr size_t kMaxTemplateVariables = 64;
+
+Fault CheckLength(const ApiModel& model, std::string_view param, size_t token_count) {
+  if (token_count == 0) return BadParameter(param, "has no tokens");
+  if (token_count < model.facts.max_len) return {};
+  ApiError error =
+      BadParameter(param, "{} tokens leave no room for an answer; the plan holds {}, prompt and answer together",
+                   token_count, model.facts.max_len);
+  error.code = "context_length_exceeded";
+  return error;
+}
+
+Fault EncodeText(const ApiModel& model, std::string_view param, std::string_view text, bool add_special_tokens,
+                 std::vector<int32_t>* ids) {
+  Result<std::vector<int32_t>> encoded = text::Encode(*model.facts.tokenizer, text, add_special_tokens);
+  if (!encoded.ok()) return BadParameter(param, "{}", encoded.message());
+  *ids = *std::move(encoded);
+  return CheckLength(model, param, ids->size());
+}
+
+// A string, or a list of text parts, which join with newlines as in vLLM.
+Fault ReadContent(const Json& message, const std::string& where, std::string* content) {
+  const std::string param = where + ".content";
+  const Json* field = FindValue(message, "content");
+  if (field == nullptr) return BadParameter(param, "is missing; expected a string or a list of text parts");
+  if (field->is_string()) {
+    *content = field->get_ref<const std::string&>();
+    return {};
+  }
+  if (!field->is_array()) {
+    return BadParameter(param, "expected a string or a list of text parts, got {}", DescribeJson(*field));
+  }
+  for (size_t i = 0; i < field->size(); ++i) {
+    const Json& part = (*field)[i];
+    const Json* type = FindValue(part, "type");
+    if (type == nullptr || !type->is_string()) {
+      return BadParameter(fmt::format("{}[{}].type", param, i), "is missing; expected \"text\"");
+    }
+    if (*type != "text") {
+      return BadParameter(fmt::format("{}[{}].type", param, i), "{} is not supported; this server takes text only",
+                          DescribeJson(*type));
+    }
+    const Json* text = FindValue(part, "text");
+    if (text == nullptr || !text->is_string()) {
+      return BadParameter(fmt::format("{}[{}].text", param, i), "is missing; expected a string");
+    }
+    if (i > 0) *content += '\n';
+    *content += text->get_ref<const std::string&>();
+  }
+  return {};
+}
+
+Fault ReadRole(const Json& message, const std::string& where, std::string* role) {
+  const std::string param = where + ".role";
+  const Json* field = FindValue(message, "role");
+  if (field == nullptr) return BadParameter(param, "is missing; expected system, developer, user or assistant");
+  // "developer" is OpenAI's later name of "system"; templates know only the latter.
+  for (const std::string_view known : {"system", "developer", "user", "assistant"}) {
+    if (*field == known) *role = known == "developer" ? "system" : known;
+  }
+  if (!role->empty()) return {};
+  if (*field == "tool" || *field == "function") {
+    return BadParameter(param, "{} is not supported; tools come later", DescribeJson(*field));
+  }
+  return BadParameter(param, "expected system, developer, user or assistant, got {}", DescribeJson(*field));
+}
+
+Fault ReadMessage(const Json& message, const std::string& where, Json* out) {
+  if (!message.is_object()) return BadParameter(where, "expected an object, got {}", DescribeJson(message));
+  std::string role;
+  std::string content;
+  if (Fault fault = ReadRole(message, where, &role)) return fault;
+  if (const Json* calls = FindValue(message, "tool_calls"); calls != nullptr && !calls->empty()) {
+    return BadParameter(where + ".tool_calls", "is not supported; tools come later");
+  }
+  if (Fault fault = ReadContent(message, where, &content)) return fault;
+  *out = Json::object();
+  (*out)["role"] = role;
+  (*out)["content"] = std::move(content);
+  if (const Json* name = FindValue(message, "name"); name != nullptr && name->is_string()) (*out)["name"] = *name;
+  return {};
+}
+
+// What transformers passes to a template, and what the client adds with chat_template_kwargs.
+Fault MakeContext(const ApiModel& model, const Json& body, Json messages, Json* context) {
+  bool add_generation_prompt = true;
+  if (Fault fault = ReadFlag(body, "add_generation_prompt", &add_generation_prompt)) return fault;
+  *context = Json::object();
+  (*context)["messages"] = std::move(messages);
+  (*context)["tools"] = nullptr;
+  (*context)["documents"] = nullptr;
+  (*context)["add_generation_prompt"] = add_generation_prompt;
+  (*context)["bos_token"] = model.facts.template_bos;
+  (*context)["eos_token"] = model.facts.template_eos;
+  const Json* added = FindValue(body, "chat_template_kwargs");
+  if (added == nullptr) return {};
+  if (!added->is_object() || added->size() > kMaxTemplateVariables) {
+    return BadParameter("chat_template_kwargs", "expected an object of at most {} keys, got {}", kMaxTemplateVariables,
+                        DescribeJson(*added));
+  }
+  for (const auto& [key, value] : added->items()) {
+    if (context->contains(key)) return BadParameter("chat_template_kwargs", "{} cannot be set here", DescribeJson(key));
+    (*context)[key] = value;
+  }
+  return {};
+}
+
+std::tm LocalTime() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  return local;
+}
+
+}  // namespace
+
+Fault ReadMessages(const ApiModel& model, const Json& body, std::vector<int32_t>* ids) {
+  if (!model.chat.has_value()) return BadParameter("messages", "{}", model.chat_refusal);
+  const Json* list = FindValue(body, "messages");
+  if (list == nullptr) return BadParameter("messages", "is missing; expected a list of messages");
+  if (!list->is_array() || list->empty()) {
+    return BadParameter("messages", "expected a list of at least one message, got {}", DescribeJson(*list));
+  }
+  Json messages = Json::array();
+  for (size_t i = 0; i < list->size(); ++i) {
+    Json message;
+    if (Fault fault = ReadMessage((*list)[i], fmt::format("messages[{}]", i), &message)) return fault;
+    messages.push_back(std::move(message));
+  }
+  Json context;
+  if (Fault fault = MakeContext(model, body, std::move(messages), &context)) return fault;
+  text::RenderOptions options;
+  options.now = LocalTime();
+  const Result<std::string> prompt = text::Render(*model.chat, context, options);
+  if (!prompt.ok()) return BadParameter("messages", "the chat template refuses them: {}", prompt.message());
+  return EncodeText(model, "messages", *prompt, /*add_special_tokens=*/false, ids);
+}
+
+Fault ReadPrompts(const ApiModel& model, const Json& body, std::vector<std::vector<int32_t>>* prompts) {
+  constexpr std::string_view kExpected = "expected a string, a list of strings, token ids, or lists of token ids";
+  const Json* field = FindValue(body, "prompt");
+  if (field == nullptr) return BadParameter("prompt", "is missing; {}", kExpected);
+  bool add_special_tokens = true;
+  if (Fault fault = ReadFlag(body, "add_special_tokens", &add_special_tokens)) return fault;
+  const bool is_list = field->is_array() && !field->empty() && !field->front().is_number();
+  const size_t count = is_list ? field->size() : 1;
+  if (count > kMaxPrompts) return BadParameter("prompt", "{} prompts, at most {} are accepted", count, kMaxPrompts);
+  for (size_t i = 0; i < count; ++i) {
+    const Json& item = is_list ? (*field)[i] : *field;
+    const std::string param = is_list ? fmt::format("prompt[{}]", i) : "prompt";
+    std::vector<int32_t>& ids = prompts->emplace_back();
+    if (item.is_array()) {
+      if (Fault fault = ReadTokenIds(item, param, model.facts.vocab, kMaxBodyBytes, &ids)) return fault;
+      if (Fault fault = CheckLength(model, param, ids.size())) return fault;
+    } else if (!item.is_string()) {
+      return BadParameter(param, "{}, got {}", kExpected, DescribeJson(item));
+    } else if (model.facts.tokenizer == nullptr) {
+      return BadParameter(param, "this model has no tokenizer; send a list of token ids");
+    } else if (Fault fault = EncodeText(model, param, item.get_ref<const std::string&>(), add_special_tokens, &ids)) {
+      return fault;
+    }
+  }
+  return {};
+}
+
+}  // namespace mrs::serve

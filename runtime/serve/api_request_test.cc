@@ -1,0 +1,250 @@
+#include "runtime/serve/api_request.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runtime/serve/api_test_model.h"
+#include "runtime/text/tokenizer.h"
+
+namespace mrs::serve {
+namespace {
+
+using testing::HasSubstr;
+
+ApiCall MustParse(bool chat, const std::string& body, const ApiModel& model) {
+  ApiCall call;
+  const Fault fault = chat ? ParseChatCall(model, body, 7, &call) : ParseCompletionCall(model, body, 7, &call);
+  EXPECT_FALSE(fault.has_value()) << fault->message;
+  return call;
+}
+
+std::string TextOf(const std::vector<int32_t>& ids) { return *text::Decode(TestTokenizer(), ids, false); }
+
+TEST(ParseChatCall, RendersTheConversationAndTakesThePlansDefaults) {
+  const ApiModel model = MakeApiModel(TestModel());
+  const ApiCall call = MustParse(true, R"({"model":"mini","messages":[{"role":"developer","content":"Be kind."},
+      {"role":"user","content":[{"type":"text","text":"Hi"},{"type":"text","text":"you"}]}]})",
+                                 model);
+  ASSERT_EQ(call.requests.size(), 1u);
+  EXPECT_EQ(TextOf(call.requests[0].prompt), "<|system|>Be kind.<|end|><|user|>Hi\nyou<|end|><|assistant|>");
+  const SamplingParams& sampling = call.requests[0].sampling;
+  EXPECT_EQ(sampling.temperature, 0.7f);
+  EXPECT_EQ(sampling.top_p, 0.9f);
+  EXPECT_EQ(sampling.top_k, 40u);
+  EXPECT_EQ(sampling.max_tokens, 64u);
+  EXPECT_EQ(sampling.seed, 7u);
+  EXPECT_FALSE(sampling.logprobs.has_value());
+  EXPECT_FALSE(call.stream);
+}
+
+TEST(ParseChatCall, ReadsEveryParameter) {
+  const ApiCall call = MustParse(true, R"({"messages":[{"role":"user","content":"Hi"}],"temperature":0.5,"top_p":0.25,
+      "top_k":-1,"min_p":0.125,"presence_penalty":1,"frequency_penalty":-1,"repetition_penalty":1.5,"seed":-1,
+      "max_tokens":5,"max_completion_tokens":9,"ignore_eos":true,"stop":["a","b"],"stop_token_ids":[3],
+      "logit_bias":{"17":-100},"logprobs":true,"top_logprobs":3,"stream":true,"stream_options":{"include_usage":true},
+      "return_token_ids":true,"user":"someone","n":1,"tools":null,"response_format":{"type":"text"}})",
+                                 MakeApiModel(TestModel()));
+  EXPECT_TRUE(call.stream);
+  EXPECT_TRUE(call.include_usage);
+  EXPECT_TRUE(call.return_token_ids);
+  const SamplingParams& sampling = call.requests[0].sampling;
+  EXPECT_EQ(sampling.temperature, 0.5f);
+  EXPECT_EQ(sampling.top_p, 0.25f);
+  EXPECT_EQ(sampling.top_k, 0u);
+  EXPECT_EQ(sampling.min_p, 0.125f);
+  EXPECT_EQ(sampling.presence_penalty, 1.0f);
+  EXPECT_EQ(sampling.frequency_penalty, -1.0f);
+  EXPECT_EQ(sampling.repetition_penalty, 1.5f);
+  EXPECT_EQ(sampling.seed, UINT64_MAX);
+  EXPECT_EQ(sampling.max_tokens, 9u);
+  EXPECT_TRUE(sampling.ignore_eos);
+  EXPECT_EQ(sampling.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(sampling.stop_token_ids, std::vector<int32_t>{3});
+  EXPECT_EQ(sampling.logit_bias, (std::vector<std::pair<int32_t, float>>{{17, -100.0f}}));
+  EXPECT_EQ(sampling.logprobs, 3u);
+}
+
+TEST(ParseChatCall, HandsChatTemplateVariablesOn) {
+  ServedModel facts = TestModel();
+  facts.chat_template = "{{ greeting }}{{ eos_token }}";
+  const ApiCall call =
+      MustParse(true, R"({"messages":[{"role":"user","content":"x"}],"chat_template_kwargs":{"greeting":"Hello"}})",
+                MakeApiModel(facts));
+  EXPECT_EQ(TextOf(call.requests[0].prompt), "Hello<|end|>");
+}
+
+TEST(ParseCompletionCall, TakesEachKindOfPrompt) {
+  const ApiModel model = MakeApiModel(TestModel());
+  EXPECT_EQ(MustParse(false, R"({"prompt":"Once"})", model).requests[0].sampling.max_tokens, 16u);
+  EXPECT_THAT(TextOf(MustParse(false, R"({"prompt":"Once"})", model).requests[0].prompt), HasSubstr("Once"));
+  EXPECT_EQ(MustParse(false, R"({"prompt":[5,6,7]})", model).requests[0].prompt, (std::vector<int32_t>{5, 6, 7}));
+  const ApiCall texts = MustParse(false, R"({"prompt":["a","b"]})", model);
+  ASSERT_EQ(texts.requests.size(), 2u);
+  EXPECT_EQ(texts.requests[0].sampling.seed, 7u);
+  EXPECT_EQ(texts.requests[1].sampling.seed, 8u);
+  const ApiCall lists = MustParse(false, R"({"prompt":[[1,2],[3]],"seed":4,"logprobs":0})", model);
+  ASSERT_EQ(lists.requests.size(), 2u);
+  EXPECT_EQ(lists.requests[1].prompt, std::vector<int32_t>{3});
+  EXPECT_EQ(lists.requests[1].sampling.seed, 4u);
+  EXPECT_EQ(lists.requests[1].sampling.logprobs, 0u);
+}
+
+TEST(ParseCompletionCall, WithoutATokenizerTakesAndReturnsTokenIds) {
+  ServedModel facts = TestModel();
+  facts.tokenizer = nullptr;
+  const ApiModel model = MakeApiModel(facts);
+  EXPECT_TRUE(MustParse(false, R"({"prompt":[5]})", model).return_token_ids);
+  ApiCall call;
+  EXPECT_EQ(ParseCompletionCall(model, R"({"prompt":"a"})", 0, &call)->message,
+            "prompt: this model has no tokenizer; send a list of token ids");
+  EXPECT_EQ(ParseCompletionCall(model, R"({"prompt":[5],"stop":"a"})", 0, &call)->message,
+            "stop: this model has no tokenizer; use stop_token_ids");
+  EXPECT_EQ(ParseChatCall(model, R"({"messages":[{"role":"user","content":"a"}]})", 0, &call)->message,
+            "messages: this model has no tokenizer; send token ids to /v1/completions");
+}
+
+TEST(ParseChatCall, WithoutATemplatePointsToCompletions) {
+  ServedModel facts = TestModel();
+  facts.chat_template = "";
+  ApiCall call;
+  EXPECT_EQ(ParseChatCall(MakeApiModel(facts), R"({"messages":[{"role":"user","content":"a"}]})", 0, &call)->message,
+            "messages: this model has no chat template; use /v1/completions");
+}
+
+struct Refusal {
+  const char* fields;  // beside a good prompt or conversation
+  const char* param;
+  const char* message;
+};
+
+void ExpectRefusals(bool chat, const std::string& good, std::span<const Refusal> refusals) {
+  const ApiModel model = MakeApiModel(TestModel());
+  for (const Refusal& refusal : refusals) {
+    const std::string body = fmt::format("{{{}{}}}", refusal.fields, good);
+    ApiCall call;
+    const Fault fault = chat ? ParseChatCall(model, body, 0, &call) : ParseCompletionCall(model, body, 0, &call);
+    ASSERT_TRUE(fault.has_value()) << body;
+    EXPECT_EQ(fault->message, refusal.message) << body;
+    EXPECT_EQ(fault->param, refusal.param) << body;
+  }
+}
+
+TEST(ParseChatCall, RefusesBadParametersByName) {
+  const Refusal refusals[] = {
+      {R"("temperature":-1)", "temperature", "temperature: expected a number from 0 to 100, got -1"},
+      {R"("temperature":"hot")", "temperature", R"(temperature: expected a number from 0 to 100, got "hot")"},
+      {R"("temperature":1e300)", "temperature", "temperature: expected a number from 0 to 100, got 1e+300"},
+      {R"("top_p":0)", "top_p", "top_p: expected a number above 0 and at most 1, got 0"},
+      {R"("top_p":1.5)", "top_p", "top_p: expected a number above 0 and at most 1, got 1.5"},
+      {R"("top_k":-2)", "top_k", "top_k: expected an integer from -1 to 2147483647, got -2"},
+      {R"("top_k":1.5)", "top_k", "top_k: expected an integer from -1 to 2147483647, got 1.5"},
+      {R"("min_p":2)", "min_p", "min_p: expected a number from 0 to 1, got 2"},
+      {R"("presence_penalty":3)", "presence_penalty", "presence_penalty: expected a number from -2 to 2, got 3"},
+      {R"("frequency_penalty":-3)", "frequency_penalty", "frequency_penalty: expected a number from -2 to 2, got -3"},
+      {R"("repetition_penalty":0)", "repetition_penalty",
+       "repetition_penalty: expected a number from 0.01 to 100, got 0"},
+      {R"("max_tokens":0)", "max_tokens", "max_tokens: expected an integer from 1 to 2147483647, got 0"},
+      {R"("max_tokens":99999999999999999999)", "max_tokens",
+       "max_tokens: expected an integer from 1 to 2147483647, got 1e+20"},
+      {R"("max_completion_tokens":-5)", "max_completion_tokens",
+       "max_completion_tokens: expected an integer from 1 to 2147483647, got -5"},
+      {R"("seed":1.5)", "seed", "seed: expected an integer, got 1.5"},
+      {R"("stop":7)", "stop", "stop: expected a string or a list of strings, got 7"},
+      {R"("stop":["a","b","c","d","e"])", "stop", "stop: 5 stop strings, at most 4 are accepted"},
+      {R"("stop":"")", "stop", R"(stop: expected strings of 1 to 1024 bytes, got "")"},
+      {R"("stop_token_ids":[1000])", "stop_token_ids[0]",
+       "stop_token_ids[0]: expected a token id from 0 to 999, got 1000"},
+      {R"("logit_bias":{"x":1})", "logit_bias", R"(logit_bias: expected a token id from 0 to 999 as the key, got "x")"},
+      {R"("logit_bias":{"1":101})", "logit_bias", "logit_bias: expected a bias from -100 to 100 for token 1, got 101"},
+      {R"("logit_bias":{"1":1,"01":2})", "logit_bias", "logit_bias: token 1 appears twice"},
+      {R"("logprobs":5)", "logprobs", "logprobs: expected true or false, got 5"},
+      {R"("logprobs":true,"top_logprobs":21)", "top_logprobs",
+       "top_logprobs: expected an integer from 0 to 20, got 21"},
+      {R"("top_logprobs":2)", "top_logprobs", "top_logprobs: needs logprobs set to true"},
+      {R"("stream":"yes")", "stream", R"(stream: expected true or false, got "yes")"},
+      {R"("stream_options":{})", "stream_options", "stream_options: is for streams only; set stream to true"},
+      {R"("n":2)", "n", "n: 2 is not supported; leave it out"},
+      {R"("tools":[{"type":"function"}])", "tools", "tools: an array of 1 values is not supported; leave it out"},
+      {R"("response_format":{"type":"json_object"})", "response_format",
+       "response_format: an object of 1 keys is not supported; leave it out"},
+      {R"("model":5)", "model", "model: expected a string, got 5"},
+      {R"("model":"other")", "model", R"(model: "other" is not served here; this server has "mini")"},
+      {R"("chat_template_kwargs":{"messages":1})", "chat_template_kwargs",
+       R"(chat_template_kwargs: "messages" cannot be set here)"},
+  };
+  ExpectRefusals(true, R"(,"messages":[{"role":"user","content":"Hi"}])", refusals);
+}
+
+TEST(ParseChatCall, RefusesBadMessagesByPlace) {
+  const Refusal refusals[] = {
+      {R"("user":"x")", "messages", "messages: is missing; expected a list of messages"},
+      {R"("messages":[])", "messages", "messages: expected a list of at least one message, got an array of 0 values"},
+      {R"("messages":["Hi"])", "messages[0]", R"(messages[0]: expected an object, got "Hi")"},
+      {R"("messages":[{"content":"Hi"}])", "messages[0].role",
+       "messages[0].role: is missing; expected system, developer, user or assistant"},
+      {R"("messages":[{"role":"king","content":"Hi"}])", "messages[0].role",
+       R"(messages[0].role: expected system, developer, user or assistant, got "king")"},
+      {R"("messages":[{"role":"tool","content":"Hi"}])", "messages[0].role",
+       R"(messages[0].role: "tool" is not supported; tools come later)"},
+      {R"("messages":[{"role":"user"}])", "messages[0].content",
+       "messages[0].content: is missing; expected a string or a list of text parts"},
+      {R"("messages":[{"role":"user","content":3}])", "messages[0].content",
+       "messages[0].content: expected a string or a list of text parts, got 3"},
+      {R"("messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])",
+       "messages[0].content[0].type",
+       R"(messages[0].content[0].type: "image_url" is not supported; this server takes text only)"},
+      {R"("messages":[{"role":"assistant","content":"a","tool_calls":[{}]}])", "messages[0].tool_calls",
+       "messages[0].tool_calls: is not supported; tools come later"},
+  };
+  ExpectRefusals(true, "", refusals);
+}
+
+TEST(ParseCompletionCall, RefusesBadPromptsByPlace) {
+  const Refusal refusals[] = {
+      {R"("user":"x")", "prompt",
+       "prompt: is missing; expected a string, a list of strings, token ids, or lists of token ids"},
+      {R"("prompt":5)", "prompt",
+       "prompt: expected a string, a list of strings, token ids, or lists of token ids, got 5"},
+      {R"("prompt":[])", "prompt", "prompt: has no tokens"},
+      {R"("prompt":[1,-1])", "prompt[1]", "prompt[1]: expected a token id from 0 to 999, got -1"},
+      {R"("prompt":[1,1000])", "prompt[1]", "prompt[1]: expected a token id from 0 to 999, got 1000"},
+      {R"("prompt":[1,"a"])", "prompt[1]", R"(prompt[1]: expected a token id from 0 to 999, got "a")"},
+      {R"("prompt":[[1],[]])", "prompt[1]", "prompt[1]: has no tokens"},
+      {R"("prompt":["a",{}])", "prompt[1]",
+       "prompt[1]: expected a string, a list of strings, token ids, or lists of token ids, got an object of 0 keys"},
+      {R"("prompt":"a","logprobs":true)", "logprobs", "logprobs: expected an integer from 0 to 20, got true"},
+      {R"("prompt":"a","logprobs":21)", "logprobs", "logprobs: expected an integer from 0 to 20, got 21"},
+      {R"("prompt":"a","best_of":3)", "best_of", "best_of: 3 is not supported; leave it out"},
+      {R"("prompt":"a","echo":true)", "echo", "echo: true is not supported; leave it out"},
+      {R"("prompt":"a","suffix":"b")", "suffix", R"(suffix: "b" is not supported; leave it out)"},
+  };
+  ExpectRefusals(false, "", refusals);
+}
+
+TEST(ParseCompletionCall, RefusesAPromptThatLeavesNoRoom) {
+  std::string list = "1";
+  for (int i = 1; i < 64; ++i) list += ",1";
+  ApiCall call;
+  const Fault fault = ParseCompletionCall(MakeApiModel(TestModel()), "{\"prompt\":[" + list + "]}", 0, &call);
+  ASSERT_TRUE(fault.has_value());
+  EXPECT_EQ(fault->message,
+            "prompt: 64 tokens leave no room for an answer; the plan holds 64, prompt and answer together");
+  EXPECT_EQ(fault->code, "context_length_exceeded");
+}
+
+TEST(ParseChatCall, NamesThePlaceOfBadJson) {
+  const ApiModel model = MakeApiModel(TestModel());
+  ApiCall call;
+  const Fault cut = ParseChatCall(model, "{\"messages\":[\n  {\"role\" \"user\"}]}", 0, &call);
+  ASSERT_TRUE(cut.has_value());
+  EXPECT_EQ(cut->code, "invalid_json");
+  EXPECT_THAT(cut->message, HasSubstr("request body: line 2, column "));
+  EXPECT_EQ(ParseChatCall(model, "[1]", 0, &call)->message,
+            "request body: expected a JSON object, got an array of 1 values");
+  EXPECT_THAT(ParseChatCall(model, std::string(1000, '['), 0, &call)->message,
+              HasSubstr("nested deeper than 64 levels"));
+  EXPECT_EQ(ParseChatCall(model, R"({"model":"other"})", 0, &call)->status, 404);
+}
+
+}  // namespace
+}  // namespace mrs::serve

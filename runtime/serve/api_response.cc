@@ -1,0 +1,191 @@
+#include "runtime/serve/api_response.h"
+
+#include <algorithm>
+
+#include "runtime/serve/api_logprobs.h"
+
+namespace mrs::serve {
+namespace {
+
+Json HeadJson(const ResponseHead& head, const char* object) {
+  Json json = Json::object();
+  json["id"] = head.id;
+  json["object"] = object;
+  json["created"] = head.created;
+  json["model"] = head.model;
+  json["system_fingerprint"] = head.fingerprint;
+  return json;
+}
+
+Json UsageJson(uint64_t prompt_tokens, uint64_t completion_tokens) {
+  Json usage = Json::object();
+  usage["prompt_tokens"] = prompt_tokens;
+  usage["completion_tokens"] = completion_tokens;
+  usage["total_tokens"] = prompt_tokens + completion_tokens;
+  return usage;
+}
+
+Json IdsJson(std::span<const int32_t> ids) {
+  Json list = Json::array();
+  for (const int32_t id : ids) list.push_back(id);
+  return list;
+}
+
+Json IdsJson(std::span<const TokenEvent> tokens) {
+  Json list = Json::array();
+  for (const TokenEvent& token : tokens) list.push_back(token.token.id);
+  return list;
+}
+
+const char* FinishName(const FinishEvent& finish) { return finish.reason == FinishReason::kLength ? "length" : "stop"; }
+
+// As vLLM: the stop string or stop token that ended the answer; null for the model's own end and for length.
+Json StopReason(const FinishEvent& finish, const SamplingParams& sampling, int32_t last_token) {
+  if (!finish.stop_text.empty()) return finish.stop_text;
+  const auto& ids = sampling.stop_token_ids;
+  const bool stopped =
+      finish.reason == FinishReason::kStop && std::find(ids.begin(), ids.end(), last_token) != ids.end();
+  return stopped ? Json(last_token) : Json();
+}
+
+Json LogprobsJson(const ApiCall& call, std::span<const TokenEvent> tokens, const text::Tokenizer* tokenizer,
+                  size_t* text_offset) {
+  if (!call.requests[0].sampling.logprobs.has_value()) return nullptr;
+  return call.chat ? ChatLogprobs(tokens, tokenizer) : CompletionLogprobs(tokens, tokenizer, text_offset);
+}
+
+}  // namespace
+
+std::string WholeResponse(const ApiCall& call, const ResponseHead& head, const text::Tokenizer* tokenizer,
+                          std::span<const Choice> choices) {
+  Json response = HeadJson(head, call.chat ? "chat.completion" : "text_completion");
+  Json list = Json::array();
+  uint64_t prompt_tokens = 0;
+  uint64_t completion_tokens = 0;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const Choice& choice = choices[i];
+    Json json = Json::object();
+    json["index"] = i;
+    if (call.chat) {
+      Json message = Json::object();
+      message["role"] = "assistant";
+      message["content"] = choice.text;
+      message["refusal"] = nullptr;
+      json["message"] = std::move(message);
+    } else {
+      json["text"] = choice.text;
+    }
+    size_t text_offset = 0;
+    json["logprobs"] = LogprobsJson(call, choice.tokens, tokenizer, &text_offset);
+    json["finish_reason"] = FinishName(*choice.finish);
+    const int32_t last_token = choice.tokens.empty() ? -1 : choice.tokens.back().token.id;
+    json["stop_reason"] = StopReason(*choice.finish, call.requests[i].sampling, last_token);
+    if (call.return_token_ids) {
+      json["token_ids"] = IdsJson(choice.tokens);
+      if (!call.chat) json["prompt_token_ids"] = IdsJson(call.requests[i].prompt);
+    }
+    list.push_back(std::move(json));
+    prompt_tokens += choice.finish->prompt_tokens;
+    completion_tokens += choice.finish->completion_tokens;
+  }
+  response["choices"] = std::move(list);
+  response["usage"] = UsageJson(prompt_tokens, completion_tokens);
+  // vLLM keeps the prompt's ids in each choice of a completion, but beside the choices of a chat.
+  if (call.return_token_ids && call.chat) response["prompt_token_ids"] = IdsJson(call.requests[0].prompt);
+  return DumpJson(response);
+}
+
+Fault FaultOf(const FinishEvent& finish) {
+  if (finish.reason == FinishReason::kError) {
+    return ApiError{.status = 500, .message = finish.error, .param = "", .code = "engine_failed"};
+  }
+  if (finish.reason == FinishReason::kCancelled) {
+    return ApiError{.status = 503, .message = "the server is shutting down", .param = "", .code = "shutting_down"};
+  }
+  return {};
+}
+
+std::string SseEvent(const Json& data) { return "data: " + DumpJson(data) + "\n\n"; }
+
+ChunkWriter::ChunkWriter(const ApiCall& call, const ResponseHead& head, const text::Tokenizer* tokenizer)
+    : call_(call), head_(head), tokenizer_(tokenizer), states_(call.requests.size()) {}
+
+Json ChunkWriter::Chunk() const {
+  Json chunk = HeadJson(head_, call_.chat ? "chat.completion.chunk" : "text_completion");
+  chunk["choices"] = Json::array();
+  if (call_.include_usage) chunk["usage"] = nullptr;
+  return chunk;
+}
+
+// The first chunk of a chat names the role; in both kinds the first carries the prompt's ids.
+std::string ChunkWriter::Start(size_t choice) {
+  if (states_[choice].started) return "";
+  states_[choice].started = true;
+  if (!call_.chat && !call_.return_token_ids) return "";
+  Json chunk = Chunk();
+  Json json = Json::object();
+  json["index"] = choice;
+  if (call_.chat) {
+    json["delta"] = Json::object({{"role", "assistant"}, {"content", ""}});
+    if (call_.return_token_ids) chunk["prompt_token_ids"] = IdsJson(call_.requests[choice].prompt);
+  } else {
+    json["text"] = "";
+    json["prompt_token_ids"] = IdsJson(call_.requests[choice].prompt);
+    json["token_ids"] = Json::array();
+  }
+  json["logprobs"] = nullptr;
+  json["finish_reason"] = nullptr;
+  chunk["choices"].push_back(std::move(json));
+  return SseEvent(chunk);
+}
+
+std::string ChunkWriter::Part(size_t choice, const std::string& text, std::span<const TokenEvent> tokens,
+                              const FinishEvent* finish) {
+  Json json = Json::object();
+  json["index"] = choice;
+  if (call_.chat) {
+    json["delta"] = text.empty() ? Json::object() : Json::object({{"content", text}});
+  } else {
+    json["text"] = text;
+  }
+  json["logprobs"] = tokens.empty() ? Json() : LogprobsJson(call_, tokens, tokenizer_, &states_[choice].text_offset);
+  json["finish_reason"] = finish != nullptr ? Json(FinishName(*finish)) : Json();
+  if (finish != nullptr) {
+    json["stop_reason"] = StopReason(*finish, call_.requests[choice].sampling, states_[choice].last_token);
+  }
+  if (call_.return_token_ids) json["token_ids"] = IdsJson(tokens);
+  Json chunk = Chunk();
+  chunk["choices"].push_back(std::move(json));
+  return SseEvent(chunk);
+}
+
+std::string ChunkWriter::OnToken(size_t choice, const TokenEvent& token) {
+  std::string events = Start(choice);
+  states_[choice].last_token = token.token.id;
+  const bool wanted = call_.return_token_ids || call_.requests[choice].sampling.logprobs.has_value();
+  if (!token.text.empty() || wanted) events += Part(choice, token.text, {&token, 1}, nullptr);
+  return events;
+}
+
+std::string ChunkWriter::OnFinish(size_t choice, const FinishEvent& finish) {
+  prompt_tokens_ += finish.prompt_tokens;
+  completion_tokens_ += finish.completion_tokens;
+  if (const Fault fault = FaultOf(finish)) {
+    Json event = Json::object();
+    event["error"] = ErrorObject(*fault);
+    return SseEvent(event);
+  }
+  return Start(choice) + Part(choice, finish.text, {}, &finish);
+}
+
+std::string ChunkWriter::End() const {
+  std::string events;
+  if (call_.include_usage) {
+    Json chunk = Chunk();
+    chunk["usage"] = UsageJson(prompt_tokens_, completion_tokens_);
+    events = SseEvent(chunk);
+  }
+  return events + "data: [DONE]\n\n";
+}
+
+}  // namespace mrs::serve

@@ -1,0 +1,79 @@
+// What the engine tells, as OpenAI's responses: one JSON object at the end, or a stream of chunks.
+//
+//   ResponseHead head{.id = "chatcmpl-1f", .created = now, .model = "mini", .fingerprint = "plan-0123"};
+//   WholeResponse(call, head, tokenizer, choices)   // {"id":"chatcmpl-1f","object":"chat.completion",...}
+//
+//   ChunkWriter writer(call, head, tokenizer);
+//   writer.OnToken(0, token)     // "data: {...}\n\n" once, several times or not at all
+//   writer.OnFinish(0, finish)
+//   writer.End()                 // the usage where asked for, and "data: [DONE]\n\n"
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/json.h"
+#include "runtime/engine/request.h"
+#include "runtime/serve/api_error.h"
+#include "runtime/serve/api_request.h"
+#include "runtime/text/tokenizer.h"
+
+namespace mrs::serve {
+
+struct ResponseHead {
+  std::string id;
+  int64_t created = 0;  // Unix seconds
+  std::string model;
+  std::string fingerprint;
+};
+
+// One prompt's answer so far.
+struct Choice {
+  std::vector<TokenEvent> tokens;
+  std::string text;
+  std::optional<FinishEvent> finish;
+};
+
+// All choices have finished, none with an error.
+std::string WholeResponse(const ApiCall& call, const ResponseHead& head, const text::Tokenizer* tokenizer,
+                          std::span<const Choice> choices);
+
+// The error that a finish stands for: 500 for the engine's, 503 where the server ends; nothing for stop and length.
+Fault FaultOf(const FinishEvent& finish);
+
+// One server-sent event.
+std::string SseEvent(const Json& data);
+
+// Borrows all it is given.
+class ChunkWriter {
+ public:
+  ChunkWriter(const ApiCall& call, const ResponseHead& head, const text::Tokenizer* tokenizer);
+
+  std::string OnToken(size_t choice, const TokenEvent& token);
+  std::string OnFinish(size_t choice, const FinishEvent& finish);
+  std::string End() const;
+
+ private:
+  struct State {
+    bool started = false;
+    size_t text_offset = 0;
+    int32_t last_token = -1;
+  };
+
+  Json Chunk() const;
+  std::string Start(size_t choice);
+  std::string Part(size_t choice, const std::string& text, std::span<const TokenEvent> tokens,
+                   const FinishEvent* finish);
+
+  const ApiCall& call_;
+  const ResponseHead& head_;
+  const text::Tokenizer* tokenizer_;
+  std::vector<State> states_;
+  uint64_t prompt_tokens_ = 0;
+  uint64_t completion_tokens_ = 0;
+};
+
+}  // namespace mrs::serve

@@ -1,0 +1,183 @@
+#include "runtime/serve/api_sampling.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "runtime/serve/api_fields.h"
+
+namespace mrs::serve {
+namespace {
+
+constexpr size_t kMaxStops = 4;         // as OpenAI
+constexpr size_t kMaxStopBytes = 1024;  // of one; the scanner keeps a node a byte
+constexpr size_t kMaxStopTokens = 1024;
+constexpr size_t kMaxBiases = 1024;
+constexpr float kGreedyBelow = 1e-5f;  // as vLLM: dividing by less overflows
+
+// A parameter that is refused unless its value asks for nothing. `neutral`: such values as JSON, separated by spaces.
+struct Unsupported {
+  std::string_view name;
+  std::string_view neutral;
+};
+
+constexpr Unsupported kUnsupported[] = {
+    {"n", "1"},
+    {"best_of", "1"},
+    {"echo", "false"},
+    {"suffix", "\"\""},
+    {"tools", "[]"},
+    {"tool_choice", "\"none\" \"auto\""},
+    {"functions", "[]"},
+    {"function_call", "\"none\" \"auto\""},
+    {"response_format", "{\"type\":\"text\"}"},
+    {"audio", ""},
+    {"modalities", "[\"text\"]"},
+    {"web_search_options", ""},
+    {"reasoning_effort", "\"none\""},
+    {"use_beam_search", "false"},
+    {"min_tokens", "0"},
+    {"bad_words", "[]"},
+    {"allowed_token_ids", "[]"},
+    {"prompt_logprobs", ""},
+    {"truncate_prompt_tokens", ""},
+    {"prompt_embeds", ""},
+    {"structured_outputs", ""},
+    {"guided_json", ""},
+    {"guided_regex", ""},
+    {"guided_choice", ""},
+    {"guided_grammar", ""},
+    {"skip_special_tokens", "true"},
+    {"detokenize", "true"},
+    {"include_stop_str_in_output", "false"},
+    {"continue_final_message", "false"},
+    {"chat_template", ""},
+    {"documents", "[]"},
+};
+
+bool IsNeutral(const Json& value, std::string_view neutral) {
+  if (neutral.empty() || value.size() > 1) return false;
+  const std::string text = DumpJson(value);
+  while (!neutral.empty()) {
+    const size_t end = std::min(neutral.find(' '), neutral.size());
+    if (neutral.substr(0, end) == text) return true;
+    neutral.remove_prefix(std::min(end + 1, neutral.size()));
+  }
+  return false;
+}
+
+Fault ReadStops(const ApiModel& model, const Json& body, std::vector<std::string>* stops) {
+  const Json* field = FindValue(body, "stop");
+  if (field == nullptr) return {};
+  const Json list = field->is_string() ? Json::array({*field}) : *field;
+  if (!list.is_array())
+    return BadParameter("stop", "expected a string or a list of strings, got {}", DescribeJson(*field));
+  if (list.size() > kMaxStops) {
+    return BadParameter("stop", "{} stop strings, at most {} are accepted", list.size(), kMaxStops);
+  }
+  for (const Json& item : list) {
+    const auto* text = item.get_ptr<const Json::string_t*>();
+    if (text == nullptr || text->empty() || text->size() > kMaxStopBytes) {
+      return BadParameter("stop", "expected strings of 1 to {} bytes, got {}", kMaxStopBytes, DescribeJson(item));
+    }
+    stops->push_back(*text);
+  }
+  if (!stops->empty() && model.facts.tokenizer == nullptr) {
+    return BadParameter("stop", "this model has no tokenizer; use stop_token_ids");
+  }
+  return {};
+}
+
+Fault ReadBiases(const ApiModel& model, const Json& body, std::vector<std::pair<int32_t, float>>* biases) {
+  const Json* field = FindValue(body, "logit_bias");
+  if (field == nullptr) return {};
+  if (!field->is_object()) {
+    return BadParameter("logit_bias", "expected an object of token id to bias, got {}", DescribeJson(*field));
+  }
+  if (field->size() > kMaxBiases) {
+    return BadParameter("logit_bias", "{} biases, at most {} are accepted", field->size(), kMaxBiases);
+  }
+  for (const auto& [key, value] : field->items()) {
+    uint32_t id = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || end != key.data() + key.size() || id >= model.facts.vocab) {
+      return BadParameter("logit_bias", "expected a token id from 0 to {} as the key, got {}", model.facts.vocab - 1,
+                          DescribeJson(Json(key)));
+    }
+    const double bias = value.is_number() ? value.get<double>() : 1e9;
+    if (!(bias >= -100 && bias <= 100)) {
+      return BadParameter("logit_bias", "expected a bias from -100 to 100 for token {}, got {}", id,
+                          DescribeJson(value));
+    }
+    const auto same_id = [id](const auto& earlier) { return earlier.first == static_cast<int32_t>(id); };
+    if (std::any_of(biases->begin(), biases->end(), same_id)) {
+      return BadParameter("logit_bias", "token {} appears twice", id);
+    }
+    biases->emplace_back(static_cast<int32_t>(id), static_cast<float>(bias));
+  }
+  return {};
+}
+
+Fault ReadTopK(const Json& body, uint32_t* top_k) {
+  int64_t value = *top_k;
+  if (Fault fault = ReadInteger(body, "top_k", -1, std::numeric_limits<int32_t>::max(), &value)) return fault;
+  *top_k = static_cast<uint32_t>(std::max<int64_t>(value, 0));  // -1 and 0: off
+  return {};
+}
+
+Fault ReadSeed(const Json& body, uint64_t fresh, uint64_t* seed) {
+  const Json* field = FindValue(body, "seed");
+  if (field == nullptr) {
+    *seed = fresh;
+    return {};
+  }
+  if (!field->is_number_integer()) return BadParameter("seed", "expected an integer, got {}", DescribeJson(*field));
+  *seed = field->is_number_unsigned() ? field->get<uint64_t>() : static_cast<uint64_t>(field->get<int64_t>());
+  return {};
+}
+
+}  // namespace
+
+Fault CheckUnsupported(const Json& body) {
+  for (const Unsupported& parameter : kUnsupported) {
+    const Json* value = FindValue(body, parameter.name);
+    if (value != nullptr && !IsNeutral(*value, parameter.neutral)) {
+      return BadParameter(parameter.name, "{} is not supported; leave it out", DescribeJson(*value));
+    }
+  }
+  return {};
+}
+
+Fault ReadSampling(const ApiModel& model, const Json& body, uint64_t seed, SamplingParams* sampling) {
+  const ServedModel& facts = model.facts;
+  sampling->temperature = facts.default_temperature;
+  sampling->top_p = facts.default_top_p;
+  sampling->top_k = facts.default_top_k;
+  sampling->repetition_penalty = facts.default_repetition_penalty;
+  const NumberRange penalty{.min = -2, .max = 2};
+  if (Fault fault = ReadNumber(body, "temperature", {.min = 0, .max = 100}, &sampling->temperature)) return fault;
+  if (sampling->temperature < kGreedyBelow) sampling->temperature = 0;
+  if (Fault fault = ReadNumber(body, "top_p", {.min = 0, .max = 1, .above_min = true}, &sampling->top_p)) return fault;
+  // A double above 0 may be 0 as a float.
+  sampling->top_p = std::max(sampling->top_p, std::numeric_limits<float>::min());
+  if (Fault fault = ReadTopK(body, &sampling->top_k)) return fault;
+  if (Fault fault = ReadNumber(body, "min_p", {.min = 0, .max = 1}, &sampling->min_p)) return fault;
+  if (Fault fault = ReadNumber(body, "presence_penalty", penalty, &sampling->presence_penalty)) return fault;
+  if (Fault fault = ReadNumber(body, "frequency_penalty", penalty, &sampling->frequency_penalty)) return fault;
+  if (Fault fault = ReadNumber(body, "repetition_penalty", {.min = 0.01, .max = 100}, &sampling->repetition_penalty)) {
+    return fault;
+  }
+  if (Fault fault = ReadSeed(body, seed, &sampling->seed)) return fault;
+  if (Fault fault = ReadFlag(body, "ignore_eos", &sampling->ignore_eos)) return fault;
+  if (Fault fault = ReadStops(model, body, &sampling->stop)) return fault;
+  if (const Json* ids = FindValue(body, "stop_token_ids")) {
+    if (Fault fault = ReadTokenIds(*ids, "stop_token_ids", facts.vocab, kMaxStopTokens, &sampling->stop_token_ids)) {
+      return fault;
+    }
+  }
+  return ReadBiases(model, body, &sampling->logit_bias);
+}
+
+}  // namespace mrs::serve

@@ -1,0 +1,22 @@
+// The parameters of a request that say how tokens are chosen and when the answer ends.
+//
+//   SamplingParams sampling;
+//   if (Fault fault = ReadSampling(model, body, seed, &sampling)) return fault;
+#pragma once
+
+#include <cstdint>
+
+#include "formats/json.h"
+#include "runtime/engine/request.h"
+#include "runtime/serve/api_error.h"
+#include "runtime/serve/api_model.h"
+
+namespace mrs::serve {
+
+// All but max_tokens and logprobs, which differ between chat and completions. Defaults are the plan's.
+Fault ReadSampling(const ApiModel& model, const Json& body, uint64_t seed, SamplingParams* sampling);
+
+// Refuses by name what would change the answer and is not there: tools, n > 1, response_format, ...
+Fault CheckUnsupported(const Json& body);
+
+}  // namespace mrs::serve

@@ -1,0 +1,52 @@
+#include "runtime/serve/http_route.h"
+
+#include <gtest/gtest.h>
+
+namespace mrs::serve {
+namespace {
+
+Routed Get(const std::string& target, const std::string& host = "localhost:1234") {
+  return Route({.method = "GET", .target = target, .host = host, .content_type = ""});
+}
+
+TEST(Route, DecodesAModelsName) {
+  EXPECT_EQ(Get("/v1/models/meta%2Fllama?x=1").model_id, "meta/llama");
+  EXPECT_EQ(Get("/v1/models/a%2").error->message, "path \"/v1/models/a%2\": malformed % escape");
+  EXPECT_EQ(Get("/v1/models/a%zz").error->status, 400);
+  EXPECT_EQ(Get("/v1/models/").error->status, 404);
+}
+
+TEST(Route, AnswersToLocalNamesOnly) {
+  for (const char* host : {"", "localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:1234", "[::1]:1234", "[::1]"}) {
+    EXPECT_EQ(Get("/health", host).endpoint, Endpoint::kHealth) << host;
+  }
+  for (const char* host : {"example.com", "127.0.0.1.example.com", "localhost.example.com:80", "[::2]", ":80"}) {
+    EXPECT_EQ(Get("/health", host).error->status, 421) << host;
+  }
+  EXPECT_EQ(Get("/health", "evil.example").error->message,
+            "host \"evil.example\": this server answers to localhost and 127.0.0.1 only");
+}
+
+TEST(Route, WantsJson) {
+  RequestHead head{.method = "POST", .target = "/v1/completions", .host = "", .content_type = "text/plain"};
+  EXPECT_EQ(Route(head).error->message, "Content-Type \"text/plain\": expected application/json");
+  head.content_type = "";
+  EXPECT_EQ(Route(head).error->message, "Content-Type is missing: expected application/json");
+  for (const char* type : {"application/json", "Application/JSON; charset=utf-8", "application/json ;x"}) {
+    head.content_type = type;
+    EXPECT_EQ(Route(head).endpoint, Endpoint::kCompletions) << type;
+  }
+}
+
+TEST(Route, NamesWhatIsNotThere) {
+  EXPECT_EQ(Get("/v1/embeddings").error->message,
+            "\"/v1/embeddings\" is not served here; there are /v1/models, /v1/chat/completions, /v1/completions, "
+            "/health and /version");
+  const Routed wrong = Route({.method = "DELETE", .target = "/v1/models", .host = "", .content_type = ""});
+  EXPECT_EQ(wrong.error->status, 405);
+  EXPECT_EQ(wrong.error->message, "\"DELETE\" is not allowed on \"/v1/models\"; use GET");
+  EXPECT_EQ(wrong.allow, "GET, HEAD, OPTIONS");
+}
+
+}  // namespace
+}  // namespace mrs::serve

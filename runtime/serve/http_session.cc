@@ -1,0 +1,248 @@
+#include "runtime/serve/http_session.h"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/field.hpp>
+#include <utility>
+
+namespace mrs::serve {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+
+constexpr uint32_t kMaxHeadBytes = 32 * 1024;
+constexpr size_t kReadBytes = 64 * 1024;
+constexpr size_t kMaxPipelinedBytes = 64 * 1024;              // read ahead while a request runs
+constexpr size_t kMaxUnparsedBytes = 4 * kMaxPipelinedBytes;  // endless chunk extensions and the like
+constexpr size_t kMaxLingerBytes = size_t{256} << 20;
+
+template <typename View>
+std::string ToString(View view) {
+  return std::string(view.data(), view.size());
+}
+
+ApiError HttpError(int status, std::string message, std::string code) {
+  return {.status = status, .message = std::move(message), .param = "", .code = std::move(code)};
+}
+
+}  // namespace
+
+HttpSession::HttpSession(const std::shared_ptr<ServerState>& state, asio::ip::tcp::socket socket)
+    : weak_state_(state),
+      state_(*state),
+      socket_(std::move(socket)),
+      read_deadline_(state->io),
+      write_deadline_(state->io) {}
+
+void HttpSession::Start() {
+  SetReadDeadline(state_.options.header_timeout);
+  Read();
+}
+
+void HttpSession::Drain() {
+  if (phase_ != Phase::kBusy) Close();
+}
+
+void HttpSession::Close() {
+  if (phase_ == Phase::kClosed) return;
+  phase_ = Phase::kClosed;
+  if (call_ != nullptr) call_->Cancel();
+  call_.reset();
+  error_code ignored;
+  read_deadline_.cancel(ignored);
+  write_deadline_.cancel(ignored);
+  socket_.close(ignored);
+  ForgetSession(state_, shared_from_this());
+}
+
+void HttpSession::SetReadDeadline(Milliseconds after) {
+  read_deadline_.expires_after(after);
+  read_deadline_.async_wait([self = shared_from_this()](error_code error) {
+    if (!error && self->read_deadline_.expiry() <= std::chrono::steady_clock::now()) self->OnReadDeadline();
+  });
+}
+
+void HttpSession::OnReadDeadline() {
+  if (phase_ == Phase::kReading) {
+    return Refuse(HttpError(408, "the request did not arrive in time; send it faster", "request_timeout"));
+  }
+  if (phase_ == Phase::kIdle || phase_ == Phase::kLinger) Close();
+}
+
+void HttpSession::Read() {
+  if (reading_ || client_ended_ || phase_ == Phase::kClosed) return;
+  // Then a lost client shows when the answer is written.
+  if (phase_ == Phase::kBusy && buffer_.size() >= kMaxPipelinedBytes) return;
+  reading_ = true;
+  socket_.async_read_some(
+      buffer_.prepare(kReadBytes),
+      [self = shared_from_this()](error_code error, size_t byte_count) { self->OnRead(error, byte_count); });
+}
+
+void HttpSession::OnRead(error_code error, size_t byte_count) {
+  reading_ = false;
+  if (phase_ == Phase::kClosed) return;
+  if (error) {
+    // A reply that is complete may still be on its way to a client that only listens.
+    client_ended_ = true;
+    if (error == asio::error::eof && phase_ == Phase::kBusy && reply_complete_) return;
+    return Close();
+  }
+  buffer_.commit(byte_count);
+  Parse();
+  Read();
+}
+
+void HttpSession::Parse() {
+  if (phase_ == Phase::kLinger) {
+    lingered_bytes_ += buffer_.size();
+    buffer_.consume(buffer_.size());
+    if (lingered_bytes_ > kMaxLingerBytes) Close();
+    return;
+  }
+  if (phase_ == Phase::kIdle && buffer_.size() > 0) {
+    phase_ = Phase::kReading;
+    parser_.emplace();
+    parser_->header_limit(kMaxHeadBytes);
+    parser_->body_limit(kMaxBodyBytes);
+    SetReadDeadline(state_.options.header_timeout);
+  }
+  while (phase_ == Phase::kReading && buffer_.size() > 0) {
+    const bool had_head = parser_->is_header_done();
+    error_code error;
+    const size_t used = parser_->put(buffer_.data(), error);
+    buffer_.consume(used);
+    if (error && error != http::error::need_more) return OnParseError(error);
+    if (!had_head && parser_->is_header_done()) OnHead();
+    if (phase_ != Phase::kReading) return;
+    if (parser_->is_done()) return OnMessage();
+    if (used == 0 || error) break;
+  }
+  if (phase_ == Phase::kReading && buffer_.size() > kMaxUnparsedBytes) OnParseError(http::error::header_limit);
+}
+
+void HttpSession::OnParseError(error_code error) {
+  if (error == http::error::body_limit) {
+    return Refuse(HttpError(413, fmt::format("the request body has more than {} bytes; send less", kMaxBodyBytes),
+                            "body_too_large"));
+  }
+  if (error == http::error::header_limit) {
+    return Refuse(HttpError(431,
+                            fmt::format("the request's head has more than {} bytes; send fewer headers", kMaxHeadBytes),
+                            "headers_too_large"));
+  }
+  Refuse(HttpError(400, fmt::format("malformed HTTP request: {}", error.message()), "bad_http"));
+}
+
+// The head is here: refuse before the body comes, or ask for it.
+void HttpSession::OnHead() {
+  const auto& message = parser_->get();
+  head_only_ = message.method() == http::verb::head;
+  chunked_ = message.version() >= 11;
+  keep_alive_ = message.keep_alive() && !state_.stopping;
+  routed_ = Route({.method = ToString(message.method_string()),
+                   .target = ToString(message.target()),
+                   .host = ToString(message[http::field::host]),
+                   .content_type = ToString(message[http::field::content_type])});
+  if (routed_.error.has_value()) {
+    if (!parser_->is_done()) return Refuse(*routed_.error);
+    return;  // OnMessage
+  }
+  if (parser_->is_done()) return;
+  if (boost::beast::iequals(message[http::field::expect], "100-continue")) Send(kContinue);
+  SetReadDeadline(state_.options.body_timeout);
+}
+
+void HttpSession::OnMessage() {
+  phase_ = Phase::kBusy;
+  error_code ignored;
+  read_deadline_.cancel(ignored);
+  if (routed_.error.has_value()) {
+    HttpReply reply = ErrorReply(*routed_.error);
+    reply.allow = routed_.allow;
+    return Reply(reply);
+  }
+  if (routed_.endpoint == Endpoint::kChat || routed_.endpoint == Endpoint::kCompletions) {
+    return Translate(routed_.endpoint == Endpoint::kChat);
+  }
+  AnswerAtOnce(routed_.endpoint);
+}
+
+void HttpSession::NextRequest() {
+  phase_ = Phase::kIdle;
+  reply_complete_ = false;
+  streaming_ = false;
+  parser_.reset();
+  SetReadDeadline(state_.options.idle_timeout);
+  Parse();
+  Read();
+}
+
+void HttpSession::Refuse(const ApiError& error) {
+  phase_ = Phase::kBusy;
+  keep_alive_ = false;
+  error_code ignored;
+  read_deadline_.cancel(ignored);
+  HttpReply reply = ErrorReply(error);
+  reply.allow = error.status == 405 ? routed_.allow : "";
+  Reply(reply);
+}
+
+void HttpSession::Reply(const HttpReply& reply) {
+  call_.reset();
+  reply_complete_ = true;
+  Send(WriteReply(reply, {.keep_alive = keep_alive_, .head_only = head_only_}));
+}
+
+void HttpSession::Send(std::string_view bytes) {
+  if (phase_ == Phase::kClosed) return;
+  outgoing_ += bytes;
+  if (writing_.empty()) Write();
+}
+
+// Takes what waits; each bit of progress moves the deadline.
+void HttpSession::Write() {
+  if (written_ == writing_.size()) {
+    writing_.clear();
+    written_ = 0;
+    std::swap(writing_, outgoing_);
+  }
+  write_deadline_.expires_after(state_.options.write_timeout);
+  write_deadline_.async_wait([self = shared_from_this()](error_code error) {
+    if (!error && self->write_deadline_.expiry() <= std::chrono::steady_clock::now()) self->Close();
+  });
+  socket_.async_write_some(
+      asio::buffer(writing_.data() + written_, writing_.size() - written_),
+      [self = shared_from_this()](error_code error, size_t byte_count) { self->OnWritten(error, byte_count); });
+}
+
+void HttpSession::OnWritten(error_code error, size_t byte_count) {
+  if (phase_ == Phase::kClosed) return;
+  if (error) return Close();
+  written_ += byte_count;
+  if (written_ < writing_.size() || !outgoing_.empty()) return Write();
+  writing_.clear();
+  written_ = 0;
+  error_code ignored;
+  write_deadline_.cancel(ignored);
+  if (!reply_complete_) return;
+  if (client_ended_) return Close();
+  if (keep_alive_ && !state_.stopping) return NextRequest();
+  Linger();
+}
+
+// Closing with unread bytes would reset the connection, and the client might lose the answer.
+void HttpSession::Linger() {
+  error_code error;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
+  if (error || state_.stopping) return Close();
+  phase_ = Phase::kLinger;
+  SetReadDeadline(state_.options.linger_timeout);
+  Parse();
+  Read();
+}
+
+}  // namespace mrs::serve

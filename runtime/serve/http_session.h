@@ -1,0 +1,94 @@
+// One connection: reads a request, answers it, and goes on to the next. It reads all the while, so that a client that
+// goes away is noticed, and its request cancelled, even when nothing is being written.
+//
+// An end of the client's side while its request runs counts as going away, as in other HTTP servers.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "runtime/serve/active_call.h"
+#include "runtime/serve/http_reply.h"
+#include "runtime/serve/http_route.h"
+#include "runtime/serve/server_state.h"
+
+namespace mrs::serve {
+
+class HttpSession : public std::enable_shared_from_this<HttpSession> {
+ public:
+  HttpSession(const std::shared_ptr<ServerState>& state, boost::asio::ip::tcp::socket socket);
+
+  void Start();
+  void Drain();  // the server stops: ends at once unless a response is under way
+  void Close();  // cancels what runs
+
+ private:
+  enum class Phase {
+    kIdle,     // between requests
+    kReading,  // some of a request is here
+    kBusy,     // a request is being answered; what comes in waits in the buffer
+    kLinger,   // answered and said goodbye; what comes in is thrown away, so that the client can read the answer
+    kClosed,
+  };
+  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+  using Milliseconds = std::chrono::milliseconds;
+
+  // Incoming.
+  void Read();
+  void OnRead(boost::system::error_code error, size_t byte_count);
+  void Parse();
+  void OnHead();
+  void OnMessage();
+  void OnParseError(boost::system::error_code error);
+  void SetReadDeadline(Milliseconds after);
+  void OnReadDeadline();
+  void NextRequest();
+
+  // Answering.
+  void AnswerAtOnce(Endpoint endpoint);
+  void Translate(bool chat);
+  void Run(ApiCall call);
+  void StreamPart(const std::string& events);
+  void EndStream();
+
+  // Outgoing.
+  void Refuse(const ApiError& error);  // and close
+  void Reply(const HttpReply& reply);
+  void Send(std::string_view bytes);
+  void Write();
+  void OnWritten(boost::system::error_code error, size_t byte_count);
+  void Linger();
+
+  std::weak_ptr<ServerState> weak_state_;
+  ServerState& state_;  // outlives every session but not what the engine may still hold
+  boost::asio::ip::tcp::socket socket_;
+  boost::asio::steady_timer read_deadline_;
+  boost::asio::steady_timer write_deadline_;
+  Phase phase_ = Phase::kIdle;
+
+  boost::beast::flat_buffer buffer_;
+  std::optional<Parser> parser_;
+  Routed routed_;
+  bool reading_ = false;
+  bool client_ended_ = false;
+  size_t lingered_bytes_ = 0;
+
+  std::shared_ptr<ActiveCall> call_;
+  bool head_only_ = false;
+  bool chunked_ = false;
+  bool keep_alive_ = false;
+  bool streaming_ = false;
+
+  std::string outgoing_;  // not yet handed to the socket
+  std::string writing_;   // what the socket is taking
+  size_t written_ = 0;    // of writing_
+  bool reply_complete_ = false;
+};
+
+}  // namespace mrs::serve

@@ -1,0 +1,173 @@
+#include "runtime/serve/server.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "runtime/serve/http_session.h"
+#include "runtime/serve/server_state.h"
+
+namespace mrs::serve {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+constexpr int kBacklog = 512;
+constexpr std::chrono::milliseconds kAcceptAgainAfter{100};
+
+// A handler runs only while its io_context lives, and that is the state's: it may keep the state's address.
+void Accept(ServerState* state);
+
+// When descriptors run out, accepting fails at once, again and again.
+void AcceptLater(ServerState* state) {
+  state->accept_again.expires_after(kAcceptAgainAfter);
+  state->accept_again.async_wait([state](error_code error) {
+    if (!error) Accept(state);
+  });
+}
+
+void StartSession(ServerState* state, asio::ip::tcp::socket socket) {
+  error_code ignored;
+  fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);  // no rank started later may hold a client's connection
+  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+  const auto session = std::make_shared<HttpSession>(state->shared_from_this(), std::move(socket));
+  state->sessions.insert(session);
+  {
+    const std::lock_guard lock(state->mutex);
+    state->session_count = state->sessions.size();
+  }
+  session->Start();
+}
+
+void Accept(ServerState* state) {
+  if (state->accepting || state->stopping || state->sessions.size() >= state->options.max_connections) return;
+  state->accepting = true;
+  state->acceptor.async_accept([state](error_code error, asio::ip::tcp::socket socket) {
+    state->accepting = false;
+    if (state->stopping) return;
+    if (error) return AcceptLater(state);
+    StartSession(state, std::move(socket));
+    Accept(state);
+  });
+}
+
+// A copy, since sessions leave the set as they close.
+std::vector<std::shared_ptr<HttpSession>> SessionsOf(const ServerState& state) {
+  return {state.sessions.begin(), state.sessions.end()};
+}
+
+}  // namespace
+
+void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& session) {
+  state.sessions.erase(session);
+  {
+    const std::lock_guard lock(state.mutex);
+    state.session_count = state.sessions.size();
+    state.changed.notify_all();
+  }
+  Accept(&state);
+}
+
+struct Server::Threads {
+  explicit Threads(asio::io_context& context) : guard(context.get_executor()) {}
+  asio::executor_work_guard<asio::io_context::executor_type> guard;
+  std::thread io;
+};
+
+Result<BoundListener> BindListener(const std::string& host, uint16_t port) {
+  if (host != "127.0.0.1" && host != "localhost") {
+    return Refuse("--host {}: mrs-exec binds 127.0.0.1 only until API keys come", host);
+  }
+  BoundListener listener;
+  listener.fd = Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listener.fd) return Unavailable("a listening socket cannot be made: {}", std::strerror(errno));
+  const int on = 1;
+  setsockopt(listener.fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  auto* const raw = reinterpret_cast<sockaddr*>(&address);
+  if (bind(listener.fd.get(), raw, length) != 0 || listen(listener.fd.get(), kBacklog) != 0) {
+    if (errno == EADDRINUSE) {
+      return Unavailable("port {} on 127.0.0.1 is in use by another process; choose another with --port", port);
+    }
+    return Unavailable("port {} on 127.0.0.1 cannot be bound: {}; choose another with --port", port,
+                       std::strerror(errno));
+  }
+  if (getsockname(listener.fd.get(), raw, &length) != 0) {
+    return Unavailable("the bound port cannot be read: {}", std::strerror(errno));
+  }
+  listener.port = ntohs(address.sin_port);
+  return listener;
+}
+
+Server::Server() = default;
+Server::~Server() { Stop(); }
+
+Result<std::unique_ptr<Server>> Server::Start(BoundListener listener, EngineHandle engine,
+                                              const ServeOptions& options) {
+  std::unique_ptr<Server> server(new Server());
+  const auto state = std::make_shared<ServerState>();
+  state->model = MakeApiModel(engine.model);
+  state->engine = std::move(engine);
+  state->options = options;
+  error_code error;
+  // The acceptor closes its own.
+  state->acceptor.assign(asio::ip::tcp::v4(), fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0), error);
+  if (error) return Unavailable("port {} cannot be served: {}", listener.port, error.message());
+  server->state_ = state;
+  server->threads_ = std::make_unique<Threads>(state->io);
+  asio::post(state->io, [raw = state.get()] { Accept(raw); });
+  server->threads_->io = std::thread([raw = state.get()] {
+    for (;;) {
+      try {
+        raw->io.run();
+        return;
+      } catch (const std::exception& failure) {  // out of memory; the connection it hit ends by its deadline
+        fmt::print(stderr, "mrs-exec: HTTP: {}\n", failure.what());
+      }
+    }
+  });
+  return server;
+}
+
+void Server::Stop() {
+  if (threads_ == nullptr) return;
+  ServerState* const state = state_.get();
+  asio::post(state->io, [state] {
+    state->stopping = true;
+    error_code ignored;
+    state->accept_again.cancel(ignored);
+    state->acceptor.close(ignored);
+    for (const auto& session : SessionsOf(*state)) session->Drain();
+  });
+  {
+    std::unique_lock lock(state->mutex);
+    state->changed.wait_for(lock, state->options.stop_timeout, [state] { return state->session_count == 0; });
+  }
+  asio::post(state->io, [state] {
+    for (const auto& session : SessionsOf(*state)) session->Close();
+    state->io.stop();
+  });
+  threads_->io.join();
+  state->translators.stop();
+  state->translators.join();
+  threads_.reset();
+  state_.reset();
+}
+
+}  // namespace mrs::serve
