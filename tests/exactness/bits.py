@@ -85,6 +85,23 @@ def outcome(tools, plans, run, reduction="canonical"):
     return answer["logits_sha256"], tuple(answer["token_ids"])
 
 
+def check_plain(tools, plans, runs, references):
+    """Without --json ranks return candidates and no logits: the same tokens, from the plan's other variant."""
+    seen = {(r.model.name, r.profile, r.tp): r for r in runs if r.model.folder != MINI}  # no tokenizer: prints token ids
+
+    def plain(run):
+        argv = tools.exec_argv(plans.get(run.model, run.profile, run.tp), run.model.folder, run.model.prompts[:1], GENERATED)
+        return tools.call([a for a in argv if a != "--json"]).strip()
+
+    failed = 0
+    for run, result in in_parallel(list(seen.values()), plain):
+        if str(result) != ",".join(map(str, references[run.model.name, run.profile][1])):
+            failed += 1
+            print(f"DIFFERS {run.model.name} {run.profile} tp {run.tp} from candidates alone: {result}")
+    print(f"{len(seen)} runs from candidates alone: {failed} differ")
+    return failed
+
+
 def show(run):
     return (f"{run.model.name} {run.profile} tp {run.tp} {run.transport} chunk {run.chunk} threads {run.threads} "
             f"others {run.others}")
@@ -93,12 +110,14 @@ def show(run):
 def check_runs(tools, plans, runs):
     """Every run against one rank, one thread, alone, chunks of 64. Prints what differs; the number of failures."""
     references, failed, tally = {}, 0, collections.Counter()
-    alone = sorted({Run(r.model, r.profile, 1, "local", 64, 1, 0) for r in runs}, key=show)
-    for run, result in in_parallel(alone, lambda run: outcome(tools, plans, run)):
+    alone = {(r.model.name, r.profile): Run(r.model, r.profile, 1, "local", 64, 1, 0) for r in runs}
+    for run, result in in_parallel(list(alone.values()), lambda run: outcome(tools, plans, run)):
         if isinstance(result, Failed):
             raise Failed(f"{show(run)}: {result}")
         references[run.model.name, run.profile] = result
-    for run, result in in_parallel(runs, lambda run: outcome(tools, plans, run)):
+    for number, (run, result) in enumerate(in_parallel(runs, lambda run: outcome(tools, plans, run)), 1):
+        if number % 500 == 0:
+            print(f"  {number} of {len(runs)}", file=sys.stderr, flush=True)
         expected = references[run.model.name, run.profile]
         if result != expected:
             failed += 1
@@ -111,7 +130,7 @@ def check_runs(tools, plans, runs):
     print(f"{len(runs)} runs over {len(references)} pairs of model and profile: {failed} differ; runs by",
           "; ".join(f"{field} " + ", ".join(f"{v}: {n}" for (f, v), n in sorted(tally.items(), key=str) if f == field)
                     for field in ("profile", "tp", "transport", "chunk", "threads", "others")))
-    return failed
+    return failed + check_plain(tools, plans, runs, references)
 
 
 def check_control(tools, plans, model, tp):
