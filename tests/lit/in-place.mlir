@@ -1,0 +1,29 @@
+// mrs-in-place (optional): a sum takes over the bytes of its first operand where nobody reads that operand again. So the
+// residual stream is one buffer, and an all-reduce needs no second one.
+// RUN: mrs-opt %s -verify-diagnostics -mrs-in-place | FileCheck %s
+
+// CHECK-LABEL: func.func @residual
+// CHECK: mrs.all_reduce "embed.all_reduce" {{.*}}inplace = 0
+// `first` is still read by `second`: it keeps its bytes.
+// CHECK: mrs.add "first" %{{[0-9]+}}, %{{[0-9]+}} :
+// CHECK: mrs.add "second" {{.*}}{inplace = 0 : i64}
+// CHECK: mrs.add_bias "biased" {{.*}}{inplace = 0 : i64}
+// An operation that adds a value to itself reads what it would overwrite.
+// CHECK: mrs.add "doubled" %{{[0-9]+}}, %{{[0-9]+}} :
+// What the executor writes, and what other operations read element by element, is never overwritten.
+// CHECK: mrs.rms_norm "norm" %{{[0-9]+}}, %{{[0-9]+}} {eps
+module attributes {mrs.tp = 2 : i64} {
+  func.func @residual() {
+    %ids = mrs.input "tokens" : <[T], i32>
+    %table = mrs.weight "embed.weight" {n_dims = 1 : i64, sources = [{}]} : <[2048{tp 1024}, 256], f32>
+    %vector = mrs.weight "vector" {n_dims = 1 : i64, sources = [{}]} : <[256], f32>
+    %e = mrs.embed "embed" %ids, %table {vocab_valid = 2003 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[2048{tp 1024}, 256], f32>) -> !mrs.tensor<[T, 256], f32, partial>
+    %x = mrs.all_reduce "embed.all_reduce" %e {algorithm = "doubling"} : (!mrs.tensor<[T, 256], f32, partial>) -> !mrs.tensor<[T, 256], f32>
+    %a = mrs.add "first" %x, %x : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>) -> !mrs.tensor<[T, 256], f32>
+    %b = mrs.add "second" %x, %a : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>) -> !mrs.tensor<[T, 256], f32>
+    %c = mrs.add_bias "biased" %b, %vector : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> !mrs.tensor<[T, 256], f32>
+    %d = mrs.add "doubled" %c, %c : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>) -> !mrs.tensor<[T, 256], f32>
+    %n = mrs.rms_norm "norm" %d, %vector {eps = 1.0e-05 : f32} : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> !mrs.tensor<[T, 256], f32>
+    return
+  }
+}

@@ -1,0 +1,79 @@
+// mrs-insert-collectives: every partial sum is completed by an all-reduce before anything reads it; a split value that an
+// output reads, or an operation that needs all of it, is gathered.
+// RUN: mrs-opt %s -split-input-file -verify-diagnostics -mrs-insert-collectives | FileCheck %s
+
+// CHECK-LABEL: func.func @partial_sum
+// CHECK: %[[Y:.*]] = mrs.matmul "l0.o_proj" {{.*}} -> !mrs.tensor<[T, 256], f32, partial>
+// CHECK: %[[R:.*]] = mrs.all_reduce "l0.o_proj.all_reduce" %[[Y]] {algorithm = "doubling"} : (!mrs.tensor<[T, 256], f32, partial>) -> !mrs.tensor<[T, 256], f32>
+// CHECK: mrs.add "l0.attention_add" %{{.*}}, %[[R]]
+module attributes {mrs.tp = 2 : i64} {
+  func.func @partial_sum(%residual: !mrs.tensor<[T, 256], f32>, %a: !mrs.tensor<[T, 8{tp 4}, 32], bf16>) {
+    %w = mrs.weight "o" {n_dims = 1 : i64, chunks = 8 : i64, sources = [{}]} : <[256, 8{tp 4}, 32], bf16>
+    %y = mrs.matmul "l0.o_proj" %a, [%w] : (!mrs.tensor<[T, 8{tp 4}, 32], bf16>, !mrs.tensor<[256, 8{tp 4}, 32], bf16>) -> !mrs.tensor<[T, 256], f32, partial>
+    %z = mrs.add "l0.attention_add" %residual, %y : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32, partial>) -> !mrs.tensor<[T, 256], f32>
+    return
+  }
+}
+
+// -----
+// The control that is not invariant: sums in rank order. It exists so that a test can show the bits change with it.
+// CHECK-LABEL: func.func @rank_order
+// CHECK: mrs.all_reduce "embed_tokens.all_reduce" %{{.*}} {algorithm = "rank_order"}
+module attributes {mrs.tp = 2 : i64, mrs.reduction = "rank_order"} {
+  func.func @rank_order(%ids: !mrs.tensor<[T], i32>) {
+    %w = mrs.weight "embed.weight" {n_dims = 1 : i64, sources = [{}]} : <[2048{tp 1024}, 256], bf16>
+    %x = mrs.embed "embed_tokens" %ids, %w {vocab_valid = 2003 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[2048{tp 1024}, 256], bf16>) -> !mrs.tensor<[T, 256], f32, partial>
+    return
+  }
+}
+
+// -----
+// The logits are split over the vocabulary. top_candidates works on a rank's own part; its records are gathered for the
+// candidates, and the logits for all_logits: each collective runs only in the variant that reads it.
+// CHECK-LABEL: func.func @outputs
+// CHECK: %[[LOGITS:.*]] = mrs.matmul "lm_head"
+// CHECK: %[[ALL:.*]] = mrs.all_gather "lm_head.all_gather" %[[LOGITS]] {variant = "all_logits"}
+// CHECK-SAME: -> !mrs.tensor<[L, 2048], f32>
+// CHECK: %[[BEST:.*]] = mrs.top_candidates "top_candidates" %[[LOGITS]]
+// CHECK: %[[RECORDS:.*]] = mrs.all_gather "top_candidates.all_gather" %[[BEST]] {variant = "candidates"}
+// CHECK-SAME: -> !mrs.tensor<[L, 16], !mrs.candidates<24>>
+// CHECK: mrs.output "candidates" %[[RECORDS]]
+// CHECK: mrs.output "all_logits" %[[ALL]]
+module attributes {mrs.tp = 2 : i64} {
+  func.func @outputs(%x: !mrs.tensor<[L, 256], bf16>) {
+    %w = mrs.weight "lm_head.weight" {n_dims = 1 : i64, sources = [{}]} : <[2048{tp 1024}, 256], bf16>
+    %logits = mrs.matmul "lm_head" %x, [%w] : (!mrs.tensor<[L, 256], bf16>, !mrs.tensor<[2048{tp 1024}, 256], bf16>) -> !mrs.tensor<[L, 2048{tp 1024}], f32>
+    %best = mrs.top_candidates "top_candidates" %logits {variant = "candidates", vocab_valid = 2003 : i64} : (!mrs.tensor<[L, 2048{tp 1024}], f32>) -> !mrs.tensor<[L, 16{tp 8}], !mrs.candidates<24>>
+    mrs.output "candidates" %best : <[L, 16{tp 8}], !mrs.candidates<24>>
+    mrs.output "all_logits" %logits : <[L, 2048{tp 1024}], f32>
+    return
+  }
+}
+
+// -----
+// A norm over a split dimension needs all of it: the value is gathered first, for steps of both variants.
+// CHECK-LABEL: func.func @needed_whole
+// CHECK: %[[SUM:.*]] = mrs.add "sum"
+// CHECK: %[[ALL:.*]] = mrs.all_gather "sum.all_gather" %[[SUM]] : (!mrs.tensor<[T, 256{tp 128}], f32>) -> !mrs.tensor<[T, 256], f32>
+// CHECK: mrs.rms_norm "norm" %[[ALL]]
+module attributes {mrs.tp = 2 : i64} {
+  func.func @needed_whole(%a: !mrs.tensor<[T, 256{tp 128}], f32>) {
+    %x = mrs.add "sum" %a, %a : (!mrs.tensor<[T, 256{tp 128}], f32>, !mrs.tensor<[T, 256{tp 128}], f32>) -> !mrs.tensor<[T, 256{tp 128}], f32>
+    %w = mrs.weight "norm.weight" {n_dims = 1 : i64, sources = [{}]} : <[256], f32>
+    %y = mrs.rms_norm "norm" %x, %w {eps = 1.0e-05 : f32} : (!mrs.tensor<[T, 256{tp 128}], f32>, !mrs.tensor<[256], f32>) -> !mrs.tensor<[T, 256], bf16>
+    return
+  }
+}
+
+// -----
+// One rank: nothing to complete, nothing to gather.
+// CHECK-LABEL: func.func @one_rank
+// CHECK-NOT: mrs.all_
+module {
+  func.func @one_rank(%x: !mrs.tensor<[L, 256], bf16>) {
+    %w = mrs.weight "lm_head.weight" {n_dims = 1 : i64, sources = [{}]} : <[2048, 256], bf16>
+    %logits = mrs.matmul "lm_head" %x, [%w] : (!mrs.tensor<[L, 256], bf16>, !mrs.tensor<[2048, 256], bf16>) -> !mrs.tensor<[L, 2048], f32>
+    mrs.output "all_logits" %logits : <[L, 2048], f32>
+    return
+  }
+}

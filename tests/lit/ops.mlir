@@ -1,0 +1,193 @@
+// What each operation checks of itself: sizes by its factor map, element types, attributes. Errors name the operation.
+// RUN: mrs-opt %s -split-input-file -verify-diagnostics
+
+func.func @input() {
+  // expected-error@+1 {{'tokens' (mrs.input): an input is '!mrs.tensor<[T], f32>', expected i32 elements}}
+  %x = mrs.input "tokens" : <[T], f32>
+  return
+}
+
+// -----
+func.func @weight_without_sources() {
+  // expected-error@+1 {{'w' (mrs.weight): no sources}}
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = []} : <[16, 64], bf16>
+  return
+}
+
+// -----
+func.func @weight_of_tokens() {
+  // expected-error@+1 {{'w' (mrs.weight): a weight has no symbolic dimension: '!mrs.tensor<[T, 64], bf16>'}}
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[T, 64], bf16>
+  return
+}
+
+// -----
+func.func @weight_n_dims() {
+  // expected-error@+1 {{'w' (mrs.weight): n_dims 3 of '!mrs.tensor<[16, 64], bf16>'}}
+  %w = mrs.weight "w" {n_dims = 3 : i64, sources = [{}]} : <[16, 64], bf16>
+  return
+}
+
+// -----
+func.func @weight_chunks() {
+  // expected-error@+1 {{'w' (mrs.weight): 3 chunks do not fit K = 63 (a power of two up to 16 that divides it)}}
+  %w = mrs.weight "w" {n_dims = 1 : i64, chunks = 3 : i64, sources = [{}]} : <[16, 63], bf16>
+  return
+}
+
+// -----
+func.func @weight_partial() {
+  // expected-error@+1 {{'w' (mrs.weight): a weight is no partial sum}}
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16, 64], bf16, partial>
+  return
+}
+
+// -----
+func.func @weight_vector() {
+  // expected-error@+1 {{'w' (mrs.weight): vectors are f32, not '!mrs.tensor<[16], bf16>'}}
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16], bf16>
+  return
+}
+
+// -----
+func.func @weight_seed() {
+  // expected-error@+1 {{'w' (mrs.weight): seed names no dimension}}
+  %w = mrs.weight "w" {n_dims = 1 : i64, seed = 2 : i64, sources = [{}]} : <[16, 64], bf16>
+  return
+}
+
+// -----
+func.func @embed(%ids: !mrs.tensor<[T], i32>, %table: !mrs.tensor<[100, 64], bf16>) {
+  // expected-error@+1 {{'embed' (mrs.embed): dimension 1 of '!mrs.tensor<[T, 32], f32>' has size 32, expected 64}}
+  %x = mrs.embed "embed" %ids, %table {vocab_valid = 100 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[100, 64], bf16>) -> !mrs.tensor<[T, 32], f32>
+  return
+}
+
+// -----
+func.func @rope_angles(%p: !mrs.tensor<[T], f32>) {
+  // expected-error@+1 {{'angles' (mrs.rope_angles): positions is '!mrs.tensor<[T], f32>', expected i32 elements}}
+  %x = mrs.rope_angles "angles" %p {rope = 0 : i64} : (!mrs.tensor<[T], f32>) -> !mrs.tensor<[T, 32], f32>
+  return
+}
+
+// -----
+func.func @rms_norm(%x: !mrs.tensor<[T, 64], f32>, %w: !mrs.tensor<[32], f32>) {
+  // expected-error@+1 {{'norm' (mrs.rms_norm): dimension 0 of '!mrs.tensor<[32], f32>' has size 32, expected 64}}
+  %y = mrs.rms_norm "norm" %x, %w {eps = 1.0e-05 : f32} : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[32], f32>) -> !mrs.tensor<[T, 64], bf16>
+  return
+}
+
+// -----
+func.func @rms_norm_eps(%x: !mrs.tensor<[T, 64], f32>, %w: !mrs.tensor<[64], f32>) {
+  // expected-error@+1 {{'norm' (mrs.rms_norm): eps must be positive and finite}}
+  %y = mrs.rms_norm "norm" %x, %w {eps = 0.0 : f32} : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[64], f32>) -> !mrs.tensor<[T, 64], bf16>
+  return
+}
+
+// -----
+func.func @matmul(%x: !mrs.tensor<[T, 64], bf16>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16, 32], bf16>
+  // expected-error@+1 {{'product' (mrs.matmul): dimension 1 of '!mrs.tensor<[16, 32], bf16>' has size 32, expected 64}}
+  %y = mrs.matmul "product" %x, [%w] : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[16, 32], bf16>) -> !mrs.tensor<[T, 16], f32>
+  return
+}
+
+// -----
+func.func @matmul_types(%x: !mrs.tensor<[T, 64], f32>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16, 64], bf16>
+  // expected-error@+1 {{'product' (mrs.matmul): a weight is '!mrs.tensor<[16, 64], bf16>', expected the element type of its other operand}}
+  %y = mrs.matmul "product" %x, [%w] : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[16, 64], bf16>) -> !mrs.tensor<[T, 16], f32>
+  return
+}
+
+// -----
+func.func @matmul_of_no_weight(%x: !mrs.tensor<[T, 64], bf16>, %w: !mrs.tensor<[16, 64], bf16>) {
+  // expected-error@+1 {{'product' (mrs.matmul): a weight must be an mrs.weight whose columns are x's dimensions after the first}}
+  %y = mrs.matmul "product" %x, [%w] : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[16, 64], bf16>) -> !mrs.tensor<[T, 16], f32>
+  return
+}
+
+// -----
+func.func @matmul_results(%x: !mrs.tensor<[T, 64], bf16>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16, 64], bf16>
+  // expected-error@+1 {{'product' (mrs.matmul): one result a weight, and a bias for each or none}}
+  %y:2 = mrs.matmul "product" %x, [%w] : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[16, 64], bf16>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>)
+  return
+}
+
+// -----
+func.func @rope(%x: !mrs.tensor<[T, 256], f32>, %angles: !mrs.tensor<[T, 32], f32>) {
+  // expected-error@+1 {{'rope' (mrs.rope): a value of 2 dimensions ('!mrs.tensor<[T, 256], f32>') does not fit 't h !d'}}
+  %y = mrs.rope "rope" %x, %angles {rope = 0 : i64} : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 32], f32>) -> !mrs.tensor<[T, 8, 32], bf16>
+  return
+}
+
+// -----
+func.func @kv_append(%k: !mrs.tensor<[T, 4, 32], bf16>, %v: !mrs.tensor<[T, 2, 32], f32>, %slots: !mrs.tensor<[T], i32>) {
+  // expected-error@+1 {{'cache' (mrs.kv_append): dimension 1 of '!mrs.tensor<[T, 2, 32], f32>' has size 2, expected 4}}
+  %c = mrs.kv_append "cache" %k, %v, %slots {kv_class = 0 : i64, kv_layer = 0 : i64} : (!mrs.tensor<[T, 4, 32], bf16>, !mrs.tensor<[T, 2, 32], f32>, !mrs.tensor<[T], i32>) -> !mrs.tensor<[B, 4, 32], bf16>
+  return
+}
+
+// -----
+// Query heads come in groups, one a KV head.
+func.func @attention(%q: !mrs.tensor<[T, 8, 32], bf16>, %c: !mrs.tensor<[B, 3, 32], bf16>, %i: !mrs.tensor<[T], i32>, %blocks: !mrs.tensor<[S, 8], i32>) {
+  // expected-error@+1 {{'attention' (mrs.attention): dimension 1 of '!mrs.tensor<[B, 3, 32], bf16>' has size 3, which does not divide 8}}
+  %y = mrs.attention "attention" %q, %c, %i, %i, %blocks {scale = 0.25 : f32} : (!mrs.tensor<[T, 8, 32], bf16>, !mrs.tensor<[B, 3, 32], bf16>, !mrs.tensor<[T], i32>, !mrs.tensor<[T], i32>, !mrs.tensor<[S, 8], i32>) -> !mrs.tensor<[T, 8, 32], bf16>
+  return
+}
+
+// -----
+func.func @silu_mul(%gate: !mrs.tensor<[T, 64], f32>, %up: !mrs.tensor<[T, 32], f32>) {
+  // expected-error@+1 {{'silu_mul' (mrs.silu_mul): dimension 1 of '!mrs.tensor<[T, 32], f32>' has size 32, expected 64}}
+  %y = mrs.silu_mul "silu_mul" %gate, %up : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[T, 32], f32>) -> !mrs.tensor<[T, 64], bf16>
+  return
+}
+
+// -----
+func.func @add(%a: !mrs.tensor<[T, 64], f32>, %b: !mrs.tensor<[T, 64], bf16>) {
+  // expected-error@+1 {{'add' (mrs.add): b is '!mrs.tensor<[T, 64], bf16>', expected f32 elements}}
+  %y = mrs.add "add" %a, %b : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[T, 64], bf16>) -> !mrs.tensor<[T, 64], f32>
+  return
+}
+
+// -----
+func.func @add_bias(%a: !mrs.tensor<[T, 64], f32>, %b: !mrs.tensor<[63], f32>) {
+  // expected-error@+1 {{'bias' (mrs.add_bias): dimension 0 of '!mrs.tensor<[63], f32>' has size 63, expected 64}}
+  %y = mrs.add_bias "bias" %a, %b : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[63], f32>) -> !mrs.tensor<[T, 64], f32>
+  return
+}
+
+// -----
+func.func @select_rows(%x: !mrs.tensor<[T, 64], f32>, %rows: !mrs.tensor<[L], i32>) {
+  // expected-error@+1 {{'rows' (mrs.select_rows): dimension 0 of '!mrs.tensor<[T, 64], f32>' has size L, expected T}}
+  %y = mrs.select_rows "rows" %x, %rows : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[L], i32>) -> !mrs.tensor<[T, 64], f32>
+  return
+}
+
+// -----
+func.func @top_candidates(%x: !mrs.tensor<[L, 64], f32>) {
+  // expected-error@+1 {{'best' (mrs.top_candidates): the result holds candidates<1> to candidates<64>, not '!mrs.tensor<[L, 16], !mrs.candidates<65>>'}}
+  %y = mrs.top_candidates "best" %x {vocab_valid = 64 : i64} : (!mrs.tensor<[L, 64], f32>) -> !mrs.tensor<[L, 16], !mrs.candidates<65>>
+  return
+}
+
+// -----
+func.func @all_reduce(%x: !mrs.tensor<[T, 64], f32, partial>) {
+  // expected-error@+1 {{'sum' (mrs.all_reduce): unknown algorithm 'fastest'; there are doubling, halving_doubling, gather_add and rank_order}}
+  %y = mrs.all_reduce "sum" %x {algorithm = "fastest"} : (!mrs.tensor<[T, 64], f32, partial>) -> !mrs.tensor<[T, 64], f32>
+  return
+}
+
+// -----
+func.func @all_gather(%x: !mrs.tensor<[T, 64{tp 32}], f32>) {
+  // expected-error@+1 {{'all' (mrs.all_gather): changes '!mrs.tensor<[T, 64{tp 32}], f32>' to '!mrs.tensor<[T, 128], f32>'}}
+  %y = mrs.all_gather "all" %x : (!mrs.tensor<[T, 64{tp 32}], f32>) -> !mrs.tensor<[T, 128], f32>
+  return
+}
+
+// -----
+func.func @output() {
+  mrs.output "candidates" : <[L, 16], !mrs.candidates<24>> // expected-error {{expected SSA operand}}
+  return
+}

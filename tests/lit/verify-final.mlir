@@ -1,0 +1,232 @@
+// mrs-verify-final asks: is everything decided? It includes mrs-verify-sharding; the emitter runs it again before it writes
+// a plan, so a pass that was left out, or a number edited by hand, is refused by the name of the operation.
+// RUN: mrs-opt %s -split-input-file -verify-diagnostics -mrs-verify-final | FileCheck %s
+
+// Everything has its place: 4 tokens of 16 f32 are 256 bytes; `sum` takes over the bytes of `x`.
+// CHECK-LABEL: func.func @accepted
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @accepted() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %y = mrs.embed "y" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 1 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %sum = mrs.add "sum" %x, %y {inplace = 0 : i64, offsets = [array<i64: 64>], step = 2 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+// Left out: mrs-propagate.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @seed() {
+    // expected-error@+1 {{'w' (mrs.weight): its sharding seed was never propagated; run mrs-propagate}}
+    %w = mrs.weight "w" {n_dims = 1 : i64, seed = 0 : i64, sources = [{}]} : <[32, 16], f32>
+    return
+  }
+}
+
+// -----
+// Left out: mrs-localize.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @not_localized() {
+    // expected-error@+1 {{'w' (mrs.weight): no rank's part of it is decided; run mrs-localize}}
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32, 16], f32>
+    return
+  }
+}
+
+// -----
+// Rows other than those of its type: both ranks would hold the other one's.
+module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @other_rows() {
+    // expected-error@+1 {{'w' (mrs.weight): its local part}}
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 16, -16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    return
+  }
+}
+
+// -----
+// Left out: mrs-schedule.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @not_scheduled() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    // expected-error@+1 {{'x' (mrs.embed): has no place in the program; run mrs-schedule}}
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>]} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+// Steps run in program order.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @out_of_order() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'y' (mrs.embed): is step 2, expected 1 in program order}}
+    %y = mrs.embed "y" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+// Left out: mrs-plan-memory.
+// expected-error@+1 {{the KV cache has no place in memory; run mrs-plan-memory}}
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @no_cache() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    return
+  }
+}
+
+// -----
+// A result without an offset in each bucket.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @no_offsets() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    // expected-error@+1 {{'x' (mrs.embed): its result has no place in memory; run mrs-plan-memory}}
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+// Two live values over each other.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @overlap() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'y' (mrs.embed): its result lies at [256, 512) in bucket 0, over the result of 'x' at [64, 320), which is still needed}}
+    %y = mrs.embed "y" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 256>], step = 1 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %sum = mrs.add "sum" %x, %y {inplace = 0 : i64, offsets = [array<i64: 64>], step = 2 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @not_aligned() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    // expected-error@+1 {{'x' (mrs.embed): offset 32 is not aligned to 64}}
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 32>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @negative() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    // expected-error@+1 {{'x' (mrs.embed): offset -64 is not aligned to 64}}
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: -64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @far_away() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    // expected-error@+1 {{'x' (mrs.embed): offset 9223372036854775744 is out of range}}
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 9223372036854775744>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+// In place means at the very bytes of the operand.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @in_place_elsewhere() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %y = mrs.embed "y" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 1 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'sum' (mrs.add): works in place, but its result lies elsewhere than its operand}}
+    %sum = mrs.add "sum" %x, %y {inplace = 0 : i64, offsets = [array<i64: 576>], step = 2 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @in_place_of_a_value_still_read() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %y = mrs.embed "y" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 1 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'sum' (mrs.add): overwrites its operand, which a later step reads}}
+    %sum = mrs.add "sum" %x, %y {inplace = 0 : i64, offsets = [array<i64: 64>], step = 2 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %late = mrs.add "late" %x, %sum {offsets = [array<i64: 576>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+// Only sums read an element before they write it, and never again.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @norm_in_place() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %w = mrs.weight "v" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'norm' (mrs.rms_norm): cannot work in place}}
+    %n = mrs.rms_norm "norm" %x, %w {eps = 1.0e-05 : f32, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+// Collectives are counted from 0, in the order that all ranks issue them.
+module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @collective_order() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial>
+    // expected-error@+1 {{'x.all_reduce' (mrs.all_reduce): has no place, or another place than its own, in the collective schedule; run mrs-schedule}}
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", order = 1 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+// Values come in through mrs.input only; anything else would be left out of the plan.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  // expected-error@+1 {{the program takes 1 arguments, expected none; values come in through mrs.input}}
+  func.func @arguments(%x: !mrs.tensor<[T, 16], f32>) {
+    return
+  }
+}
+
+// -----
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @foreign_operation() {
+    // expected-error@+1 {{'builtin.unrealized_conversion_cast' is no operation of a plan}}
+    %x = builtin.unrealized_conversion_cast to !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+// expected-error@+1 {{the module has no mrs.buckets, or one with less than 1 or more than 2^19 rows}}
+module attributes {mrs.buckets = array<i64: 4, 0, 1>} {
+  func.func @empty_bucket() {
+    return
+  }
+}
+
+// -----
+// expected-error@+1 {{expected one function of one block, the program of the stage; found 2}}
+module attributes {mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @one() {
+    return
+  }
+  func.func @two() {
+    return
+  }
+}

@@ -1,0 +1,263 @@
+"""Bad inputs to mrs-plan: each with its exact message and exit code, and no plan left behind.
+
+    tests/planner/bad_inputs.py --bin build/cli
+"""
+import json
+import os
+import shutil
+import tempfile
+import unittest
+
+import plan_tools
+
+SHAPE = {"num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "vocab_size": 100, "max_position_embeddings": 128}
+WEIGHTS = "model.safetensors"
+OPTIONS = ["--numerics", "pair2", "--memory", "1GiB"]
+
+
+class BadInputs(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="mrs_bad_")
+        self.model = os.path.join(self.folder, "m")
+        os.mkdir(self.model)
+        self.config = plan_tools.llama_config(SHAPE)
+        self.tensors = plan_tools.llama_tensors(SHAPE)
+        self.write_weights(*plan_tools.header(self.tensors))
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def write(self, name, content):
+        with open(os.path.join(self.model, name), "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+
+    def write_weights(self, head, data_bytes):
+        plan_tools.write_sparse(os.path.join(self.model, WEIGHTS), head, data_bytes)
+
+    def entries(self):
+        head, data_bytes = plan_tools.header(self.tensors)
+        return json.loads(head[8:]), data_bytes
+
+    def run_build(self, *extra, model="m", write_config=True):
+        if write_config:
+            self.write("config.json", json.dumps(self.config))
+        return plan_tools.run([self.tools.plan, "build", model, *OPTIONS, *extra], cwd=self.folder)
+
+    def assert_says(self, done, code, message):
+        self.assertEqual((done.returncode, done.stderr, done.stdout), (code, f"mrs-plan: {message}\n", ""))
+        left = sorted(os.listdir(self.folder))
+        self.assertEqual([name for name in left if "mrsplan" in name], [], "something was left behind")
+
+    def refused(self, message, *extra, **options):
+        self.assert_says(self.run_build(*extra, **options), 1, message)
+
+    def test_the_model_is_good_before_it_is_spoilt(self):
+        done = self.run_build("--tp", "2", "-o", "good.mrsplan")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "")
+
+    # Weights.
+
+    def test_missing_weights(self):
+        os.remove(os.path.join(self.model, WEIGHTS))
+        self.refused("m: has neither model.safetensors nor model.safetensors.index.json; give the folder of a Hugging Face "
+                     "checkpoint in safetensors format")
+
+    def test_missing_file_of_an_index(self):
+        os.rename(os.path.join(self.model, WEIGHTS), os.path.join(self.model, "a.safetensors"))
+        weight_map = {name: "a.safetensors" for name, _ in self.tensors}
+        weight_map["lm_head.weight"] = "b.safetensors"
+        self.write(WEIGHTS + ".index.json", json.dumps({"weight_map": weight_map}))
+        self.refused("m/b.safetensors: cannot be opened: No such file or directory; the checkpoint is incomplete: download this "
+                     "file too")
+
+    def test_index_that_leaves_the_folder(self):
+        os.remove(os.path.join(self.model, WEIGHTS))
+        self.write(WEIGHTS + ".index.json", json.dumps({"weight_map": {"a": "../a.safetensors"}}))
+        self.refused('model.safetensors.index.json: tensor "a": expected the plain name of a .safetensors file in the same '
+                     'folder, got "../a.safetensors"')
+
+    def test_truncated_weights(self):
+        head, data_bytes = plan_tools.header(self.tensors)
+        self.write_weights(head, data_bytes - 1)
+        size = len(head) + data_bytes
+        self.refused(f"m/model.safetensors: expected {size} bytes by its header, the file has {size - 1}; it is truncated: "
+                     "download it again")
+
+    def test_empty_weights(self):
+        self.write_weights(b"", 0)
+        self.refused("m/model.safetensors: 0 bytes, but a safetensors file starts with an 8-byte header length; download it again")
+
+    def test_header_longer_than_the_file(self):
+        self.write_weights((10**9).to_bytes(8, "little") + b"{}", 0)
+        self.refused("m/model.safetensors: its first 8 bytes announce a header of 1000000000 bytes, but only 2 bytes follow; "
+                     "the file is truncated or not safetensors: download it again")
+
+    def test_header_that_is_no_json(self):
+        self.write_weights((4).to_bytes(8, "little") + b"{]  ", 0)
+        done = self.run_build()
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stderr.startswith("mrs-plan: m/model.safetensors: header: "), done.stderr)
+
+    def test_overlapping_tensors(self):
+        entries, data_bytes = self.entries()
+        first, second = list(entries)[:2]
+        begin, end = entries[second]["data_offsets"]
+        entries[second]["data_offsets"] = [begin - 2, end - 2]
+        self.write_weights(plan_tools.packed(entries), data_bytes)
+        self.refused(f'm/model.safetensors: tensors "{first}" and "{second}" overlap: [{begin - 2}, {end - 2}) begins before {begin}')
+
+    def test_wrong_dtype(self):
+        self.tensors[1] = (*self.tensors[1], "I16")
+        self.write_weights(*plan_tools.header(self.tensors))
+        self.refused("checkpoint: tensor 'model.layers.0.input_layernorm.weight' is I16; supported are F32, BF16 and F16 "
+                     "(quantized checkpoints are not supported yet)")
+
+    def test_wrong_shape(self):
+        name, _ = self.tensors[2]
+        self.tensors[2] = (name, [64, 63])
+        self.write_weights(*plan_tools.header(self.tensors))
+        self.refused(f"checkpoint: tensor '{name}' has shape [64, 63]; config.json makes it [64, 64]")
+
+    def test_missing_tensor(self):
+        name, _ = self.tensors.pop(2)
+        self.write_weights(*plan_tools.header(self.tensors))
+        self.refused(f"checkpoint: tensor '{name}' [64, 64] is missing (1 missing in all); it is incomplete or of another model "
+                     "than config.json")
+
+    # config.json.
+
+    def test_missing_config(self):
+        self.refused("m/config.json: no such file; give the folder of a Hugging Face checkpoint", write_config=False)
+
+    def test_missing_folder(self):
+        self.refused("nowhere/config.json: no such file; give the folder of a Hugging Face checkpoint", model="nowhere")
+
+    def test_malformed_config(self):
+        self.write("config.json", '{"architectures": [')
+        done = self.run_build(write_config=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stderr.startswith("mrs-plan: config.json: "), done.stderr)
+
+    def test_config_of_wrong_types(self):
+        self.config["hidden_size"] = "64"
+        self.refused('config.json: \'hidden_size\': expected an integer from 1 to 16777216, got "64"')
+
+    def test_config_out_of_range(self):
+        self.config["num_hidden_layers"] = 0
+        self.refused("config.json: 'num_hidden_layers': expected an integer from 1 to 4096, got 0")
+
+    def test_unknown_architecture(self):
+        self.config["architectures"] = ["MambaForCausalLM"]
+        self.refused('config.json: architecture "MambaForCausalLM" is not supported yet; supported: LlamaForCausalLM, '
+                     'MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM')
+
+    # Options.
+
+    def test_illegal_tp(self):
+        legal = "; legal tensor-parallel sizes of this model: 1, 2, 4"
+        self.refused("tp 3: not a power of two" + legal, "--tp", "3")
+        self.refused("tp 0: not a power of two" + legal, "--tp", "0")
+        self.refused("tp -2: not a power of two" + legal, "--tp", "-2")
+        self.refused("tp 8: 4 attention heads do not divide by 8" + legal, "--tp", "8")
+
+    def test_max_len(self):
+        for length in ("0", "129"):
+            self.refused(f"--max-len {length}: the model was made for 1 to 128 tokens (max_position_embeddings)", "--max-len", length)
+
+    def test_max_seqs(self):
+        for count in ("0", "4097"):
+            self.refused(f"--max-seqs {count}: expected 1 to 4096 sequences in one forward", "--max-seqs", count)
+
+    def test_too_little_memory(self):
+        self.write("config.json", json.dumps(self.config))
+        done = plan_tools.run([self.tools.plan, "build", "m", "--numerics", "pair2", "--memory", "100KiB"], cwd=self.folder)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"^mrs-plan: the plan does not fit: a rank may use 102400 bytes, but its weights take \d+, "
+                                      r"activations \d+, and the KV cache of one sequence of 128 tokens \d+; give more --memory, "
+                                      r"a larger --tp, or a smaller --max-len\n$")
+
+    def usage(self, *arguments):
+        done = plan_tools.run([self.tools.plan, *arguments], cwd=self.folder)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        return done.stderr
+
+    def test_usage(self):
+        self.write("config.json", json.dumps(self.config))
+        self.assertEqual(self.usage("build"), "mrs-plan: build: give a model folder, or a module with --ir FILE; one of the two\n")
+        self.assertEqual(self.usage("build", "m", "--ir", "x.mlir"),
+                         "mrs-plan: build: give a model folder, or a module with --ir FILE; one of the two\n")
+        self.assertEqual(self.usage("build", "m", "--numerics", "fast"),
+                         "mrs-plan: --numerics fast: expected one of auto, pair2, block32\n")
+        self.assertEqual(self.usage("build", "m", "--dtype", "int4"), "mrs-plan: --dtype int4: expected one of auto, f32, bf16\n")
+        self.assertEqual(self.usage("build", "m", "--reduction", "any"),
+                         "mrs-plan: --reduction any: expected one of canonical, rank_order\n")
+        for arguments in ([], ["destroy"], ["build", "m", "--tp", "two"], ["build", "m", "--memory", "lots"], ["build", "m", "--fast"],
+                          ["inspect"], ["verify"]):
+            self.assertNotEqual(self.usage(*arguments), "", arguments)
+
+    # Output.
+
+    def test_output_in_no_folder(self):
+        self.refused("no/x.mrsplan: cannot create a file in no: No such file or directory; nothing was written", "-o", "no/x.mrsplan")
+
+    def test_output_is_a_folder(self):
+        self.refused("m: is a directory, expected a file name; nothing was written", "-o", "m")
+        self.assertEqual(sorted(os.listdir(self.model)), ["config.json", WEIGHTS])
+
+    def test_output_on_a_full_disk(self):
+        # A file size limit of the process, as a full disk needs root: nothing may be left, and an old plan stays.
+        import resource
+        import signal
+        self.write("config.json", json.dumps(self.config))
+        self.write("old.mrsplan", "old")
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        done = plan_tools.run([self.tools.plan, "build", "m", *OPTIONS, "-o", "m/old.mrsplan"], cwd=self.folder, preexec_fn=limit)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"^mrs-plan: m/old.mrsplan: cannot write \d+ bytes: File too large; nothing was written\n$")
+        self.assertEqual(sorted(os.listdir(self.model)), ["config.json", WEIGHTS, "old.mrsplan"])
+        with open(os.path.join(self.model, "old.mrsplan")) as file:
+            self.assertEqual(file.read(), "old")
+
+    # Plans.
+
+    def read(self, verb, path):
+        done = plan_tools.run([self.tools.plan, verb, path], cwd=self.folder)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        return done.stderr
+
+    def test_not_a_plan(self):
+        self.write("x", "a text of more than a few bytes, which is as far from a plan as can be; " * 4)
+        for verb in ("inspect", "verify"):
+            self.assertEqual(self.read(verb, "m/x"),
+                             "mrs-plan: plan m/x: is no plan (its identifier is not MRSP); rebuild it with mrs-plan\n")
+            self.assertEqual(self.read(verb, "m/none"), "mrs-plan: plan m/none: cannot open: No such file or directory\n")
+
+    def test_truncated_plan(self):
+        done = self.run_build("-o", "m/whole.mrsplan")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(os.path.join(self.model, "whole.mrsplan"), "rb") as file:
+            whole = file.read()
+        said = set()
+        for size in (0, 1, 31, 32, 40, len(whole) // 2, len(whole) - 1):
+            self.write("cut.mrsplan", whole[:size])
+            for verb in ("inspect", "verify"):
+                said.add(self.read(verb, "m/cut.mrsplan"))
+        short = "mrs-plan: plan m/cut.mrsplan: has {} bytes, a plan has at least 40; it was truncated; rebuild it with mrs-plan\n"
+        self.assertEqual(said, {
+            "mrs-plan: plan m/cut.mrsplan: is empty\n", short.format(1), short.format(31), short.format(32),
+            "mrs-plan: plan m/cut.mrsplan: its SHA-256 does not match its content: the file was changed or truncated; rebuild it "
+            "with mrs-plan\n"})
+
+    def test_no_module(self):
+        done = plan_tools.run([self.tools.plan, "build", "--ir", "none.mlir"], cwd=self.folder)
+        self.assert_says(done, 1, "could not open input file none.mlir")
+
+
+if __name__ == "__main__":
+    plan_tools.main([BadInputs], plan_tools.Tools(plan_tools.parser(__doc__.split("\n")[0]).parse_args().bin))

@@ -1,0 +1,94 @@
+"""The same inputs give the same bytes, wherever and however mrs-plan runs; and they are the committed ones.
+
+    tests/planner/determinism.py --bin build/cli              # test
+    tests/planner/determinism.py --bin build/cli --update     # after a change of the format or the bundled model
+"""
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import unittest
+
+import plan_tools
+
+HASH_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mini_plan.sha256")
+OPTIONS = ["--tp", "2", "--numerics", "pair2", "--memory", "1GiB", "--max-len", "512"]
+
+
+def build(tools, model, out, **options):
+    plan_tools.checked([tools.plan, "build", model, *OPTIONS, "-o", out], **options)
+    with open(os.path.join(options.get("cwd", ""), out), "rb") as file:
+        return file.read()
+
+
+class Determinism(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="mrs_determinism_")
+        cls.plan = os.path.join(cls.folder, "mini.mrsplan")
+        cls.bytes = build(cls.tools, plan_tools.MINI, cls.plan)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def assert_same(self, what, model, out="again.mrsplan", **options):
+        again = build(self.tools, model, out, **{"cwd": self.folder, **options})
+        self.assertEqual(hashlib.sha256(again).hexdigest(), hashlib.sha256(self.bytes).hexdigest(), what)
+
+    def test_two_directories_and_relative_paths(self):
+        for cwd in ("first", "second/deeper"):
+            path = os.path.join(self.folder, cwd)
+            os.makedirs(path)
+            self.assert_same(cwd, os.path.relpath(plan_tools.MINI, path), "x.mrsplan", cwd=path)
+
+    def test_renamed_model_folder(self):
+        renamed = os.path.join(self.folder, "another name")
+        shutil.copytree(plan_tools.MINI, renamed, ignore=shutil.ignore_patterns("training"))
+        for name in os.listdir(renamed):
+            os.utime(os.path.join(renamed, name), (0, 0))
+        self.assert_same("renamed model folder, files of 1970", renamed)
+
+    def test_language_and_time_zone(self):
+        for language, zone in (("C", "UTC"), ("de_DE.UTF-8", "Asia/Tokyo"), ("tr_TR.UTF-8", "America/New_York")):
+            environment = {**os.environ, "LANG": language, "LC_ALL": language, "TZ": zone}
+            self.assert_same(f"LANG={language} TZ={zone}", plan_tools.MINI, env=environment)
+
+    def test_one_cpu_or_all(self):
+        cpus = os.sched_getaffinity(0)
+        one = {min(cpus)}
+        self.assert_same("one CPU", plan_tools.MINI, preexec_fn=lambda: os.sched_setaffinity(0, one))
+        self.assert_same("all CPUs", plan_tools.MINI, preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+
+    def test_committed_hash(self):
+        with open(HASH_FILE) as file:
+            committed = file.read().split()[0]
+        self.assertEqual(hashlib.sha256(self.bytes).hexdigest(), committed,
+                         "the plan changed; if that is meant (format, bundled model), run this script with --update")
+
+    def test_its_name_is_the_hash_of_all_before_the_trailer(self):
+        self.assertEqual(self.bytes[-32:], hashlib.sha256(self.bytes[:-32]).digest())
+
+    def test_verify_and_inspect(self):
+        name = self.bytes[-32:].hex()
+        self.assertEqual(plan_tools.checked([self.tools.plan, "verify", self.plan]), f"{self.plan}: verified, sha256 {name}\n")
+        inspected = json.loads(plan_tools.checked([self.tools.plan, "inspect", "--json", self.plan]))
+        self.assertEqual(inspected["tp"], 2)
+        self.assertEqual(inspected["max_len"], 512)
+        self.assertEqual(inspected["model"]["architecture"], "LlamaForCausalLM")
+
+
+if __name__ == "__main__":
+    parser = plan_tools.parser(__doc__.split("\n")[0])
+    parser.add_argument("--update", action="store_true", help=f"write {os.path.basename(HASH_FILE)}")
+    arguments = parser.parse_args()
+    found = plan_tools.Tools(arguments.bin)
+    if arguments.update:
+        with tempfile.TemporaryDirectory() as scratch:
+            digest = hashlib.sha256(build(found, plan_tools.MINI, os.path.join(scratch, "x.mrsplan"))).hexdigest()
+        with open(HASH_FILE, "w") as file:
+            file.write(f"{digest}  mrs-plan build models/mini {' '.join(OPTIONS)}\n")
+        print(digest)
+    else:
+        plan_tools.main([Determinism], found)
