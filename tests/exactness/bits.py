@@ -3,9 +3,10 @@
     python3 bits.py --bin build/cli --sample 60 --seed 1     what CI runs: a deterministic sample
     python3 bits.py --bin build/cli --all --seed 1           everything: minutes
 
-Crosses every legal TP of {1,2,4,8} x transport {local, shm, tcp} x prompt chunk {1,7,64} x threads {1,2} x {0,5} other sequences
-in the batch, in both profiles, over the bundled model and random ones made from the seed. The prompt has 100 tokens and more
-(some 500 and more: past a segment of attention), 32 are generated. A control shows that a sum in the order of ranks changes the hash.
+Crosses every legal TP of {1,2,4,8} x transport {local, shm, tcp} x prompt chunk {1,7,64} x threads {1,2} x {0,5} other
+sequences in the batch, in both profiles, over the bundled model and random ones made from the seed. The prompt has 100
+tokens and more (some 500 and more: past a segment of attention), 32 are generated. Beside the product: every MRS_ISA,
+and tokens from candidates alone. A control shows that a sum in the order of ranks changes the hash.
 """
 
 import argparse
@@ -26,6 +27,7 @@ CHUNKS = (1, 7, 64)
 THREADS = (1, 2)
 OTHERS = (0, 5)
 GENERATED = 32
+ISAS = ("reference", "avx2", "avx512", "avx512bf16", "amx")  # MRS_ISA: at most this, of what the host has
 
 Model = collections.namedtuple("Model", "name folder legal_tp prompts max_len")
 Run = collections.namedtuple("Run", "model profile tp transport chunk threads others")
@@ -72,25 +74,37 @@ class Plans:
         with self.lock:
             if key not in self.paths:
                 path = os.path.join(self.scratch, "-".join(map(str, key)).replace(" ", "-") + ".mrsplan")
-                self.paths[key] = self.tools.build(model.folder, path, tp=tp, numerics=profile, max_len=model.max_len,
-                                                   extra=("--reduction", reduction))
+                self.paths[key] = self.tools.build(
+                    model.folder, path, tp=tp, numerics=profile, max_len=model.max_len, extra=("--reduction", reduction)
+                )
             return self.paths[key]
 
 
-def outcome(tools, plans, run, reduction="canonical"):
+def outcome(tools, plans, run, reduction="canonical", isa=None):
     """(logits_sha256, token_ids) of the prompt under test."""
     plan = plans.get(run.model, run.profile, run.tp, reduction)
-    answer = tools.run(plan, run.model.folder, run.model.prompts[:1 + run.others], GENERATED, transport=run.transport,
-                       chunk=run.chunk, threads=run.threads)[0]
+    answer = tools.run(
+        plan,
+        run.model.folder,
+        run.model.prompts[: 1 + run.others],
+        GENERATED,
+        transport=run.transport,
+        chunk=run.chunk,
+        threads=run.threads,
+        isa=isa,
+    )[0]
     return answer["logits_sha256"], tuple(answer["token_ids"])
 
 
 def check_plain(tools, plans, runs, references):
     """Without --json ranks return candidates and no logits: the same tokens, from the plan's other variant."""
-    seen = {(r.model.name, r.profile, r.tp): r for r in runs if r.model.folder != MINI}  # no tokenizer: prints token ids
+    # Random models have no tokenizer, so that token ids are printed.
+    seen = {(r.model.name, r.profile, r.tp): r for r in runs if r.model.folder != MINI}
 
     def plain(run):
-        argv = tools.exec_argv(plans.get(run.model, run.profile, run.tp), run.model.folder, run.model.prompts[:1], GENERATED)
+        argv = tools.exec_argv(
+            plans.get(run.model, run.profile, run.tp), run.model.folder, run.model.prompts[:1], GENERATED
+        )
         return tools.call([a for a in argv if a != "--json"]).strip()
 
     failed = 0
@@ -102,9 +116,27 @@ def check_plain(tools, plans, runs, references):
     return failed
 
 
+def check_isas(tools, plans, runs, references):
+    """Each instruction set that this host has, and plain loops: the same bits."""
+    two_ranks = {
+        (r.model.name, r.profile): Run(r.model, r.profile, r.model.legal_tp[:2][-1], "shm", 64, 1, 0) for r in runs
+    }
+    failed = 0
+    for (run, isa), result in in_parallel(
+        list(itertools.product(two_ranks.values(), ISAS)), lambda job: outcome(tools, plans, job[0], isa=job[1])
+    ):
+        if result != references[run.model.name, run.profile]:
+            failed += 1
+            print(f"DIFFERS {show(run)} MRS_ISA={isa}: {result}")
+    print(f"{len(two_ranks) * len(ISAS)} runs with MRS_ISA one of {', '.join(ISAS)}: {failed} differ")
+    return failed
+
+
 def show(run):
-    return (f"{run.model.name} {run.profile} tp {run.tp} {run.transport} chunk {run.chunk} threads {run.threads} "
-            f"others {run.others}")
+    return (
+        f"{run.model.name} {run.profile} tp {run.tp} {run.transport} chunk {run.chunk} threads {run.threads} "
+        f"others {run.others}"
+    )
 
 
 def check_runs(tools, plans, runs):
@@ -121,16 +153,27 @@ def check_runs(tools, plans, runs):
         expected = references[run.model.name, run.profile]
         if result != expected:
             failed += 1
-            why = result if isinstance(result, Failed) else f"{result[0]} {result[1][:8]}, expected {expected[0]} {expected[1][:8]}"
-            argv = tools.exec_argv("PLAN", run.model.folder, run.model.prompts[:1 + run.others], GENERATED, run.transport,
-                                   run.chunk, run.threads)
+            why = result if isinstance(result, Failed) else f"{result}, expected {expected}"
+            argv = tools.exec_argv(
+                "PLAN",
+                run.model.folder,
+                run.model.prompts[: 1 + run.others],
+                GENERATED,
+                run.transport,
+                run.chunk,
+                run.threads,
+            )
             print(f"DIFFERS {show(run)}: {why}" + ("" if failed > 3 else "\n  " + " ".join(argv)), flush=True)
         for field in ("profile", "tp", "transport", "chunk", "threads", "others"):
             tally[field, getattr(run, field)] += 1
-    print(f"{len(runs)} runs over {len(references)} pairs of model and profile: {failed} differ; runs by",
-          "; ".join(f"{field} " + ", ".join(f"{v}: {n}" for (f, v), n in sorted(tally.items(), key=str) if f == field)
-                    for field in ("profile", "tp", "transport", "chunk", "threads", "others")))
-    return failed + check_plain(tools, plans, runs, references)
+    print(
+        f"{len(runs)} runs over {len(references)} pairs of model and profile: {failed} differ; runs by",
+        "; ".join(
+            f"{field} " + ", ".join(f"{v}: {n}" for (f, v), n in sorted(tally.items(), key=str) if f == field)
+            for field in ("profile", "tp", "transport", "chunk", "threads", "others")
+        ),
+    )
+    return failed + check_plain(tools, plans, runs, references) + check_isas(tools, plans, runs, references)
 
 
 def check_control(tools, plans, model, tp):
@@ -161,8 +204,11 @@ def main():
             runs = random.Random(f"sample {options.seed}").sample(runs, min(options.sample, len(runs)))
         failed = check_runs(tools, plans, runs)
         wide = next((m for m in models[1:] if 4 in m.legal_tp), models[0])
-        controls = [check_control(tools, plans, models[0], 4), check_control(tools, plans, models[0], 8),
-                    check_control(tools, plans, wide, 4)]
+        controls = [
+            check_control(tools, plans, models[0], 4),
+            check_control(tools, plans, models[0], 8),
+            check_control(tools, plans, wide, 4),
+        ]
     print(f"{time.monotonic() - started:.0f} s")
     if not all(controls):
         print("FAILED: a control did not change the hash")

@@ -2,10 +2,10 @@
 
     python3 blind.py --bin build/cli
 
-Every rank gets its own copy of the model folder. In it config.json has another name, and every byte of the weight files is
-0xff (a NaN in f32, bf16 and f16) except the header and what `mrs-plan inspect --json` says this rank's weights are made of.
-The hash must stay what it is with the whole checkpoint. Two controls: with rank 0's copy for rank 1, and with one planned
-element turned to NaN, it must not.
+Every rank gets its own copy of the model folder. In it config.json has another name, and every byte of the weight files
+is 0xff (a NaN in f32, bf16 and f16) except the header and what `mrs-plan inspect --json` says this rank's weights are
+made of. The hash must stay what it is with the whole checkpoint. Two controls: with rank 0's copy for rank 1, and with
+one planned element turned to NaN, it must not.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def planned_ranges(plan, rank):
     coordinates = plan["ranks"][rank]
     stage = plan["stages"][coordinates["stage"]]
     for weight in stage["weights"]:
-        for source in stage["sources"][weight["source_begin"]:weight["source_begin"] + weight["source_count"]]:
+        for source in stage["sources"][weight["source_begin"] : weight["source_begin"] + weight["source_count"]]:
             size = ELEMENT_BYTES[source["dtype"]]
             row_begin, row_end = span(source["rows"], coordinates, source["tensor_rows"])
             column_begin, column_end = span(source["columns"], coordinates, source["tensor_columns"])
@@ -62,7 +62,7 @@ def blind_copy(model, plan, rank, folder):
             blind[begin:end] = data[begin:end]
         with open(path, "wb") as out:
             out.write(blind)
-        planned += len(blind) - sum(1 for a, b in zip(blind, data) if a == 0xff and b != 0xff)
+        planned += len(blind) - sum(1 for a, b in zip(blind, data) if a == 0xFF and b != 0xFF)
         total += len(data)
     return planned, total
 
@@ -83,7 +83,8 @@ def check_model(tools, name, model, vocab, tp, scratch):
         found = sha256(root + "/{rank}", transport)
         if found != whole:
             raise Failed(f"{name} tp {tp} {transport}: blind {found}, whole {whole}")
-    print(f"{name} tp {tp}: the same hash, rank by rank from " + ", ".join(f"{100 * p // t} %" for p, t in sizes) + " of the bytes")
+    shares = ", ".join(f"{100 * planned // total} %" for planned, total in sizes)
+    print(f"{name} tp {tp}: the same hash, rank by rank from {shares} of the bytes")
 
     def must_differ(what):
         try:

@@ -3,9 +3,9 @@
     python3 flips.py --bin build/cli --sample 1500 --seed 1   what CI runs
     python3 flips.py --bin build/cli --all                    every byte of the plan: a minute
 
-The trailer (SHA-256 of all before it) is computed anew after each flip, so the flip reaches the verifier and, where that
-accepts it, the ranks. mrs-exec must exit with 0, or with 1 and one line that says why; no signal, no hang, no other code. Without
-a new trailer every flip must be refused, which a part of them shows here and tests/plans shows for all.
+The trailer (SHA-256 of all before it) is computed anew after each flip, so the flip reaches the verifier and, where
+that accepts it, the ranks. mrs-exec must exit with 0, or with 1 and one line that says why; no signal, no hang, no
+other code. Without a new trailer every flip must be refused, which a part of them shows here and plans/ shows for all.
 """
 
 import argparse
@@ -24,8 +24,9 @@ from mrs_tools import Failed, Tools, in_parallel, limit_memory
 
 TRAILER_BYTES = 32
 TIMEOUT_S = 20
-DEATHS = ("killed by signal", "exited with status", "a rank was lost", "no answer")  # what mrs-exec says of a rank that died of it
-MASKS = (0xff, 0x01, 0x80, 0x10)
+# What mrs-exec says of a rank that died of it.
+DEATHS = ("killed by signal", "exited with status", "a rank was lost", "no answer")
+MASKS = (0xFF, 0x01, 0x80, 0x10)
 SEED = 11  # of the model: one layer, 8 heads
 
 
@@ -66,6 +67,7 @@ def main():
     parser.add_argument("--bin", required=True, help="folder of mrs-plan and mrs-exec")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tp", type=int, default=2)
+    parser.add_argument("--mask", type=lambda text: int(text, 0), default=0xFF, help="bits that --all flips [0xff]")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--sample", type=int, metavar="N")
     what.add_argument("--all", action="store_true")
@@ -83,7 +85,7 @@ def main():
             print("FAILED: the plan itself does not run")
             return 1
         if options.all:
-            flips = [(at, mask, True) for at in range(body_bytes) for mask in MASKS[:1]]
+            flips = [(at, options.mask, True) for at in range(body_bytes)]
         else:
             flips = [(at, rng.choice(MASKS), True) for at in sorted(rng.sample(range(body_bytes), options.sample))]
         flips += [(at, rng.choice(MASKS), False) for at in rng.sample(range(body_bytes), 20)]
@@ -110,7 +112,10 @@ def main():
             if kind == "WRONG":
                 wrong += 1
                 if wrong <= 20:
-                    print(f"WRONG byte {at} ^ {mask:#04x}{'' if trailer else ' without a new trailer'}: {detail}", flush=True)
+                    print(
+                        f"WRONG byte {at} ^ {mask:#04x}{'' if trailer else ' without a new trailer'}: {detail}",
+                        flush=True,
+                    )
     for (kind, trailer), count in sorted(tally.items()):
         print(f"{'trailer made right' if trailer else 'trailer left wrong'}: {count} {kind}")
     print(f"{time.monotonic() - started:.0f} s")

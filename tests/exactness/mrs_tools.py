@@ -40,10 +40,13 @@ class Tools:
             if not os.access(program, os.X_OK):
                 raise SystemExit(f"{program}: no such program; give the folder of both with --bin DIR")
 
-    def call(self, argv):
-        """Runs argv to its end; stdout of a run that exited 0."""
+    def call(self, argv, isa=None):
+        """Runs argv to its end, kept to an instruction set (MRS_ISA) where given; stdout of a run that exited 0."""
+        environment = dict(os.environ, MRS_ISA=isa) if isa else None
         try:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=self.timeout)
+            done = subprocess.run(
+                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=self.timeout, env=environment
+            )
         except subprocess.TimeoutExpired:
             raise Failed(f"no end after {self.timeout} s\n  {command_line(argv)}") from None
         if done.returncode != 0:
@@ -52,25 +55,60 @@ class Tools:
         return done.stdout.decode()
 
     def build(self, model, plan, tp=1, numerics="pair2", max_len=256, extra=()):
-        self.call([self.plan_program, "build", model, "--tp", str(tp), "--numerics", numerics, "--max-len", str(max_len),
-                   "--max-seqs", "8", "--memory", "1GiB", *extra, "-o", plan])
+        self.call(
+            [
+                self.plan_program,
+                "build",
+                model,
+                "--tp",
+                str(tp),
+                "--numerics",
+                numerics,
+                "--max-len",
+                str(max_len),
+                "--max-seqs",
+                "8",
+                "--memory",
+                "1GiB",
+                *extra,
+                "-o",
+                plan,
+            ]
+        )
         return plan
 
     def inspect(self, plan):
         return json.loads(self.call([self.plan_program, "inspect", plan, "--json"]))
 
     def exec_argv(self, plan, model, prompts, max_tokens, transport="local", chunk=64, threads=1, logits_out=None):
-        argv = [self.exec_program, "--plan", plan, "--model", model, "--transport", transport, "--chunk", str(chunk),
-                "--threads", str(threads), "--timeout", str(self.timeout), "--max-tokens", str(max_tokens),
-                "--ignore-eos", "--quiet", "--json"]
+        argv = [
+            self.exec_program,
+            "--plan",
+            plan,
+            "--model",
+            model,
+            "--transport",
+            transport,
+            "--chunk",
+            str(chunk),
+            "--threads",
+            str(threads),
+            "--timeout",
+            str(self.timeout),
+            "--max-tokens",
+            str(max_tokens),
+            "--ignore-eos",
+            "--quiet",
+            "--json",
+        ]
         for ids in prompts:
             argv += ["--prompt-ids", ",".join(map(str, ids))]
         return argv + (["--logits-out", logits_out] if logits_out else [])
 
-    def run(self, plan, model, prompts, max_tokens, **how):
+    def run(self, plan, model, prompts, max_tokens, isa=None, **how):
         """Greedy answers, one dictionary a prompt in order: token_ids, logprobs, logits_sha256, ..."""
         argv = self.exec_argv(plan, model, prompts, max_tokens, **how)
-        lines = self.call(argv).splitlines()
+        lines = self.call(argv, isa).splitlines()
         if len(lines) != len(prompts):
             raise Failed(f"{len(lines)} JSON lines for {len(prompts)} prompts\n  {command_line(argv)}")
         answers = [json.loads(line) for line in lines]
@@ -98,16 +136,18 @@ def read_logits(path, index, prompt_count, vocab):
         values = read_f32(file.read())
     if len(values) % vocab:
         raise Failed(f"{path}.{index}: {len(values)} logits are no whole rows of {vocab}")
-    return [values[at:at + vocab] for at in range(0, len(values), vocab)]
+    return [values[at : at + vocab] for at in range(0, len(values), vocab)]
 
 
 def in_parallel(jobs, work, workers=2):
     """work(job) for every job, two at a time; yields (job, result or Failed) in the order of jobs."""
+
     def guarded(job):
         try:
             return work(job)
         except Failed as failure:
             return failure
+
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         yield from zip(jobs, pool.map(guarded, jobs))
 

@@ -15,7 +15,22 @@ import sys
 
 DTYPES = ("F32", "BF16", "F16")
 # heads, key-value heads, hidden; sizes that 4 and 8 ranks divide come often.
-HEADS = ((2, 1), (3, 1), (4, 1), (4, 2), (4, 4), (6, 2), (8, 1), (8, 2), (8, 4), (8, 8), (8, 2), (8, 4), (12, 4), (12, 2))
+HEADS = (
+    (2, 1),
+    (3, 1),
+    (4, 1),
+    (4, 2),
+    (4, 4),
+    (6, 2),
+    (8, 1),
+    (8, 2),
+    (8, 4),
+    (8, 8),
+    (8, 2),
+    (8, 4),
+    (12, 4),
+    (12, 2),
+)
 HIDDEN = (72, 80, 96, 104, 120, 176)
 FFN = (172, 176, 208, 240, 336)
 HEAD_DIM = (16, 20, 32, 40)
@@ -27,19 +42,34 @@ def random_config(seed):
     family = rng.choice(("LlamaForCausalLM", "LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"))
     heads, kv_heads = rng.choice(HEADS)
     config = {
-        "architectures": [family], "hidden_size": rng.choice(HIDDEN), "intermediate_size": rng.choice(FFN),
-        "num_hidden_layers": rng.choice((1, 2, 2, 3)), "num_attention_heads": heads, "num_key_value_heads": kv_heads,
-        "head_dim": rng.choice(HEAD_DIM), "vocab_size": rng.randrange(97, 522, 2), "max_position_embeddings": 2048,
-        "rms_norm_eps": rng.choice((1e-5, 1e-6)), "hidden_act": "silu", "bos_token_id": None, "eos_token_id": None,
-        "rope_theta": rng.choice((10000.0, 500000.0)), "tie_word_embeddings": rng.random() < 0.4,
+        "architectures": [family],
+        "hidden_size": rng.choice(HIDDEN),
+        "intermediate_size": rng.choice(FFN),
+        "num_hidden_layers": rng.choice((1, 2, 2, 3)),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": rng.choice(HEAD_DIM),
+        "vocab_size": rng.randrange(97, 522, 2),
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": rng.choice((1e-5, 1e-6)),
+        "hidden_act": "silu",
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "rope_theta": rng.choice((10000.0, 500000.0)),
+        "tie_word_embeddings": rng.random() < 0.4,
     }
     if family != "Qwen2ForCausalLM":
         config["attention_bias"] = rng.random() < 0.4
     if family == "LlamaForCausalLM":
         config["mlp_bias"] = rng.random() < 0.4
         if rng.random() < 0.4:
-            config["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-                                      "original_max_position_embeddings": 64}
+            config["rope_scaling"] = {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64,
+            }
     return config, rng.choice(DTYPES)
 
 
@@ -51,8 +81,9 @@ def legal_tp(config):
     """Those of 1, 2, 4, 8 ranks that divide the model: the rules of planner/legality.cc, said again."""
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     chunks = min(16, power_of_two_in(config["intermediate_size"]), power_of_two_in(heads))
-    return [tp for tp in (1, 2, 4, 8)
-            if heads % tp == 0 and (kv_heads % tp == 0 or tp % kv_heads == 0) and tp <= chunks]
+    return [
+        tp for tp in (1, 2, 4, 8) if heads % tp == 0 and (kv_heads % tp == 0 or tp % kv_heads == 0) and tp <= chunks
+    ]
 
 
 def tensors_of(config):
@@ -103,7 +134,7 @@ def encode(values, dtype):
 
 
 def random_values(name, shape, rng):
-    """Uniform: norms near 1, matrices that keep the scale of what they multiply, a head that makes logits of a few units."""
+    """Uniform: norms near 1, matrices that keep the scale of what they multiply, a head with logits of a few units."""
     count = 1
     for extent in shape:
         count *= extent
@@ -138,11 +169,14 @@ def write_checkpoint(seed, folder):
 
 
 def describe(config, dtype):
+    name, layers, hidden = config["architectures"][0][:-11], config["num_hidden_layers"], config["hidden_size"]
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     has = [key for key in ("attention_bias", "mlp_bias", "rope_scaling", "tie_word_embeddings") if config.get(key)]
-    return (f"{config['architectures'][0][:-11]} {dtype}, {config['num_hidden_layers']} layers, hidden {config['hidden_size']}, "
-            f"{heads} heads ({kv_heads} KV) of {config['head_dim']}, ffn {config['intermediate_size']}, "
-            f"vocab {config['vocab_size']}" + "".join(", " + key for key in has))
+    return (
+        f"{name} {dtype}, {layers} layers, hidden {hidden}, "
+        f"{heads} heads ({kv_heads} KV) of {config['head_dim']}, ffn {config['intermediate_size']}, "
+        f"vocab {config['vocab_size']}" + "".join(", " + key for key in has)
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python3 check_truth.py --bin build/cli [--only qwen3_f32]
 
-f32: 64 greedy tokens equal for every prompt; every kept logit within 1e-4 of the logits' RMS; every token's logprob within the same.
+f32: 64 greedy tokens equal for every prompt; all kept logits and every token's logprob within 1e-4 of the RMS of logits.
 bf16: at each kept step, on the truth's own tokens, our logits' RMS distance from the f32 truth is at most twice that of
 transformers in bf16. Both profiles. More ranks must give the bits of one rank, so the distances are judged once.
 """
@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "exactness"))
 from mrs_tools import PROFILES, Failed, Tools, in_parallel, read_f32, read_logits  # noqa: E402
 
 F32_TOLERANCE = 1e-4  # of the logits' RMS: sums of at most 129 x 112 products in two orders
-BF16_FACTOR = 2.0     # ours over transformers'
+BF16_FACTOR = 2.0  # ours over transformers'
 RANKS = (1, 2, 4)
 
 
@@ -42,98 +42,91 @@ def check(condition, message):
         raise Failed(message)
 
 
-def check_f32(golden, answers, logits, note):
-    """answers: 64 tokens a prompt. logits(i): rows of prompt i."""
+def check_f32(golden, answers, logits):
+    """answers: 64 tokens a prompt. logits(i): their rows for prompt i, or None. Returns what to say of it."""
     worst = 0.0
     for i, (case, answer) in enumerate(zip(golden["cases"], answers)):
         where = f"prompt {i} ({len(case['prompt'])} tokens)"
-        equal = sum(1 for _ in iter_equal(answer["token_ids"], case["tokens"]))
-        check(answer["token_ids"] == case["tokens"], f"{where}: tokens differ from step {equal} on")
+        ours, truth = answer["token_ids"], case["tokens"]
+        check(ours == truth, f"{where}: tokens {ours}, transformers' {truth}")
         bound = F32_TOLERANCE * case["logits_rms"]
-        for step, (ours, truth) in enumerate(zip(answer["logprobs"], unpack(case["logprobs"]))):
-            worst = max(worst, abs(ours - truth) / case["logits_rms"])
-            check(abs(ours - truth) <= bound, f"{where} step {step}: logprob {ours}, truth {truth}, bound {bound}")
-        if logits is None:
-            continue
+        pairs = [
+            (f"step {step}: logprob", [a], [b])
+            for step, (a, b) in enumerate(zip(answer["logprobs"], unpack(case["logprobs"])))
+        ]
         rows = logits(i)
-        check(len(rows) == len(case["tokens"]), f"{where}: {len(rows)} rows of logits for {len(case['tokens'])} tokens")
-        for step, packed in case["logits"].items():
-            off = max(abs(d) for d in distance(rows[int(step)], unpack(packed)))
+        if rows is not None:
+            check(len(rows) == len(truth), f"{where}: {len(rows)} rows of logits for {len(truth)} tokens")
+            pairs += [(f"step {step}: logits", rows[int(step)], unpack(row)) for step, row in case["logits"].items()]
+        for what, a, b in pairs:
+            off = max(abs(d) for d in distance(a, b))
+            check(off <= bound, f"{where} {what} off by {off}, bound {bound}")
             worst = max(worst, off / case["logits_rms"])
-            check(off <= bound, f"{where} step {step}: logits off by {off}, bound {bound}")
-    return note(f"within {worst:.1e} of the RMS")
-
-
-def iter_equal(a, b):
-    for x, y in zip(a, b):
-        if x != y:
-            return
-        yield x
+    return f"within {worst:.1e} of the RMS"
 
 
 def bf16_contexts(golden):
     """(case, step, prompt followed by the truth's first tokens) for every kept step."""
-    return [(case, step, case["prompt"] + case["tokens"][:int(step)]) for case in golden["cases"] for step in case["logits"]]
+    return [
+        (case, step, case["prompt"] + case["tokens"][: int(step)])
+        for case in golden["cases"]
+        for step in case["logits"]
+    ]
 
 
-def check_bf16(contexts, logits, note):
-    if logits is None:
-        return note("NOT CHECKED")
-    worst = 0.0
-    ours_squared = theirs_squared = 0.0
-    for i, (case, step, _) in enumerate(contexts):
-        error = distance(logits(i)[0], unpack(case["logits"][step]))
-        theirs = case["bf16_rms_error"][step]
-        ours_squared += rms(error) ** 2
-        theirs_squared += theirs ** 2
-        worst = max(worst, rms(error) / theirs)
-        check(rms(error) <= BF16_FACTOR * theirs,
-              f"prompt of {len(case['prompt'])} tokens, step {step}: RMS distance {rms(error)}, transformers' {theirs}")
-    return note(f"distance {math.sqrt(ours_squared / theirs_squared):.2f} of transformers' in bf16, at worst {worst:.2f}")
+def check_bf16(golden, _, logits):
+    """logits(i): one row for context i, or None. Returns what to say of it."""
+    worst = ours_squared = theirs_squared = 0.0
+    for i, (case, step, _) in enumerate(bf16_contexts(golden)):
+        rows = logits(i)
+        if rows is None:
+            return "logits not looked at"
+        ours, theirs = rms(distance(rows[0], unpack(case["logits"][step]))), case["bf16_rms_error"][step]
+        where = f"prompt of {len(case['prompt'])} tokens, step {step}"
+        check(ours <= BF16_FACTOR * theirs, f"{where}: RMS distance {ours}, transformers' {theirs}")
+        ours_squared += ours**2
+        theirs_squared += theirs**2
+        worst = max(worst, ours / theirs)
+    return f"{math.sqrt(ours_squared / theirs_squared):.2f} as far as transformers in bf16, at worst {worst:.2f}"
+
+
+def check_layout(tools, golden, folder, profile, tp, scratch, one_rank):
+    """Runs one layout and judges it, unless it has the hashes of one_rank, which was judged. (hashes, what to say)."""
+    exact = golden["dtype"] == "f32"
+    prompts = [case["prompt"] for case in golden["cases"]] if exact else [ids for _, _, ids in bf16_contexts(golden)]
+    base = os.path.join(scratch, f"{os.path.basename(folder)}-{profile}-{tp}")
+    out = base + ".logits" if tools.has_logits_out() else None
+    plan = tools.build(folder, base + ".mrsplan", tp=tp, numerics=profile)
+    answers = tools.run(plan, folder, prompts, len(golden["cases"][0]["tokens"]) if exact else 1, logits_out=out)
+    hashes = [answer["logits_sha256"] for answer in answers]
+    if one_rank is not None:
+        check(hashes == one_rank, f"logits_sha256 {hashes}, of one rank {one_rank}")
+        return hashes, ""
+
+    def logits(i):
+        if out is None:
+            return None
+        rows = read_logits(out, i, len(prompts), golden["vocab"])
+        found = hashlib.sha256(b"".join(row.tobytes() for row in rows)).hexdigest()
+        check(found == hashes[i], f"prompt {i}: logits_sha256 {hashes[i]}, of --logits-out {found}")
+        return rows
+
+    return hashes, (check_f32 if exact else check_bf16)(golden, answers, logits)
 
 
 def check_model(tools, name, scratch):
     folder = os.path.join(HERE, name)
     with open(os.path.join(folder, "golden.json")) as file:
         golden = json.load(file)
-    exact = golden["dtype"] == "f32"
-    if exact:
-        prompts, max_tokens = [case["prompt"] for case in golden["cases"]], len(golden["cases"][0]["tokens"])
-    else:
-        contexts = bf16_contexts(golden)
-        prompts, max_tokens = [ids for _, _, ids in contexts], 1
     said = []
     for profile in PROFILES:
         hashes = None
         for tp in RANKS:
-            where = f"{name} {profile} tp {tp}"
-            plan = tools.build(folder, f"{scratch}/{name}-{profile}-{tp}.mrsplan", tp=tp, numerics=profile)
-            out = f"{scratch}/{name}-{profile}-{tp}.logits"
             try:
-                answers = tools.run(plan, folder, prompts, max_tokens, logits_out=out if tools.has_logits_out() else None)
-                found = [answer["logits_sha256"] for answer in answers]
-                check(hashes is None or hashes == found, f"logits_sha256 are not those of one rank: {found[0]}, {hashes and hashes[0]}")
-                if hashes is not None:
-                    continue
-                hashes = found
-
-                def logits(i):
-                    rows = read_logits(out, i, len(prompts), golden["vocab"])
-                    data = b"".join(row.tobytes() for row in rows)
-                    check(hashlib.sha256(data).hexdigest() == found[i], f"prompt {i}: logits_sha256 is of other logits")
-                    return rows
-
-                def note(text):
-                    said.append(f"{profile}: {text}")
-
-                if not tools.has_logits_out():
-                    logits = None
-                if exact:
-                    check_f32(golden, answers, logits, note)
-                else:
-                    check_bf16(contexts, logits, note)
+                hashes, text = check_layout(tools, golden, folder, profile, tp, scratch, hashes)
             except Failed as failure:
-                raise Failed(f"{where}: {failure}") from None
+                raise Failed(f"{profile} tp {tp}: {failure}") from None
+            said += [f"{profile}: {text}"] if text else []
     return "; ".join(said)
 
 
