@@ -1,10 +1,8 @@
 // The network side of `mrs-exec`, as its main sees it: the port is taken before anything loads, the model comes later.
 //
 //   MRS_ASSIGN_OR_RETURN(Front front, BindFront("127.0.0.1", 1234));  // a busy port is an error here
-//   front.start(handle);                                              // from now on requests are answered
+//   MRS_RETURN_IF_ERROR(front.start(handle));                         // from now on requests are answered
 //   front.stop();                                                     // after the engine's last event; bounded
-//
-// front_http.cc is the server of runtime/serve; front_none.cc stands in where that is not built.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +16,7 @@ namespace mrs::cli {
 
 struct Front {
   uint16_t port = 0;
-  std::function<void(const EngineHandle&)> start;
+  std::function<Status(const EngineHandle&)> start;
   std::function<void()> stop;
 };
 

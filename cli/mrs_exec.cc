@@ -139,7 +139,8 @@ int Serve(const ExecOptions& options) {
     loop.Notify();
   });
   if (!session.ok()) return Fail(session.error());
-  front->start(mrs::MakeEngineHandle((*session)->engine(), (*session)->served_model()));
+  const mrs::Status started = front->start(mrs::MakeEngineHandle((*session)->engine(), (*session)->served_model()));
+  if (!started.ok()) return Fail(started.error());
   fmt::print(stderr, "serving       http://127.0.0.1:{}/v1\n", front->port);
   const int signal_number = loop.Wait();
   (*session)->Stop();  // every request has heard its end
