@@ -24,6 +24,9 @@ inline constexpr int64_t kSequences = -2;  // S
 inline constexpr int64_t kLogitRows = -3;  // L
 inline constexpr int64_t kCached = -4;     // B
 
+// Of one tensor, symbols counted as 1: a hundred times the largest matrix known.
+inline constexpr int64_t kMaxElements = int64_t{1} << 40;
+
 }  // namespace mrs::ir
 
 #include "ir/mrs_dialect.h.inc"

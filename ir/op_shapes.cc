@@ -8,6 +8,9 @@ namespace {
 
 TensorType TypeOf(mlir::Value value) { return mlir::cast<TensorType>(value.getType()); }
 
+// A size as types print it: a number, or the symbol.
+std::string SizeName(int64_t size) { return size < 0 ? std::string(1, "TSLB"[-1 - size]) : std::to_string(size); }
+
 // Dimensions of one factor have one size; a coarse one divides it.
 mlir::LogicalResult CheckSizes(mlir::Operation* op) {
   const auto map = FactorMapOf(op);
@@ -21,16 +24,16 @@ mlir::LogicalResult CheckSizes(mlir::Operation* op) {
     int64_t& expected = sizes[rule.factor];
     if (expected == 0) expected = size;
     if (expected != size) {
-      ok = NamedError(op) << "dimension " << dim << " of " << value.getType() << " has size " << size << ", expected "
-                          << expected;
+      ok = NamedError(op) << "dimension " << dim << " of " << value.getType() << " has size " << SizeName(size)
+                          << ", expected " << SizeName(expected);
     }
   });
   ForEachDim(op, **map, [&](mlir::Value value, int64_t dim, const DimRule& rule) {
     const int64_t size = TypeOf(value).getShape()[dim];
     if (mlir::failed(ok) || !rule.coarse) return;
     if (size <= 0 || sizes[rule.factor] <= 0 || sizes[rule.factor] % size != 0) {
-      ok = NamedError(op) << "dimension " << dim << " of " << value.getType() << " has size " << size
-                          << ", which does not divide " << sizes[rule.factor];
+      ok = NamedError(op) << "dimension " << dim << " of " << value.getType() << " has size " << SizeName(size)
+                          << ", which does not divide " << SizeName(sizes[rule.factor]);
     }
   });
   return ok;
@@ -66,11 +69,11 @@ bool All(std::initializer_list<mlir::LogicalResult> results) {
 
 }  // namespace
 
-#define MRS_VERIFY(Op, ...)                                                        \
-  mlir::LogicalResult Op::verify() {                                               \
-    mlir::Operation* op = getOperation();                                          \
-    (void)op;                                                                      \
-    return mlir::success(mlir::succeeded(CheckSizes(op)) && All({__VA_ARGS__}));   \
+#define MRS_VERIFY(Op, ...)                                                      \
+  mlir::LogicalResult Op::verify() {                                             \
+    mlir::Operation* op = getOperation();                                        \
+    (void)op;                                                                    \
+    return mlir::success(mlir::succeeded(CheckSizes(op)) && All({__VA_ARGS__})); \
   }
 
 MRS_VERIFY(InputOp, ExpectI32(op, getResult(), "an input"))
@@ -81,8 +84,8 @@ MRS_VERIFY(RmsNormOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getWeight(), "th
            ExpectMatrixType(op, getResult(), "the result"), ExpectPositive(op, getEps(), "eps"))
 MRS_VERIFY(RopeOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getCosSin(), "cos_sin"),
            ExpectMatrixType(op, getResult(), "the result"))
-MRS_VERIFY(KvAppendOp, ExpectMatrixType(op, getK(), "k"), ExpectF32(op, getV(), "v"), ExpectI32(op, getSlots(), "slots"),
-           ExpectSame(op, getCache(), "the cache", getK()))
+MRS_VERIFY(KvAppendOp, ExpectMatrixType(op, getK(), "k"), ExpectF32(op, getV(), "v"),
+           ExpectI32(op, getSlots(), "slots"), ExpectSame(op, getCache(), "the cache", getK()))
 MRS_VERIFY(AttentionOp, ExpectMatrixType(op, getQ(), "q"), ExpectSame(op, getCache(), "the cache", getQ()),
            ExpectSame(op, getResult(), "the result", getQ()), ExpectI32(op, getSequence(), "sequence"),
            ExpectI32(op, getPositions(), "positions"), ExpectI32(op, getBlockTable(), "block_table"),
@@ -115,12 +118,14 @@ mlir::LogicalResult WeightOp::verify() {
   }
   if (type.getPartial()) return NamedError(*this) << "a weight is no partial sum";
   if (getSources().empty()) return NamedError(*this) << "no sources";
-  if (getSeed() && *getSeed() >= static_cast<uint64_t>(type.rank())) return NamedError(*this) << "seed names no dimension";
+  if (getSeed() && *getSeed() >= static_cast<uint64_t>(type.rank()))
+    return NamedError(*this) << "seed names no dimension";
   int64_t k = 1;
   for (int64_t size : type.getShape().drop_front(n_dims)) k *= size;
   const int64_t chunks = getChunks();
   if (chunks < 1 || chunks > 16 || (chunks & (chunks - 1)) != 0 || k % chunks != 0) {
-    return NamedError(*this) << chunks << " chunks do not fit K = " << k << " (a power of two up to 16 that divides it)";
+    return NamedError(*this) << chunks << " chunks do not fit K = " << k
+                             << " (a power of two up to 16 that divides it)";
   }
   const bool vector = n_dims == type.rank();
   if (vector && !type.getElementType().isF32()) return NamedError(*this) << "vectors are f32, not " << type;

@@ -10,6 +10,10 @@ mlir::func::FuncOp ProgramOf(mlir::ModuleOp module) {
     module.emitError() << "expected one function of one block, the program of the stage; found " << functions.size();
     return nullptr;
   }
+  if (const int64_t tp = TpOf(module); tp < 1 || tp > kMaxTp) {
+    module.emitError() << "mrs.tp is " << tp << ", expected 1 to " << kMaxTp << " ranks";
+    return nullptr;
+  }
   return functions[0];
 }
 
@@ -17,6 +21,10 @@ std::vector<BucketSize> BucketsOf(mlir::ModuleOp module) {
   auto flat = module->getAttrOfType<mlir::DenseI64ArrayAttr>("mrs.buckets");
   std::vector<BucketSize> buckets;
   if (!flat || flat.size() % 3 != 0) return buckets;
+  constexpr int64_t kMaxRows = int64_t{1} << 19;  // x kMaxElements x 8 bytes stays below 2^63
+  for (int64_t rows : flat.asArrayRef()) {
+    if (rows < 1 || rows > kMaxRows) return buckets;
+  }
   for (int64_t i = 0; i < flat.size(); i += 3) buckets.push_back({flat[i], flat[i + 1], flat[i + 2]});
   return buckets;
 }
@@ -29,10 +37,14 @@ mlir::Attribute BucketsAttr(mlir::Builder& builder, const std::vector<BucketSize
 
 int64_t RowsIn(TensorType type, const BucketSize& bucket) {
   switch (type.getShape()[0]) {
-    case kTokens: return bucket.tokens;
-    case kSequences: return bucket.sequences;
-    case kLogitRows: return bucket.logit_rows;
-    default: return 1;
+    case kTokens:
+      return bucket.tokens;
+    case kSequences:
+      return bucket.sequences;
+    case kLogitRows:
+      return bucket.logit_rows;
+    default:
+      return 1;
   }
 }
 
@@ -49,7 +61,8 @@ std::vector<LiveValue> LiveValues(mlir::func::FuncOp program) {
         value.last = std::max(value.last, mlir::isa<OutputOp>(user) ? count : index[user]);
       }
       if (auto operand = op.getAttrOfType<mlir::IntegerAttr>("inplace")) {
-        if (operand.getInt() >= 0 && operand.getInt() < op.getNumOperands()) value.in_place_of = op.getOperand(operand.getInt());
+        if (operand.getInt() >= 0 && operand.getInt() < op.getNumOperands())
+          value.in_place_of = op.getOperand(operand.getInt());
       }
       live.push_back(value);
     }
@@ -77,10 +90,12 @@ mlir::FailureOr<LocalWeight> LocalWeightOf(WeightOp op, int64_t tp) {
       extent *= type.getShape()[dim];
       if (dim > begin) inner *= type.getShape()[dim];
       if (dim > begin && type.getSlices()[dim].split()) {
-        return NamedError(op) << "dimension " << dim << " of " << type << " is split; only the first of its rows or columns can be";
+        return NamedError(op) << "dimension " << dim << " of " << type
+                              << " is split; only the first of its rows or columns can be";
       }
     }
-    *out = begin < end && type.getSlices()[begin].split() ? Scale(type.getSlices()[begin], inner) : DimSlice{0, 0, extent, 1};
+    *out = begin < end && type.getSlices()[begin].split() ? Scale(type.getSlices()[begin], inner)
+                                                          : DimSlice{0, 0, extent, 1};
     return mlir::success();
   };
   if (mlir::failed(flatten(0, n_dims, &local.rows)) || mlir::failed(flatten(n_dims, type.rank(), &local.columns))) {
@@ -95,7 +110,8 @@ mlir::FailureOr<LocalWeight> LocalWeightOf(WeightOp op, int64_t tp) {
   }
   local.chunk_count = split ? chunks / tp : chunks;
   if (local.columns.size % local.chunk_count != 0) {
-    return NamedError(op) << "K on one rank, " << local.columns.size << ", is not " << local.chunk_count << " whole chunks";
+    return NamedError(op) << "K on one rank, " << local.columns.size << ", is not " << local.chunk_count
+                          << " whole chunks";
   }
   local.chunk_k = local.columns.size / local.chunk_count;
   return local;

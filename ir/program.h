@@ -12,7 +12,10 @@
 
 namespace mrs::ir {
 
-// The function that holds the program; null (with an error) where the module has none, or several.
+// Far more ranks than any matrix has chunks; bounds what a hand-written module makes the passes do.
+inline constexpr int64_t kMaxTp = 4096;
+// The function that holds the program; null (with an error) where the module has none, or several, or no sensible
+// mrs.tp.
 mlir::func::FuncOp ProgramOf(mlir::ModuleOp module);
 
 // A batch size that offsets are planned for.

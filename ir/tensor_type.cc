@@ -24,9 +24,11 @@ mlir::ParseResult ParseDim(mlir::AsmParser& parser, int64_t* size, DimSlice* sli
   if (mlir::failed(parser.parseOptionalLBrace())) return mlir::success();
   if (parser.parseKeyword("tp") || parser.parseInteger(slice->size)) return mlir::failure();
   slice->step = slice->size;
-  if (mlir::succeeded(parser.parseOptionalKeyword("start")) && parser.parseInteger(slice->start)) return mlir::failure();
+  if (mlir::succeeded(parser.parseOptionalKeyword("start")) && parser.parseInteger(slice->start))
+    return mlir::failure();
   if (mlir::succeeded(parser.parseOptionalKeyword("step")) && parser.parseInteger(slice->step)) return mlir::failure();
-  if (mlir::succeeded(parser.parseOptionalKeyword("every")) && parser.parseInteger(slice->every)) return mlir::failure();
+  if (mlir::succeeded(parser.parseOptionalKeyword("every")) && parser.parseInteger(slice->every))
+    return mlir::failure();
   return parser.parseRBrace();
 }
 
@@ -80,20 +82,23 @@ void TensorType::print(mlir::AsmPrinter& printer) const {
 mlir::LogicalResult TensorType::verify(llvm::function_ref<mlir::InFlightDiagnostic()> emit_error,
                                        llvm::ArrayRef<int64_t> shape, mlir::Type element,
                                        llvm::ArrayRef<DimSlice> slices, bool) {
-  constexpr int64_t kMaxSize = int64_t{1} << 40;
+  constexpr int64_t kMaxSize = kMaxElements;
   if (shape.empty() || shape.size() > 4) return emit_error() << "a tensor has 1 to 4 dimensions, not " << shape.size();
   if (slices.size() != shape.size()) return emit_error() << "one slice a dimension";
   const bool known = element.isF32() || element.isBF16() || element.isInteger(32) || mlir::isa<CandidatesType>(element);
   if (!known) return emit_error() << "elements are f32, bf16, i32 or candidates, not " << element;
+  int64_t elements = 1;
   for (size_t dim = 0; dim < shape.size(); ++dim) {
     const DimSlice& slice = slices[dim];
     if (shape[dim] == 0 || shape[dim] < kCached || shape[dim] > kMaxSize) {
       return emit_error() << "dimension " << dim << ": size " << shape[dim] << " is out of range";
     }
+    if (shape[dim] > 0 && __builtin_mul_overflow(elements, shape[dim], &elements)) elements = kMaxSize + 1;
+    if (elements > kMaxSize) return emit_error() << "more than " << kMaxSize << " elements";
     if (!slice.split()) continue;
     if (shape[dim] < 0) return emit_error() << "dimension " << dim << ": a symbol cannot be split";
     if (slice.size < 0 || slice.size > shape[dim] || slice.every < 1 || slice.every > (1 << 20) ||
-        slice.start < -kMaxSize || slice.start > kMaxSize || slice.step < -kMaxSize || slice.step > kMaxSize) {
+        slice.start < -shape[dim] || slice.start > shape[dim] || slice.step < -shape[dim] || slice.step > shape[dim]) {
       return emit_error() << "dimension " << dim << ": slice {size " << slice.size << ", start " << slice.start
                           << ", step " << slice.step << ", every " << slice.every << "} is out of range";
     }

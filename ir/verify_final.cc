@@ -6,6 +6,19 @@
 namespace mrs::ir {
 namespace {
 
+// Whatever is not an operation of the dialect would be left out of the plan.
+mlir::LogicalResult VerifyOperations(mlir::func::FuncOp program) {
+  if (program.getNumArguments() != 0) {
+    return mlir::emitError(program.getLoc()) << "the program takes " << program.getNumArguments()
+                                             << " arguments, expected none; values come in through mrs.input";
+  }
+  for (mlir::Operation& op : program.getBody().front().without_terminator()) {
+    if (op.getName().getDialectNamespace() == MrsDialect::getDialectNamespace()) continue;
+    return mlir::emitError(op.getLoc()) << "'" << op.getName() << "' is no operation of a plan";
+  }
+  return mlir::success();
+}
+
 mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, int64_t tp) {
   for (auto weight : program.getOps<WeightOp>()) {
     if (weight.getSeed()) {
@@ -36,11 +49,14 @@ mlir::LogicalResult VerifySchedule(mlir::func::FuncOp program) {
     if (!mlir::isa<AllReduceOp, AllGatherOp>(op)) continue;
     auto order = op.getAttrOfType<mlir::IntegerAttr>("order");
     if (!order || order.getInt() != next_order.Next(VariantOf(&op))) {
-      return NamedError(&op) << "has no place, or another place than its own, in the collective schedule; run mrs-schedule";
+      return NamedError(&op)
+             << "has no place, or another place than its own, in the collective schedule; run mrs-schedule";
     }
   }
   return mlir::success();
 }
+
+constexpr int64_t kMaxOffset = int64_t{1} << 50;  // so that offset + size cannot overflow
 
 struct Placed {
   const LiveValue* live;
@@ -71,14 +87,17 @@ mlir::LogicalResult VerifyMemory(mlir::func::FuncOp program, const std::vector<B
     for (const LiveValue& live : values) {
       const auto type = mlir::cast<TensorType>(live.value.getType());
       const int64_t begin = OffsetsOf(live.value)[bucket];
+      if (begin > kMaxOffset) return NamedError(live.value.getDefiningOp()) << "offset " << begin << " is out of range";
       const int64_t end = begin + RowsIn(type, buckets[bucket]) * LocalRowBytes(type, tp);
       mlir::Operation* op = live.value.getDefiningOp();
-      if (begin < 0 || begin % kArenaAlignment != 0) return NamedError(op) << "offset " << begin << " is not aligned to 64";
+      if (begin < 0 || begin % kArenaAlignment != 0)
+        return NamedError(op) << "offset " << begin << " is not aligned to 64";
       llvm::erase_if(active, [&](const Placed& p) { return p.live->last < live.first; });
       for (const Placed& other : active) {
         if (live.in_place_of && *live.in_place_of == other.live->value) {
           if (mlir::failed(CheckInPlace(live, other.live->last, bucket))) return mlir::failure();
-          if (end - begin != other.end - other.begin) return NamedError(op) << "works in place on an operand of another size";
+          if (end - begin != other.end - other.begin)
+            return NamedError(op) << "works in place on an operand of another size";
           continue;
         }
         if (begin < other.end && other.begin < end) {
@@ -99,12 +118,15 @@ mlir::LogicalResult VerifyFinal(mlir::ModuleOp module) {
   auto program = ProgramOf(module);
   if (!program) return mlir::failure();
   const std::vector<BucketSize> buckets = BucketsOf(module);
-  if (buckets.empty()) return module.emitError() << "the module has no mrs.buckets";
-  if (mlir::failed(VerifySharding(module)) || mlir::failed(VerifyWeights(program, TpOf(module))) ||
-      mlir::failed(VerifySchedule(program))) {
+  if (buckets.empty()) {
+    return module.emitError() << "the module has no mrs.buckets, or one with less than 1 or more than 2^19 rows";
+  }
+  if (mlir::failed(VerifyOperations(program)) || mlir::failed(VerifySharding(module)) ||
+      mlir::failed(VerifyWeights(program, TpOf(module))) || mlir::failed(VerifySchedule(program))) {
     return mlir::failure();
   }
-  if (!module->getAttr("mrs.kv")) return module.emitError() << "the KV cache has no place in memory; run mrs-plan-memory";
+  if (!module->getAttr("mrs.kv"))
+    return module.emitError() << "the KV cache has no place in memory; run mrs-plan-memory";
   return VerifyMemory(program, buckets, TpOf(module));
 }
 

@@ -1,3 +1,4 @@
+#include "ir/program.h"
 #include "ir/sharding_rules.h"
 #include "ir/verify.h"
 
@@ -21,8 +22,9 @@ class StepVerifier {
     if (auto reduce = mlir::dyn_cast<AllReduceOp>(op_)) return VerifyAllReduce(reduce);
     for (mlir::Value operand : op_->getOperands()) {
       if (TypeOf(operand).getPartial()) {
-        return NamedError(op_) << "reads a partial sum, " << operand.getType()
-                               << ", that no all-reduce has completed; run insert-collectives, or put back the mrs.all_reduce";
+        return NamedError(op_)
+               << "reads a partial sum, " << operand.getType()
+               << ", that no all-reduce has completed; run insert-collectives, or put back the mrs.all_reduce";
       }
     }
     if (auto gather = mlir::dyn_cast<AllGatherOp>(op_)) return VerifyAllGather(gather);
@@ -38,7 +40,8 @@ class StepVerifier {
  private:
   mlir::LogicalResult VerifyAllReduce(AllReduceOp op) {
     const TensorType in = TypeOf(op.getX());
-    if (!in.getPartial()) return NamedError(op_) << "sums " << in << ", which is no partial sum: every rank would add it again";
+    if (!in.getPartial())
+      return NamedError(op_) << "sums " << in << ", which is no partial sum: every rank would add it again";
     if (TypeOf(op.getResult()) != in.withPartial(false)) {
       return NamedError(op_) << "turns " << in << " into " << op.getResult().getType();
     }
@@ -49,11 +52,13 @@ class StepVerifier {
     TensorType in = TypeOf(op.getX());
     TensorType whole = TensorType::get(in.getContext(), in.getShape(), in.getElementType());
     if (!in.isSharded() || TypeOf(op.getResult()) != whole) {
-      return NamedError(op_) << "turns " << in << " into " << op.getResult().getType() << ", expected a split value made whole";
+      return NamedError(op_) << "turns " << in << " into " << op.getResult().getType()
+                             << ", expected a split value made whole";
     }
     for (auto [dim, slice] : llvm::enumerate(in.getSlices())) {
       if (slice.split() && slice != Split(in.getShape()[dim], tp_)) {
-        return NamedError(op_) << "dimension " << dim << " of " << in << " is not split in rank order over " << tp_ << " ranks";
+        return NamedError(op_) << "dimension " << dim << " of " << in << " is not split in rank order over " << tp_
+                               << " ranks";
       }
     }
     return mlir::success();
@@ -91,7 +96,8 @@ class StepVerifier {
       FactorSlice& factor = factors[rule.factor];
       if (factor.seen && factor.slice != slice) {
         ok = NamedError(op_) << "dimension " << dim << " of " << type
-                             << " is another slice than its other operands hold: on rank " << FirstDifference(factor.slice, slice);
+                             << " is another slice than its other operands hold: on rank "
+                             << FirstDifference(factor.slice, slice);
         return;
       }
       factor = {slice, type.getShape()[dim], true};
@@ -136,8 +142,8 @@ class StepVerifier {
     }
     for (mlir::Value result : op_->getResults()) {
       if (TypeOf(result).getPartial() == partial) continue;
-      return NamedError(op_) << "its result is " << result.getType() << (partial ? ", but" : ", but no") << " rank's sum is "
-                             << (partial ? "only a part of the whole" : "partial");
+      return NamedError(op_) << "its result is " << result.getType() << (partial ? ", but a" : ", but no")
+                             << " rank's sum is " << (partial ? "only a part of the whole" : "partial");
     }
     return mlir::success();
   }
@@ -156,6 +162,7 @@ class StepVerifier {
 }  // namespace
 
 mlir::LogicalResult VerifySharding(mlir::ModuleOp module) {
+  if (!ProgramOf(module)) return mlir::failure();
   const int64_t tp = TpOf(module);
   mlir::LogicalResult ok = mlir::success();
   module.walk([&](mlir::Operation* op) {

@@ -160,7 +160,7 @@ func.func @add_bias(%a: !mrs.tensor<[T, 64], f32>, %b: !mrs.tensor<[63], f32>) {
 
 // -----
 func.func @select_rows(%x: !mrs.tensor<[T, 64], f32>, %rows: !mrs.tensor<[L], i32>) {
-  // expected-error@+1 {{'rows' (mrs.select_rows): dimension 0 of '!mrs.tensor<[T, 64], f32>' has size L, expected T}}
+  // expected-error@+1 {{'rows' (mrs.select_rows): dimension 0 of '!mrs.tensor<[T, 64], f32>' has size T, expected L}}
   %y = mrs.select_rows "rows" %x, %rows : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[L], i32>) -> !mrs.tensor<[T, 64], f32>
   return
 }

@@ -140,7 +140,7 @@ module {
 // Two seeds that contradict each other: gate is cut in rank order, up the other way round. Propagation never overwrites a
 // slice that is already said; the verifier then refuses the operation that would mix them.
 // RUN: not mrs-opt %s -split-input-file -mrs-propagate -mrs-verify-sharding 2>&1 | FileCheck %s --check-prefix=CONFLICT
-// CONFLICT: 'l0.silu_mul' (mrs.silu_mul): dimension 1 of '!mrs.tensor<[T, 512{tp 256}], f32>' is another slice than its other operands hold: on rank 0
+// CONFLICT: 'l0.silu_mul' (mrs.silu_mul): dimension 1 of '!mrs.tensor<[T, 512{tp 256 start 256 step -256}], f32>' is another slice than its other operands hold: on rank 0
 // CHECK-LABEL: func.func @conflict
 module attributes {mrs.tp = 2 : i64} {
   func.func @conflict(%g: !mrs.tensor<[T, 512{tp 256}], f32>, %u: !mrs.tensor<[T, 512{tp 256 start 256 step -256}], f32>) {
