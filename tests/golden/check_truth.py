@@ -2,7 +2,7 @@
 
     python3 check_truth.py --bin build/cli [--only qwen3_f32]
 
-f32: 64 greedy tokens equal for every prompt; all kept logits and every token's logprob within 1e-4 of the RMS of logits.
+f32: 64 greedy tokens equal for every prompt; kept logits and each token's logprob within 1e-4 of the RMS of logits.
 bf16: at each kept step, on the truth's own tokens, our logits' RMS distance from the f32 truth is at most twice that of
 transformers in bf16. Both profiles. More ranks must give the bits of one rank, so the distances are judged once.
 """
