@@ -203,7 +203,7 @@ def main():
         if options.sample:
             runs = random.Random(f"sample {options.seed}").sample(runs, min(options.sample, len(runs)))
         failed = check_runs(tools, plans, runs)
-        # Rounding a matrix input to bf16 hides all but one in 65536 of the last-bit differences: short runs may show none.
+        # Rounding a matrix input to bf16 hides most last-bit differences (one in 65536 shows): short runs may show none.
         wide = next((m for m in models[1:] if 4 in m.legal_tp and m.dtype != "BF16"), models[0])
         controls = [
             check_control(tools, plans, models[0], 4),
