@@ -1,7 +1,8 @@
 """Who may include and link whom: the table of the design, held against every source and both programs.
 
-    tests/layering/layering.py --bin build/cli
+tests/layering/layering.py --bin build/cli
 """
+
 import argparse
 import os
 import re
@@ -18,8 +19,10 @@ ALLOWED = {
     "ir": ({"ir"}, {"mlir"}),
     "planner": ({"planner", "ir", "plans", "formats"}, {"mlir", "fmt", "yaml", "pugixml"}),
     "kernels": ({"kernels"}, {"cuda"}),
-    "runtime": ({"runtime", "plans", "formats", "kernels"},
-                {"fmt", "spdlog", "openssl", "boost", "pcre2", "icu", "sentencepiece", "prometheus", "hwloc", "cuda"}),
+    "runtime": (
+        {"runtime", "plans", "formats", "kernels"},
+        {"fmt", "spdlog", "openssl", "boost", "pcre2", "icu", "sentencepiece", "prometheus", "hwloc", "cuda"},
+    ),
     # Two programs live in cli/; each has its own row.
     "cli: mrs-plan, mrs-opt": ({"cli", "planner", "ir", "plans", "formats"}, {"mlir", "fmt", "cli11"}),
     "cli: mrs-exec": ({"cli", "runtime", "plans", "formats", "kernels"}, {"fmt", "cli11"}),
@@ -27,20 +30,37 @@ ALLOWED = {
 PLANNER_MAINS = {"cli/mrs_plan.cc", "cli/mrs_opt.cc"}
 
 # How the libraries are known by their headers.
-LIBRARIES = [("mlir", r"(mlir|llvm)/"), ("flatbuffers", r"flatbuffers/"), ("openssl", r"openssl/"), ("nlohmann", r"nlohmann/"),
-             ("fmt", r"fmt/"), ("spdlog", r"spdlog/"), ("cli11", r"CLI/"), ("boost", r"boost/"), ("pcre2", r"pcre2\.h$"),
-             ("icu", r"unicode/"), ("yaml", r"yaml-cpp/"), ("pugixml", r"pugixml"), ("sentencepiece", r"sentencepiece"),
-             ("prometheus", r"prometheus/"), ("hwloc", r"hwloc"), ("gtest", r"(gtest|gmock)/"), ("benchmark", r"benchmark/"),
-             ("cuda", r"(cuda|cublas|nccl|cub/|nvml|cooperative_groups|curand|nvrtc)")]
+LIBRARIES = [
+    ("mlir", r"(mlir|llvm)/"),
+    ("flatbuffers", r"flatbuffers/"),
+    ("openssl", r"openssl/"),
+    ("nlohmann", r"nlohmann/"),
+    ("fmt", r"fmt/"),
+    ("spdlog", r"spdlog/"),
+    ("cli11", r"CLI/"),
+    ("boost", r"boost/"),
+    ("pcre2", r"pcre2\.h$"),
+    ("icu", r"unicode/"),
+    ("yaml", r"yaml-cpp/"),
+    ("pugixml", r"pugixml"),
+    ("sentencepiece", r"sentencepiece"),
+    ("prometheus", r"prometheus/"),
+    ("hwloc", r"hwloc"),
+    ("gtest", r"(gtest|gmock)/"),
+    ("benchmark", r"benchmark/"),
+    ("cuda", r"(cuda|cublas|nccl|cub/|nvml|cooperative_groups|curand|nvrtc)"),
+]
 PLATFORM = re.compile(r"(sys|linux|netinet|arpa|net|bits|asm)/[\w/]+\.h$|[\w]+(\.h)?$")
 
-# Programs and the dynamic libraries they may need. mrs-exec runs in a slim container: nothing but libc is taken for granted.
+# Programs and the dynamic libraries they may need. mrs-exec runs in a slim container: only libc is there.
 SLIM = re.compile(r"(libc|libm|libdl|libpthread|librt|ld-linux-[\w-]+)\.so(\.\d+)?$")
 CUDA = re.compile(r"lib(cuda|cudart|cublas|cublasLt|nccl|nvrtc|nvidia-ml)\.so")
 
 
 def is_test(path):
-    return bool(re.search(r"_(test|fuzz)(_\w+)?\.(cc|h)$|_for_test\.h$|/testing/|^runtime/comm/(bench_|conformance_)", path))
+    return bool(
+        re.search(r"_(test|fuzz)(_\w+)?\.(cc|h)$|_for_test\.h$|/testing/|^runtime/comm/(bench_|conformance_)", path)
+    )
 
 
 def row_of(path):
@@ -65,7 +85,9 @@ def include_violations(path, text):
         library = next((known for known, pattern in LIBRARIES if re.match(pattern, name)), None)
         if library is not None:
             if library not in libraries:
-                found.append(f"{path}: includes <{name}> of {library}, but {row} may use {', '.join(sorted(libraries))}")
+                found.append(
+                    f"{path}: includes <{name}> of {library}, but {row} may use {', '.join(sorted(libraries))}"
+                )
         elif quote == '"' or not PLATFORM.match(name):
             found.append(f"{path}: includes {name}, which no row of {os.path.basename(__file__)} knows")
     return found
@@ -73,7 +95,10 @@ def include_violations(path, text):
 
 def link_violations(lists):
     """What the mrs_library(... LINK ...) of the build files break; `lists` is {path: text of a CMakeLists.txt}."""
-    declared = {path: re.findall(r"^\s*mrs_library\(\s*([\w-]+)\s+([^)]*)\)", text, re.MULTILINE) for path, text in lists.items()}
+    declared = {
+        path: re.findall(r"^\s*mrs_library\(\s*([\w-]+)\s+([^)]*)\)", text, re.MULTILINE)
+        for path, text in lists.items()
+    }
     home = {target: path.split("/")[0] for path, targets in declared.items() for target, _ in targets}
     found = []
     for path, targets in declared.items():
@@ -87,7 +112,10 @@ def link_violations(lists):
             links = body.split("LINK", 1)[1].split() if "LINK" in body else []
             for link in links:
                 if home.get(link, folder) not in allowed:
-                    found.append(f"{path}: {target} links {link} of {home[link]}/, but {folder} may link {', '.join(sorted(allowed))}")
+                    found.append(
+                        f"{path}: {target} links {link} of {home[link]}/, "
+                        f"but {folder} may link {', '.join(sorted(allowed))}"
+                    )
                 if link in ("MLIR", "LLVM") and "mlir" not in ALLOWED[folder][1]:
                     found.append(f"{path}: {target} links {link}")
     return found
@@ -96,13 +124,18 @@ def link_violations(lists):
 def program_violations(program, needed):
     """What the dynamic libraries of a program break."""
     if program == "mrs-exec":
-        return [f"mrs-exec needs {name}, which a slim container lacks" for name in needed
-                if not SLIM.match(name) and not CUDA.match(name)]
+        return [
+            f"mrs-exec needs {name}, which a slim container lacks"
+            for name in needed
+            if not SLIM.match(name) and not CUDA.match(name)
+        ]
     return [f"{program} needs {name}, but no part of the planner may need CUDA" for name in needed if CUDA.match(name)]
 
 
 def needed_by(path):
-    out = subprocess.run(["readelf", "-d", path], capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"}).stdout
+    out = subprocess.run(
+        ["readelf", "-d", path], capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"}
+    ).stdout
     return re.findall(r"\(NEEDED\)\s+Shared library: \[([^\]]+)\]", out)
 
 
@@ -119,7 +152,7 @@ def sources(endings):
 # Each must be caught, or the check is blind.
 PLANTED = [
     include_violations("runtime/bind.cc", '#include "planner/build.h"\n'),
-    include_violations("runtime/bind.cc", "#include <string>\n#include \"mlir/IR/Value.h\"\n"),
+    include_violations("runtime/bind.cc", '#include <string>\n#include "mlir/IR/Value.h"\n'),
     include_violations("kernels/pack.cc", '  #  include "plans/status.h"\n'),
     include_violations("kernels/pack.cc", "#include <fmt/format.h>\n"),
     include_violations("plans/reader.cc", '#include "formats/json.h"\n'),
@@ -130,8 +163,12 @@ PLANTED = [
     include_violations("cli/mrs_plan.cc", '#include "runtime/executor.h"\n'),
     include_violations("cli/mrs_exec.cc", '#include "planner/build.h"\n'),
     include_violations("runtime/bind.cc", "#include <some_library/it.h>\n"),
-    link_violations({"ir/CMakeLists.txt": "mrs_library(mrs_ir SOURCES a.cc LINK MLIR)\n",
-                    "runtime/CMakeLists.txt": "mrs_library(mrs_run\n  SOURCES b.cc\n  LINK fmt::fmt mrs_ir)\n"}),
+    link_violations(
+        {
+            "ir/CMakeLists.txt": "mrs_library(mrs_ir SOURCES a.cc LINK MLIR)\n",
+            "runtime/CMakeLists.txt": "mrs_library(mrs_run\n  SOURCES b.cc\n  LINK fmt::fmt mrs_ir)\n",
+        }
+    ),
     link_violations({"kernels/CMakeLists.txt": "mrs_library(mrs_kernels SOURCES a.cc LINK MLIR)\n"}),
     program_violations("mrs-exec", ["libc.so.6", "libMLIR.so.22.1"]),
     program_violations("mrs-exec", ["libc.so.6", "libfmt.so.9"]),
@@ -139,7 +176,9 @@ PLANTED = [
 ]
 # And these must pass.
 INNOCENT = [
-    include_violations("formats/json.h", '#include <nlohmann/json.hpp>\n#include "plans/status.h"\n#include <sys/mman.h>\n'),
+    include_violations(
+        "formats/json.h", '#include <nlohmann/json.hpp>\n#include "plans/status.h"\n#include <sys/mman.h>\n'
+    ),
     include_violations("kernels/pack_test.cc", '#include "plans/reader.h"\n'),
     program_violations("mrs-exec", ["libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "libcuda.so.1"]),
     program_violations("mrs-plan", ["libMLIR.so.22.1", "libstdc++.so.6"]),
@@ -153,7 +192,9 @@ def main():
     blind = [number for number, found in enumerate(PLANTED) if len(found) != 1]
     nervous = [found for found in INNOCENT if found]
     if blind or nervous:
-        sys.exit(f"the check itself is broken: planted violations {blind} not found once; innocent ones refused: {nervous}")
+        sys.exit(
+            f"the check itself is broken: planted violations {blind} not found once; innocent ones refused: {nervous}"
+        )
 
     violations, count = [], 0
     for path, text in sources((".cc", ".h", ".cu", ".cuh", ".td", ".inc")):
@@ -162,7 +203,9 @@ def main():
     if count < 100:
         sys.exit(f"only {count} sources found under {ROOT}: the check looks in the wrong place")
     violations += link_violations(dict(sources("CMakeLists.txt")))
-    programs = [name for name in ("mrs-exec", "mrs-plan", "mrs-opt") if os.path.exists(os.path.join(arguments.bin, name))]
+    programs = [
+        name for name in ("mrs-exec", "mrs-plan", "mrs-opt") if os.path.exists(os.path.join(arguments.bin, name))
+    ]
     if "mrs-exec" not in programs:
         sys.exit(f"{arguments.bin}: no mrs-exec; give the folder of the built programs with --bin")
     for name in programs:

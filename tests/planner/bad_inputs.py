@@ -1,7 +1,8 @@
 """Bad inputs to mrs-plan: each with its exact message and exit code, and no plan left behind.
 
-    tests/planner/bad_inputs.py --bin build/cli
+tests/planner/bad_inputs.py --bin build/cli
 """
+
 import json
 import os
 import shutil
@@ -10,10 +11,20 @@ import unittest
 
 import plan_tools
 
-SHAPE = {"num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "vocab_size": 100, "max_position_embeddings": 128}
+SHAPE = {
+    "num_hidden_layers": 1,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 100,
+    "max_position_embeddings": 128,
+}
 WEIGHTS = "model.safetensors"
 OPTIONS = ["--numerics", "pair2", "--memory", "1GiB"]
+CUT_SHORT = (
+    "line 1, column {}: syntax error while parsing value - unexpected end of input; expected '[', '{{', or a literal"
+)
 
 
 class BadInputs(unittest.TestCase):
@@ -63,44 +74,58 @@ class BadInputs(unittest.TestCase):
 
     def test_missing_weights(self):
         os.remove(os.path.join(self.model, WEIGHTS))
-        self.refused("m: has neither model.safetensors nor model.safetensors.index.json; give the folder of a Hugging Face "
-                     "checkpoint in safetensors format")
+        self.refused(
+            "m: has neither model.safetensors nor model.safetensors.index.json; give the folder of a Hugging Face "
+            "checkpoint in safetensors format"
+        )
 
     def test_missing_file_of_an_index(self):
         os.rename(os.path.join(self.model, WEIGHTS), os.path.join(self.model, "a.safetensors"))
         weight_map = {name: "a.safetensors" for name, _ in self.tensors}
         weight_map["lm_head.weight"] = "b.safetensors"
         self.write(WEIGHTS + ".index.json", json.dumps({"weight_map": weight_map}))
-        self.refused("m/b.safetensors: cannot be opened: No such file or directory; the checkpoint is incomplete: download this "
-                     "file too")
+        self.refused(
+            "m/b.safetensors: cannot be opened: No such file or directory; the checkpoint is incomplete: download this "
+            "file too"
+        )
 
     def test_index_that_leaves_the_folder(self):
         os.remove(os.path.join(self.model, WEIGHTS))
         self.write(WEIGHTS + ".index.json", json.dumps({"weight_map": {"a": "../a.safetensors"}}))
-        self.refused('model.safetensors.index.json: tensor "a": expected the plain name of a .safetensors file in the same '
-                     'folder, got "../a.safetensors"')
+        self.refused(
+            'model.safetensors.index.json: tensor "a": expected the plain name of a .safetensors file in the same '
+            'folder, got "../a.safetensors"'
+        )
 
     def test_truncated_weights(self):
         head, data_bytes = plan_tools.header(self.tensors)
         self.write_weights(head, data_bytes - 1)
         size = len(head) + data_bytes
-        self.refused(f"m/model.safetensors: expected {size} bytes by its header, the file has {size - 1}; it is truncated: "
-                     "download it again")
+        self.refused(
+            f"m/model.safetensors: expected {size} bytes by its header, the file has {size - 1}; it is truncated: "
+            "download it again"
+        )
 
     def test_empty_weights(self):
         self.write_weights(b"", 0)
-        self.refused("m/model.safetensors: 0 bytes, but a safetensors file starts with an 8-byte header length; download it again")
+        self.refused(
+            "m/model.safetensors: 0 bytes, but a safetensors file starts with an 8-byte header length; "
+            "download it again"
+        )
 
     def test_header_longer_than_the_file(self):
         self.write_weights((10**9).to_bytes(8, "little") + b"{}", 0)
-        self.refused("m/model.safetensors: its first 8 bytes announce a header of 1000000000 bytes, but only 2 bytes follow; "
-                     "the file is truncated or not safetensors: download it again")
+        self.refused(
+            "m/model.safetensors: its first 8 bytes announce a header of 1000000000 bytes, but only 2 bytes follow; "
+            "the file is truncated or not safetensors: download it again"
+        )
 
     def test_header_that_is_no_json(self):
         self.write_weights((4).to_bytes(8, "little") + b"{]  ", 0)
-        done = self.run_build()
-        self.assertEqual(done.returncode, 1)
-        self.assertTrue(done.stderr.startswith("mrs-plan: m/model.safetensors: header: "), done.stderr)
+        self.refused(
+            "m/model.safetensors: header: line 1, column 2: syntax error while parsing object key - unexpected ']'; "
+            "expected string literal"
+        )
 
     def test_overlapping_tensors(self):
         entries, data_bytes = self.entries()
@@ -108,13 +133,18 @@ class BadInputs(unittest.TestCase):
         begin, end = entries[second]["data_offsets"]
         entries[second]["data_offsets"] = [begin - 2, end - 2]
         self.write_weights(plan_tools.packed(entries), data_bytes)
-        self.refused(f'm/model.safetensors: tensors "{first}" and "{second}" overlap: [{begin - 2}, {end - 2}) begins before {begin}')
+        self.refused(
+            f'm/model.safetensors: tensors "{first}" and "{second}" overlap: [{begin - 2}, {end - 2}) '
+            f"begins before {begin}"
+        )
 
     def test_wrong_dtype(self):
         self.tensors[1] = (*self.tensors[1], "I16")
         self.write_weights(*plan_tools.header(self.tensors))
-        self.refused("checkpoint: tensor 'model.layers.0.input_layernorm.weight' is I16; supported are F32, BF16 and F16 "
-                     "(quantized checkpoints are not supported yet)")
+        self.refused(
+            "checkpoint: tensor 'model.layers.0.input_layernorm.weight' is I16; supported are F32, BF16 and F16 "
+            "(quantized checkpoints are not supported yet)"
+        )
 
     def test_wrong_shape(self):
         name, _ = self.tensors[2]
@@ -125,8 +155,10 @@ class BadInputs(unittest.TestCase):
     def test_missing_tensor(self):
         name, _ = self.tensors.pop(2)
         self.write_weights(*plan_tools.header(self.tensors))
-        self.refused(f"checkpoint: tensor '{name}' [64, 64] is missing (1 missing in all); it is incomplete or of another model "
-                     "than config.json")
+        self.refused(
+            f"checkpoint: tensor '{name}' [64, 64] is missing (1 missing in all); it is incomplete or of another model "
+            "than config.json"
+        )
 
     # config.json.
 
@@ -138,13 +170,26 @@ class BadInputs(unittest.TestCase):
 
     def test_malformed_config(self):
         self.write("config.json", '{"architectures": [')
-        done = self.run_build(write_config=False)
-        self.assertEqual(done.returncode, 1)
-        self.assertTrue(done.stderr.startswith("mrs-plan: config.json: "), done.stderr)
+        self.refused("config.json: " + CUT_SHORT.format(20), write_config=False)
+        self.write("config.json", "[]")
+        self.refused(
+            "config.json: expected an object with 'architectures', got an array of 0 values", write_config=False
+        )
+
+    def test_malformed_tokenizer_files(self):
+        for name in ("tokenizer_config.json", "generation_config.json"):
+            self.write(name, '{"a": [')
+            self.refused(f"{name}: " + CUT_SHORT.format(8))
+            os.remove(os.path.join(self.model, name))
+        self.write("tokenizer_config.json", '{"chat_template": 5}')
+        self.refused("tokenizer_config.json: 'chat_template': expected a string, got 5")
+        os.remove(os.path.join(self.model, "tokenizer_config.json"))
+        os.mkdir(os.path.join(self.model, "tokenizer.json"))
+        self.refused("m/tokenizer.json: is not a regular file")
 
     def test_config_of_wrong_types(self):
         self.config["hidden_size"] = "64"
-        self.refused('config.json: \'hidden_size\': expected an integer from 1 to 16777216, got "64"')
+        self.refused("config.json: 'hidden_size': expected an integer from 1 to 16777216, got \"64\"")
 
     def test_config_out_of_range(self):
         self.config["num_hidden_layers"] = 0
@@ -152,8 +197,10 @@ class BadInputs(unittest.TestCase):
 
     def test_unknown_architecture(self):
         self.config["architectures"] = ["MambaForCausalLM"]
-        self.refused('config.json: architecture "MambaForCausalLM" is not supported yet; supported: LlamaForCausalLM, '
-                     'MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM')
+        self.refused(
+            'config.json: architecture "MambaForCausalLM" is not supported yet; supported: LlamaForCausalLM, '
+            "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM"
+        )
 
     # Options.
 
@@ -166,7 +213,11 @@ class BadInputs(unittest.TestCase):
 
     def test_max_len(self):
         for length in ("0", "129"):
-            self.refused(f"--max-len {length}: the model was made for 1 to 128 tokens (max_position_embeddings)", "--max-len", length)
+            self.refused(
+                f"--max-len {length}: the model was made for 1 to 128 tokens (max_position_embeddings)",
+                "--max-len",
+                length,
+            )
 
     def test_max_seqs(self):
         for count in ("0", "4097"):
@@ -174,11 +225,16 @@ class BadInputs(unittest.TestCase):
 
     def test_too_little_memory(self):
         self.write("config.json", json.dumps(self.config))
-        done = plan_tools.run([self.tools.plan, "build", "m", "--numerics", "pair2", "--memory", "100KiB"], cwd=self.folder)
+        done = plan_tools.run(
+            [self.tools.plan, "build", "m", "--numerics", "pair2", "--memory", "100KiB"], cwd=self.folder
+        )
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, r"^mrs-plan: the plan does not fit: a rank may use 102400 bytes, but its weights take \d+, "
-                                      r"activations \d+, and the KV cache of one sequence of 128 tokens \d+; give more --memory, "
-                                      r"a larger --tp, or a smaller --max-len\n$")
+        self.assertRegex(
+            done.stderr,
+            r"^mrs-plan: the plan does not fit: a rank may use 102400 bytes, but its weights take \d+, "
+            r"activations \d+, and the KV cache of one sequence of 128 tokens \d+; give more --memory, "
+            r"a larger --tp, or a smaller --max-len\n$",
+        )
 
     def usage(self, *arguments):
         done = plan_tools.run([self.tools.plan, *arguments], cwd=self.folder)
@@ -187,22 +243,43 @@ class BadInputs(unittest.TestCase):
 
     def test_usage(self):
         self.write("config.json", json.dumps(self.config))
-        self.assertEqual(self.usage("build"), "mrs-plan: build: give a model folder, or a module with --ir FILE; one of the two\n")
-        self.assertEqual(self.usage("build", "m", "--ir", "x.mlir"),
-                         "mrs-plan: build: give a model folder, or a module with --ir FILE; one of the two\n")
-        self.assertEqual(self.usage("build", "m", "--numerics", "fast"),
-                         "mrs-plan: --numerics fast: expected one of auto, pair2, block32\n")
-        self.assertEqual(self.usage("build", "m", "--dtype", "int4"), "mrs-plan: --dtype int4: expected one of auto, f32, bf16\n")
-        self.assertEqual(self.usage("build", "m", "--reduction", "any"),
-                         "mrs-plan: --reduction any: expected one of canonical, rank_order\n")
-        for arguments in ([], ["destroy"], ["build", "m", "--tp", "two"], ["build", "m", "--memory", "lots"], ["build", "m", "--fast"],
-                          ["inspect"], ["verify"]):
+        self.assertEqual(
+            self.usage("build"), "mrs-plan: build: give a model folder, or a module with --ir FILE; one of the two\n"
+        )
+        self.assertEqual(
+            self.usage("build", "m", "--ir", "x.mlir"),
+            "mrs-plan: build: give a model folder, or a module with --ir FILE; one of the two\n",
+        )
+        self.assertEqual(
+            self.usage("build", "m", "--numerics", "fast"),
+            "mrs-plan: --numerics fast: expected one of auto, pair2, block32\n",
+        )
+        self.assertEqual(
+            self.usage("build", "m", "--dtype", "int4"), "mrs-plan: --dtype int4: expected one of auto, f32, bf16\n"
+        )
+        self.assertEqual(
+            self.usage("build", "m", "--reduction", "any"),
+            "mrs-plan: --reduction any: expected one of canonical, rank_order\n",
+        )
+        for arguments in (
+            [],
+            ["destroy"],
+            ["build", "m", "--tp", "two"],
+            ["build", "m", "--memory", "lots"],
+            ["build", "m", "--fast"],
+            ["inspect"],
+            ["verify"],
+        ):
             self.assertNotEqual(self.usage(*arguments), "", arguments)
 
     # Output.
 
     def test_output_in_no_folder(self):
-        self.refused("no/x.mrsplan: cannot create a file in no: No such file or directory; nothing was written", "-o", "no/x.mrsplan")
+        self.refused(
+            "no/x.mrsplan: cannot create a file in no: No such file or directory; nothing was written",
+            "-o",
+            "no/x.mrsplan",
+        )
 
     def test_output_is_a_folder(self):
         self.refused("m: is a directory, expected a file name; nothing was written", "-o", "m")
@@ -212,14 +289,21 @@ class BadInputs(unittest.TestCase):
         # A file size limit of the process, as a full disk needs root: nothing may be left, and an old plan stays.
         import resource
         import signal
+
         self.write("config.json", json.dumps(self.config))
         self.write("old.mrsplan", "old")
+
         def limit():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        done = plan_tools.run([self.tools.plan, "build", "m", *OPTIONS, "-o", "m/old.mrsplan"], cwd=self.folder, preexec_fn=limit)
+
+        done = plan_tools.run(
+            [self.tools.plan, "build", "m", *OPTIONS, "-o", "m/old.mrsplan"], cwd=self.folder, preexec_fn=limit
+        )
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, r"^mrs-plan: m/old.mrsplan: cannot write \d+ bytes: File too large; nothing was written\n$")
+        self.assertRegex(
+            done.stderr, r"^mrs-plan: m/old.mrsplan: cannot write \d+ bytes: File too large; nothing was written\n$"
+        )
         self.assertEqual(sorted(os.listdir(self.model)), ["config.json", WEIGHTS, "old.mrsplan"])
         with open(os.path.join(self.model, "old.mrsplan")) as file:
             self.assertEqual(file.read(), "old")
@@ -234,9 +318,13 @@ class BadInputs(unittest.TestCase):
     def test_not_a_plan(self):
         self.write("x", "a text of more than a few bytes, which is as far from a plan as can be; " * 4)
         for verb in ("inspect", "verify"):
-            self.assertEqual(self.read(verb, "m/x"),
-                             "mrs-plan: plan m/x: is no plan (its identifier is not MRSP); rebuild it with mrs-plan\n")
-            self.assertEqual(self.read(verb, "m/none"), "mrs-plan: plan m/none: cannot open: No such file or directory\n")
+            self.assertEqual(
+                self.read(verb, "m/x"),
+                "mrs-plan: plan m/x: is no plan (its identifier is not MRSP); rebuild it with mrs-plan\n",
+            )
+            self.assertEqual(
+                self.read(verb, "m/none"), "mrs-plan: plan m/none: cannot open: No such file or directory\n"
+            )
 
     def test_truncated_plan(self):
         done = self.run_build("-o", "m/whole.mrsplan")
@@ -248,11 +336,22 @@ class BadInputs(unittest.TestCase):
             self.write("cut.mrsplan", whole[:size])
             for verb in ("inspect", "verify"):
                 said.add(self.read(verb, "m/cut.mrsplan"))
-        short = "mrs-plan: plan m/cut.mrsplan: has {} bytes, a plan has at least 40; it was truncated; rebuild it with mrs-plan\n"
-        self.assertEqual(said, {
-            "mrs-plan: plan m/cut.mrsplan: is empty\n", short.format(1), short.format(31), short.format(32),
-            "mrs-plan: plan m/cut.mrsplan: its SHA-256 does not match its content: the file was changed or truncated; rebuild it "
-            "with mrs-plan\n"})
+        short = (
+            "mrs-plan: plan m/cut.mrsplan: has {} bytes, a plan has at least 40; it was truncated; "
+            "rebuild it with mrs-plan\n"
+        )
+        self.assertEqual(
+            said,
+            {
+                "mrs-plan: plan m/cut.mrsplan: is empty\n",
+                short.format(1),
+                short.format(31),
+                short.format(32),
+                "mrs-plan: plan m/cut.mrsplan: its SHA-256 does not match its content: "
+                "the file was changed or truncated; "
+                "rebuild it with mrs-plan\n",
+            },
+        )
 
     def test_no_module(self):
         done = plan_tools.run([self.tools.plan, "build", "--ir", "none.mlir"], cwd=self.folder)

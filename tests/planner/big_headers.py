@@ -6,6 +6,7 @@
 
 Figures are medians of alternating runs; never a timed test, as another program on the machine would fail it.
 """
+
 import os
 import statistics
 import sys
@@ -46,9 +47,12 @@ def measure(tools, argv):
         base.append(cost([tools.plan, "--version"]))
         plan.append(cost(argv))
     (base_s, base_b), (plan_s, plan_b) = ([statistics.median(column) for column in zip(*rows)] for rows in (base, plan))
-    print(f"70B, tp 8, {RUNS} runs: {plan_s * 1e3:.0f} ms, {plan_s / base_s:.2f} of --version's {base_s * 1e3:.0f} ms "
-          f"(at most {MAX_TIME_RATIO:.0f}); {plan_b / 1e6:.0f} MB, {(plan_b - base_b) / 1e6:+.0f} MB over its {base_b / 1e6:.0f} "
-          f"(at most +{MAX_EXTRA_BYTES / 1e6:.0f})")
+    print(
+        f"70B, tp 8, {RUNS} runs: {plan_s * 1e3:.0f} ms, {plan_s / base_s:.2f} of --version's {base_s * 1e3:.0f} ms "
+        f"(at most {MAX_TIME_RATIO:.0f}); {plan_b / 1e6:.0f} MB, "
+        f"{(plan_b - base_b) / 1e6:+.0f} MB over its {base_b / 1e6:.0f} "
+        f"(at most +{MAX_EXTRA_BYTES / 1e6:.0f})"
+    )
     return plan_s <= MAX_TIME_RATIO * base_s and plan_b - base_b <= MAX_EXTRA_BYTES
 
 
@@ -70,7 +74,9 @@ def main():
                 sys.exit(f"{name}: the plan is {size - MAX_PLAN_BYTES} bytes too large")
         if arguments.measure or arguments.check:
             name, _, _, tp, memory = CASES[0]
-            good = measure(tools, command(tools, os.path.join(scratch, name), tp, memory, os.path.join(scratch, "x.mrsplan")))
+            good = measure(
+                tools, command(tools, os.path.join(scratch, name), tp, memory, os.path.join(scratch, "x.mrsplan"))
+            )
             if arguments.check and not good:
                 sys.exit("past the bounds")
 

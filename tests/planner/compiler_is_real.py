@@ -1,7 +1,8 @@
 """The module is the single source of the plan: what is edited in it runs, what is left out or broken in it is refused.
 
-    tests/planner/compiler_is_real.py --bin build/cli
+tests/planner/compiler_is_real.py --bin build/cli
 """
+
 import json
 import os
 import re
@@ -13,8 +14,15 @@ import plan_tools
 
 REQUIRED = ["mrs-propagate", "mrs-insert-collectives", "mrs-localize", "mrs-schedule", "mrs-plan-memory"]
 OPTIONAL = ["mrs-fuse", "mrs-in-place"]
-PIPELINE = ["mrs-propagate", "mrs-insert-collectives", "mrs-fuse", "mrs-localize", "mrs-schedule", "mrs-in-place",
-            "mrs-plan-memory"]
+PIPELINE = [
+    "mrs-propagate",
+    "mrs-insert-collectives",
+    "mrs-fuse",
+    "mrs-localize",
+    "mrs-schedule",
+    "mrs-in-place",
+    "mrs-plan-memory",
+]
 OPTIONS = ["--tp", "2", "--memory", "1GiB", "--numerics", "pair2", "--max-len", "256"]
 
 
@@ -93,9 +101,24 @@ class Compiler(unittest.TestCase):
 
     def answer(self, plan):
         """Tokens and the hash of all logits of two prompts."""
-        out = plan_tools.checked([self.tools.exec, "--plan", plan, "--model", plan_tools.MINI, "--prompt-ids", "0,7,20,33,50",
-                                  "--prompt-ids", ",".join(str(i) for i in range(3, 73)), "--max-tokens", "16",
-                                  "--temperature", "0", "--json"])
+        out = plan_tools.checked(
+            [
+                self.tools.exec,
+                "--plan",
+                plan,
+                "--model",
+                plan_tools.MINI,
+                "--prompt-ids",
+                "0,7,20,33,50",
+                "--prompt-ids",
+                ",".join(str(i) for i in range(3, 73)),
+                "--max-tokens",
+                "16",
+                "--temperature",
+                "0",
+                "--json",
+            ]
+        )
         answers = [json.loads(line) for line in out.splitlines()]
         self.assertEqual(len(answers), 2)
         self.assertTrue(all(a["token_ids"] for a in answers))
@@ -122,20 +145,24 @@ class Compiler(unittest.TestCase):
         self.assert_same_tokens(plan)
 
     def test_hand_edited_module_can_give_other_tokens(self):
-        # The control: the plan decides, not the runtime. Here the residual stream forgets what it was before layer 0's MLP.
+        # The control: the plan decides. Here the residual stream forgets what it was before layer 0's MLP.
         add = line_of(self.final, "l0.mlp_add")
         first, second = re.search(r'"l0.mlp_add" (%\w+), (%\w+)', add).groups()
-        module = replaced(self.final, add, add.replace(f"{first}, {second}", f"{second}, {second}").replace("inplace = 0 : i64, ", ""))
+        module = replaced(
+            self.final, add, add.replace(f"{first}, {second}", f"{second}, {second}").replace("inplace = 0 : i64, ", "")
+        )
         self.assertNotEqual(self.answer(self.built(module)), self.answer(self.direct))
 
     # Every pass left out.
 
     def test_required_passes(self):
-        said = {"mrs-propagate": ["(mrs.weight): its sharding seed was never propagated; run mrs-propagate"],
-                "mrs-insert-collectives": ["(mrs.rms_norm): reads a partial sum", "run insert-collectives"],
-                "mrs-localize": ["'embed.weight' (mrs.weight): no rank's part of it is decided; run mrs-localize"],
-                "mrs-schedule": ["'embed_tokens' (mrs.embed): has no place in the program; run mrs-schedule"],
-                "mrs-plan-memory": ["the KV cache has no place in memory; run mrs-plan-memory"]}
+        said = {
+            "mrs-propagate": ["(mrs.weight): its sharding seed was never propagated; run mrs-propagate"],
+            "mrs-insert-collectives": ["(mrs.rms_norm): reads a partial sum", "run insert-collectives"],
+            "mrs-localize": ["'embed.weight' (mrs.weight): no rank's part of it is decided; run mrs-localize"],
+            "mrs-schedule": ["'embed_tokens' (mrs.embed): has no place in the program; run mrs-schedule"],
+            "mrs-plan-memory": ["the KV cache has no place in memory; run mrs-plan-memory"],
+        }
         self.assertEqual(sorted(said), sorted(REQUIRED))
         for left_out in REQUIRED:
             with self.subTest(left_out=left_out):
@@ -168,43 +195,63 @@ class Compiler(unittest.TestCase):
         # Nor does it help to call the partial sum a whole one.
         module = replaced(replaced(self.final, reduce + "\n", ""), add, add.replace(whole + " ", partial + " "))
         product = line_of(module, "l0.o_proj")
-        self.assert_refused(replaced(module, product, product.replace(", partial", "")),
-                            "'l0.o_proj' (mrs.matmul): its result is '!mrs.tensor<[T, 256], f32>', but a rank's sum is only a part")
+        self.assert_refused(
+            replaced(module, product, product.replace(", partial", "")),
+            "'l0.o_proj' (mrs.matmul): its result is '!mrs.tensor<[T, 256], f32>', but a rank's sum is only a part",
+        )
 
     def test_kv_heads_swapped(self):
         # Both K and V of layer 0 reversed: rank 0 holds heads 2 and 3.
         def reverse(line):
             return line.replace("4{tp 2}", "4{tp 2 start 2 step -2}")
+
         def reverse_weight(line):
             return reverse(replaced(line, "rows = array<i64: 0, 64, 64, 1>", "rows = array<i64: 64, -64, 64, 1>"))
+
         module = edited_lines(self.final, r' "l0\.[kv]_proj\.weight" ', reverse_weight)
         module = edited_lines(module, r' "l0\.(q_proj\+k_proj\+v_proj|k_rope|kv_append|attention)" ', reverse)
-        self.assert_refused(module, "'l0.attention' (mrs.attention): dimension 1 of '!mrs.tensor<[B, 4{tp 2 start 2 step -2}, 32], bf16>'",
-                            "does not hold, on every rank, what its 8 finer elements (heads) read")
+        self.assert_refused(
+            module,
+            "'l0.attention' (mrs.attention): dimension 1 of '!mrs.tensor<[B, 4{tp 2 start 2 step -2}, 32], bf16>'",
+            "does not hold, on every rank, what its 8 finer elements (heads) read",
+        )
         # Only the rows that are loaded: then the weight says another thing than its type.
-        module = edited_lines(self.final, r' "l0\.k_proj\.weight" ', lambda line: reverse_weight(line).replace(" start 2 step -2", ""))
+        module = edited_lines(
+            self.final, r' "l0\.k_proj\.weight" ', lambda line: reverse_weight(line).replace(" start 2 step -2", "")
+        )
         self.assert_refused(module, "'l0.k_proj.weight' (mrs.weight): its local part", "is not what its type says")
         # Only K: it would meet the other rank's V.
         module = self.optimized([name for name in PIPELINE if name != "mrs-fuse"])
         module = edited_lines(module, r' "l0\.k_proj\.weight" ', reverse_weight)
         module = edited_lines(module, r' "l0\.(k_proj|k_rope)" ', reverse)
-        module = edited_lines(module, r' "l0\.kv_append" ', lambda line: line.replace("4{tp 2}", "4{tp 2 start 2 step -2}", 1))
-        self.assert_refused(module, "'l0.kv_append' (mrs.kv_append): dimension 1 of", "is another slice than its other operands hold")
+        module = edited_lines(
+            module, r' "l0\.kv_append" ', lambda line: line.replace("4{tp 2}", "4{tp 2 start 2 step -2}", 1)
+        )
+        self.assert_refused(
+            module, "'l0.kv_append' (mrs.kv_append): dimension 1 of", "is another slice than its other operands hold"
+        )
 
     def test_bias_on_every_rank(self):
         norm = line_of(self.final, "l0.input_norm.weight")
         bias = norm.replace(norm.split(" = ")[0].strip(), "%bias", 1).replace("l0.input_norm.weight", "l0.o_proj.bias")
         product = line_of(self.final, "l0.o_proj")
         biased = replaced(product, "] {", "] bias [%bias] {").replace(") ->", ", !mrs.tensor<[256], f32>) ->")
-        self.assert_refused(replaced(self.final, product, bias + "\n" + biased),
-                            "'l0.o_proj' (mrs.matmul): adds its bias to a partial sum: all 2 ranks would add it; "
-                            "add it after the all-reduce (mrs.add_bias)")
+        self.assert_refused(
+            replaced(self.final, product, bias + "\n" + biased),
+            "'l0.o_proj' (mrs.matmul): adds its bias to a partial sum: all 2 ranks would add it; "
+            "add it after the all-reduce (mrs.add_bias)",
+        )
 
     def test_live_buffers_overlap(self):
         offsets = re.compile(r"offsets = \[[^]]*\]")
         query = offsets.search(line_of(self.final, "l0.q_rope")).group()
         module = edited_lines(self.final, r' "l0\.k_rope" ', lambda line: offsets.sub(query, line))
-        self.assert_refused(module, "'l0.k_rope' (mrs.rope): its result lies at [", "over the result of 'l0.q_rope'", "which is still needed")
+        self.assert_refused(
+            module,
+            "'l0.k_rope' (mrs.rope): its result lies at [",
+            "over the result of 'l0.q_rope'",
+            "which is still needed",
+        )
 
     def test_weights_overlap(self):
         place = re.compile(r"arena_offset = \d+")
@@ -213,11 +260,15 @@ class Compiler(unittest.TestCase):
         self.assert_refused(module, "l0.v_proj.weight")
 
     def test_two_layers_share_a_cache(self):
-        module = edited_lines(self.final, r' "l1\.kv_append" ', lambda line: replaced(line, "kv_layer = 1", "kv_layer = 0"))
+        module = edited_lines(
+            self.final, r' "l1\.kv_append" ', lambda line: replaced(line, "kv_layer = 1", "kv_layer = 0")
+        )
         self.assert_refused(module, "l1.kv_append")
 
     def test_arena_smaller_than_its_buffers(self):
-        self.assert_refused(re.sub(r"mrs.arenas = \{activations = \d+", "mrs.arenas = {activations = 64", self.final), "plan to write")
+        self.assert_refused(
+            re.sub(r"mrs.arenas = \{activations = \d+", "mrs.arenas = {activations = 64", self.final), "plan to write"
+        )
 
     def test_not_a_module(self):
         self.assert_refused("model", "edited.mlir:1:1: ")

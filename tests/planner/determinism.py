@@ -1,8 +1,9 @@
 """The same inputs give the same bytes, wherever and however mrs-plan runs; and they are the committed ones.
 
-    tests/planner/determinism.py --bin build/cli              # test
-    tests/planner/determinism.py --bin build/cli --update     # after a change of the format or the bundled model
+tests/planner/determinism.py --bin build/cli              # test
+tests/planner/determinism.py --bin build/cli --update     # after a change of the format or the bundled model
 """
+
 import hashlib
 import json
 import os
@@ -64,15 +65,20 @@ class Determinism(unittest.TestCase):
     def test_committed_hash(self):
         with open(HASH_FILE) as file:
             committed = file.read().split()[0]
-        self.assertEqual(hashlib.sha256(self.bytes).hexdigest(), committed,
-                         "the plan changed; if that is meant (format, bundled model), run this script with --update")
+        self.assertEqual(
+            hashlib.sha256(self.bytes).hexdigest(),
+            committed,
+            "the plan changed; if that is meant (format, bundled model), run this script with --update",
+        )
 
     def test_its_name_is_the_hash_of_all_before_the_trailer(self):
         self.assertEqual(self.bytes[-32:], hashlib.sha256(self.bytes[:-32]).digest())
 
     def test_verify_and_inspect(self):
         name = self.bytes[-32:].hex()
-        self.assertEqual(plan_tools.checked([self.tools.plan, "verify", self.plan]), f"{self.plan}: verified, sha256 {name}\n")
+        self.assertEqual(
+            plan_tools.checked([self.tools.plan, "verify", self.plan]), f"{self.plan}: verified, sha256 {name}\n"
+        )
         inspected = json.loads(plan_tools.checked([self.tools.plan, "inspect", "--json", self.plan]))
         self.assertEqual(inspected["tp"], 2)
         self.assertEqual(inspected["max_len"], 512)

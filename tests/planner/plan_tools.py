@@ -1,9 +1,10 @@
 """What the planner's tests share: running a program, and writing checkpoints that are all header.
 
-    tools = plan_tools.arguments()          # --bin DIR
-    done = plan_tools.run([tools.plan, "build", folder, "--tp", "2"])
-    plan_tools.write_checkpoint(folder, plan_tools.LLAMA_70B, file_count=30)
+tools = plan_tools.arguments()          # --bin DIR
+done = plan_tools.run([tools.plan, "build", folder, "--tp", "2"])
+plan_tools.write_checkpoint(folder, plan_tools.LLAMA_70B, file_count=30)
 """
+
 import argparse
 import json
 import os
@@ -14,10 +15,24 @@ import unittest
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MINI = os.path.join(SOURCE, "models", "mini")
 
-LLAMA_70B = {"num_hidden_layers": 80, "hidden_size": 8192, "intermediate_size": 28672, "num_attention_heads": 64,
-             "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192}
-LLAMA_405B = {"num_hidden_layers": 126, "hidden_size": 16384, "intermediate_size": 53248, "num_attention_heads": 128,
-              "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192}
+LLAMA_70B = {
+    "num_hidden_layers": 80,
+    "hidden_size": 8192,
+    "intermediate_size": 28672,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 8192,
+}
+LLAMA_405B = {
+    "num_hidden_layers": 126,
+    "hidden_size": 16384,
+    "intermediate_size": 53248,
+    "num_attention_heads": 128,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 8192,
+}
 
 
 def parser(description):
@@ -28,8 +43,9 @@ def parser(description):
 
 class Tools:
     def __init__(self, folder):
-        self.plan, self.opt, self.exec = (os.path.join(os.path.abspath(folder), name)
-                                          for name in ("mrs-plan", "mrs-opt", "mrs-exec"))
+        self.plan, self.opt, self.exec = (
+            os.path.join(os.path.abspath(folder), name) for name in ("mrs-plan", "mrs-opt", "mrs-exec")
+        )
 
 
 def run(command, **options):
@@ -48,6 +64,7 @@ def checked(command, **options):
 def main(tests, tools):
     """Runs unittest cases with `tools` at hand; exits 1 if one fails."""
     import unittest
+
     suite = unittest.TestSuite()
     for case in tests:
         case.tools = tools
@@ -57,9 +74,18 @@ def main(tests, tools):
 
 
 def llama_config(shape):
-    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "rms_norm_eps": 1e-05,
-            "rope_theta": 500000.0, "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2,
-            "torch_dtype": "bfloat16", **shape}
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-05,
+        "rope_theta": 500000.0,
+        "tie_word_embeddings": False,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "torch_dtype": "bfloat16",
+        **shape,
+    }
 
 
 def llama_tensors(shape):
@@ -70,11 +96,17 @@ def llama_tensors(shape):
     out = [("model.embed_tokens.weight", [vocab, hidden])]
     for layer in range(shape["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
-        out += [(prefix + "input_layernorm.weight", [hidden]), (prefix + "self_attn.q_proj.weight", [q, hidden]),
-                (prefix + "self_attn.k_proj.weight", [kv, hidden]), (prefix + "self_attn.v_proj.weight", [kv, hidden]),
-                (prefix + "self_attn.o_proj.weight", [hidden, q]), (prefix + "post_attention_layernorm.weight", [hidden]),
-                (prefix + "mlp.gate_proj.weight", [ffn, hidden]), (prefix + "mlp.up_proj.weight", [ffn, hidden]),
-                (prefix + "mlp.down_proj.weight", [hidden, ffn])]
+        out += [
+            (prefix + "input_layernorm.weight", [hidden]),
+            (prefix + "self_attn.q_proj.weight", [q, hidden]),
+            (prefix + "self_attn.k_proj.weight", [kv, hidden]),
+            (prefix + "self_attn.v_proj.weight", [kv, hidden]),
+            (prefix + "self_attn.o_proj.weight", [hidden, q]),
+            (prefix + "post_attention_layernorm.weight", [hidden]),
+            (prefix + "mlp.gate_proj.weight", [ffn, hidden]),
+            (prefix + "mlp.up_proj.weight", [ffn, hidden]),
+            (prefix + "mlp.down_proj.weight", [hidden, ffn]),
+        ]
     return out + [("model.norm.weight", [hidden]), ("lm_head.weight", [vocab, hidden])]
 
 
@@ -110,7 +142,7 @@ def write_checkpoint(folder, shape, file_count):
     tensors, weight_map = llama_tensors(shape), {}
     for number in range(file_count):
         name = f"model-{number + 1:05d}-of-{file_count:05d}.safetensors"
-        part = tensors[len(tensors) * number // file_count:len(tensors) * (number + 1) // file_count]
+        part = tensors[len(tensors) * number // file_count : len(tensors) * (number + 1) // file_count]
         write_sparse(os.path.join(folder, name), *header(part))
         weight_map.update({tensor: name for tensor, _ in part})
     with open(os.path.join(folder, "model.safetensors.index.json"), "w") as file:
