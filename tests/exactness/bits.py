@@ -29,7 +29,7 @@ OTHERS = (0, 5)
 GENERATED = 32
 ISAS = ("reference", "avx2", "avx512", "avx512bf16", "amx")  # MRS_ISA: at most this, of what the host has
 
-Model = collections.namedtuple("Model", "name folder dtype legal_tp prompts max_len")
+Model = collections.namedtuple("Model", "name folder dtype legal_tp prompts max_len")  # dtype: of --dtype
 Run = collections.namedtuple("Run", "model profile tp transport chunk threads others")
 
 
@@ -41,9 +41,10 @@ def make_prompts(rng, vocab, long):
 
 
 def make_models(count, seed, scratch):
-    """The bundled model, then `count` random ones; every seventh of these gets a long prompt."""
+    """The bundled model in bf16 and f32, then `count` random ones; every seventh of these gets a long prompt."""
     rng = random.Random(f"prompts {seed}")
-    models = [Model("mini", MINI, "BF16", [1, 2, 4, 8], make_prompts(rng, 2003, False), 256)]
+    models = [Model("mini", MINI, "bf16", [1, 2, 4, 8], make_prompts(rng, 2003, False), 256)]
+    models.append(models[0]._replace(name="mini-f32", dtype="f32"))
     for i in range(count):
         name = f"random {seed * 1000 + i}"
         folder = os.path.join(scratch, name.replace(" ", "-"))
@@ -51,7 +52,8 @@ def make_models(count, seed, scratch):
         long = i % 7 == 0
         legal_tp = random_checkpoint.legal_tp(config)
         prompts = make_prompts(rng, config["vocab_size"], long)
-        models.append(Model(name, folder, dtype, legal_tp, prompts, 640 if long else 256))
+        kept = "bf16" if dtype == "BF16" else "f32"
+        models.append(Model(name, folder, kept, legal_tp, prompts, 640 if long else 256))
         print(f"{name}: {random_checkpoint.describe(config, dtype)}; prompt of {len(prompts[0])}; TP {legal_tp}")
     return models
 
@@ -75,7 +77,8 @@ class Plans:
             if key not in self.paths:
                 path = os.path.join(self.scratch, "-".join(map(str, key)).replace(" ", "-") + ".mrsplan")
                 self.paths[key] = self.tools.build(
-                    model.folder, path, tp=tp, numerics=profile, max_len=model.max_len, extra=("--reduction", reduction)
+                    model.folder, path, tp=tp, numerics=profile,
+                    max_len=model.max_len, extra=("--reduction", reduction, "--dtype", model.dtype)
                 )
             return self.paths[key]
 
@@ -176,6 +179,12 @@ def check_runs(tools, plans, runs):
     return failed + check_plain(tools, plans, runs, references) + check_isas(tools, plans, runs, references)
 
 
+def controls_of(models):
+    """(model, tp): the bundled model, and the first random one of four ranks."""
+    mini = models[1]
+    return [(mini, 4), (mini, 8)] + [(m, 4) for m in models[2:] if m.dtype == "f32" and 4 in m.legal_tp][:1]
+
+
 def check_control(tools, plans, model, tp):
     """With partial sums added in the order of ranks, more ranks must show: else equal hashes would prove nothing."""
     run = Run(model, "pair2", tp, "shm", 64, 1, 0)
@@ -203,13 +212,8 @@ def main():
         if options.sample:
             runs = random.Random(f"sample {options.seed}").sample(runs, min(options.sample, len(runs)))
         failed = check_runs(tools, plans, runs)
-        # Rounding a matrix input to bf16 hides most last-bit differences (one in 65536 shows): short runs may show none.
-        wide = next((m for m in models[1:] if 4 in m.legal_tp and m.dtype != "BF16"), models[0])
-        controls = [
-            check_control(tools, plans, models[0], 4),
-            check_control(tools, plans, models[0], 8),
-            check_control(tools, plans, wide, 4),
-        ]
+        # f32 plans: rounding a matrix input to bf16 hides most last-bit differences, so a bf16 run may show none.
+        controls = [check_control(tools, plans, model, tp) for model, tp in controls_of(models)]
     print(f"{time.monotonic() - started:.0f} s")
     if not all(controls):
         print("FAILED: a control did not change the hash")
