@@ -1,0 +1,446 @@
+"""What mrs-exec says to bad inputs: exact message and exit code on the command line, exact error body over HTTP.
+
+    python3 bad_inputs.py --bin build/cli
+
+Nothing here may start an answer, leave a process, or keep a server from answering the next request.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import struct
+import sys
+
+from harness import MINI, Failed, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+ONE_OF = "a string, a list of strings, token ids, or lists of token ids"
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def header_of(safetensors):
+    return safetensors[:8 + struct.unpack("<Q", safetensors[:8])[0]]
+
+
+def sealed(body):
+    """A plan's body with the SHA-256 that closes it."""
+    return body + hashlib.sha256(body).digest()
+
+
+def with_format(plan, major, minor):
+    """The plan with another format version: the first two fields of its root table, sealed again."""
+    body = bytearray(plan[:-32])
+    table = struct.unpack_from("<I", body, 0)[0]
+    vtable = table - struct.unpack_from("<i", body, table)[0]
+    for slot, value in enumerate((major, minor)):
+        offset = struct.unpack_from("<H", body, vtable + 4 + 2 * slot)[0]
+        if offset == 0:
+            check_equal(value, 0, "a field that is absent can only stay 0")
+        else:
+            struct.pack_into("<H", body, table + offset, value)
+    return sealed(bytes(body))
+
+
+class CommandLine:
+    """Cases of the command line: each is refused with one message."""
+
+    def __init__(self, work):
+        self.work = work
+        self.plan = work.plan(MINI)
+        self.vocab = json.loads(read(os.path.join(MINI, "config.json")))["vocab_size"]
+        self.cases = []
+
+    def refuse(self, name, code, message, *arguments, plan=None, model=MINI):
+        """mrs-exec with --plan, --model and these arguments ends with the code, and `message` is all that it says."""
+        plan = self.plan if plan is None else plan
+        given = (["--plan", plan] if plan else []) + (["--model", model] if model else [])
+
+        def case():
+            run = Run(self.work, *given, "--quiet", *arguments)
+            try:
+                check_equal(run.ended(30), code, f"exit code\n  {run.described()}")
+                check_equal("\n".join(run.lines), message, "stderr")
+                check_equal(run.output.strip(), b"", "stdout")
+            finally:
+                run.clean_up()
+
+        self.cases.append((name, case))
+
+    def folder(self, name, leave_out=(), **changed):
+        """A copy of the bundled model with some files left out and some changed: {stem}={function of its bytes}."""
+        folder = self.work.path(name, "")
+        for file in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+                     "generation_config.json"):
+            data = read(os.path.join(MINI, file))
+            stem = file.split(".")[0]
+            if file not in leave_out:
+                write(os.path.join(folder, file), changed[stem](data) if stem in changed else data)
+        return folder.rstrip("/")
+
+    def weights(self):
+        good = read(os.path.join(MINI, "model.safetensors"))
+        size, header = len(good), header_of(good)
+        rank = "mrs-exec: prompt 0: rank 0 failed while loading weights: "
+        ids = ("--prompt-ids", "1")
+
+        def refuse(name, why, **changed):
+            folder = self.folder(name.replace(" ", "-"), **changed)
+            self.refuse(name, 1, f"{rank}{folder}/model.safetensors: {why}", *ids, model=folder)
+
+        refuse("missing weights",
+               "cannot be opened: No such file or directory; --model must name the folder the plan was "
+               "built from",
+               leave_out=("model.safetensors",))
+        refuse("truncated weights",
+               f"truncated: the plan expects {size} bytes, the file has {size - 1000}; copy it again",
+               model=lambda data: data[:-1000])
+        refuse("weights cut in the header",
+               f"truncated: the plan expects {size} bytes, the file has 100; copy it again",
+               model=lambda data: data[:100])
+        refuse("empty weights",
+               f"truncated: the plan expects {size} bytes, the file has 0; copy it again",
+               model=lambda data: b"")
+        refuse("longer weights",
+               f"the plan expects {size} bytes, the file has {size + 1}; copy it again, or rebuild the plan "
+               "with mrs-plan build",
+               model=lambda data: data + b"\0")
+        other = header.replace(b"model.norm.weight", b"model.Norm.weight")
+        check(other != header, "the header lacks model.norm.weight")
+        refuse("plan of another model", f"its header does not match the plan (expected sha256 {sha256(header)}, actual "
+               f"{sha256(other)}): this plan was made for another checkpoint; rebuild it with mrs-plan build",
+               model=lambda data: other + data[len(header):])
+        folder = self.folder("weights are a folder", leave_out=("model.safetensors",))
+        os.mkdir(os.path.join(folder, "model.safetensors"))
+        self.refuse("weights are a folder",
+                    1, f"{rank}{folder}/model.safetensors: is no regular file; --model must name the "
+                    "folder the plan was built from",
+                    *ids,
+                    model=folder)
+
+        # With several ranks the message names the one that saw it.
+        self.folder("copies/0")
+        self.folder("copies/1", model=lambda data: data[:-1])
+        copies = self.work.path("copies", "{rank}")
+        self.refuse(
+            "truncated weights of rank 1",
+            1, "mrs-exec: prompt 0: rank 1 failed while loading weights: "
+            f"{copies.format(rank=1)}/model.safetensors: truncated: the plan expects {size} bytes, the file has "
+            f"{size - 1}; copy it again",
+            *ids,
+            "--transport",
+            "shm",
+            plan=self.work.plan(MINI, tp=2),
+            model=copies)
+        self.refuse("no model folder",
+                    1, f"mrs-exec: the plan's weights (model.safetensors) are neither in "
+                    f"{os.path.dirname(self.plan)} nor in the current folder; say where they are with --model DIR",
+                    *ids,
+                    model="")
+
+    def tokenizer(self):
+        good = read(os.path.join(MINI, "tokenizer.json"))
+
+        def refuse(name, why, **changed):
+            folder = self.folder(name.replace(" ", "-"), **changed)
+            self.refuse(name, 1, f"mrs-exec: {folder}/tokenizer.json: {why}", "--prompt-ids", "1", model=folder)
+
+        refuse("missing tokenizer",
+               "cannot be opened: No such file or directory; --model must name the folder the plan was "
+               "built from",
+               leave_out=("tokenizer.json",))
+        changed = good.replace(b'"BPE"', b'"BPF"')
+        refuse("changed tokenizer", f"its header does not match the plan (expected sha256 {sha256(good)}, actual "
+               f"{sha256(changed)}): this plan was made for another checkpoint; rebuild it with mrs-plan build",
+               tokenizer=lambda data: changed)
+        # Malformed ones that the plan was built with.
+        for name, text, why in (("tokenizer is cut", b"{\n",
+                                 "line 2, column 1: syntax error while parsing object key - unexpected end of input; "
+                                 "expected string literal"),
+                                ("tokenizer is a list", b"[1]",
+                                 "expected an object with 'model', got an array of 1 values"),
+                                ("tokenizer without a model", b"{}", "'model' is missing; expected an object"),
+                                ("tokenizer of another kind", changed,
+                                 "model type 'BPF' is not supported; supported: BPE")):
+            folder = self.folder(name.replace(" ", "-"), tokenizer=lambda data, text=text: text)
+            self.refuse(name,
+                        1,
+                        f"mrs-exec: {folder}/tokenizer.json: {why}",
+                        "--prompt-ids",
+                        "1",
+                        model=folder,
+                        plan=self.work.plan(folder))
+
+    def plans(self):
+        good = read(self.plan)
+        middle = len(good) // 2
+
+        def refuse(name, why, data):
+            path = write(self.work.path("broken", name.replace(" ", "-") + ".mrsplan"), data)
+            self.refuse(name, 1, f"mrs-exec: plan {path}: {why}", "--prompt-ids", "1", plan=path)
+
+        changed = "its SHA-256 does not match its content: the file was changed or truncated; rebuild it with mrs-plan"
+        refuse("flipped plan", changed, good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1:])
+        refuse("truncated plan", changed, good[:-1])
+        refuse("plan cut short", "has 20 bytes, a plan has at least 40; it was truncated; rebuild it with mrs-plan",
+               good[:20])
+        refuse("no plan", "is no plan (its identifier is not MRSP); rebuild it with mrs-plan", b"#!/bin/sh\n" * 10)
+        refuse("empty plan", "is empty", b"")
+        refuse("later format", "has format 1.1, this version reads 1.0 to 1.0; rebuild it with mrs-plan",
+               with_format(good, 1, 1))
+        refuse("other format", "has format 2.0, this version reads 1.0 to 1.0; rebuild it with mrs-plan",
+               with_format(good, 2, 0))
+        missing = self.work.path("broken", "missing.mrsplan")
+        self.refuse("missing plan file",
+                    1,
+                    f"mrs-exec: plan {missing}: cannot open: No such file or directory",
+                    "--prompt-ids",
+                    "1",
+                    plan=missing)
+        self.refuse("plan is a folder",
+                    1,
+                    f"mrs-exec: plan {self.work.folder}: is a directory, expected a file",
+                    "--prompt-ids",
+                    "1",
+                    plan=self.work.folder)
+
+    def options(self):
+        more = "\nRun with --help for more information."
+        ids = ("--prompt-ids", "1")
+        self.refuse("no --plan", 2, "--plan is required" + more, *ids, plan="")
+        self.refuse("unknown option", 2, "The following argument was not expected: --nonsense" + more, "--nonsense")
+        self.refuse("--threads 0", 2, "--threads: Value 0 not in range 1 to 1024" + more, *ids, "--threads", "0")
+        self.refuse("--chunk 0", 2, "--chunk: Value 0 not in range 1 to 1048576" + more, *ids, "--chunk", "0")
+        self.refuse("--transport nonsense", 2, "mrs-exec: --transport pigeon: expected auto, local, shm or tcp", *ids,
+                    "--transport", "pigeon")
+        self.refuse("--json without a prompt", 2, "mrs-exec: --json is for --prompt and --prompt-ids", "--json")
+        self.refuse("--host wider than loopback", 1,
+                    "mrs-exec: --host 0.0.0.0: mrs-exec binds 127.0.0.1 only until API keys "
+                    "come", "--host", "0.0.0.0")
+        self.refuse("--port too large", 2, "Could not convert: --port = 70000" + more, "--port", "70000")
+        with_port = socket.socket()
+        with_port.bind(("127.0.0.1", 0))
+        with_port.listen()
+        self.busy = with_port  # until the last case has run
+        port = with_port.getsockname()[1]
+        self.refuse("busy port", 1,
+                    f"mrs-exec: port {port} on 127.0.0.1 is in use by another process; choose another with "
+                    "--port", "--port", port)
+
+    def prompts(self):
+        for given in ("1,,2", "1,2,", "one", "99999999999"):
+            self.refuse(f"--prompt-ids {given}", 2, f"mrs-exec: --prompt-ids {given}: expected token ids like 1,2,3",
+                        "--prompt-ids", given)
+        prompt = "mrs-exec: prompt 0: "
+        for id in (-1, self.vocab):
+            self.refuse(f"--prompt-ids={id}", 1, f"{prompt}the prompt has token {id}, expected 0 to {self.vocab - 1}",
+                        f"--prompt-ids={id}")
+        self.refuse(
+            "--prompt-ids too long", 1, f"{prompt}the prompt has 512 tokens, but the plan's sequences hold 512 with at "
+            "least one token of answer; shorten it, or build a plan with a larger --max-len", "--prompt-ids",
+            ",".join(["1"] * 512))
+        self.refuse("--prompt not UTF-8", 1, "mrs-exec: the text is not UTF-8 at byte 2", "--prompt",
+                    os.fsdecode(b"ab\xff"))
+        for option, value, why in (("--max-tokens", "0", "max_tokens is 0, expected at least 1"),
+                                   ("--temperature", "-1", "temperature is -1, expected a finite number >= 0"),
+                                   ("--temperature", "nan", "temperature is nan, expected a finite number >= 0"),
+                                   ("--top-p", "2", "top_p is 2, expected 0 < top_p <= 1")):
+            self.refuse(f"{option} {value}", 1, prompt + why, "--prompt-ids", "1", option, value)
+        bare = self.folder("bare", leave_out=("tokenizer.json", "tokenizer_config.json"))
+        self.refuse("--prompt without a tokenizer",
+                    1, "mrs-exec: --prompt needs a tokenizer and this plan has none; use "
+                    "--prompt-ids 1,2,3",
+                    "--prompt",
+                    "Hello",
+                    model=bare,
+                    plan=self.work.plan(bare))
+
+
+class Api:
+    """Cases over HTTP: each is answered with one status and error body, and the server goes on."""
+
+    def __init__(self, server, vocab):
+        self.server, self.vocab, self.cases = server, vocab, []
+
+    def case(self, name, status, message, param, code, ask):
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+
+        def run():
+            expected = (status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
+            check_equal(ask(), expected, name)
+            check_equal(self.server.get("/health")[0], 200, "health afterwards")
+
+        self.cases.append((f"HTTP: {name}", run))
+
+    def refuse(self, name, path, body, message, param=None, code=None, status=400):
+        self.case(name, status, message, param, code, lambda: self.server.post(path, body))
+
+    def bodies(self):
+
+        def raw(name, body, message):
+            self.case(name, 400, f"request body: {message}", None, "invalid_json",
+                      lambda: self.server.request("POST", CHAT, body, {"Content-Type": "application/json"}))
+
+        raw(
+            "bad JSON", b'{"messages": [],\n  oops}',
+            "line 2, column 3: syntax error while parsing object key - invalid literal; "
+            """last read: '"messages": [],<U+000A>  o'; expected string literal""")
+        raw(
+            "JSON cut", b'{"messages": [',
+            "line 1, column 15: syntax error while parsing value - unexpected end of input; "
+            "expected '[', '{', or a literal")
+        raw("NaN", b'{"temperature": NaN}',
+            "line 1, column 17: NaN is Python, not JSON; write a JSON value in its place")
+        raw(
+            "no body", b"",
+            "line 1, column 1: syntax error while parsing value - unexpected end of input; expected '[', '{', or "
+            "a literal")
+        raw("body is a list", b"[1, 2]", "expected a JSON object, got an array of 2 values")
+        raw("deep body", b'{"a":' + b"[" * 1000, "line 1, column 69: nested deeper than 64 levels")
+
+        too_large = "the request body has more than 50000000 bytes; send less"
+
+        def exchange(head, pieces):
+            """A refusal may come before all has been sent."""
+            with socket.create_connection(("127.0.0.1", self.server.port), timeout=30) as client:
+                client.sendall(
+                    f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{head}\r\n\r\n".
+                    encode())
+                try:
+                    for piece in pieces:
+                        client.sendall(piece)
+                except ConnectionError:
+                    pass
+                received = b""
+                while part := client.recv(65536):
+                    received += part
+            head, _, body = received.partition(b"\r\n\r\n")
+            return int(head.split()[1]), json.loads(body)
+
+        megabyte = b"a" * 1_000_000
+        self.case("oversized body, announced", 413, too_large, None, "body_too_large",
+                  lambda: exchange("Content-Length: 60000000", []))
+        self.case("oversized body, sent all the same", 413, too_large, None, "body_too_large",
+                  lambda: exchange("Content-Length: 60000000", [megabyte] * 60))
+        chunk = b"%x\r\n%s\r\n" % (len(megabyte), megabyte)
+        self.case("oversized body, chunked", 413, too_large, None, "body_too_large",
+                  lambda: exchange("Transfer-Encoding: chunked", [chunk] * 60 + [b"0\r\n\r\n"]))
+
+    def routes(self):
+
+        def ask(name, status, message, code, method, path, body=None, headers=()):
+            self.case(name, status, message, None, code, lambda: self.server.request(method, path, body, headers))
+
+        ask(
+            "unknown route", 404, '"/v1/embeddings" is not served here; there are /v1/models, /v1/chat/completions, '
+            "/v1/completions, /health and /version", "not_found", "POST", "/v1/embeddings", b"{}")
+        ask("GET of chat", 405, f'"GET" is not allowed on "{CHAT}"; use POST', "method_not_allowed", "GET", CHAT)
+        ask("DELETE of models", 405, '"DELETE" is not allowed on "/v1/models"; use GET', "method_not_allowed", "DELETE",
+            "/v1/models")
+        ask("wrong content type", 415, 'Content-Type "text/plain": expected application/json', "unsupported_media_type",
+            "POST", CHAT, b"{}", {"Content-Type": "text/plain"})
+        ask("foreign host", 421, 'host "evil.example": this server answers to localhost and 127.0.0.1 only',
+            "misdirected_request", "GET", "/v1/models", None, {"Host": "evil.example"})
+        self.case("unknown model, looked up", 404, 'model "gpt" is not served here; this server has "model"', "model",
+                  "model_not_found", lambda: self.server.get("/v1/models/gpt"))
+        self.refuse("unknown model", COMPLETIONS, {
+            "model": "gpt",
+            "prompt": [1]
+        }, 'model: "gpt" is not served here; this '
+                    'server has "model"', "model", "model_not_found", 404)
+
+    def parameters(self):
+
+        def refuse(name, value, why):
+            self.refuse(f"{name} {json.dumps(value)}", COMPLETIONS, {
+                "prompt": [1],
+                name: value
+            }, f"{name}: {why}", name)
+
+        refuse("temperature", -1, "expected a number from 0 to 100, got -1")
+        refuse("temperature", "hot", 'expected a number from 0 to 100, got "hot"')
+        refuse("top_p", 2, "expected a number above 0 and at most 1, got 2")
+        refuse("top_p", 0, "expected a number above 0 and at most 1, got 0")
+        refuse("top_k", -2, "expected an integer from -1 to 2147483647, got -2")
+        refuse("max_tokens", 0, "expected an integer from 1 to 2147483647, got 0")
+        refuse("max_tokens", 1.5, "expected an integer from 1 to 2147483647, got 1.5")
+        refuse("logprobs", 99, "expected an integer from 0 to 20, got 99")
+        refuse("presence_penalty", 3, "expected a number from -2 to 2, got 3")
+        refuse("stream", "yes", 'expected true or false, got "yes"')
+        refuse("stop", ["a"] * 5, "5 stop strings, at most 4 are accepted")
+        refuse("stop", [""], 'expected strings of 1 to 1024 bytes, got ""')
+        refuse("n", 2, "2 is not supported; leave it out")
+        refuse("logit_bias", {"5": 101}, "expected a bias from -100 to 100 for token 5, got 101")
+        chat = {"messages": [{"role": "user", "content": "Hello!"}]}
+        self.refuse("top_logprobs 21", CHAT, {
+            **chat, "logprobs": True,
+            "top_logprobs": 21
+        }, "top_logprobs: expected an integer from 0 to 20, got 21", "top_logprobs")
+        self.refuse("top_logprobs alone", CHAT, {
+            **chat, "top_logprobs": 2
+        }, "top_logprobs: needs logprobs set to true", "top_logprobs")
+
+    def prompts(self):
+
+        def refuse(name, prompt, why, param="prompt", code=None):
+            self.refuse(name, COMPLETIONS, {"prompt": prompt}, f"{param}: {why}", param, code)
+
+        refuse("prompt id negative", [1, -1], f"expected a token id from 0 to {self.vocab - 1}, got -1", "prompt[1]")
+        refuse("prompt id too large", [1, 2, self.vocab],
+               f"expected a token id from 0 to {self.vocab - 1}, got {self.vocab}", "prompt[2]")
+        refuse("prompt empty", [], "has no tokens")
+        refuse("prompt of another kind", {}, f"expected {ONE_OF}, got an object of 0 keys")
+        refuse("prompt too long", [1] * 512,
+               "512 tokens leave no room for an answer; the plan holds 512, prompt and answer "
+               "together",
+               code="context_length_exceeded")
+        self.refuse("prompt missing", COMPLETIONS, {}, f"prompt: is missing; expected {ONE_OF}", "prompt")
+
+        def messages(name, value, why, param="messages"):
+            self.refuse(name, CHAT, {"messages": value}, f"{param}: {why}", param)
+
+        messages("messages empty", [], "expected a list of at least one message, got an array of 0 values")
+        messages("message without content", [{
+            "role": "user"
+        }], "is missing; expected a string or a list of text parts", "messages[0].content")
+        messages("message of nobody", [{
+            "role": "king",
+            "content": "Hello!"
+        }], 'expected system, developer, user or assistant, got "king"', "messages[0].role")
+        self.refuse("messages missing", CHAT, {}, "messages: is missing; expected a list of messages", "messages")
+
+
+def main():
+    options = parse_arguments(__doc__)
+    with Workplace("bad-inputs", options.bin) as work:
+        line = CommandLine(work)
+        for group in (line.weights, line.tokenizer, line.plans, line.options, line.prompts):
+            group()
+        failures = run_cases(line.cases, workers=3, only=options.only)
+        with Server(work, work.plan(MINI), MINI, "--quiet") as server:
+            api = Api(server, line.vocab)
+            for group in (api.bodies, api.routes, api.parameters, api.prompts):
+                group()
+            failures += run_cases(api.cases, workers=2, only=options.only)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as failure:
+        sys.exit(f"FAILED {failure}")
