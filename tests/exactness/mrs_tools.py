@@ -117,9 +117,6 @@ class Tools:
                 raise Failed(f"{len(answer['token_ids'])} tokens, expected {max_tokens}\n  {command_line(argv)}")
         return answers
 
-    def has_logits_out(self):
-        return "--logits-out" in self.call([self.exec_program, "--help"])
-
 
 def read_f32(data):
     """Little-endian f32 bytes as an array."""

@@ -43,7 +43,7 @@ def check(condition, message):
 
 
 def check_f32(golden, answers, logits):
-    """answers: 64 tokens a prompt. logits(i): their rows for prompt i, or None. Returns what to say of it."""
+    """answers: 64 tokens a prompt. logits(i): their rows for prompt i. Returns what to say of it."""
     worst = 0.0
     for i, (case, answer) in enumerate(zip(golden["cases"], answers)):
         where = f"prompt {i} ({len(case['prompt'])} tokens)"
@@ -55,9 +55,8 @@ def check_f32(golden, answers, logits):
             for step, (a, b) in enumerate(zip(answer["logprobs"], unpack(case["logprobs"])))
         ]
         rows = logits(i)
-        if rows is not None:
-            check(len(rows) == len(truth), f"{where}: {len(rows)} rows of logits for {len(truth)} tokens")
-            pairs += [(f"step {step}: logits", rows[int(step)], unpack(row)) for step, row in case["logits"].items()]
+        check(len(rows) == len(truth), f"{where}: {len(rows)} rows of logits for {len(truth)} tokens")
+        pairs += [(f"step {step}: logits", rows[int(step)], unpack(row)) for step, row in case["logits"].items()]
         for what, a, b in pairs:
             off = max(abs(d) for d in distance(a, b))
             check(off <= bound, f"{where} {what} off by {off}, bound {bound}")
@@ -75,12 +74,10 @@ def bf16_contexts(golden):
 
 
 def check_bf16(golden, _, logits):
-    """logits(i): one row for context i, or None. Returns what to say of it."""
+    """logits(i): one row for context i. Returns what to say of it."""
     worst = ours_squared = theirs_squared = 0.0
     for i, (case, step, _) in enumerate(bf16_contexts(golden)):
         rows = logits(i)
-        if rows is None:
-            return "logits not looked at"
         ours, theirs = rms(distance(rows[0], unpack(case["logits"][step]))), case["bf16_rms_error"][step]
         where = f"prompt of {len(case['prompt'])} tokens, step {step}"
         check(ours <= BF16_FACTOR * theirs, f"{where}: RMS distance {ours}, transformers' {theirs}")
@@ -95,7 +92,7 @@ def check_layout(tools, golden, folder, profile, tp, scratch, one_rank):
     exact = golden["dtype"] == "f32"
     prompts = [case["prompt"] for case in golden["cases"]] if exact else [ids for _, _, ids in bf16_contexts(golden)]
     base = os.path.join(scratch, f"{os.path.basename(folder)}-{profile}-{tp}")
-    out = base + ".logits" if tools.has_logits_out() else None
+    out = base + ".logits"
     plan = tools.build(folder, base + ".mrsplan", tp=tp, numerics=profile)
     answers = tools.run(plan, folder, prompts, len(golden["cases"][0]["tokens"]) if exact else 1, logits_out=out)
     hashes = [answer["logits_sha256"] for answer in answers]
@@ -104,8 +101,6 @@ def check_layout(tools, golden, folder, profile, tp, scratch, one_rank):
         return hashes, ""
 
     def logits(i):
-        if out is None:
-            return None
         rows = read_logits(out, i, len(prompts), golden["vocab"])
         found = hashlib.sha256(b"".join(row.tobytes() for row in rows)).hexdigest()
         check(found == hashes[i], f"prompt {i}: logits_sha256 {hashes[i]}, of --logits-out {found}")
