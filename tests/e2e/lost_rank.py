@@ -162,6 +162,20 @@ class Cases:
         finally:
             server.clean_up()
 
+    def kill_at_start(self, transport, victim):
+        """As early as the process can be seen; where that hits is chance."""
+        server = self.serve(transport, in_load=True)
+        try:
+            pid = server.ranks(process_count(transport))[victim]
+            os.kill(pid, signal.SIGKILL)
+            phase = "(while starting|while meeting the others|while loading weights|before its first step)"
+            check_gone(server, 1)
+            pattern = killed(transport, victim, pid, phase)[1:]
+            check(re.search(f"^mrs-exec: {pattern}", server.lines[-1]),
+                  f"stderr, expected {pattern}\n  {server.described()}")
+        finally:
+            server.clean_up()
+
     def kill_once(self, transport, victim, in_load):
         run = self.once(transport, in_load)
         try:
@@ -280,10 +294,14 @@ def main():
         table = []
         for transport, victim in victims():
             name = f"{transport}, {who(transport, victim)}"
-            for what, case in (("killed while loading", cases.kill_in_load), ("killed in a stream",
-                                                                              cases.kill_in_stream),
-                               ("hangs in a stream", cases.hang_in_stream), ("hangs while loading",
-                                                                             cases.hang_in_load)):
+            by_name = {
+                "killed at its start": cases.kill_at_start,
+                "killed while loading": cases.kill_in_load,
+                "killed in a stream": cases.kill_in_stream,
+                "hangs in a stream": cases.hang_in_stream,
+                "hangs while loading": cases.hang_in_load
+            }
+            for what, case in by_name.items():
                 table.append((f"{name}: {what}", lambda c=case, t=transport, v=victim: c(t, v)))
             for in_load in (True, False):
                 table.append((f"{name}: killed {'while loading' if in_load else 'at work'}, --prompt-ids",
