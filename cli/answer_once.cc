@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <mutex>
 
+#include "cli/logits_file.h"
 #include "formats/json.h"
 
 namespace mrs::cli {
@@ -17,6 +18,7 @@ struct Answered {
   std::vector<float> logprobs;
   std::string text;
   std::optional<FinishEvent> finish;
+  std::optional<LogitsFile> logits;
 };
 
 const char* ReasonName(FinishReason reason) {
@@ -91,7 +93,7 @@ Result<std::vector<Request>> MakeRequests(const ExecOptions& options, const text
     MRS_ASSIGN_OR_RETURN(std::vector<int32_t> ids, ParseIds(list));
     requests.push_back({.prompt = std::move(ids), .sampling = options.sampling});
   }
-  for (Request& request : requests) request.sampling.logits_hash = options.json;
+  for (Request& request : requests) request.sampling.logits_hash = options.json || !options.logits_out.empty();
   return requests;
 }
 
@@ -107,6 +109,12 @@ Result<std::unique_ptr<AnswerOnce>> AnswerOnce::Submit(Session& session, const E
   state->streams = !options.json && requests.size() == 1 && state->has_text;
   state->on_done = std::move(on_done);
   for (size_t i = 0; i < requests.size(); ++i) {
+    if (!options.logits_out.empty()) {
+      const std::string path = requests.size() == 1 ? options.logits_out : fmt::format("{}.{}", options.logits_out, i);
+      MRS_ASSIGN_OR_RETURN(state->answers[i].logits, LogitsFile::Create(path));
+      // Print reads the file only after the last event.
+      requests[i].on_logits = [state, i](std::span<const float> row) { state->answers[i].logits->Write(row); };
+    }
     const EventHandler handler = [state, i](const Event& event) {
       bool done = false;
       {
@@ -134,12 +142,16 @@ Result<std::unique_ptr<AnswerOnce>> AnswerOnce::Submit(Session& session, const E
   return once;
 }
 
-int AnswerOnce::Print() const {
+int AnswerOnce::Print() {
   const std::lock_guard lock(state_->mutex);
   int exit_code = 0;
   for (size_t i = 0; i < state_->answers.size(); ++i) {
-    const Answered& answer = state_->answers[i];
+    Answered& answer = state_->answers[i];
     if (!answer.finish.has_value()) return 1;
+    if (const Status written = answer.logits ? answer.logits->Finish() : Status(); !written.ok()) {
+      fmt::print(stderr, "mrs-exec: prompt {}: {}\n", i, written.message());
+      exit_code = 1;
+    }
     if (state_->json) {
       fmt::print("{}\n", JsonLine(answer));
     } else {

@@ -23,7 +23,7 @@ class AnswerOnce {
   ~AnswerOnce();
 
   // Prints the answers that have not been streamed. After on_done. The exit code: 1 when any request failed.
-  int Print() const;
+  int Print();
 
  private:
   struct State;

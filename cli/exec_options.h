@@ -21,6 +21,7 @@ struct ExecOptions {
   std::vector<std::string> prompts;     // texts
   std::vector<std::string> prompt_ids;  // "1,2,3"
   SamplingParams sampling;
+  std::string logits_out;  // "": nowhere
   bool json = false;
   bool quiet = false;
 

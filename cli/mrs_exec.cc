@@ -85,6 +85,10 @@ void Register(CLI::App& app, ExecOptions* options) {
       ->allow_extra_args(false)
       ->group(once);
   app.add_flag("--ignore-eos", options->sampling.ignore_eos, "Go on after the end-of-sequence token")->group(once);
+  app.add_option("--logits-out", options->logits_out,
+                 "Write all logits here: f32 rows, the last prompt position's, then each step's; of several prompts, "
+                 "FILE.0, FILE.1, ...")
+      ->group(once);
   app.add_flag("--json", options->json, "One JSON line a prompt: text, token_ids, logprobs, logits_sha256, ...")
       ->group(once);
 }
@@ -185,8 +189,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (options.json && !options.answers_once()) {
-    return Fail({ErrorKind::kUsage, "--json is for --prompt and --prompt-ids"});
+  if ((options.json || !options.logits_out.empty()) && !options.answers_once()) {
+    return Fail({ErrorKind::kUsage, "--json and --logits-out are for --prompt and --prompt-ids"});
   }
   return options.answers_once() ? Once(options) : Serve(options);
 }

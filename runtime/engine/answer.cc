@@ -13,6 +13,7 @@ Answer::Answer(RequestId id, Request request, EventHandler handler, const text::
 
 void Answer::HashLogits(std::span<const float> logits) {
   if (hash_.has_value()) hash_->Update(std::as_bytes(logits));
+  if (request_.on_logits) request_.on_logits(logits);
 }
 
 std::string Answer::Show(int32_t id) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,9 +33,16 @@ struct SamplingParams {
   bool logits_hash = false;                  // SHA-256 over all logits of the request (gathers them)
 };
 
+// Hears the logits [vocab] that each token is chosen from, on the engine's thread.
+using LogitsHandler = std::function<void(std::span<const float>)>;
+
+// Hears the logits [vocab] that each token is chosen from, on the engine's thread.
+using LogitsHandler = std::function<void(std::span<const float>)>;
+
 struct Request {
   std::vector<int32_t> prompt = {};  // not empty
   SamplingParams sampling = {};
+  LogitsHandler on_logits = {};  // absent: none; called only where sampling.logits_hash is set, too
 };
 
 struct TokenLogprob {
