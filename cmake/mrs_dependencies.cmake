@@ -2,8 +2,13 @@
 find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(fmt REQUIRED)
-add_library(mrs_fmt STATIC ${CMAKE_CURRENT_LIST_DIR}/fmt_static.cc)
-target_include_directories(mrs_fmt SYSTEM PUBLIC $<TARGET_PROPERTY:fmt::fmt,INTERFACE_INCLUDE_DIRECTORIES>)
+if(MRS_SANITIZE)  # what runs only here may link the shared library
+  add_library(mrs_fmt INTERFACE)
+  target_link_libraries(mrs_fmt INTERFACE fmt::fmt)
+else()
+  add_library(mrs_fmt STATIC ${CMAKE_CURRENT_LIST_DIR}/fmt_static.cc)
+  target_include_directories(mrs_fmt SYSTEM PUBLIC $<TARGET_PROPERTY:fmt::fmt,INTERFACE_INCLUDE_DIRECTORIES>)
+endif()
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 

@@ -23,7 +23,7 @@ inline constexpr std::string_view kSlots = "slots";             // [tokens, 1] K
 inline constexpr std::string_view kBlockTable = "block_table";  // [sequences, ceil(max_len / 32)] KV blocks
 inline constexpr std::string_view kLogitRows = "logit_rows";    // [logit_rows, 1] indices into tokens
 
-// The outputs are the first result of the last step that runs in a variant:
+// The outputs, Stage.candidates_buffer and logits_buffer, are the first result of the last step of their variant:
 //   candidates  u8 [logit_rows, tp * record bytes], one rank's records [logit_rows, record] after the other's
 //   all_logits  f32 [logit_rows, vocab_padded], one rank's logits [logit_rows, vocab_padded / tp] after the other's
 

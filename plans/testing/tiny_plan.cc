@@ -356,7 +356,19 @@ class Builder {
     Step_(OpKind::all_gather, name, {Of(x)}, {y}, stage_->collectives.size() - 1, -1, variant);
   }
 
+  // The first result of the last step of a variant.
+  uint32_t ResultOf(Variant variant) const {
+    for (size_t i = stage_->steps.size(); i-- > 0;) {
+      const plan::Step& step = stage_->steps[i];
+      if (step.variant() != Variant::always && step.variant() != variant) continue;
+      return stage_->refs[step.operand_begin() + step.operand_count()].index();
+    }
+    return 0;
+  }
+
   void Finish() {
+    stage_->candidates_buffer = ResultOf(Variant::candidates);
+    stage_->logits_buffer = ResultOf(Variant::all_logits);
     plan_.files[0]->size_bytes = file_end_;
     for (const auto& of_bucket : places_) {
       stage_->placements.insert(stage_->placements.end(), of_bucket.begin(), of_bucket.end());

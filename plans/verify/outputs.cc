@@ -1,4 +1,5 @@
-// What the executor hands back: the first result of the last step that runs in a variant.
+// What the executor hands back: the buffers that the stage names, each the first result of the last step of its variant,
+// so that nothing writes over it.
 #include <optional>
 
 #include "plans/verify/checks.h"
@@ -27,14 +28,19 @@ std::optional<uint64_t> RecordBytes(const StageView& stage) {
   return std::nullopt;
 }
 
-Status CheckOutput(const StageView& stage, Variant variant, DType dtype, uint64_t width) {
+Status CheckOutput(const StageView& stage, Variant variant, uint32_t named, DType dtype, uint64_t width) {
   const std::optional<uint32_t> last = LastStep(stage, variant);
   if (!last) return Refuse("stage {}: no step runs in {}", stage.index, plan::EnumNameVariant(variant));
   const plan::Step& step = stage.steps[*last];
   if (step.result_count() == 0) {
     return stage.AtStep(*last, "is the last of {} and yields nothing", plan::EnumNameVariant(variant));
   }
-  const plan::Buffer& out = stage.buffers[stage.Results(step)[0].index()];
+  const uint32_t result = stage.Results(step)[0].index();
+  if (named != result) {
+    return Refuse("stage {}: its result of {} is buffer {}, but the last step of that variant yields buffer {}", stage.index,
+                  plan::EnumNameVariant(variant), named, result);
+  }
+  const plan::Buffer& out = stage.buffers[result];
   if (out.dtype() == dtype && out.rows() == Rows::logit_rows && out.width() == width) return Status();
   return stage.AtStep(*last, "is the last of {} and yields {} [{}, {}], expected {} [logit_rows, {}]",
                       plan::EnumNameVariant(variant), plan::EnumNameDType(out.dtype()), plan::EnumNameRows(out.rows()),
@@ -46,8 +52,10 @@ Status CheckOutput(const StageView& stage, Variant variant, DType dtype, uint64_
 Status CheckOutputs(const StageView& stage) {
   const std::optional<uint64_t> record = RecordBytes(stage);
   if (!record) return Refuse("stage {}: no step makes candidates", stage.index);
-  MRS_RETURN_IF_ERROR(CheckOutput(stage, Variant::candidates, DType::u8, SatMul(stage.plan.tp(), *record)));
-  return CheckOutput(stage, Variant::all_logits, DType::f32, stage.plan.model()->vocab_padded());
+  const plan::Stage& tables = *stage.plan.stages()->Get(stage.index);
+  MRS_RETURN_IF_ERROR(CheckOutput(stage, Variant::candidates, tables.candidates_buffer(), DType::u8,
+                                  SatMul(stage.plan.tp(), *record)));
+  return CheckOutput(stage, Variant::all_logits, tables.logits_buffer(), DType::f32, stage.plan.model()->vocab_padded());
 }
 
 }  // namespace mrs::verify

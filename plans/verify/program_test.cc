@@ -460,9 +460,20 @@ TEST(Verify, RejectsOutputThatIsNotGathered) {
   StepOf(plan, "gather_logits").mutate_variant(Variant::candidates);
   CollectiveOf(plan, "gather_logits").mutate_order(4);
   DepOf(plan, "gather_logits") = StepNamed(plan, "gather_records");
+  plan.stages[0]->candidates_buffer = plan.stages[0]->logits_buffer;
   EXPECT_EQ(Refusal(plan),
             "stage 0 step 26 'gather_logits': is the last of candidates and yields f32 [logit_rows, 48], expected u8 "
             "[logit_rows, 256]");
+}
+
+TEST(Verify, RejectsResultThatIsAnotherBuffer) {
+  for (const uint32_t other : {0U, 1000000U}) {
+    PlanT plan = TinyPlan();
+    const uint32_t right = plan.stages[0]->logits_buffer;
+    plan.stages[0]->logits_buffer = other;
+    EXPECT_EQ(Refusal(plan), "stage 0: its result of all_logits is buffer " + std::to_string(other) +
+                                 ", but the last step of that variant yields buffer " + std::to_string(right));
+  }
 }
 
 }  // namespace
