@@ -227,7 +227,7 @@ class CommandLine:
         self.refuse("--chunk 0", 2, "--chunk: Value 0 not in range 1 to 1048576" + more, *ids, "--chunk", "0")
         self.refuse("--transport nonsense", 2, "mrs-exec: --transport pigeon: expected auto, local, shm or tcp", *ids,
                     "--transport", "pigeon")
-        self.refuse("--json without a prompt", 2, "mrs-exec: --json is for --prompt and --prompt-ids", "--json")
+        self.refuse("--json without a prompt", 2, "mrs-exec: --json and --logits-out are for --prompt and --prompt-ids", "--json")
         self.refuse("--host wider than loopback", 1,
                     "mrs-exec: --host 0.0.0.0: mrs-exec binds 127.0.0.1 only until API keys "
                     "come", "--host", "0.0.0.0")
