@@ -1,8 +1,7 @@
-// The verifier stays quick: on the largest plans that are meant, and on plans made to slow it down.
+// The verifier's budget of work suffices for the largest plans that are meant, and ends plans made to slow it down.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <string>
 #include <utility>
@@ -17,37 +16,24 @@ namespace {
 
 using namespace plan;
 
-// A release build on one core needs well under the 0.2 s that a plan for 64 ranks may take; this leaves room for
-// sanitizers and busy hosts, and still fails on anything quadratic.
-constexpr double kLimitSeconds = 5;
-
-struct Timed {
-  std::string message;
-  double seconds;
-};
-
-Timed Verify(const PlanT& plan) {
+// What the verifier says; "" where it accepts.
+std::string Verdict(const PlanT& plan) {
   const std::string bytes = PackPlan(plan);
   const auto sealed = CheckStructure(std::as_bytes(std::span(bytes)));
-  if (!sealed) return {sealed.message(), 0};
-  const auto start = std::chrono::steady_clock::now();
+  if (!sealed) return sealed.message();
   const Status status = VerifyPlan(*sealed->plan);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return {status.ok() ? "" : status.message(), seconds.count()};
+  return status.ok() ? "" : status.message();
 }
 
-TEST(VerifyScale, IsQuickFor126LayersOn64Ranks) {
-  const Timed result = Verify(TinyPlan({.tp = 16, .dp = 4, .layer_count = 126, .bucket_count = 12, .scale = 8}));
-  EXPECT_EQ(result.message, "");
-  EXPECT_LT(result.seconds, kLimitSeconds);
-  RecordProperty("seconds", std::to_string(result.seconds));
-  std::printf("verified in %.4f s\n", result.seconds);
+TEST(VerifyScale, SufficesFor126LayersOn64Ranks) {
+  const std::string message =
+      Verdict(TinyPlan({.tp = 16, .dp = 4, .layer_count = 126, .bucket_count = 12, .scale = 8}));
+  EXPECT_EQ(message, "");
 }
 
-TEST(VerifyScale, IsQuickFor65536Ranks) {
-  const Timed result = Verify(TinyPlan({.tp = 16, .dp = 4096, .scale = 8}));
-  EXPECT_EQ(result.message, "");
-  EXPECT_LT(result.seconds, kLimitSeconds);
+TEST(VerifyScale, SufficesFor65536Ranks) {
+  const std::string message = Verdict(TinyPlan({.tp = 16, .dp = 4096, .scale = 8}));
+  EXPECT_EQ(message, "");
 }
 
 TEST(VerifyScale, GivesUpOnAMillionStepsThatWaitForNothing) {
@@ -64,23 +50,20 @@ TEST(VerifyScale, GivesUpOnAMillionStepsThatWaitForNothing) {
   }
   const size_t bucket_count = stage.buckets.size();
   stage.placements.assign(bucket_count * stage.buffers.size(), 0);
-  const Timed result = Verify(plan);
-  EXPECT_EQ(result.message,
-            "checking what may overlap in the program would take too long for any plan that mrs-plan writes");
-  EXPECT_LT(result.seconds, kLimitSeconds);
+  const std::string message = Verdict(plan);
+  EXPECT_EQ(message, "checking what may overlap in the program would take too long for any plan that mrs-plan writes");
 }
 
 TEST(VerifyScale, GivesUpOnSlicesOverTooManyRanks) {
   PlanT plan = TinyPlan({.tp = 1024, .scale = 512});
-  const Timed result = Verify(plan);
-  EXPECT_NE(result.message, "");  // 16 chunks cannot be cut 1024 ways
-  EXPECT_LT(result.seconds, kLimitSeconds);
+  const std::string message = Verdict(plan);
+  EXPECT_NE(message, "");  // 16 chunks cannot be cut 1024 ways
 }
 
 TEST(VerifyScale, GivesUpOnTheSameTableManyTimesOver) {
   PlanT plan = TinyPlan();
   for (uint32_t i = 0; i < 300; ++i) plan.ropes.push_back(std::make_unique<RopeT>(*plan.ropes[0]));
-  EXPECT_EQ(Verify(plan).message, "the number of ropes is 301, expected 0 to 256");
+  EXPECT_EQ(Verdict(plan), "the number of ropes is 301, expected 0 to 256");
 }
 
 }  // namespace
