@@ -2,10 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "planner/build.h"
 #include "plans/reader.h"
 #include "plans/text.h"
 #include "plans/writer.h"
-#include "planner/build.h"
 
 namespace {
 
@@ -29,21 +29,28 @@ struct BuildCommand {
 
   void Register(CLI::App& app, int* exit_code) {
     CLI::App* verb = app.add_subcommand("build", "Plan a model for N ranks and write x.mrsplan");
-    verb->add_option("model", options.model_dir, "Model folder: config.json and safetensors (headers are read, never data)");
+    verb->add_option("model", options.model_dir,
+                     "Model folder: config.json and safetensors (headers are read, never data)");
     verb->add_option("--tp", options.tp, "Tensor-parallel ranks")->capture_default_str();
-    verb->add_option("--max-len", options.max_len, "Tokens of one sequence, prompt and answer [the model's, at most 8192]");
+    verb->add_option("--max-len", options.max_len,
+                     "Tokens of one sequence, prompt and answer [the model's, at most 8192]");
     verb->add_option("--max-seqs", options.max_seqs, "Sequences of one forward")->capture_default_str();
-    verb->add_option("--numerics", options.numerics, "Order of sums: pair2 (AVX-512 BF16), block32 (AMX); same tokens on any host")
+    verb->add_option("--numerics", options.numerics,
+                     "Order of sums: pair2 (AVX-512 BF16), block32 (AMX); same tokens on any host")
         ->capture_default_str();
     verb->add_option("--dtype", options.dtype, "Matrices, their inputs and KV: bf16 or f32")->capture_default_str();
     verb->add_option("--memory", options.memory, "Bytes a rank may use, e.g. 8GiB [90 % of this host's over its ranks]")
         ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
     verb->add_option("--name", options.name, "What clients call the model [model]");
-    verb->add_option("--reduction", options.reduction, "canonical, or rank_order: a control whose tokens depend on N")->capture_default_str();
+    verb->add_option("--reduction", options.reduction, "canonical, or rank_order: a control whose tokens depend on N")
+        ->capture_default_str();
     verb->add_option("--ir", ir_in, "Write the plan of this finished module instead of a model folder's");
-    verb->add_option("--ir-out", ir_out, "Write the unsharded module here, and no plan: what mrs-opt --mrs-plan starts from");
+    verb->add_option("--ir-out", ir_out,
+                     "Write the unsharded module here, and no plan: what mrs-opt --mrs-plan starts from");
     verb->add_option("-o,--output", out, "The plan")->capture_default_str();
-    verb->footer("Example:\n  mrs-plan build models/mini --tp 2 -o mini.mrsplan\n  mrs-exec --plan mini.mrsplan --model models/mini");
+    verb->footer(
+        "Example:\n  mrs-plan build models/mini --tp 2 -o mini.mrsplan\n  mrs-exec --plan mini.mrsplan --model "
+        "models/mini");
     verb->callback([this, exit_code] { *exit_code = Run(); });
   }
 
@@ -51,13 +58,18 @@ struct BuildCommand {
     if (options.model_dir.empty() == ir_in.empty()) {
       return Fail({mrs::ErrorKind::kUsage, "build: give a model folder, or a module with --ir FILE; one of the two"});
     }
-    auto built = !ir_in.empty()    ? mrs::planner::BuildFromIr(ir_in)
+    if (!ir_in.empty() && !ir_out.empty()) {
+      return Fail({mrs::ErrorKind::kUsage,
+                   "build: --ir makes a plan of a module, --ir-out writes a model's module; one of the two"});
+    }
+    auto built = !ir_in.empty()   ? mrs::planner::BuildFromIr(ir_in)
                  : ir_out.empty() ? mrs::planner::Build(options)
                                   : mrs::planner::BuildUnsharded(options);
     if (!built) return Fail(built.error());
     for (const std::string& warning : built->warnings) std::fprintf(stderr, "mrs-plan: warning: %s\n", warning.c_str());
     const bool unsharded = !ir_out.empty();
-    const mrs::Status written = mrs::WritePlanFile(unsharded ? ir_out : out, unsharded ? built->unsharded_ir : built->plan_bytes);
+    const mrs::Status written =
+        mrs::WritePlanFile(unsharded ? ir_out : out, unsharded ? built->unsharded_ir : built->plan_bytes);
     if (!written) return Fail(written.error());
     if (unsharded) return 0;
     auto plan = mrs::OpenPlan(out);
@@ -77,7 +89,8 @@ struct InspectCommand {
     verb->callback([this, exit_code] {
       auto plan = mrs::OpenPlan(path);
       *exit_code = !plan ? Fail(plan.error())
-                         : Print(json ? mrs::PlanToJson(plan->plan(), plan->name()) : mrs::PlanToText(plan->plan(), plan->name()));
+                         : Print(json ? mrs::PlanToJson(plan->plan(), plan->name())
+                                      : mrs::PlanToText(plan->plan(), plan->name()));
     });
   }
 };
@@ -86,7 +99,8 @@ struct VerifyCommand {
   std::string path;
 
   void Register(CLI::App& app, int* exit_code) {
-    CLI::App* verb = app.add_subcommand("verify", "Check a plan in itself: exit code 0 if it holds, 1 with the reason if not");
+    CLI::App* verb =
+        app.add_subcommand("verify", "Check a plan in itself: exit code 0 if it holds, 1 with the reason if not");
     verb->add_option("plan", path, "x.mrsplan")->required();
     verb->callback([this, exit_code] {
       auto plan = mrs::OpenPlan(path);

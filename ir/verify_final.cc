@@ -13,6 +13,11 @@ mlir::LogicalResult VerifyOperations(mlir::func::FuncOp program) {
                                              << " arguments, expected none; values come in through mrs.input";
   }
   for (mlir::Operation& op : program.getBody().front().without_terminator()) {
+    const llvm::StringRef variant = VariantOf(&op);
+    if (op.hasAttr("variant") && variant != "candidates" && variant != "all_logits") {
+      return NamedError(&op) << "variant \"" << variant
+                             << "\": expected candidates or all_logits, or no such attribute";
+    }
     if (op.getName().getDialectNamespace() == MrsDialect::getDialectNamespace()) continue;
     return mlir::emitError(op.getLoc()) << "'" << op.getName() << "' is no operation of a plan";
   }

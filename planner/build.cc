@@ -1,5 +1,8 @@
 #include "planner/build.h"
 
+#include <algorithm>
+
+#include "formats/json.h"
 #include "ir/dialect.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
@@ -16,14 +19,15 @@ namespace {
 
 // A context of one thread (same input, same bytes) that keeps what the passes complain about.
 struct Compiler {
-  Compiler() : context(mlir::MLIRContext::Threading::DISABLED), handler(&context, [this](mlir::Diagnostic& diagnostic) {
-                 if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Error) return;
-                 if (!errors.empty()) errors += "; ";
-                 if (auto where = mlir::dyn_cast<mlir::FileLineColLoc>(diagnostic.getLocation())) {
-                   errors += fmt::format("{}:{}:{}: ", where.getFilename().str(), where.getLine(), where.getColumn());
-                 }
-                 errors += diagnostic.str();
-               }) {
+  Compiler()
+      : context(mlir::MLIRContext::Threading::DISABLED), handler(&context, [this](mlir::Diagnostic& diagnostic) {
+          if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Error) return;
+          if (!errors.empty()) errors += "; ";
+          if (auto where = mlir::dyn_cast<mlir::FileLineColLoc>(diagnostic.getLocation())) {
+            errors += fmt::format("{}:{}:{}: ", where.getFilename().str(), where.getLine(), where.getColumn());
+          }
+          errors += diagnostic.str();
+        }) {
     context.loadDialect<ir::MrsDialect, mlir::func::FuncDialect>();
   }
   Error Failure() const { return Error{ErrorKind::kRefused, errors.empty() ? "the module was refused" : errors}; }
@@ -39,6 +43,32 @@ std::string Print(mlir::ModuleOp module) {
   module.print(stream);
   stream << "\n";
   return text;
+}
+
+constexpr size_t kMaxIrBytes = size_t{256} << 20;
+constexpr int kMaxIrDepth = 256;
+
+// MLIR's parser recurses without a bound, so nesting is bounded before it sees the text. Brackets in strings and
+// comments do not count. Bytecode is not text: its magic is refused.
+Status CheckNesting(llvm::StringRef text, const std::string& path) {
+  if (text.substr(0, 4) == llvm::StringRef("ML\xEFR", 4))
+    return Refuse("{}: MLIR bytecode; expected a module as text", path);
+  int depth = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') {
+      for (++i; i < text.size() && text[i] != '"' && text[i] != '\n'; ++i) {
+        if (text[i] == '\\') ++i;
+      }
+    } else if (c == '/' && i + 1 < text.size() && text[i + 1] == '/') {
+      i = std::min(text.find('\n', i), text.size());
+    } else if (c == '(' || c == '[' || c == '{' || c == '<') {
+      if (++depth > kMaxIrDepth) return Refuse("{}: brackets nest deeper than {}", path, kMaxIrDepth);
+    } else if (c == ')' || c == ']' || c == '}' || (c == '>' && i > 0 && text[i - 1] != '-')) {
+      depth = std::max(depth - 1, 0);
+    }
+  }
+  return Status();
 }
 
 Result<std::string> Emit(Compiler& compiler, mlir::ModuleOp module) {
@@ -73,7 +103,10 @@ Result<Built> Build(const BuildOptions& options) {
 
 Result<Built> BuildFromIr(const std::string& path) {
   Compiler compiler;
-  auto module = mlir::parseSourceFile<mlir::ModuleOp>(path, &compiler.context);
+  const Result<std::string> text = ReadFile(path, kMaxIrBytes);
+  if (!text) return text.error();
+  MRS_RETURN_IF_ERROR(CheckNesting(*text, path));
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(*text, &compiler.context, path);
   if (!module) return compiler.Failure();
   MRS_ASSIGN_OR_RETURN(std::string bytes, Emit(compiler, *module));
   return Built{std::move(bytes), "", {}};

@@ -1,5 +1,7 @@
 #include "planner/emit_stage.h"
 
+#include <utility>
+
 #include "ir/program.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringMap.h"
@@ -162,6 +164,13 @@ class StageEmitter {
         number("offset") < 0) {
       return Refuse("weight '{}': a source is {{columns, dtype, file, offset, rows, tensor}}", op.getName().str());
     }
+    if (dtype.getValue() != "bf16" && dtype.getValue() != "f16" && dtype.getValue() != "f32") {
+      return Refuse("weight '{}': dtype \"{}\" of a source: expected bf16, f16 or f32", op.getName().str(),
+                    dtype.getValue().str());
+    }
+    if (!std::in_range<uint32_t>(number("file"))) {
+      return Refuse("weight '{}': file {} of a source is out of range", op.getName().str(), number("file"));
+    }
     const plan::DType type = dtype.getValue() == "bf16"  ? plan::DType::bf16
                              : dtype.getValue() == "f16" ? plan::DType::f16
                                                          : plan::DType::f32;
@@ -242,9 +251,10 @@ class StageEmitter {
         })
         .Case([&](ir::KvAppendOp append) {
           const TensorType type = TypeOf(append.getCache());
-          return KindAndAttr{OpKind::kv_append, Append(stage_->attentions, type.localSize(1), type.localSize(1), type.getShape()[2],
-                                                       1.0f, static_cast<uint32_t>(append.getKvClass()),
-                                                       static_cast<uint32_t>(append.getKvLayer()))};
+          return KindAndAttr{
+              OpKind::kv_append,
+              Append(stage_->attentions, type.localSize(1), type.localSize(1), type.getShape()[2], 1.0f,
+                     static_cast<uint32_t>(append.getKvClass()), static_cast<uint32_t>(append.getKvLayer()))};
         })
         .Case([&](ir::AttentionOp attention) {
           const TensorType q = TypeOf(attention.getQ()), cache = TypeOf(attention.getCache());
@@ -281,6 +291,12 @@ class StageEmitter {
     if (auto attention = mlir::dyn_cast<ir::AttentionOp>(op);
         attention && !attention.getCache().getDefiningOp<ir::KvAppendOp>()) {
       return Refuse("'{}': its cache is not the result of an mrs.kv_append", name.str());
+    }
+    for (const char* index : {"kv_class", "kv_layer", "rope"}) {
+      auto number = op->getAttrOfType<mlir::IntegerAttr>(index);
+      if (number && !std::in_range<uint32_t>(number.getInt())) {
+        return Refuse("'{}': {} {} is out of range", name.str(), index, number.getInt());
+      }
     }
     const KindAndAttr described = Describe(op);
     if (described.kind == plan::OpKind::none) return Refuse("'{}': an operation that a plan cannot hold", name.str());

@@ -1,6 +1,9 @@
 #include "planner/plan_facts.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <utility>
 
 #include "llvm/ADT/StringExtras.h"
 #include "mlir/IR/Builders.h"
@@ -53,7 +56,14 @@ class Reader {
       : attributes_(attributes), where_(std::move(where)), error_(error) {}
   template <typename T>
   void Int(llvm::StringRef name, T& value) {
-    if (auto attribute = Get<mlir::IntegerAttr>(name, "an integer")) value = static_cast<T>(attribute.getInt());
+    auto attribute = Get<mlir::IntegerAttr>(name, "an integer");
+    if (!attribute) return;
+    const llvm::APInt wide = attribute.getValue();
+    const bool fits = wide.getSignificantBits() <= 64 && std::in_range<T>(wide.getSExtValue());
+    if (fits)
+      value = static_cast<T>(wide.getSExtValue());
+    else
+      Fail(name, "an integer in range");
   }
   void Bool(llvm::StringRef name, bool& value) {
     if (auto attribute = Get<mlir::BoolAttr>(name, "true or false")) value = attribute.getValue();
@@ -188,6 +198,20 @@ Result<PlanFacts> ReadFacts(mlir::ModuleOp module) {
   std::string error;
   Reader reader(module->getAttrDictionary(), "", &error);
   Fields(reader, facts);
+  auto one_of = [&](const char* name, const std::string& value, std::initializer_list<const char*> allowed) {
+    if (!error.empty() || llvm::is_contained(allowed, value)) return;
+    error = fmt::format("module attribute '{}' is \"{}\": expected one of {}", name, value, fmt::join(allowed, ", "));
+  };
+  one_of("mrs.chain", facts.chain, {"pair2", "block32"});
+  one_of("mrs.reduction", facts.reduction, {"canonical", "rank_order"});
+  one_of("mrs.weight_dtype", facts.weight_dtype, {"f32", "bf16"});
+  const bool hex = facts.model_fingerprint.size() == 64 && llvm::all_of(facts.model_fingerprint, llvm::isHexDigit);
+  if (error.empty() && !hex) error = "module attribute 'mrs.fingerprint': expected 64 hex digits";
+  for (const int64_t number : {facts.max_len, facts.max_seqs, facts.vocab_padded}) {
+    if (error.empty() && !std::in_range<uint32_t>(number)) {
+      error = "module attributes mrs.max_len, mrs.max_seqs and mrs.vocab_padded: expected 32-bit counts";
+    }
+  }
   if (!error.empty()) return Refuse("{}; take the module of `mrs-plan build MODEL --ir-out FILE` as a start", error);
   return facts;
 }

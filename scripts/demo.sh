@@ -14,11 +14,15 @@ port=${MRS_DEMO_PORT:-8642}
 build/cli/mrs-exec --plan "$plan" --model models/mini --port "$port" &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true' EXIT
-for _ in $(seq 100); do
-  curl -sf "http://127.0.0.1:$port/health" >/dev/null && break
-  kill -0 "$server" 2>/dev/null || { echo "demo.sh: mrs-exec stopped; see its message above" >&2; exit 1; }
+ready=
+for _ in $(seq 300); do
+  # Its own server, not another's on that port: one that could not bind is gone by now.
+  kill -0 "$server" 2>/dev/null || { echo "demo.sh: mrs-exec stopped; see its message above (another port: MRS_DEMO_PORT)" >&2; exit 1; }
+  [ -n "$ready" ] && break
+  curl -sf "http://127.0.0.1:$port/health" >/dev/null && ready=1
   sleep 0.1
 done
+[ -n "$ready" ] || { echo "demo.sh: mrs-exec was not ready within 30 s" >&2; exit 1; }
 
 question="Tom has a red ball. Tom goes to the garden. Where is the red ball?"
 echo

@@ -355,7 +355,24 @@ class BadInputs(unittest.TestCase):
 
     def test_no_module(self):
         done = plan_tools.run([self.tools.plan, "build", "--ir", "none.mlir"], cwd=self.folder)
-        self.assert_says(done, 1, "could not open input file none.mlir")
+        self.assert_says(done, 1, "none.mlir: cannot be opened: No such file or directory")
+
+    def test_module_that_nests_without_end(self):
+        with open(os.path.join(self.folder, "deep.mlir"), "w") as file:
+            file.write("module attributes {mrs.a = " + "[" * 300000 + "]" * 300000 + "} {}")
+        done = plan_tools.run([self.tools.plan, "build", "--ir", "deep.mlir"], cwd=self.folder)
+        self.assert_says(done, 1, "deep.mlir: brackets nest deeper than 256")
+
+    def test_module_as_bytecode(self):
+        with open(os.path.join(self.folder, "code.mlir"), "wb") as file:
+            file.write(b"ML\xefR" + bytes(60))
+        done = plan_tools.run([self.tools.plan, "build", "--ir", "code.mlir"], cwd=self.folder)
+        self.assert_says(done, 1, "code.mlir: MLIR bytecode; expected a module as text")
+
+    def test_module_in_and_out(self):
+        done = plan_tools.run([self.tools.plan, "build", "--ir", "a.mlir", "--ir-out", "a.mlir"], cwd=self.folder)
+        message = "build: --ir makes a plan of a module, --ir-out writes a model's module; one of the two"
+        self.assert_says(done, 2, message)
 
 
 if __name__ == "__main__":
