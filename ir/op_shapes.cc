@@ -123,9 +123,9 @@ mlir::LogicalResult WeightOp::verify() {
   int64_t k = 1;
   for (int64_t size : type.getShape().drop_front(n_dims)) k *= size;
   const int64_t chunks = getChunks();
-  if (chunks < 1 || chunks > 16 || (chunks & (chunks - 1)) != 0 || k % chunks != 0) {
-    return NamedError(*this) << chunks << " chunks do not fit K = " << k
-                             << " (a power of two up to 16 that divides it)";
+  if (chunks < 1 || chunks > kMaxChunks || (chunks & (chunks - 1)) != 0 || k % chunks != 0) {
+    return NamedError(*this) << chunks << " chunks do not fit K = " << k << " (a power of two up to " << kMaxChunks
+                             << " that divides it)";
   }
   const bool vector = n_dims == type.rank();
   if (vector && !type.getElementType().isF32()) return NamedError(*this) << "vectors are f32, not " << type;
@@ -138,6 +138,7 @@ mlir::LogicalResult MatmulOp::verify() {
     return NamedError(*this) << "one result a weight, and a bias for each or none";
   }
   if (mlir::failed(CheckSizes(*this)) || mlir::failed(ExpectMatrixType(*this, getX(), "x"))) return mlir::failure();
+  if (TypeOf(getX()).rank() < 2) return NamedError(*this) << "x has no columns: " << getX().getType();
   for (mlir::Value weight : getWeights()) {
     if (mlir::failed(ExpectSame(*this, weight, "a weight", getX()))) return mlir::failure();
     auto made_by = weight.getDefiningOp<WeightOp>();

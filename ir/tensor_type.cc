@@ -93,6 +93,9 @@ mlir::LogicalResult TensorType::verify(llvm::function_ref<mlir::InFlightDiagnost
     if (shape[dim] == 0 || shape[dim] < kCached || shape[dim] > kMaxSize) {
       return emit_error() << "dimension " << dim << ": size " << shape[dim] << " is out of range";
     }
+    if (dim > 0 && shape[dim] < 0) {
+      return emit_error() << "dimension " << dim << ": only the first dimension, rows, can be a symbol";
+    }
     if (shape[dim] > 0 && __builtin_mul_overflow(elements, shape[dim], &elements)) elements = kMaxSize + 1;
     if (elements > kMaxSize) return emit_error() << "more than " << kMaxSize << " elements";
     if (!slice.split()) continue;

@@ -41,6 +41,25 @@ mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, int64_t tp) {
   return mlir::success();
 }
 
+// The order of a sum is the model's, not the layout's: over what attention or silu_mul made, one chunk for each part of
+// the largest power of two up to 16 that divides its heads or columns; over the residual stream, one chain.
+mlir::LogicalResult VerifyChunks(mlir::func::FuncOp program) {
+  for (auto matmul : program.getOps<MatmulOp>()) {
+    const bool cut = mlir::isa_and_nonnull<AttentionOp, SiluMulOp>(matmul.getX().getDefiningOp());
+    const int64_t units = mlir::cast<TensorType>(matmul.getX().getType()).getShape()[1];  // heads, or columns
+    const int64_t expected = cut ? std::min(kMaxChunks, units & -units) : 1;
+    for (mlir::Value value : matmul.getWeights()) {
+      auto weight = value.getDefiningOp<WeightOp>();
+      const int64_t chunks = weight.getChunks();
+      if (chunks == expected) continue;
+      return NamedError(matmul) << "sums '" << weight.getName() << "' in " << chunks
+                                << " canonical chunks of K, expected " << expected
+                                << ": another number would give other tokens than the model's other plans";
+    }
+  }
+  return mlir::success();
+}
+
 mlir::LogicalResult VerifySchedule(mlir::func::FuncOp program) {
   int64_t next_step = 0;
   CollectiveOrder next_order;
@@ -127,7 +146,8 @@ mlir::LogicalResult VerifyFinal(mlir::ModuleOp module) {
     return module.emitError() << "the module has no mrs.buckets, or one with less than 1 or more than 2^19 rows";
   }
   if (mlir::failed(VerifyOperations(program)) || mlir::failed(VerifySharding(module)) ||
-      mlir::failed(VerifyWeights(program, TpOf(module))) || mlir::failed(VerifySchedule(program))) {
+      mlir::failed(VerifyWeights(program, TpOf(module))) || mlir::failed(VerifyChunks(program)) ||
+      mlir::failed(VerifySchedule(program))) {
     return mlir::failure();
   }
   if (!module->getAttr("mrs.kv"))

@@ -36,6 +36,10 @@ func.func private @unknown_symbol(!mrs.tensor<[X], f32>)
 func.func private @split_symbol_size(!mrs.tensor<[-1{tp 4}], f32>)
 
 // -----
+// expected-error@+1 {{dimension 1: only the first dimension, rows, can be a symbol}}
+func.func private @symbolic_columns(!mrs.tensor<[8, T], f32>)
+
+// -----
 // expected-error@+1 {{dimension 0: size 0 is out of range}}
 func.func private @zero(!mrs.tensor<[0], f32>)
 

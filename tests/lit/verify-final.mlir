@@ -46,6 +46,20 @@ module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 }
 
 // -----
+// A sum over the residual stream is one chain. Four chunks would be another sum, and other tokens than any other plan's.
+module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @other_chunks() {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %w = mrs.weight "q" {n_dims = 1 : i64, chunks = 4 : i64, sources = [{}], local = {chunk_count = 4 : i64, chunk_k = 4 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'y' (mrs.matmul): sums 'q' in 4 canonical chunks of K, expected 1: another number would give other tokens than the model's other plans}}
+    %y = mrs.matmul "y" %x, [%w] {offsets = [array<i64: 320>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[8, 16], f32>) -> !mrs.tensor<[T, 8], f32>
+    return
+  }
+}
+
+// -----
 // Left out: mrs-schedule.
 module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
   func.func @not_scheduled() {
