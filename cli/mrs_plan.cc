@@ -26,6 +26,7 @@ int Print(const std::string& text) {
 struct BuildCommand {
   BuildOptions options;
   std::string ir_in, ir_out, out = "model.mrsplan";
+  std::vector<CLI::Option*> of_a_model;  // what a finished module says itself
 
   void Register(CLI::App& app, int* exit_code) {
     CLI::App* verb = app.add_subcommand("build", "Plan a model for N ranks and write x.mrsplan");
@@ -44,7 +45,10 @@ struct BuildCommand {
     verb->add_option("--name", options.name, "What clients call the model [model]");
     verb->add_option("--reduction", options.reduction, "canonical, or rank_order: a control whose tokens depend on N")
         ->capture_default_str();
-    verb->add_option("--ir", ir_in, "Write the plan of this finished module instead of a model folder's");
+    of_a_model = verb->get_options(
+        [](const CLI::Option* option) { return option->nonpositional() && !option->check_lname("help"); });
+    verb->add_option("--ir", ir_in,
+                     "Write the plan of this finished module instead of a model folder's; it says all of the above");
     verb->add_option("--ir-out", ir_out,
                      "Write the unsharded module here, and no plan: what mrs-opt --mrs-plan starts from");
     verb->add_option("-o,--output", out, "The plan")->capture_default_str();
@@ -61,6 +65,13 @@ struct BuildCommand {
     if (!ir_in.empty() && !ir_out.empty()) {
       return Fail({mrs::ErrorKind::kUsage,
                    "build: --ir makes a plan of a module, --ir-out writes a model's module; one of the two"});
+    }
+    for (const CLI::Option* option : of_a_model) {
+      if (ir_in.empty() || option->count() == 0) continue;
+      return Fail(
+          {mrs::ErrorKind::kUsage,
+           fmt::format("build: {} is for a model folder; the module of --ir says it itself: give one of the two",
+                       option->get_name())});
     }
     auto built = !ir_in.empty()   ? mrs::planner::BuildFromIr(ir_in)
                  : ir_out.empty() ? mrs::planner::Build(options)
