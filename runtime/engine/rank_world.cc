@@ -310,7 +310,22 @@ Error RankWorld::Report(uint32_t rank, ErrorKind kind, std::string message) {
     failures_.push_back({.rank = rank, .kind = kind, .message = std::move(message)});
   }
   Signal(wake_watcher_);
+  if (kind == ErrorKind::kUnavailable) HearOthers();
   return AwaitVerdict();
+}
+
+void RankWorld::HearOthers() {
+  const Deadline deadline = Clock::now() + kGrace;
+  std::unique_lock lock(mutex_);
+  while (!verdict_.has_value() && !stopping_ && Clock::now() < deadline) {
+    for (Process& process : processes_) {
+      const Result<std::optional<Message>> received = process.channel->TryReceive();
+      if (!received.ok() || !received->has_value() || (*received)->type != wire::MessageType::kFailure) continue;
+      const Result<wire::Failure> failure = wire::DecodeFailure((*received)->body);
+      if (failure.ok()) failures_.push_back(*failure);
+    }
+    judged_.wait_for(lock, milliseconds(10));
+  }
 }
 
 Error RankWorld::AwaitVerdict() {
@@ -322,7 +337,7 @@ Error RankWorld::AwaitVerdict() {
 }
 
 void RankWorld::Watch() {
-  std::vector<ProcessEnd> ends;
+  Evidence evidence;
   std::optional<Deadline> last_call;  // set by the first sign of trouble
   for (;;) {
     std::vector<pollfd> waiting = {{wake_watcher_.get(), POLLIN, 0}};
@@ -341,8 +356,6 @@ void RankWorld::Watch() {
     if (stopping_) return;
     uint64_t count;
     [[maybe_unused]] const ssize_t drained = read(wake_watcher_.get(), &count, sizeof(count));
-    std::vector<wire::Failure> failures;
-    std::string phase;
     for (size_t i = 0; i < watched.size(); ++i) {
       if (waiting[i + 1].revents == 0) continue;
       Process& process = *watched[i];
@@ -352,17 +365,25 @@ void RankWorld::Watch() {
         status = ReapWithin(process.pid, kKillWait);
       }
       process.reaped = true;
-      ends.push_back({process.first_rank, process.rank_count, process.pid, status.ok() ? *status : 0});
+      evidence.ends.push_back({process.first_rank, process.rank_count, process.pid, status.ok() ? *status : 0});
     }
     {
       const std::lock_guard lock(mutex_);
-      failures = failures_;
-      phase = phase_;
+      evidence.failures = failures_;
+      evidence.phase = phase_;
     }
-    if (ends.empty() && failures.empty()) continue;
+    if (evidence.ends.empty() && evidence.failures.empty()) continue;
+    evidence.silent.clear();
+    for (const Process& process : processes_) {
+      const auto of_it = [&](const wire::Failure& failure) {
+        return failure.rank - process.first_rank < process.rank_count;  // unsigned: not below first_rank either
+      };
+      if (!process.reaped && std::ranges::none_of(evidence.failures, of_it))
+        evidence.silent.push_back(process.first_rank);
+    }
     if (!last_call.has_value()) last_call = Clock::now() + kGrace;
     const bool is_last = Clock::now() >= *last_call;
-    if (const std::optional<std::string> judged = Judge(ends, failures, phase, is_last)) {
+    if (const std::optional<std::string> judged = Judge(evidence, is_last)) {
       Break(*judged);
       return;
     }

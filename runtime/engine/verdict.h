@@ -1,7 +1,7 @@
 // Says which rank is to blame when the world breaks: one death makes all its peers complain, and the complaint may come
 // first.
 //
-//   Judge({{.first_rank = 1, .rank_count = 1, .pid = 123, .wait_status = 9}}, {}, "at step 57", /*last_call=*/false)
+//   Judge({.ends = {{.first_rank = 1, .rank_count = 1, .pid = 123, .wait_status = 9}}, .phase = "at step 57"}, false)
 //   ->  "rank 1 (pid 123) was killed by signal 9 (Killed) at step 57"
 #pragma once
 
@@ -26,10 +26,16 @@ struct ProcessEnd {
 // "rank 1", "ranks 0 to 3".
 std::string RankRange(uint32_t first_rank, uint32_t rank_count);
 
+struct Evidence {
+  std::vector<ProcessEnd> ends = {};
+  std::vector<wire::Failure> failures = {};
+  std::vector<uint32_t> silent = {};  // ranks that have neither ended nor said a word
+  std::string phase = {};             // "while loading weights", "at step 57"
+};
+
 // The cause, from what is known so far; nothing while only consequences are (a peer that went away, an exit without a
-// word) and it is not the `last_call`. In order: a rank killed by a signal; a rank that gives a reason of its own; a
-// rank that lost a peer; a rank that exited. `phase`: "while loading weights", "at step 57".
-std::optional<std::string> Judge(const std::vector<ProcessEnd>& ends, const std::vector<wire::Failure>& failures,
-                                 const std::string& phase, bool last_call);
+// word) and it is not the `last_call`. In order: a rank killed by a signal; a rank that gives a reason of its own; the
+// one silent rank that others miss; a rank that lost a peer; a rank that exited.
+std::optional<std::string> Judge(const Evidence& evidence, bool last_call);
 
 }  // namespace mrs

@@ -11,27 +11,44 @@ constexpr int kExited1 = 1 << 8;
 TEST(Verdict, AKilledRankIsTheCauseWhateverItsPeersSay) {
   const std::vector<ProcessEnd> ends = {{0, 1, 122, kExited1}, {1, 1, 123, kKilledBy9}};
   const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "rank 1 is gone"}};
-  EXPECT_EQ(Judge(ends, failures, "at step 57", false), "rank 1 (pid 123) was killed by signal 9 (Killed) at step 57");
+  EXPECT_EQ(Judge({.ends = ends, .failures = failures, .phase = "at step 57"}, false),
+            "rank 1 (pid 123) was killed by signal 9 (Killed) at step 57");
 }
 
 TEST(Verdict, WaitsForACauseWhileOnlyAPeerIsMissed) {
   const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "rank 1 is gone"}};
-  EXPECT_EQ(Judge({}, failures, "at step 2", false), std::nullopt);
-  EXPECT_EQ(Judge({}, failures, "at step 2", true), "rank 0 failed at step 2: rank 1 is gone");
+  const Evidence missed = {.failures = failures, .silent = {1, 2}, .phase = "at step 2"};
+  EXPECT_EQ(Judge(missed, false), std::nullopt);
+  EXPECT_EQ(Judge(missed, true), "rank 0 failed at step 2: rank 1 is gone");
   const std::vector<ProcessEnd> ends = {{0, 4, 122, kExited1}};
-  EXPECT_EQ(Judge(ends, {}, "while loading weights", false), std::nullopt);
-  EXPECT_EQ(Judge(ends, {}, "while loading weights", true),
-            "ranks 0 to 3 (pid 122) exited with status 1 while loading weights");
+  const Evidence exited = {.ends = ends, .phase = "while loading weights"};
+  EXPECT_EQ(Judge(exited, false), std::nullopt);
+  EXPECT_EQ(Judge(exited, true), "ranks 0 to 3 (pid 122) exited with status 1 while loading weights");
 }
 
 TEST(Verdict, AReasonOfItsOwnComesBeforeAMissedPeer) {
   const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "rank 1 is gone"},
                                                {1, ErrorKind::kRefused, "model.safetensors: truncated"}};
-  EXPECT_EQ(Judge({}, failures, "while loading weights", false),
+  EXPECT_EQ(Judge({.failures = failures, .silent = {2}, .phase = "while loading weights"}, false),
             "rank 1 failed while loading weights: model.safetensors: truncated");
 }
 
-TEST(Verdict, NothingHappenedIsNoVerdict) { EXPECT_EQ(Judge({}, {}, "at step 1", true), std::nullopt); }
+// Rank 3 of 4 hangs; rank 0 waits for rank 2, which waits for rank 3.
+TEST(Verdict, TheOneSilentRankIsTheCauseWhenTheOthersMissSomeone) {
+  const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "no data from rank 2 for 60 s"},
+                                               {2, ErrorKind::kUnavailable, "no data from rank 3 for 60 s"},
+                                               {1, ErrorKind::kUnavailable, "no data from rank 3 for 60 s"}};
+  Evidence evidence = {.ends = {{0, 1, 122, kExited1}}, .failures = failures, .silent = {3}, .phase = "at step 2"};
+  EXPECT_EQ(Judge(evidence, false), std::nullopt);
+  EXPECT_EQ(Judge(evidence, true),
+            "rank 3 hangs at step 2: it says nothing while the others wait; rank 0: no data from rank 2 for 60 s");
+  evidence.ends.push_back({2, 1, 124, kExited1});  // it has said why
+  EXPECT_EQ(Judge(evidence, true)->substr(0, 12), "rank 3 hangs");
+  evidence.failures.erase(evidence.failures.begin() + 1);  // now it exits without a word
+  EXPECT_EQ(Judge(evidence, true), "rank 0 failed at step 2: no data from rank 2 for 60 s");
+}
+
+TEST(Verdict, NothingHappenedIsNoVerdict) { EXPECT_EQ(Judge({.phase = "at step 1"}, true), std::nullopt); }
 
 }  // namespace
 }  // namespace mrs

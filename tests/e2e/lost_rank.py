@@ -104,6 +104,7 @@ class Cases:
             in_load: write_zeros_model(work.path(f"zeros-{layers}"), layers)
             for in_load, layers in ((True, 8), (False, 2))
         }
+        self.plan_of_four = work.plan(self.models[False], tp=4, max_len=4096)
         self.plans = {in_load: work.plan(model, tp=2, max_len=4096) for in_load, model in self.models.items()}
 
     def serve(self, transport, *arguments, in_load=False):
@@ -225,8 +226,25 @@ class Cases:
             pid = server.ranks(process_count(transport))[victim]
             # The other rank misses it in a collective, or the supervisor does in the end.
             pattern = (
-                rf"^rank {1 - victim} failed {STEP}: rank {1 - victim} step \d+ '.*: no data from rank {victim} for "
-                rf"{TIMEOUT_S} s$|^rank {victim} failed {STEP}: no answer within {TIMEOUT_S} s \(--timeout\)$")
+                rf"^rank {victim} hangs {STEP}: it says nothing while the others wait; rank {1 - victim}: rank {1 - victim} "
+                rf"step \d+ '.*: no data from rank {victim} for {TIMEOUT_S} s$|^rank {victim} failed {STEP}: no answer within {TIMEOUT_S} s \(--timeout\)$")
+            message = self.in_stream(server, lambda: os.kill(pid, signal.SIGSTOP), TIMEOUT_S + BOUND_S, "engine_failed",
+                                     pattern)
+            check_gone(server, 1, message)
+        finally:
+            server.clean_up()
+
+    def hang_among_four(self, transport, victim):
+        """Whoever waits for the victim keeps others waiting: the victim is named all the same."""
+        server = Server(self.work, self.plan_of_four, self.models[False], "--transport", transport, "--threads", "1",
+                        "--quiet", "--timeout", TIMEOUT_S)
+        try:
+            server.wait_ready()
+            pid = server.ranks(4)[victim]
+            # One that had all it needs of the step, before the victim hung, is as silent: then a witness names the victim.
+            pattern = (rf"^rank {victim} hangs {STEP}: it says nothing while the others wait; rank [0-3]: rank [0-3] step|"
+                       rf"^rank [0-3] failed {STEP}: .*no data from rank {victim} for {TIMEOUT_S} s$|"
+                       rf"^rank {victim} failed {STEP}: no answer within {TIMEOUT_S} s \(--timeout\)$")
             message = self.in_stream(server, lambda: os.kill(pid, signal.SIGSTOP), TIMEOUT_S + BOUND_S, "engine_failed",
                                      pattern)
             check_gone(server, 1, message)
@@ -306,6 +324,9 @@ def main():
             for in_load in (True, False):
                 table.append((f"{name}: killed {'while loading' if in_load else 'at work'}, --prompt-ids",
                               lambda t=transport, v=victim, i=in_load: cases.kill_once(t, v, i)))
+        for transport, victim in (("shm", 0), ("shm", 3), ("tcp", 1), ("tcp", 2)):
+            table.append((f"{transport}, rank {victim} of 4: hangs in a stream",
+                          lambda t=transport, v=victim: cases.hang_among_four(t, v)))
         for transport in TRANSPORTS:
             for when in ("starting", "loading", "streaming"):
                 table.append((f"{transport}: supervisor killed, {when}",
