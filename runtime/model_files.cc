@@ -54,10 +54,11 @@ Status CheckFile(int descriptor, const std::string& path, const plan::File& file
     MRS_ASSIGN_OR_RETURN(const Sha256Digest actual, HashHeader(descriptor, path, file.header_bytes()));
     const std::span<const uint8_t> expected(file.header_sha256()->data(), file.header_sha256()->size());
     if (!std::equal(expected.begin(), expected.end(), actual.begin(), actual.end())) {
+      const bool whole = file.header_bytes() == file.size_bytes();  // a tokenizer: hashed from end to end
       return Refuse(
-          "{}: its header does not match the plan (expected sha256 {}, actual {}): this plan was made for another "
-          "checkpoint; rebuild it with mrs-plan build",
-          path, Hex(expected), Hex(actual));
+          "{}: its {} does not match the plan (expected sha256 {}, actual {}): this plan was made for another {}; "
+          "rebuild it with mrs-plan build",
+          path, whole ? "content" : "header", Hex(expected), Hex(actual), whole ? "file" : "checkpoint");
     }
   }
   if (size_bytes < file.size_bytes()) {

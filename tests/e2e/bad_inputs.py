@@ -164,8 +164,8 @@ class CommandLine:
                "built from",
                leave_out=("tokenizer.json",))
         changed = good.replace(b'"BPE"', b'"BPF"')
-        refuse("changed tokenizer", f"its header does not match the plan (expected sha256 {sha256(good)}, actual "
-               f"{sha256(changed)}): this plan was made for another checkpoint; rebuild it with mrs-plan build",
+        refuse("changed tokenizer", f"its content does not match the plan (expected sha256 {sha256(good)}, actual "
+               f"{sha256(changed)}): this plan was made for another file; rebuild it with mrs-plan build",
                tokenizer=lambda data: changed)
         # Malformed ones that the plan was built with.
         for name, text, why in (("tokenizer is cut", b"{\n",
