@@ -4,6 +4,7 @@
 #include <iterator>
 #include <vector>
 
+#include "plans/dtype.h"
 #include "plans/printable.h"
 #include "plans/text.h"
 #include "plans/verify/context.h"
@@ -33,7 +34,7 @@ std::string CollectiveLine(const StageView& stage, plan::Variant variant) {
     ++reduces;
     const plan::Collective& entry = stage.collectives[step.attr()];
     if (entry.rows() == plan::Rows::tokens)
-      reduce_bytes_per_token += entry.row_elements() * verify::ByteSize(entry.dtype());
+      reduce_bytes_per_token += entry.row_elements() * ByteSize(entry.dtype());
   }
   if (reduces + gathers == 0) return "none";
   return fmt::format("{} all-reduce ({} a token), {} all-gather", reduces, HumanBytes(reduce_bytes_per_token), gathers);

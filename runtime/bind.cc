@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "plans/contract.h"
+#include "plans/dtype.h"
 #include "runtime/weight_reads.h"
 
 namespace mrs {
@@ -28,7 +29,7 @@ class Binder {
     const plan::Buffer& buffer = *stage_.buffers()->Get(output);
     Program program{.launches = {},
                     .output = BufferAddress(output),
-                    .output_row_bytes = buffer.width() * DTypeBytes(buffer.dtype())};
+                    .output_row_bytes = buffer.width() * ByteSize(buffer.dtype())};
     for (uint32_t i = 0; i < stage_.steps()->size(); ++i) {
       const plan::Step& step = *stage_.steps()->Get(i);
       if (step.variant() != plan::Variant::always && step.variant() != variant) continue;
@@ -94,7 +95,7 @@ class Binder {
       base += before.block_count() * before.block_bytes();
     }
     const plan::KvClass& kv = *plan_.kv_classes()->Get(attr.kv_class());
-    const uint64_t row_bytes = uint64_t{contract::kBlockTokens} * kv.kv_heads() * DTypeBytes(kv.dtype());
+    const uint64_t row_bytes = uint64_t{contract::kBlockTokens} * kv.kv_heads() * ByteSize(kv.dtype());
     const uint64_t k_bytes = kv.block_count() * row_bytes * kv.k_dim();
     const uint64_t v_bytes = kv.block_count() * row_bytes * kv.v_dim();
     std::byte* layer = base + attr.kv_layer() * (k_bytes + v_bytes);
@@ -146,7 +147,7 @@ CollectiveLaunch Binder::BindCollective(const plan::Step& step) const {
           .algorithm = collective.algorithm(),
           .x = Address(step, 0),
           .y = Address(step, 1),
-          .row_bytes = collective.row_elements() * DTypeBytes(collective.dtype())};
+          .row_bytes = collective.row_elements() * ByteSize(collective.dtype())};
 }
 
 Launch Binder::BindStep(uint32_t index, const plan::Step& step) const {

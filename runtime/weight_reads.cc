@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "plans/dtype.h"
+
 namespace mrs {
 namespace {
 
@@ -11,7 +13,7 @@ WeightRead ReadOf(const plan::Rank& rank, const plan::WeightSource& source) {
   const Interval columns = SliceAt(source.columns(), rank);
   const uint64_t row_end = std::min(rows.begin + rows.size, source.tensor_rows());
   const uint64_t row_begin = std::min(rows.begin, row_end);
-  const uint64_t element_bytes = DTypeBytes(source.dtype());
+  const uint64_t element_bytes = ByteSize(source.dtype());
   const uint64_t tensor_row_bytes = source.tensor_columns() * element_bytes;
   return WeightRead{
       .file_offset = source.file_offset() + row_begin * tensor_row_bytes + columns.begin * element_bytes,
@@ -48,20 +50,6 @@ Interval SliceAt(const plan::Slice& slice, const plan::Rank& rank) {
   }
   // The plan was verified: nothing here overflows or is negative.
   return {static_cast<uint64_t>(slice.start() + slice.step() * (coordinate / slice.every())), slice.size()};
-}
-
-uint64_t DTypeBytes(plan::DType dtype) {
-  switch (dtype) {
-    case plan::DType::f32:
-    case plan::DType::i32:
-      return 4;
-    case plan::DType::bf16:
-    case plan::DType::f16:
-      return 2;
-    case plan::DType::u8:
-      return 1;
-  }
-  return 0;
 }
 
 const plan::Stage& StageOf(const plan::Plan& plan, uint32_t rank) {

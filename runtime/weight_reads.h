@@ -34,8 +34,6 @@ struct Interval {
 };
 Interval SliceAt(const plan::Slice& slice, const plan::Rank& rank);
 
-uint64_t DTypeBytes(plan::DType dtype);
-
 // The stage that `rank` runs.
 const plan::Stage& StageOf(const plan::Plan& plan, uint32_t rank);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "plans/dtype.h"
 #include "runtime/model_files.h"
 #include "runtime/weight_reads.h"
 
@@ -58,7 +59,7 @@ void Store(const plan::Weight& weight, const WeightRead& read, const Tile& tile,
   const auto row_zero = reinterpret_cast<uintptr_t>(rows) - dest_begin * read.row_bytes;
   const kernels::PackArgs args{.src = reinterpret_cast<const std::byte*>(row_zero),
                                .src_type = KernelType(read.dtype),
-                               .src_stride = static_cast<int64_t>(read.row_bytes / DTypeBytes(read.dtype)),
+                               .src_stride = static_cast<int64_t>(read.row_bytes / ByteSize(read.dtype)),
                                .dst = dst,
                                .dst_type = KernelType(weight.dtype()),
                                .shape = {.n = static_cast<int64_t>(weight.n()),

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "plans/dtype.h"
 #include "plans/sha256.h"
 #include "runtime/model_files.h"
 #include "runtime/testing/llama_plan.h"
@@ -54,7 +55,7 @@ std::string NaiveArena(const TestModel& model, uint32_t rank) {
   std::string arena(stage.weight_arena_bytes(), '\0');
   const auto store = [&](uint64_t at, float value, plan::DType dtype) {
     const uint32_t bits = std::bit_cast<uint32_t>(value) >> (dtype == plan::DType::bf16 ? 16 : 0);
-    std::memcpy(arena.data() + at, &bits, DTypeBytes(dtype));
+    std::memcpy(arena.data() + at, &bits, ByteSize(dtype));
   };
   for (const plan::Weight* weight : *stage.weights()) {
     for (uint32_t s = 0; s < weight->source_count(); ++s) {
@@ -74,7 +75,7 @@ std::string NaiveArena(const TestModel& model, uint32_t rank) {
             element = ((row / 16 * weight->chunk_count() + chunk) * padded + (kk & ~uint64_t{1})) * 16 + row % 16 * 2 +
                       (kk & 1);
           }
-          store(weight->offset() + element * DTypeBytes(weight->dtype()), value, weight->dtype());
+          store(weight->offset() + element * ByteSize(weight->dtype()), value, weight->dtype());
         }
       }
     }

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "plans/contract.h"
+#include "plans/dtype.h"
 #include "plans/plan_generated.h"
 #include "plans/status.h"
 
@@ -28,19 +29,6 @@ inline uint64_t SatMul(uint64_t a, uint64_t b) {
 }
 inline uint64_t RoundUp(uint64_t value, uint64_t multiple) { return SatAdd(value, multiple - 1) / multiple * multiple; }
 inline bool IsPowerOfTwo(uint64_t value) { return value != 0 && (value & (value - 1)) == 0; }
-inline uint64_t ByteSize(plan::DType dtype) {
-  switch (dtype) {
-    case plan::DType::f32:
-    case plan::DType::i32:
-      return 4;
-    case plan::DType::bf16:
-    case plan::DType::f16:
-      return 2;
-    case plan::DType::u8:
-      return 1;
-  }
-  return 1;  // not reached: enums were checked
-}
 
 // Steps of work that all parts together may spend, so that no plan makes its check slow.
 class Budget {
