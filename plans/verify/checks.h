@@ -11,7 +11,7 @@ Status CheckValues(const plan::Plan& plan);  // every enum known, float finite, 
 Status CheckFacts(const plan::Plan& plan);   // counts within limits; model, numerics, files, ropes
 Status CheckWorld(const plan::Plan& plan);   // ranks and groups
 Status CheckCacheGeometry(const plan::Plan& plan);
-Status CheckCoverage(const plan::Plan& plan, Budget* budget);  // every byte of a used tensor is read by some rank
+Status CheckCoverage(const plan::Plan& plan, Budget* budget);  // every byte of a tensor is read, and is no other's
 
 // Of one stage.
 Status CheckReferences(const StageView& stage);                       // every index and range of the program

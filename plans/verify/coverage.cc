@@ -1,4 +1,5 @@
 // Every element of every tensor that the plan uses is read by some rank: a slice too short or a head forgotten shows.
+// No byte belongs to two tensors: a wrong place in the file shows.
 //
 //   q_proj [64, 32], rows {0, 32, 32, 1, tp} over tp 2  ->  [0,32) and [32,64): covered
 #include <algorithm>
@@ -82,6 +83,24 @@ Status CheckTensor(std::string_view name, Tensor* tensor, Budget* budget) {
   return Status();
 }
 
+Status CheckApart(const plan::Plan& plan, const std::map<uint32_t, Tensor>& tensors) {
+  std::vector<const plan::WeightSource*> in_file_order;
+  for (const auto& [name, tensor] : tensors) in_file_order.push_back(tensor.first);
+  std::ranges::sort(in_file_order, {},
+                    [](const plan::WeightSource* s) { return std::pair(s->file(), s->file_offset()); });
+  for (size_t i = 1; i < in_file_order.size(); ++i) {
+    const plan::WeightSource& before = *in_file_order[i - 1];
+    const plan::WeightSource& after = *in_file_order[i];
+    const uint64_t end =
+        before.file_offset() + before.tensor_rows() * before.tensor_columns() * ByteSize(before.dtype());
+    if (before.file() != after.file() || end <= after.file_offset()) continue;
+    return Refuse("tensor '{}' starts at {} of its file, inside '{}' [{}, {})",
+                  plan.names()->Get(after.name())->string_view(), after.file_offset(),
+                  plan.names()->Get(before.name())->string_view(), before.file_offset(), end);
+  }
+  return Status();
+}
+
 }  // namespace
 
 Status CheckCoverage(const plan::Plan& plan, Budget* budget) {
@@ -103,7 +122,7 @@ Status CheckCoverage(const plan::Plan& plan, Budget* budget) {
   for (auto& [name, tensor] : tensors) {
     MRS_RETURN_IF_ERROR(CheckTensor(plan.names()->Get(name)->string_view(), &tensor, budget));
   }
-  return Status();
+  return CheckApart(plan, tensors);
 }
 
 }  // namespace mrs::verify

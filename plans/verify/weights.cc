@@ -135,9 +135,12 @@ Status CheckRows(const StageView& stage, uint32_t w, const plan::WeightSource& s
       return stage.AtWeight(w, "tensor '{}': rows {} + {} * ({} / {}) do not exist", stage.Name(source.name()),
                             source.rows().start(), source.rows().step(), c, source.rows().every());
     }
-    if (stage.weights[w].layout() == Layout::dense_f32 && rows->end > source.tensor_rows()) {
-      return stage.AtWeight(w, "tensor '{}': reads [{}, {}) of its {} elements", stage.Name(source.name()), rows->begin,
-                            rows->end, source.tensor_rows());
+    const bool vocabulary =
+        source.tensor_rows() == stage.plan.model()->vocab() && rows->end <= stage.plan.model()->vocab_padded();
+    const bool may_be_padded = vocabulary && stage.weights[w].layout() != Layout::dense_f32;
+    if (!may_be_padded && rows->end > source.tensor_rows()) {
+      return stage.AtWeight(w, "tensor '{}': reads rows [{}, {}) of {}; only a vocabulary is padded",
+                            stage.Name(source.name()), rows->begin, rows->end, source.tensor_rows());
     }
   }
   return Status();

@@ -1,4 +1,5 @@
 // One test a rule of weights: arena, sources and coverage: each breaks exactly that rule of a valid plan.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -169,7 +170,9 @@ TEST(Verify, RejectsRowsThatWrap) {
 TEST(Verify, RejectsVectorReadPastItsEnd) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q_bias").mutable_rows().mutate_step(17);
-  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q_bias': tensor 'l0.q_bias.tensor': reads [17, 33) of its 32 elements");
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 weight 'l0.q_bias': tensor 'l0.q_bias.tensor': reads rows [17, 33) of 32; only a vocabulary is "
+            "padded");
 }
 
 TEST(Verify, RejectsVectorWithColumns) {
@@ -258,7 +261,22 @@ TEST(Verify, RejectsRowsThatNoRankReads) {
 TEST(Verify, RejectsGapBetweenRanks) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.k").mutable_rows().mutate_step(9);
-  EXPECT_EQ(Refusal(plan), "tensor 'l0.k.tensor': no rank reads row 8 of 16");
+  SourceOf(plan, "l0.k").mutate_tensor_rows(17);
+  EXPECT_EQ(Refusal(plan), "tensor 'l0.k.tensor': no rank reads row 8 of 17");
+}
+
+TEST(Verify, RejectsPaddingOfOtherThanTheVocabulary) {
+  PlanT plan = TinyPlan();
+  SourceOf(plan, "l0.k").mutate_tensor_rows(15);
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 weight 'l0.k': tensor 'l0.k.tensor': reads rows [8, 16) of 15; only a vocabulary is padded");
+}
+
+TEST(Verify, RejectsTensorsThatShareBytes) {
+  PlanT plan = TinyPlan();
+  SourceOf(plan, "l0.k").mutate_file_offset(SourceOf(plan, "l0.q").file_offset() + 2);
+  EXPECT_THAT(Refusal(plan), ::testing::MatchesRegex("tensor 'l0.k.tensor' starts at [0-9]+ of its file, inside "
+                                                     "'l0.q.tensor' \\[[0-9]+, [0-9]+\\)"));
 }
 
 TEST(Verify, RejectsTensorWithMoreRowsThanAreRead) {
@@ -296,6 +314,7 @@ TEST(Verify, AcceptsAWeightOfTwoTensors) {
   second.mutable_rows().mutate_size(12);
   second.mutate_tensor_rows(12);
   second.mutate_dest_row(20);
+  second.mutate_file_offset(second.file_offset() + 40);
   second.mutate_name(0);
   WeightOf(plan, "norm").mutate_source_count(2);
   stage.sources.insert(stage.sources.begin() + WeightOf(plan, "norm").source_begin() + 1, second);
