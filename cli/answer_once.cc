@@ -87,11 +87,11 @@ Result<std::vector<Request>> MakeRequests(const ExecOptions& options, const text
     if (tokenizer == nullptr)
       return Refuse("--prompt needs a tokenizer and this plan has none; use --prompt-ids 1,2,3");
     MRS_ASSIGN_OR_RETURN(std::vector<int32_t> ids, text::Encode(*tokenizer, prompt, /*add_special_tokens=*/true));
-    requests.push_back({.prompt = std::move(ids), .sampling = options.sampling});
+    requests.push_back({.prompt = std::move(ids), .sampling = options.sampling, .goes_on = true});
   }
   for (const std::string& list : options.prompt_ids) {
     MRS_ASSIGN_OR_RETURN(std::vector<int32_t> ids, ParseIds(list));
-    requests.push_back({.prompt = std::move(ids), .sampling = options.sampling});
+    requests.push_back({.prompt = std::move(ids), .sampling = options.sampling, .goes_on = true});
   }
   for (Request& request : requests) request.sampling.logits_hash = options.json || !options.logits_out.empty();
   return requests;

@@ -111,6 +111,7 @@ void Engine::Fail(const std::string& message) {
 void Engine::RequestStop() {
   const std::lock_guard lock(mutex_);
   stop_ = true;
+  if (failure_.empty()) state_ = EngineState::kStopping;
   wake_.notify_one();
 }
 
@@ -129,7 +130,6 @@ void Engine::Loop() {
   while (TakeWork()) {
     if (const Status stepped = Step(); !stepped.ok()) Fail(stepped.message());
   }
-  state_ = EngineState::kFailed;
   std::string failure;
   {
     const std::lock_guard lock(mutex_);

@@ -36,12 +36,10 @@ struct SamplingParams {
 // Hears the logits [vocab] that each token is chosen from, on the engine's thread.
 using LogitsHandler = std::function<void(std::span<const float>)>;
 
-// Hears the logits [vocab] that each token is chosen from, on the engine's thread.
-using LogitsHandler = std::function<void(std::span<const float>)>;
-
 struct Request {
   std::vector<int32_t> prompt = {};  // not empty
   SamplingParams sampling = {};
+  bool goes_on = false;  // the answer's text goes on where the prompt's ends; else it is a text of its own (a chat's)
   LogitsHandler on_logits = {};  // absent: none; called only where sampling.logits_hash is set, too
 };
 

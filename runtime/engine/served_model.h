@@ -33,7 +33,7 @@ struct ServedModel {
   const text::Tokenizer* tokenizer = nullptr;  // borrowed; null: token ids only
 };
 
-enum class EngineState { kLoading, kReady, kFailed };
+enum class EngineState { kLoading, kReady, kFailed, kStopping };
 
 // The engine as its front ends see it; every call is thread-safe. While the ranks load, requests wait.
 struct EngineHandle {

@@ -21,7 +21,9 @@ ApiError ApiErrorOf(const Error& error, EngineState state) {
   return {.status = failed ? 500 : 503,
           .message = error.message,
           .param = "",
-          .code = failed ? "engine_failed" : "unavailable"};
+          .code = failed                            ? "engine_failed"
+                  : state == EngineState::kStopping ? "shutting_down"
+                                                    : "unavailable"};
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "runtime/serve/api_fields.h"
 
+#include <cmath>
+
 namespace mrs::serve {
 
 Fault ReadNumber(const Json& body, std::string_view name, const NumberRange& range, float* value) {
@@ -18,16 +20,26 @@ Fault ReadNumber(const Json& body, std::string_view name, const NumberRange& ran
   return {};
 }
 
+std::optional<int64_t> WholeNumber(const Json& value) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53: every whole number up to here is a double of its own
+  if (value.is_number_float()) {
+    const double number = value.get<double>();
+    if (!(number >= -kExact && number <= kExact) || number != std::trunc(number)) return std::nullopt;
+    return static_cast<int64_t>(number);
+  }
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX}) return std::nullopt;
+  return value.get<int64_t>();
+}
+
 Fault ReadInteger(const Json& body, std::string_view name, int64_t min, int64_t max, int64_t* value) {
   const Json* field = FindValue(body, name);
   if (field == nullptr) return {};
-  const bool too_big = field->is_number_unsigned() &&
-                       field->get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
-  const int64_t number = field->is_number_integer() && !too_big ? field->get<int64_t>() : 0;
-  if (!field->is_number_integer() || too_big || number < min || number > max) {
+  const std::optional<int64_t> number = WholeNumber(*field);
+  if (!number.has_value() || *number < min || *number > max) {
     return BadParameter(name, "expected an integer from {} to {}, got {}", min, max, DescribeJson(*field));
   }
-  *value = number;
+  *value = *number;
   return {};
 }
 

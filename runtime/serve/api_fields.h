@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ struct NumberRange {
   double max = 0;
   bool above_min = false;  // `min` itself is outside
 };
+
+// 3 and, as some clients write it, 3.0.
+std::optional<int64_t> WholeNumber(const Json& value);
 
 Fault ReadNumber(const Json& body, std::string_view name, const NumberRange& range, float* value);
 Fault ReadInteger(const Json& body, std::string_view name, int64_t min, int64_t max, int64_t* value);

@@ -2,12 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
+
+#include "runtime/text/tokenizer.h"
 
 namespace mrs::serve {
 
 ApiModel MakeApiModel(const ServedModel& facts) {
   ApiModel model{.facts = facts, .chat = std::nullopt, .chat_refusal = ""};
+  for (uint32_t id = 0; facts.tokenizer != nullptr && id < facts.vocab; ++id) {
+    const std::optional<std::string_view> token = text::IdToToken(*facts.tokenizer, static_cast<int32_t>(id));
+    model.longest_token_bytes = std::max(model.longest_token_bytes, token.value_or("").size());
+  }
   if (facts.tokenizer == nullptr) {
     model.chat_refusal = "this model has no tokenizer; send token ids to /v1/completions";
   } else if (facts.chat_template.empty()) {

@@ -14,6 +14,7 @@ namespace mrs::serve {
 
 struct ApiModel {
   ServedModel facts;
+  size_t longest_token_bytes = 64;  // at least that
   std::optional<text::ChatTemplate> chat;
   std::string chat_refusal;  // why there is no `chat`
 };

@@ -14,18 +14,28 @@ namespace {
 
 constexpr size_t kMaxTemplateVariables = 64;
 
-Fault CheckLength(const ApiModel& model, std::string_view param, size_t token_count) {
-  if (token_count == 0) return BadParameter(param, "has no tokens");
-  if (token_count < model.facts.max_len) return {};
-  ApiError error =
-      BadParameter(param, "{} tokens leave no room for an answer; the plan holds {}, prompt and answer together",
-                   token_count, model.facts.max_len);
+// Clients know this case by OpenAI's code or by the words "maximum context length is".
+ApiError TooLong(const ApiModel& model, std::string_view param, std::string_view size) {
+  ApiError error = BadParameter(param,
+                                "this model's maximum context length is {} tokens, prompt and answer together, and {} "
+                                "leave no room for an answer (context_length_exceeded); send less",
+                                model.facts.max_len, size);
   error.code = "context_length_exceeded";
   return error;
 }
 
+Fault CheckLength(const ApiModel& model, std::string_view param, size_t token_count) {
+  if (token_count == 0) return BadParameter(param, "has no tokens");
+  if (token_count < model.facts.max_len) return {};
+  return TooLong(model, param, fmt::format("{} tokens", token_count));
+}
+
 Fault EncodeText(const ApiModel& model, std::string_view param, std::string_view text, bool add_special_tokens,
                  std::vector<int32_t>* ids) {
+  // No tokenizer worth the name needs more bytes a token than its longest: such a text is not worth an encoder's time.
+  if (text.size() / model.longest_token_bytes > model.facts.max_len) {
+    return TooLong(model, param, fmt::format("{} bytes", text.size()));
+  }
   Result<std::vector<int32_t>> encoded = text::Encode(*model.facts.tokenizer, text, add_special_tokens);
   if (!encoded.ok()) return BadParameter(param, "{}", encoded.message());
   *ids = *std::move(encoded);
@@ -36,7 +46,9 @@ Fault EncodeText(const ApiModel& model, std::string_view param, std::string_view
 Fault ReadContent(const Json& message, const std::string& where, std::string* content) {
   const std::string param = where + ".content";
   const Json* field = FindValue(message, "content");
-  if (field == nullptr) return BadParameter(param, "is missing; expected a string or a list of text parts");
+  if (field == nullptr && FindValue(message, "role") != nullptr && *FindValue(message, "role") == "assistant")
+    return {};
+  if (field == nullptr) return BadParameter(param, "is missing or null; expected a string or a list of text parts");
   if (field->is_string()) {
     *content = field->get_ref<const std::string&>();
     return {};
@@ -86,6 +98,9 @@ Fault ReadMessage(const Json& message, const std::string& where, Json* out) {
   if (Fault fault = ReadRole(message, where, &role)) return fault;
   if (const Json* calls = FindValue(message, "tool_calls"); calls != nullptr && !calls->empty()) {
     return BadParameter(where + ".tool_calls", "is not supported; tools come later");
+  }
+  if (FindValue(message, "function_call") != nullptr) {
+    return BadParameter(where + ".function_call", "is not supported; tools come later");
   }
   if (Fault fault = ReadContent(message, where, &content)) return fault;
   *out = Json::object();

@@ -51,6 +51,7 @@ Fault ReadCommon(const ApiModel& model, const Json& body, uint64_t seed, ApiCall
     }
     if (!call->stream) return BadParameter("stream_options", "is for streams only; set stream to true");
     if (Fault fault = ReadFlag(*options, "include_usage", &call->include_usage)) return fault;
+    if (Fault fault = ReadFlag(*options, "continuous_usage_stats", &call->usage_so_far)) return fault;
   }
   if (Fault fault = ReadFlag(body, "return_token_ids", &call->return_token_ids)) return fault;
   if (model.facts.tokenizer == nullptr) call->return_token_ids = true;  // there is nothing else to return
@@ -94,6 +95,7 @@ Fault ParseChatCall(const ApiModel& model, std::string_view text, uint64_t seed,
   if (Fault fault = ReadMaxTokens(body, "max_completion_tokens", sampling.max_tokens, &sampling.max_tokens)) {
     return fault;
   }
+  if (Fault fault = CheckMinTokens(body, sampling)) return fault;
   if (Fault fault = ReadChatLogprobs(body, &sampling)) return fault;
   Request request{.prompt = {}, .sampling = std::move(sampling)};
   if (Fault fault = ReadMessages(model, body, &request.prompt)) return fault;
@@ -107,11 +109,12 @@ Fault ParseCompletionCall(const ApiModel& model, std::string_view text, uint64_t
   if (Fault fault = ParseBody(text, &body)) return fault;
   if (Fault fault = ReadCommon(model, body, seed, call, &sampling)) return fault;
   if (Fault fault = ReadMaxTokens(body, "max_tokens", kCompletionMaxTokens, &sampling.max_tokens)) return fault;
+  if (Fault fault = CheckMinTokens(body, sampling)) return fault;
   if (Fault fault = ReadCompletionLogprobs(body, &sampling)) return fault;
   std::vector<std::vector<int32_t>> prompts;
   if (Fault fault = ReadPrompts(model, body, &prompts)) return fault;
   for (std::vector<int32_t>& prompt : prompts) {
-    call->requests.push_back({.prompt = std::move(prompt), .sampling = sampling});
+    call->requests.push_back({.prompt = std::move(prompt), .sampling = sampling, .goes_on = true});
     // Prompts of one request draw differently, unless the client chose the seed.
     if (FindValue(body, "seed") == nullptr) call->requests.back().sampling.seed = seed + call->requests.size() - 1;
   }

@@ -150,7 +150,12 @@ TEST(ParseChatCall, RefusesBadParametersByName) {
        "max_completion_tokens: expected an integer from 1 to 2147483647, got -5"},
       {R"("seed":1.5)", "seed", "seed: expected an integer, got 1.5"},
       {R"("stop":7)", "stop", "stop: expected a string or a list of strings, got 7"},
-      {R"("stop":["a","b","c","d","e"])", "stop", "stop: 5 stop strings, at most 4 are accepted"},
+      {R"("seed":1e300)", "seed", "seed: expected an integer, got 1e+300"},
+      {R"("min_tokens":3)", "min_tokens", "min_tokens: 3 is supported only with ignore_eos and without stops"},
+      {R"("min_tokens":3,"ignore_eos":true,"stop":"a")", "min_tokens",
+       "min_tokens: 3 is supported only with ignore_eos and without stops"},
+      {R"("min_tokens":9,"ignore_eos":true,"max_tokens":8)", "min_tokens",
+       "min_tokens: expected an integer from 0 to 8, got 9"},
       {R"("stop":"")", "stop", R"(stop: expected strings of 1 to 1024 bytes, got "")"},
       {R"("stop_token_ids":[1000])", "stop_token_ids[0]",
        "stop_token_ids[0]: expected a token id from 0 to 999, got 1000"},
@@ -164,9 +169,10 @@ TEST(ParseChatCall, RefusesBadParametersByName) {
       {R"("stream":"yes")", "stream", R"(stream: expected true or false, got "yes")"},
       {R"("stream_options":{})", "stream_options", "stream_options: is for streams only; set stream to true"},
       {R"("n":2)", "n", "n: 2 is not supported; leave it out"},
-      {R"("tools":[{"type":"function"}])", "tools", "tools: an array of 1 values is not supported; leave it out"},
+      {R"("tools":[{"type":"function"}])", "tools", R"(tools: [{"type":"function"}] is not supported; leave it out)"},
       {R"("response_format":{"type":"json_object"})", "response_format",
-       "response_format: an object of 1 keys is not supported; leave it out"},
+       R"(response_format: {"type":"json_object"} is not supported; leave it out)"},
+      {R"("grammar":"root ::= a")", "grammar", R"(grammar: "root ::= a" is not supported; leave it out)"},
       {R"("model":5)", "model", "model: expected a string, got 5"},
       {R"("model":"other")", "model", R"(model: "other" is not served here; this server has "mini")"},
       {R"("chat_template_kwargs":{"messages":1})", "chat_template_kwargs",
@@ -187,7 +193,7 @@ TEST(ParseChatCall, RefusesBadMessagesByPlace) {
       {R"("messages":[{"role":"tool","content":"Hi"}])", "messages[0].role",
        R"(messages[0].role: "tool" is not supported; tools come later)"},
       {R"("messages":[{"role":"user"}])", "messages[0].content",
-       "messages[0].content: is missing; expected a string or a list of text parts"},
+       "messages[0].content: is missing or null; expected a string or a list of text parts"},
       {R"("messages":[{"role":"user","content":3}])", "messages[0].content",
        "messages[0].content: expected a string or a list of text parts, got 3"},
       {R"("messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])",
@@ -195,6 +201,8 @@ TEST(ParseChatCall, RefusesBadMessagesByPlace) {
        R"(messages[0].content[0].type: "image_url" is not supported; this server takes text only)"},
       {R"("messages":[{"role":"assistant","content":"a","tool_calls":[{}]}])", "messages[0].tool_calls",
        "messages[0].tool_calls: is not supported; tools come later"},
+      {R"("messages":[{"role":"assistant","content":"a","function_call":{"name":"f"}}])", "messages[0].function_call",
+       "messages[0].function_call: is not supported; tools come later"},
   };
   ExpectRefusals(true, "", refusals);
 }
@@ -227,9 +235,43 @@ TEST(ParseCompletionCall, RefusesAPromptThatLeavesNoRoom) {
   ApiCall call;
   const Fault fault = ParseCompletionCall(MakeApiModel(TestModel()), "{\"prompt\":[" + list + "]}", 0, &call);
   ASSERT_TRUE(fault.has_value());
-  EXPECT_EQ(fault->message,
-            "prompt: 64 tokens leave no room for an answer; the plan holds 64, prompt and answer together");
+  EXPECT_EQ(
+      fault->message,
+      "prompt: this model's maximum context length is 64 tokens, prompt and answer together, and 64 tokens leave no "
+      "room for an answer (context_length_exceeded); send less");
   EXPECT_EQ(fault->code, "context_length_exceeded");
+  // So long a text is refused before a tokenizer sees it.
+  const std::string text(1 << 20, 'a');
+  EXPECT_THAT(ParseCompletionCall(MakeApiModel(TestModel()), "{\"prompt\":\"" + text + "\"}", 0, &call)->message,
+              HasSubstr("1048576 bytes leave no room"));
+}
+
+TEST(ParseCompletionCall, TakesWhatBenchmarksSend) {
+  const ApiModel model = MakeApiModel(TestModel());
+  const ApiCall call =
+      MustParse(false, R"({"prompt":"a","max_tokens":8.0,"seed":3.0,"n":1.0,"min_tokens":8,"ignore_eos":true,
+      "stream":true,"stream_options":{"include_usage":true,"continuous_usage_stats":true}})",
+                model);
+  EXPECT_EQ(call.requests[0].sampling.max_tokens, 8u);
+  EXPECT_EQ(call.requests[0].sampling.seed, 3u);
+  EXPECT_TRUE(call.usage_so_far);
+  EXPECT_TRUE(call.requests[0].goes_on);
+  std::string stops = "\"s\"";
+  for (int i = 1; i < 64; ++i) stops += ",\"s\"";
+  EXPECT_EQ(MustParse(false, R"({"prompt":"a","stop":[)" + stops + "]}", model).requests[0].sampling.stop.size(), 64u);
+  ApiCall refused;
+  EXPECT_EQ(ParseCompletionCall(model, R"({"prompt":"a","stop":["s",)" + stops + "]}", 0, &refused)->message,
+            "stop: 65 stop strings, at most 64 are accepted");
+}
+
+TEST(ParseChatCall, AnAssistantMayHaveSaidNothing) {
+  const ApiModel model = MakeApiModel(TestModel());
+  const ApiCall call = MustParse(
+      true,
+      R"({"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":null},{"role":"user","content":"a"}]})",
+      model);
+  EXPECT_EQ(TextOf(call.requests[0].prompt), "<|user|>Hi<|end|><|assistant|><|end|><|user|>a<|end|><|assistant|>");
+  EXPECT_FALSE(call.requests[0].goes_on);
 }
 
 TEST(ParseChatCall, NamesThePlaceOfBadJson) {

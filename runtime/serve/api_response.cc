@@ -144,7 +144,7 @@ std::string ChunkWriter::Part(size_t choice, const std::string& text, std::span<
   Json json = Json::object();
   json["index"] = choice;
   if (call_.chat) {
-    json["delta"] = text.empty() ? Json::object() : Json::object({{"content", text}});
+    json["delta"] = text.empty() && finish != nullptr ? Json::object() : Json::object({{"content", text}});
   } else {
     json["text"] = text;
   }
@@ -156,15 +156,17 @@ std::string ChunkWriter::Part(size_t choice, const std::string& text, std::span<
   if (call_.return_token_ids) json["token_ids"] = IdsJson(tokens);
   Json chunk = Chunk();
   chunk["choices"].push_back(std::move(json));
+  if (call_.usage_so_far) {
+    chunk["usage"] = UsageJson(call_.requests[choice].prompt.size(), states_[choice].token_count);
+  }
   return SseEvent(chunk);
 }
 
 std::string ChunkWriter::OnToken(size_t choice, const TokenEvent& token) {
   std::string events = Start(choice);
   states_[choice].last_token = token.token.id;
-  const bool wanted = call_.return_token_ids || call_.requests[choice].sampling.logprobs.has_value();
-  if (!token.text.empty() || wanted) events += Part(choice, token.text, {&token, 1}, nullptr);
-  return events;
+  ++states_[choice].token_count;
+  return events + Part(choice, token.text, {&token, 1}, nullptr);
 }
 
 std::string ChunkWriter::OnFinish(size_t choice, const FinishEvent& finish) {

@@ -4,7 +4,7 @@
 //   WholeResponse(call, head, tokenizer, choices)   // {"id":"chatcmpl-1f","object":"chat.completion",...}
 //
 //   ChunkWriter writer(call, head, tokenizer);
-//   writer.OnToken(0, token)     // "data: {...}\n\n" once, several times or not at all
+//   writer.OnToken(0, token)     // "data: {...}\n\n", one a token even where it has no text yet: clients count them
 //   writer.OnFinish(0, finish)
 //   writer.End()                 // the usage where asked for, and "data: [DONE]\n\n"
 #pragma once
@@ -61,6 +61,7 @@ class ChunkWriter {
     bool started = false;
     size_t text_offset = 0;
     int32_t last_token = -1;
+    uint64_t token_count = 0;
   };
 
   Json Chunk() const;

@@ -1,5 +1,6 @@
 #include "runtime/serve/api_response.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "runtime/serve/api_test_model.h"
@@ -116,7 +117,10 @@ TEST(ChunkWriter, StreamsAChat) {
           "\n\n" + head +
           R"("choices":[{"index":0,"delta":{"content":"Hi"},"logprobs":null,"finish_reason":null}],"usage":null})" +
           "\n\n");
-  EXPECT_EQ(writer.OnToken(0, {.token = {9, 0}, .top = {}, .text = ""}), "");
+  EXPECT_EQ(writer.OnToken(0, {.token = {9, 0}, .top = {}, .text = ""}),
+            head +
+                R"("choices":[{"index":0,"delta":{"content":""},"logprobs":null,"finish_reason":null}],"usage":null})" +
+                "\n\n");
   FinishEvent finish = Finish(FinishReason::kLength);
   finish.text = "!";
   EXPECT_EQ(
@@ -127,6 +131,15 @@ TEST(ChunkWriter, StreamsAChat) {
           "\n\n");
   EXPECT_EQ(writer.End(), head + R"("choices":[],"usage":{"prompt_tokens":2,"completion_tokens":3,"total_tokens":5}})" +
                               "\n\ndata: [DONE]\n\n");
+}
+
+TEST(ChunkWriter, TellsTheUsageSoFar) {
+  ApiCall call = Call(false);
+  call.usage_so_far = true;
+  ChunkWriter writer(call, kHead, &TestTokenizer());
+  writer.OnToken(0, {.token = {9, 0}, .top = {}, .text = "a"});
+  EXPECT_THAT(writer.OnToken(0, {.token = {9, 0}, .top = {}, .text = "b"}),
+              testing::HasSubstr(R"("usage":{"prompt_tokens":2,"completion_tokens":2,"total_tokens":4})"));
 }
 
 TEST(ChunkWriter, StreamsEachTokenWhereIdsAreAskedFor) {

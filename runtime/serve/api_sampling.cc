@@ -11,8 +11,9 @@
 namespace mrs::serve {
 namespace {
 
-constexpr size_t kMaxStops = 4;         // as OpenAI
+constexpr size_t kMaxStops = 64;        // OpenAI has 4; agents and evaluations send more
 constexpr size_t kMaxStopBytes = 1024;  // of one; the scanner keeps a node a byte
+constexpr size_t kMaxShownBytes = 80;
 constexpr size_t kMaxStopTokens = 1024;
 constexpr size_t kMaxBiases = 1024;
 constexpr float kGreedyBelow = 1e-5f;  // as vLLM: dividing by less overflows
@@ -24,8 +25,8 @@ struct Unsupported {
 };
 
 constexpr Unsupported kUnsupported[] = {
-    {"n", "1"},
-    {"best_of", "1"},
+    {"n", "1 1.0"},
+    {"best_of", "1 1.0"},
     {"echo", "false"},
     {"suffix", "\"\""},
     {"tools", "[]"},
@@ -38,7 +39,6 @@ constexpr Unsupported kUnsupported[] = {
     {"web_search_options", ""},
     {"reasoning_effort", "\"none\""},
     {"use_beam_search", "false"},
-    {"min_tokens", "0"},
     {"bad_words", "[]"},
     {"allowed_token_ids", "[]"},
     {"prompt_logprobs", ""},
@@ -49,6 +49,27 @@ constexpr Unsupported kUnsupported[] = {
     {"guided_regex", ""},
     {"guided_choice", ""},
     {"guided_grammar", ""},
+    {"guided_whitespace_pattern", ""},
+    {"structural_tag", ""},
+    {"grammar", "\"\""},
+    {"json_schema", ""},
+    {"format", "\"\""},
+    {"length_penalty", "1 1.0"},
+    {"repeat_penalty", "1 1.0"},
+    {"typical_p", "1 1.0"},
+    {"tfs_z", "1 1.0"},
+    {"mirostat", "0"},
+    {"dry_multiplier", "0 0.0"},
+    {"xtc_probability", "0 0.0"},
+    {"dynatemp_range", "0 0.0"},
+    {"samplers", "[]"},
+    {"n_predict", ""},
+    {"logits_processors", "[]"},
+    {"logprob_token_ids", "[]"},
+    {"thinking_token_budget", ""},
+    {"priority", "0"},
+    {"return_tokens_as_token_ids", "false"},
+    {"spaces_between_special_tokens", "true"},
     {"skip_special_tokens", "true"},
     {"detokenize", "true"},
     {"include_stop_str_in_output", "false"},
@@ -133,8 +154,13 @@ Fault ReadSeed(const Json& body, uint64_t fresh, uint64_t* seed) {
     *seed = fresh;
     return {};
   }
-  if (!field->is_number_integer()) return BadParameter("seed", "expected an integer, got {}", DescribeJson(*field));
-  *seed = field->is_number_unsigned() ? field->get<uint64_t>() : static_cast<uint64_t>(field->get<int64_t>());
+  if (field->is_number_unsigned()) {
+    *seed = field->get<uint64_t>();
+    return {};
+  }
+  const std::optional<int64_t> number = WholeNumber(*field);
+  if (!number.has_value()) return BadParameter("seed", "expected an integer, got {}", DescribeJson(*field));
+  *seed = static_cast<uint64_t>(*number);
   return {};
 }
 
@@ -144,10 +170,20 @@ Fault CheckUnsupported(const Json& body) {
   for (const Unsupported& parameter : kUnsupported) {
     const Json* value = FindValue(body, parameter.name);
     if (value != nullptr && !IsNeutral(*value, parameter.neutral)) {
-      return BadParameter(parameter.name, "{} is not supported; leave it out", DescribeJson(*value));
+      const std::string whole = DumpJson(*value);
+      return BadParameter(parameter.name, "{} is not supported; leave it out",
+                          whole.size() <= kMaxShownBytes ? whole : DescribeJson(*value));
     }
   }
   return {};
+}
+
+Fault CheckMinTokens(const Json& body, const SamplingParams& sampling) {
+  int64_t min_tokens = 0;
+  if (Fault fault = ReadInteger(body, "min_tokens", 0, sampling.max_tokens, &min_tokens)) return fault;
+  const bool ends_early = !sampling.ignore_eos || !sampling.stop.empty() || !sampling.stop_token_ids.empty();
+  if (min_tokens == 0 || !ends_early) return {};  // else the answer has max_tokens anyway
+  return BadParameter("min_tokens", "{} is supported only with ignore_eos and without stops", min_tokens);
 }
 
 Fault ReadSampling(const ApiModel& model, const Json& body, uint64_t seed, SamplingParams* sampling) {

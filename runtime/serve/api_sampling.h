@@ -19,4 +19,7 @@ Fault ReadSampling(const ApiModel& model, const Json& body, uint64_t seed, Sampl
 // Refuses by name what would change the answer and is not there: tools, n > 1, response_format, ...
 Fault CheckUnsupported(const Json& body);
 
+// min_tokens, which benchmarks send: accepted where the answer has max_tokens whatever happens.
+Fault CheckMinTokens(const Json& body, const SamplingParams& sampling);
+
 }  // namespace mrs::serve

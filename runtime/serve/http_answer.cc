@@ -28,6 +28,8 @@ HttpReply HealthReply(EngineState state) {
       return JsonReply(Json::object({{"status", "ready"}}));
     case EngineState::kLoading:
       return JsonReply(Json::object({{"status", "loading"}}), 503);
+    case EngineState::kStopping:
+      return JsonReply(Json::object({{"status", "stopping"}}), 503);
     case EngineState::kFailed:
       break;
   }

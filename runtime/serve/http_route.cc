@@ -68,16 +68,24 @@ Routed Refused(Routed routed, int status, std::string message, std::string code)
   return routed;
 }
 
+Routed Foreign(std::string_view host) {
+  return Refused({}, 421, fmt::format("host {}: this server answers to localhost and 127.0.0.1 only", Shown(host)),
+                 "misdirected_request");
+}
+
 }  // namespace
 
 Routed Route(const RequestHead& head) {
   Routed routed;
-  if (!IsLocalName(head.host)) {
-    return Refused(routed, 421,
-                   fmt::format("host {}: this server answers to localhost and 127.0.0.1 only", Shown(head.host)),
-                   "misdirected_request");
+  if (!IsLocalName(head.host)) return Foreign(head.host);
+  std::string_view target = head.target;
+  if (target.starts_with("http://")) {  // as to a proxy; its authority counts, whatever the Host header says
+    target.remove_prefix(7);
+    const size_t slash = std::min(target.find('/'), target.size());
+    if (const std::string_view authority = target.substr(0, slash); !IsLocalName(authority)) return Foreign(authority);
+    target.remove_prefix(slash);
   }
-  const std::string_view path = std::string_view(head.target).substr(0, head.target.find('?'));
+  const std::string_view path = target.substr(0, target.find('?'));
   const auto* row = std::find_if(std::begin(kRows), std::end(kRows), [path](const Row& r) { return r.path == path; });
   bool posts = false;
   if (row != std::end(kRows)) {
@@ -113,6 +121,12 @@ Routed Route(const RequestHead& head) {
                    fmt::format("Content-Type {}: expected application/json",
                                head.content_type.empty() ? "is missing" : Shown(head.content_type)),
                    "unsupported_media_type");
+  }
+  if (posts && !head.content_encoding.empty() && head.content_encoding != "identity") {
+    return Refused(
+        routed, 415,
+        fmt::format("Content-Encoding {}: expected none; send the body as it is", Shown(head.content_encoding)),
+        "unsupported_media_type");
   }
   return routed;
 }

@@ -15,10 +15,11 @@ namespace mrs::serve {
 enum class Endpoint { kNone, kOptions, kHealth, kVersion, kModels, kModel, kChat, kCompletions };
 
 struct RequestHead {
-  std::string method;
-  std::string target;
-  std::string host;          // "": none sent
-  std::string content_type;  // "": none sent
+  std::string method = "";
+  std::string target = "";
+  std::string host = "";              // "": none sent
+  std::string content_type = "";      // "": none sent
+  std::string content_encoding = "";  // "": none sent
 };
 
 struct Routed {

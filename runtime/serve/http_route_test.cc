@@ -27,6 +27,21 @@ TEST(Route, AnswersToLocalNamesOnly) {
             "host \"evil.example\": this server answers to localhost and 127.0.0.1 only");
 }
 
+TEST(Route, TakesTheAbsoluteForm) {
+  EXPECT_EQ(Get("http://localhost:1234/health?x=1").endpoint, Endpoint::kHealth);
+  EXPECT_EQ(Get("http://evil.example/health").error->status, 421);
+  EXPECT_EQ(Get("http://localhost").error->status, 404);
+}
+
+TEST(Route, RefusesAnEncodedBody) {
+  RequestHead head{.method = "POST", .target = "/v1/completions", .host = "", .content_type = "application/json"};
+  head.content_encoding = "identity";
+  EXPECT_EQ(Route(head).endpoint, Endpoint::kCompletions);
+  head.content_encoding = "gzip";
+  EXPECT_EQ(Route(head).error->status, 415);
+  EXPECT_EQ(Route(head).error->message, "Content-Encoding \"gzip\": expected none; send the body as it is");
+}
+
 TEST(Route, WantsJson) {
   RequestHead head{.method = "POST", .target = "/v1/completions", .host = "", .content_type = "text/plain"};
   EXPECT_EQ(Route(head).error->message, "Content-Type \"text/plain\": expected application/json");

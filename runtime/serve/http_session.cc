@@ -146,13 +146,14 @@ void HttpSession::OnHead() {
   routed_ = Route({.method = ToString(message.method_string()),
                    .target = ToString(message.target()),
                    .host = ToString(message[http::field::host]),
-                   .content_type = ToString(message[http::field::content_type])});
+                   .content_type = ToString(message[http::field::content_type]),
+                   .content_encoding = ToString(message[http::field::content_encoding])});
   if (routed_.error.has_value()) {
     if (!parser_->is_done()) return Refuse(*routed_.error);
     return;  // OnMessage
   }
   if (parser_->is_done()) return;
-  if (boost::beast::iequals(message[http::field::expect], "100-continue")) Send(kContinue);
+  if (message.version() >= 11 && boost::beast::iequals(message[http::field::expect], "100-continue")) Send(kContinue);
   SetReadDeadline(state_.options.body_timeout);
 }
 
@@ -176,9 +177,11 @@ void HttpSession::NextRequest() {
   reply_complete_ = false;
   streaming_ = false;
   parser_.reset();
+  idle_since_ = std::chrono::steady_clock::now();
   SetReadDeadline(state_.options.idle_timeout);
   Parse();
   Read();
+  if (phase_ == Phase::kIdle) MakeRoom(state_);
 }
 
 void HttpSession::Refuse(const ApiError& error) {

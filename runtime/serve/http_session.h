@@ -27,6 +27,10 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void Start();
   void Drain();  // the server stops: ends at once unless a response is under way
   void Close();  // cancels what runs
+  // Since when it waits for another request, having answered one; nothing while it has something to do.
+  std::optional<std::chrono::steady_clock::time_point> idle_since() const {
+    return phase_ == Phase::kIdle ? idle_since_ : std::nullopt;
+  }
 
  private:
   enum class Phase {
@@ -71,6 +75,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::steady_timer read_deadline_;
   boost::asio::steady_timer write_deadline_;
   Phase phase_ = Phase::kIdle;
+  std::optional<std::chrono::steady_clock::time_point> idle_since_;
 
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;

@@ -51,11 +51,28 @@ void StartSession(ServerState* state, asio::ip::tcp::socket socket) {
   session->Start();
 }
 
+// At the limit of connections: notices the next client without accepting it.
+void AwaitClient(ServerState* state) {
+  state->accepting = true;
+  state->acceptor.async_wait(asio::ip::tcp::acceptor::wait_read, [state](error_code error) {
+    state->accepting = false;
+    if (state->stopping) return;
+    if (error) return AcceptLater(state);
+    state->client_waits = true;
+    MakeRoom(*state);
+  });
+}
+
 void Accept(ServerState* state) {
-  if (state->accepting || state->stopping || state->sessions.size() >= state->options.max_connections) return;
+  if (state->accepting || state->stopping) return;
+  if (state->sessions.size() >= state->options.max_connections) {
+    if (!state->client_waits) AwaitClient(state);
+    return;
+  }
   state->accepting = true;
   state->acceptor.async_accept([state](error_code error, asio::ip::tcp::socket socket) {
     state->accepting = false;
+    state->client_waits = false;
     if (state->stopping) return;
     if (error) return AcceptLater(state);
     StartSession(state, std::move(socket));
@@ -69,6 +86,17 @@ std::vector<std::shared_ptr<HttpSession>> SessionsOf(const ServerState& state) {
 }
 
 }  // namespace
+
+void MakeRoom(ServerState& state) {
+  if (!state.client_waits || state.stopping) return;
+  if (state.sessions.size() < state.options.max_connections) return Accept(&state);
+  std::shared_ptr<HttpSession> longest;
+  for (const std::shared_ptr<HttpSession>& session : state.sessions) {
+    if (!session->idle_since().has_value()) continue;
+    if (longest == nullptr || *session->idle_since() < *longest->idle_since()) longest = session;
+  }
+  if (longest != nullptr) longest->Close();  // ForgetSession accepts
+}
 
 void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& session) {
   state.sessions.erase(session);

@@ -27,7 +27,7 @@ struct BoundListener {
 Result<BoundListener> BindListener(const std::string& host, uint16_t port);
 
 struct ServeOptions {
-  size_t max_connections = 1024;  // more wait unaccepted
+  size_t max_connections = 1024;  // then idle ones are closed; where none is, more wait unaccepted
   std::chrono::milliseconds header_timeout{30'000};
   std::chrono::milliseconds body_timeout{60'000};
   std::chrono::milliseconds write_timeout{60'000};  // without any progress

@@ -62,6 +62,9 @@ TEST_F(ServerTest, TellsModelsAndHealthOnOneConnection) {
   engine_.state = EngineState::kLoading;
   client.Get("/health");
   EXPECT_EQ(client.ReadAnswer().status, 503);
+  engine_.state = EngineState::kStopping;
+  client.Get("/health");
+  EXPECT_EQ(client.ReadAnswer().status, 503);
   engine_.state = EngineState::kFailed;
   client.Get("/health?verbose=1");
   EXPECT_EQ(client.ReadAnswer().status, 500);
@@ -344,12 +347,26 @@ TEST(ServerWithOneConnection, LetsTheNextClientInWhenTheFirstLeaves) {
   Result<std::unique_ptr<Server>> server = Server::Start(*std::move(listener), engine.Handle(TestModel()), options);
   ASSERT_TRUE(server.ok());
   auto first = std::make_unique<Client>(port);
-  first->Get("/health");
-  EXPECT_EQ(first->ReadAnswer().status, 200);
+  first->Post(kChat, kHello);
+  engine.AwaitRequest(1);
   Client second(port);
   second.Get("/health");
-  first.reset();
+  first.reset();  // its request is cancelled
   EXPECT_EQ(second.ReadAnswer().status, 200);
+  // An idle connection gives way; alone, it stays.
+  second.Get("/health");
+  EXPECT_EQ(second.ReadAnswer().status, 200);
+  Client third(port);
+  third.Post(kChat, kHello);
+  engine.AwaitRequest(2);
+  EXPECT_TRUE(second.AtEnd());
+  // One that is busy does not, until it is idle again.
+  Client fourth(port);
+  fourth.Get("/health");
+  engine.Finish(2, FinishReason::kStop);
+  EXPECT_EQ(third.ReadAnswer().status, 200);
+  EXPECT_EQ(fourth.ReadAnswer().status, 200);
+  EXPECT_TRUE(third.AtEnd());
 }
 
 }  // namespace

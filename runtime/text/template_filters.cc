@@ -391,6 +391,7 @@ constexpr std::string_view kTests[] = {
     "number",  "odd",      "sameas",  "sequence",    "string", "true",    "undefined", "upper"};
 
 Result<Value> Map(Budget& budget, const Value& value, const Arguments& arguments) {
+  if (!IsTrue(value)) return MakeList({});  // none too, unlike in a loop
   MRS_ASSIGN_OR_RETURN(const auto list, Iterate(budget, value));
   std::vector<Value> out;
   const bool by_attribute = arguments.positional.empty();
@@ -426,6 +427,7 @@ Result<Value> Map(Budget& budget, const Value& value, const Arguments& arguments
 
 // select, reject, selectattr, rejectattr.
 Result<Value> Select(Budget& budget, std::string_view filter, const Value& value, const Arguments& arguments) {
+  if (!IsTrue(value)) return MakeList({});  // none too, unlike in a loop
   const bool keeps = filter.starts_with("select");
   const bool by_attribute = filter.ends_with("attr");
   size_t at = 0;

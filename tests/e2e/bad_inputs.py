@@ -381,7 +381,7 @@ class Api:
         refuse("logprobs", 99, "expected an integer from 0 to 20, got 99")
         refuse("presence_penalty", 3, "expected a number from -2 to 2, got 3")
         refuse("stream", "yes", 'expected true or false, got "yes"')
-        refuse("stop", ["a"] * 5, "5 stop strings, at most 4 are accepted")
+        refuse("stop", ["a"] * 65, "65 stop strings, at most 64 are accepted")
         refuse("stop", [""], 'expected strings of 1 to 1024 bytes, got ""')
         refuse("n", 2, "2 is not supported; leave it out")
         refuse("logit_bias", {"5": 101}, "expected a bias from -100 to 100 for token 5, got 101")
@@ -405,8 +405,8 @@ class Api:
         refuse("prompt empty", [], "has no tokens")
         refuse("prompt of another kind", {}, f"expected {ONE_OF}, got an object of 0 keys")
         refuse("prompt too long", [1] * 512,
-               "512 tokens leave no room for an answer; the plan holds 512, prompt and answer "
-               "together",
+               "this model's maximum context length is 512 tokens, prompt and answer together, and 512 tokens leave no "
+               "room for an answer (context_length_exceeded); send less",
                code="context_length_exceeded")
         self.refuse("prompt missing", COMPLETIONS, {}, f"prompt: is missing; expected {ONE_OF}", "prompt")
 
@@ -416,7 +416,7 @@ class Api:
         messages("messages empty", [], "expected a list of at least one message, got an array of 0 values")
         messages("message without content", [{
             "role": "user"
-        }], "is missing; expected a string or a list of text parts", "messages[0].content")
+        }], "is missing or null; expected a string or a list of text parts", "messages[0].content")
         messages("message of nobody", [{
             "role": "king",
             "content": "Hello!"

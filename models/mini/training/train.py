@@ -71,15 +71,20 @@ def encode(tokenizer, chat):
     return ids, wanted
 
 
-def batches(tokenizer, rng, tokens, count, long_chats):
-    """`count` batches of about `tokens` tokens each, chats of like length together; endless pools."""
+def batches(tokenizer, rng, tokens, count, long_chats, more):
+    """`count` batches of about `tokens` tokens each, chats of like length together; endless pools.
+
+    `more`: a kind of question; of the chats that do not ask it, two in three are left out."""
     while True:
         pool = []
         while sum(len(ids) for ids, _ in pool) < tokens * count:
             parts = 1
             if rng.random() < long_chats:
                 parts = rng.choice([2, 2, 3, 3, 4, 6])
-            ids, wanted = encode(tokenizer, world.make_chat(rng, parts=parts, dense=rng.random() < 0.75))
+            chat = world.make_chat(rng, parts=parts, dense=rng.random() < 0.75)
+            if more and all(turn.kind != more for turn in chat.turns) and rng.random() < 2 / 3:
+                continue
+            ids, wanted = encode(tokenizer, chat)
             if len(ids) <= 448:
                 pool.append((ids, wanted))
         pool.sort(key=lambda x: len(x[0]))
@@ -108,6 +113,7 @@ def main():
     args.add_argument("--steps", type=int, default=0, help="length of the schedule; 0: as many as fit in the minutes")
     args.add_argument("--out", default=str(FOLDER))
     args.add_argument("--warmup", type=int, default=100, help="steps")
+    args.add_argument("--more", default="", help="a kind of question to be asked more often, such as yes_no")
     args.add_argument("--init", default="", help="folder of weights to go on from")
     args = args.parse_args()
     print("options", vars(args), flush=True)
@@ -134,7 +140,7 @@ def main():
     average = [p.detach().clone() for p in model.parameters()]  # what is saved: a running mean over some 200 steps
     seen, answer_loss = 0, None
     step = 0
-    feed = iter(batches(tokenizer, rng, args.tokens, 64, 0.3))
+    feed = iter(batches(tokenizer, rng, args.tokens, 64, 0.3, args.more))
     while True:
         done = step / args.steps if args.steps else (time.process_time() - start) / (60 * args.minutes)
         if done >= 1:
