@@ -63,7 +63,9 @@ void Register(CLI::App& app, ExecOptions* options) {
   app.add_option("--port", options->port, "Port to serve on; 0: any free one")->capture_default_str()->group("Serving");
 
   const char* once = "Answering once";
-  app.add_option("--prompt", options->prompts, "Continue this text and exit; repeat it for a batch")
+  app.add_option("--prompt", options->prompts,
+                 "Continue this text and exit; repeat it for a batch. The answer starts with a space where the text's "
+                 "next word does")
       ->allow_extra_args(false)
       ->group(once);
   app.add_option("--prompt-ids", options->prompt_ids, "The same with token ids: 1,2,3")

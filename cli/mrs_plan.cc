@@ -45,6 +45,7 @@ struct BuildCommand {
     verb->add_option("--name", options.name, "What clients call the model [model]");
     verb->add_option("--reduction", options.reduction, "canonical, or rank_order: a control whose tokens depend on N")
         ->capture_default_str();
+    // Those above; what goes with --ir stands below.
     of_a_model = verb->get_options(
         [](const CLI::Option* option) { return option->nonpositional() && !option->check_lname("help"); });
     verb->add_option("--ir", ir_in,

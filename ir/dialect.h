@@ -26,8 +26,6 @@ inline constexpr int64_t kCached = -4;     // B
 
 // Of one tensor, symbols counted as 1: a hundred times the largest matrix known.
 inline constexpr int64_t kMaxElements = int64_t{1} << 40;
-// Canonical chunks of K of one matrix, at most.
-inline constexpr int64_t kMaxChunks = 16;
 
 }  // namespace mrs::ir
 

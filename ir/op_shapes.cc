@@ -1,5 +1,6 @@
 // What each operation checks of itself, sharded or not: sizes by its factor map, element types, attributes.
 // Whether slices and partial sums fit together is verify_sharding.cc's question.
+#include "ir/canonical_chunks.h"
 #include "ir/dialect.h"
 #include "ir/sharding_rules.h"
 

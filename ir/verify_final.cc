@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "ir/canonical_chunks.h"
 #include "ir/program.h"
 #include "ir/verify.h"
 
@@ -41,13 +42,13 @@ mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, int64_t tp) {
   return mlir::success();
 }
 
-// The order of a sum is the model's, not the layout's: over what attention or silu_mul made, one chunk for each part of
-// the largest power of two up to 16 that divides its heads or columns; over the residual stream, one chain.
+// The order of a sum is the model's, not the layout's: canonical chunks over the heads that attention made or the columns
+// that silu_mul made, one chain over the residual stream.
 mlir::LogicalResult VerifyChunks(mlir::func::FuncOp program) {
   for (auto matmul : program.getOps<MatmulOp>()) {
     const bool cut = mlir::isa_and_nonnull<AttentionOp, SiluMulOp>(matmul.getX().getDefiningOp());
     const int64_t units = mlir::cast<TensorType>(matmul.getX().getType()).getShape()[1];  // heads, or columns
-    const int64_t expected = cut ? std::min(kMaxChunks, units & -units) : 1;
+    const int64_t expected = cut ? CanonicalChunks(units) : 1;
     for (mlir::Value value : matmul.getWeights()) {
       auto weight = value.getDefiningOp<WeightOp>();
       const int64_t chunks = weight.getChunks();

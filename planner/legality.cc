@@ -6,8 +6,6 @@
 namespace mrs {
 namespace {
 
-int64_t LargestPowerOfTwoDividing(int64_t value) { return value & -value; }
-
 // The first rule that forbids the size, or "". A vocabulary forbids none: it is padded.
 std::string Refusal(const ModelSpec& spec, int64_t tp) {
   if (tp < 1 || !std::has_single_bit(static_cast<uint64_t>(tp))) return "not a power of two";
@@ -28,16 +26,9 @@ std::string Refusal(const ModelSpec& spec, int64_t tp) {
 
 }  // namespace
 
-int64_t CanonicalChunks(int64_t k, int64_t unit) {
-  MRS_CHECK(k > 0 && unit > 0 && k % unit == 0);
-  return std::min(kMaxChunks, LargestPowerOfTwoDividing(k / unit));
-}
+int64_t DownChunks(const ModelSpec& spec) { return CanonicalChunks(spec.ffn); }
 
-int64_t DownChunks(const ModelSpec& spec) { return CanonicalChunks(spec.ffn, 1); }
-
-int64_t AttentionOutputChunks(const ModelSpec& spec) {
-  return CanonicalChunks(spec.heads * spec.head_dim, spec.head_dim);
-}
+int64_t AttentionOutputChunks(const ModelSpec& spec) { return CanonicalChunks(spec.heads); }
 
 int64_t PaddedVocab(int64_t vocab) { return (vocab + kVocabGranule - 1) / kVocabGranule * kVocabGranule; }
 

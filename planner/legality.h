@@ -2,24 +2,19 @@
 //
 //   LegalTp(llama_70b)        ->  1, 2, 4, 8, 16 legal; 3: "not a power of two"; ...
 //   CheckTp(llama_70b, 3)     ->  tp 3: not a power of two; legal tensor-parallel sizes of this model: 1, 2, 4, 8, 16
-//   CanonicalChunks(172, 1)   ->  4: 172 = 4 x 43
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "ir/canonical_chunks.h"
 #include "planner/model_spec.h"
 #include "plans/status.h"
 
 namespace mrs {
 
-inline constexpr int64_t kMaxChunks = 16;          // C is never more, so neither is tensor parallelism
 inline constexpr int64_t kVocabGranule = 16 * 16;  // 16 lanes of the canonical reductions on each of 16 ranks
-
-// C of a row-parallel matrix over K = `k`: min(16, the largest power of two dividing k / unit). `unit` divides k; it is
-// the quantization block (1 if none), or for the attention output one query head.
-int64_t CanonicalChunks(int64_t k, int64_t unit);
 
 int64_t DownChunks(const ModelSpec& spec);             // K = ffn
 int64_t AttentionOutputChunks(const ModelSpec& spec);  // K = heads x head_dim, cut between heads

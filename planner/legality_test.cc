@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "plans/contract.h"
+
 namespace mrs {
 namespace {
 
@@ -61,14 +63,15 @@ TEST(Legality, NamesTheRuleTheNumbersAndTheLegalSizes) {
 }
 
 TEST(Legality, CountsCanonicalChunks) {
-  EXPECT_EQ(CanonicalChunks(1, 1), 1);
-  EXPECT_EQ(CanonicalChunks(172, 1), 4);
-  EXPECT_EQ(CanonicalChunks(4096, 1), 16);
-  EXPECT_EQ(CanonicalChunks(25600, 32), 16);  // Qwen3 32B FFN, blocks of 32
-  EXPECT_EQ(CanonicalChunks(768, 32), 8);     // Qwen3 30B-A3B experts
-  EXPECT_EQ(CanonicalChunks(2880, 32), 2);    // gpt-oss
-  EXPECT_EQ(CanonicalChunks(24 * 128, 128), 8);
-  EXPECT_EQ(CanonicalChunks(7 * 64, 64), 1);
+  EXPECT_EQ(CanonicalChunks(1), 1);
+  EXPECT_EQ(CanonicalChunks(172), 4);
+  EXPECT_EQ(CanonicalChunks(4096), 16);
+  EXPECT_EQ(CanonicalChunks(25600 / 32), 16);  // Qwen3 32B FFN, blocks of 32
+  EXPECT_EQ(CanonicalChunks(768 / 32), 8);     // Qwen3 30B-A3B experts
+  EXPECT_EQ(CanonicalChunks(2880 / 32), 2);    // gpt-oss
+  EXPECT_EQ(AttentionOutputChunks(Spec(24, 8, 4096)), 8);
+  EXPECT_EQ(AttentionOutputChunks(Spec(7, 7, 4096)), 1);
+  static_assert(kMaxChunks == contract::kMaxChunks);
 }
 
 TEST(Legality, PadsTheVocabulary) {

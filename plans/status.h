@@ -25,6 +25,7 @@ enum class ErrorKind {
   kUsage,        // the command line is wrong (exit code 2)
   kUnavailable,  // a peer, file or port is not there now: may work later
   kCancelled,    // the work was given up on purpose
+  kTimedOut,     // a peer that should have answered said nothing: it may hang
 };
 
 struct Error {
@@ -76,6 +77,10 @@ Error Refuse(fmt::format_string<Args...> format, Args&&... args) {
 template <typename... Args>
 Error Unavailable(fmt::format_string<Args...> format, Args&&... args) {
   return Error{ErrorKind::kUnavailable, fmt::format(format, std::forward<Args>(args)...)};
+}
+template <typename... Args>
+Error TimedOut(fmt::format_string<Args...> format, Args&&... args) {
+  return Error{ErrorKind::kTimedOut, fmt::format(format, std::forward<Args>(args)...)};
 }
 
 }  // namespace mrs

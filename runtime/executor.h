@@ -37,7 +37,7 @@ struct StepOutput {
 class Executor {
  public:
   virtual ~Executor() = default;
-  // Runs the steps of the batch's variant. Errors: a lost peer, a timeout (kUnavailable); a batch outside the plan's
+  // Runs the steps of the batch's variant. Errors: a lost peer (kUnavailable), a silent one (kTimedOut); a batch outside the plan's
   // bounds (kRefused), found before anything ran.
   virtual Result<StepOutput> Run(const Batch& batch) = 0;
 };

@@ -41,7 +41,7 @@ class Communicator {
   virtual int rank() const = 0;  // within the group
   virtual int size() const = 0;
 
-  // Errors of all operations: kUnavailable when a peer is lost or silent, or on Abort; kRefused for arguments that do
+  // Errors of all operations: kUnavailable when a peer is lost, or on Abort; kTimedOut when it is silent; kRefused for arguments that do
   // not fit each other and for a peer that runs another operation or size.
 
   // out[i] = sum over ranks of in[i]. Same length everywhere, zero allowed; in and out are one buffer or disjoint.

@@ -342,8 +342,8 @@ class ScheduledCommunicator final : public Communicator {
       const Clock::duration left = give_up - now;
       if (left <= Clock::duration::zero()) {
         return Fail(operation, received < recv_total
-                                   ? Unavailable("no data from rank {} for {} s", members_[recv_from], TimeoutSeconds())
-                                   : Unavailable("rank {} took no data for {} s", members_[send_to], TimeoutSeconds()));
+                                   ? TimedOut("no data from rank {} for {} s", members_[recv_from], TimeoutSeconds())
+                                   : TimedOut("rank {} took no data for {} s", members_[send_to], TimeoutSeconds()));
       }
       transport.Wait(sent < send_total ? members_[send_to] : -1, received < recv_total ? members_[recv_from] : -1,
                      std::min(kAbortPoll, std::chrono::ceil<std::chrono::milliseconds>(left)));

@@ -4,22 +4,11 @@
 #include <utility>
 
 namespace mrs {
-namespace {
-
-// Enough for a decoder to know that it stands inside a text, and for a character that the answer completes.
-constexpr size_t kPromptTail = 16;
-
-}  // namespace
 
 Answer::Answer(RequestId id, Request request, EventHandler handler, const text::Tokenizer* tokenizer)
     : id_(id), request_(std::move(request)), handler_(std::move(handler)), scanner_(request_.sampling.stop) {
   if (tokenizer != nullptr) detokenizer_.emplace(*tokenizer, /*skip_special_tokens=*/true);
-  if (detokenizer_.has_value() && request_.goes_on) {
-    const std::span<const int32_t> prompt = request_.prompt;
-    for (const int32_t before : prompt.last(std::min(prompt.size(), kPromptTail))) (void)detokenizer_->Push(before);
-    const Result<std::string> held = text::Detokenizer(*detokenizer_).Finish();
-    if (held.ok()) held_of_prompt_ = *held;
-  }
+  if (detokenizer_.has_value() && request_.goes_on) detokenizer_->GoOnAfter(request_.prompt);
   if (request_.sampling.logits_hash) hash_.emplace();
 }
 
@@ -28,22 +17,17 @@ void Answer::HashLogits(std::span<const float> logits) {
   if (request_.on_logits) request_.on_logits(logits);
 }
 
-// What the decoder still held of the prompt comes out with the first text.
-std::string Answer::WithoutPrompt(const Result<std::string>& text) {
-  if (!text.ok() || text->empty()) return "";
-  const std::string held = std::exchange(held_of_prompt_, "");
-  return text->starts_with(held) ? text->substr(held.size()) : *text;
-}
-
 std::string Answer::Show(int32_t id) {
   if (!detokenizer_.has_value()) return "";
-  return scanner_.Push(WithoutPrompt(detokenizer_->Push(id)));
+  const Result<std::string> text = detokenizer_->Push(id);
+  return text.ok() ? scanner_.Push(*text) : "";
 }
 
 // Half a character that never got its other half may still complete a stop string, so it passes the scanner too.
 std::string Answer::Rest() {
   if (!detokenizer_.has_value() || scanner_.stopped()) return "";
-  std::string rest = scanner_.Push(WithoutPrompt(detokenizer_->Finish()));
+  const Result<std::string> text = detokenizer_->Finish();
+  std::string rest = text.ok() ? scanner_.Push(*text) : "";
   return rest + scanner_.Finish();
 }
 

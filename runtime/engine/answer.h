@@ -44,7 +44,6 @@ class Answer {
   void Finish(FinishReason reason, const std::string& error);
 
  private:
-  std::string WithoutPrompt(const Result<std::string>& text);
   std::string Show(int32_t id);
   std::string Rest();
 
@@ -53,7 +52,6 @@ class Answer {
   EventHandler handler_;
   std::vector<int32_t> tokens_;
   std::optional<text::Detokenizer> detokenizer_;
-  std::string held_of_prompt_;  // text at the prompt's end that the decoder gives only with what follows
   text::StopScanner scanner_;
   std::optional<Sha256Stream> hash_;
 };

@@ -55,6 +55,18 @@ TEST_P(AnswerTest, GoesOnWhereThePromptEnds) {
   }
 }
 
+// A run of bytes is read as a whole, however long it is.
+TEST_P(AnswerTest, GoesOnInALongRunOfBytes) {
+  if (GetParam() == std::string("metaspace")) GTEST_SKIP() << "it has no tokens of bytes";
+  std::string text = "x";
+  for (int i = 0; i < 12; ++i) text += "\xe1\x88\x8b";
+  const std::vector<int32_t> ids = Ids(text + "\xe1\x88\x9d.");
+  const std::vector<int32_t> prompt = Ids(text);
+  ASSERT_GT(prompt.size(), 36u);
+  const std::vector<int32_t> answer(ids.begin() + static_cast<std::ptrdiff_t>(prompt.size()), ids.end());
+  EXPECT_EQ(TextOf(*tokenizer_, {.prompt = prompt, .goes_on = true}, answer), "\xe1\x88\x9d.");
+}
+
 // A character that the prompt leaves half is whole in the answer.
 TEST_P(AnswerTest, CompletesTheCharacterThatThePromptLeftHalf) {
   if (GetParam() == std::string("metaspace")) GTEST_SKIP() << "it has no tokens of bytes";

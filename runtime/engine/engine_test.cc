@@ -287,6 +287,8 @@ TEST(Engine, AFailureWhileIdleOrLoadingIsHeardToo) {
   Engine idle(Config(), idle_ranks.calls(), [&](const std::string& why) { idle_failed.set_value(why); });
   idle.Fail("rank 1 was killed");
   EXPECT_EQ(idle_failed.get_future().get(), "rank 1 was killed");
+  idle.Stop();
+  EXPECT_EQ(idle.state(), EngineState::kFailed);
 }
 
 TEST(Engine, NotANumberFailsItsOwnRequestOnly) {
@@ -309,8 +311,12 @@ TEST(Engine, StopCancelsWhatIsOpen) {
   Engine engine(Config(), ranks.calls());
   ASSERT_TRUE(engine.Submit(MakeRequest({1}, 100), listener.handler()).ok());
   engine.RequestStop();
+  EXPECT_EQ(engine.state(), EngineState::kStopping);
   ranks.FinishLoading();
   engine.Stop();
+  EXPECT_EQ(engine.state(), EngineState::kStopping);
+  engine.Fail("its ranks have ended");  // as they should
+  EXPECT_EQ(engine.state(), EngineState::kStopping);
   EXPECT_EQ(listener.Await().reason, FinishReason::kCancelled);
   EXPECT_EQ(engine.Submit(MakeRequest({1}, 1), [](const Event&) {}).message(), "the server is shutting down");
 }

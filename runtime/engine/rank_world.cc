@@ -23,6 +23,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kGrace{300};  // for the cause to come after its consequences
 constexpr milliseconds kVerdictWait{5000};
+constexpr milliseconds kHearEvery{10};
 constexpr milliseconds kInterruptGrace{2000};
 constexpr milliseconds kRunMargin{1000};  // a rank that waits for another gives up first, and says for whom
 constexpr milliseconds kShutdownWait{1000};
@@ -310,27 +311,33 @@ Error RankWorld::Report(uint32_t rank, ErrorKind kind, std::string message) {
     failures_.push_back({.rank = rank, .kind = kind, .message = std::move(message)});
   }
   Signal(wake_watcher_);
-  if (kind == ErrorKind::kUnavailable) HearOthers();
   return AwaitVerdict();
 }
 
-void RankWorld::HearOthers() {
-  const Deadline deadline = Clock::now() + kGrace;
-  std::unique_lock lock(mutex_);
-  while (!verdict_.has_value() && !stopping_ && Clock::now() < deadline) {
-    for (Process& process : processes_) {
+// Others may tell the cause, or that they wait, too; and whoever keeps silent may be it.
+void RankWorld::HearFailures() {
+  for (Process& process : processes_) {
+    for (;;) {
       const Result<std::optional<Message>> received = process.channel->TryReceive();
-      if (!received.ok() || !received->has_value() || (*received)->type != wire::MessageType::kFailure) continue;
+      if (!received.ok() || !received->has_value()) break;
+      if ((*received)->type != wire::MessageType::kFailure) continue;
       const Result<wire::Failure> failure = wire::DecodeFailure((*received)->body);
-      if (failure.ok()) failures_.push_back(*failure);
+      if (!failure.ok()) continue;
+      const std::lock_guard lock(mutex_);
+      failures_.push_back(*failure);
+      Signal(wake_watcher_);
     }
-    judged_.wait_for(lock, milliseconds(10));
   }
 }
 
 Error RankWorld::AwaitVerdict() {
-  std::unique_lock lock(mutex_);
-  judged_.wait_for(lock, kVerdictWait, [this] { return verdict_.has_value() || stopping_; });
+  const Deadline deadline = Clock::now() + kVerdictWait;
+  for (bool known = false; !known && Clock::now() < deadline;) {
+    HearFailures();
+    std::unique_lock lock(mutex_);
+    known = judged_.wait_for(lock, kHearEvery, [this] { return verdict_.has_value() || stopping_; });
+  }
+  const std::lock_guard lock(mutex_);
   if (verdict_.has_value()) return Unavailable("{}", *verdict_);
   if (stopping_ || interrupted_) return Error{ErrorKind::kCancelled, "shutting down"};
   return Unavailable("a rank was lost {}, and why could not be found out", phase_);

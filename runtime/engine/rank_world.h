@@ -96,7 +96,7 @@ class RankWorld {
   Result<Incoming> Next(size_t awaited, Waiting waiting, Deadline deadline);
   Error AwaitVerdict();
   Error Report(uint32_t rank, ErrorKind kind, std::string message);  // a cause; returns the verdict
-  void HearOthers();  // a rank misses another: collects what the others say, until the verdict
+  void HearFailures();  // takes what has arrived; other messages of a broken world are dropped
   std::optional<std::string> verdict();
   void Watch();
   void Break(const std::string& verdict);

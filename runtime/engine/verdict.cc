@@ -10,6 +10,9 @@ namespace mrs {
 
 namespace {
 
+// A peer is missed; why, another rank may say.
+bool IsConsequence(ErrorKind kind) { return kind == ErrorKind::kUnavailable || kind == ErrorKind::kTimedOut; }
+
 bool Holds(const ProcessEnd& end, uint32_t rank) {
   return rank >= end.first_rank && rank - end.first_rank < end.rank_count;
 }
@@ -33,15 +36,16 @@ std::optional<std::string> Judge(const Evidence& evidence, bool last_call) {
     return fmt::format("rank {} failed {}: {}", failure.rank, phase, failure.message);
   };
   for (const wire::Failure& failure : failures) {
-    if (failure.kind != ErrorKind::kUnavailable) return describe(failure);
+    if (!IsConsequence(failure.kind)) return describe(failure);
   }
   if (!last_call) return std::nullopt;
   const auto without_a_word = [&failures = failures](const ProcessEnd& end) {
     return std::ranges::none_of(failures, [&](const wire::Failure& failure) { return Holds(end, failure.rank); });
   };
-  if (!failures.empty() && silent.size() == 1 && std::ranges::none_of(ends, without_a_word)) {
+  const auto waited = std::ranges::find(failures, ErrorKind::kTimedOut, &wire::Failure::kind);
+  if (waited != failures.end() && silent.size() == 1 && std::ranges::none_of(ends, without_a_word)) {
     return fmt::format("rank {} hangs {}: it says nothing while the others wait; rank {}: {}", silent.front(), phase,
-                       failures.front().rank, failures.front().message);
+                       waited->rank, waited->message);
   }
   if (!failures.empty()) return describe(failures.front());
   for (const ProcessEnd& end : ends) {

@@ -29,13 +29,13 @@ std::string RankRange(uint32_t first_rank, uint32_t rank_count);
 struct Evidence {
   std::vector<ProcessEnd> ends = {};
   std::vector<wire::Failure> failures = {};
-  std::vector<uint32_t> silent = {};  // ranks that have neither ended nor said a word
+  std::vector<uint32_t> silent = {};  // first ranks of the processes that have neither ended nor told a failure
   std::string phase = {};             // "while loading weights", "at step 57"
 };
 
 // The cause, from what is known so far; nothing while only consequences are (a peer that went away, an exit without a
 // word) and it is not the `last_call`. In order: a rank killed by a signal; a rank that gives a reason of its own; the
-// one silent rank that others miss; a rank that lost a peer; a rank that exited.
+// one silent rank, where another's wait for a peer timed out; a rank that lost a peer; a rank that exited.
 std::optional<std::string> Judge(const Evidence& evidence, bool last_call);
 
 }  // namespace mrs

@@ -35,17 +35,23 @@ TEST(Verdict, AReasonOfItsOwnComesBeforeAMissedPeer) {
 
 // Rank 3 of 4 hangs; rank 0 waits for rank 2, which waits for rank 3.
 TEST(Verdict, TheOneSilentRankIsTheCauseWhenTheOthersMissSomeone) {
-  const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "no data from rank 2 for 60 s"},
-                                               {2, ErrorKind::kUnavailable, "no data from rank 3 for 60 s"},
-                                               {1, ErrorKind::kUnavailable, "no data from rank 3 for 60 s"}};
+  const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "rank 2 gave up"},
+                                               {2, ErrorKind::kTimedOut, "no data from rank 3 for 60 s"},
+                                               {1, ErrorKind::kTimedOut, "no data from rank 3 for 60 s"}};
   Evidence evidence = {.ends = {{0, 1, 122, kExited1}}, .failures = failures, .silent = {3}, .phase = "at step 2"};
   EXPECT_EQ(Judge(evidence, false), std::nullopt);
   EXPECT_EQ(Judge(evidence, true),
-            "rank 3 hangs at step 2: it says nothing while the others wait; rank 0: no data from rank 2 for 60 s");
+            "rank 3 hangs at step 2: it says nothing while the others wait; rank 2: no data from rank 3 for 60 s");
   evidence.ends.push_back({2, 1, 124, kExited1});  // it has said why
   EXPECT_EQ(Judge(evidence, true)->substr(0, 12), "rank 3 hangs");
   evidence.failures.erase(evidence.failures.begin() + 1);  // now it exits without a word
-  EXPECT_EQ(Judge(evidence, true), "rank 0 failed at step 2: no data from rank 2 for 60 s");
+  EXPECT_EQ(Judge(evidence, true), "rank 0 failed at step 2: rank 2 gave up");
+}
+
+TEST(Verdict, ARankThatCannotReadItsWeightsIsNotAPeersHang) {
+  const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "model.safetensors: cannot be read"}};
+  EXPECT_EQ(Judge({.failures = failures, .silent = {1}, .phase = "while loading weights"}, true),
+            "rank 0 failed while loading weights: model.safetensors: cannot be read");
 }
 
 TEST(Verdict, NothingHappenedIsNoVerdict) { EXPECT_EQ(Judge({.phase = "at step 1"}, true), std::nullopt); }

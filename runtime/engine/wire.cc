@@ -399,7 +399,7 @@ Result<Failure> DecodeFailure(Body body) {
   Reader reader(MessageType::kFailure, body);
   Failure failure;
   failure.rank = reader.GetBounded(kMaxWorld, "rank");
-  failure.kind = static_cast<ErrorKind>(reader.GetBounded(static_cast<uint32_t>(ErrorKind::kCancelled), "kind"));
+  failure.kind = static_cast<ErrorKind>(reader.GetBounded(static_cast<uint32_t>(ErrorKind::kTimedOut), "kind"));
   failure.message = reader.GetText(kMaxTextBytes, "text");
   MRS_RETURN_IF_ERROR(reader.Finish());
   return failure;

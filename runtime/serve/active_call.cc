@@ -76,9 +76,9 @@ void ActiveCall::OnEvent(size_t index, const Event& event) {
       Choice& choice = choices_[index];
       choice.text += event.token->text;
       choice.tokens.push_back(*event.token);
-    } else if (std::string part = writer_.OnToken(index, *event.token); !part.empty()) {
+    } else {
       started_stream_ = true;
-      sink_.part(std::move(part));
+      sink_.part(writer_.OnToken(index, *event.token));
     }
   }
   if (event.finish.has_value() && !done_) OnFinish(index, *event.finish);

@@ -32,7 +32,8 @@ Fault CheckLength(const ApiModel& model, std::string_view param, size_t token_co
 
 Fault EncodeText(const ApiModel& model, std::string_view param, std::string_view text, bool add_special_tokens,
                  std::vector<int32_t>* ids) {
-  // No tokenizer worth the name needs more bytes a token than its longest: such a text is not worth an encoder's time.
+  // More bytes than the longest tokens could hold: it would fit only if the tokenizer dropped most of it, as some drop
+  // blanks and unknown characters. Not worth an encoder's seconds, for which all other requests wait.
   if (text.size() / model.longest_token_bytes > model.facts.max_len) {
     return TooLong(model, param, fmt::format("{} bytes", text.size()));
   }
@@ -106,7 +107,9 @@ Fault ReadMessage(const Json& message, const std::string& where, Json* out) {
   *out = Json::object();
   (*out)["role"] = role;
   (*out)["content"] = std::move(content);
-  if (const Json* name = FindValue(message, "name"); name != nullptr && name->is_string()) (*out)["name"] = *name;
+  for (const char* key : {"name", "reasoning_content"}) {  // templates may read them
+    if (const Json* text = FindValue(message, key); text != nullptr && text->is_string()) (*out)[key] = *text;
+  }
   return {};
 }
 
@@ -156,13 +159,15 @@ Fault ReadMessages(const ApiModel& model, const Json& body, std::vector<int32_t>
     if (Fault fault = ReadMessage((*list)[i], fmt::format("messages[{}]", i), &message)) return fault;
     messages.push_back(std::move(message));
   }
+  bool add_special_tokens = false;  // templates write them
+  if (Fault fault = ReadFlag(body, "add_special_tokens", &add_special_tokens)) return fault;
   Json context;
   if (Fault fault = MakeContext(model, body, std::move(messages), &context)) return fault;
   text::RenderOptions options;
   options.now = LocalTime();
   const Result<std::string> prompt = text::Render(*model.chat, context, options);
   if (!prompt.ok()) return BadParameter("messages", "the chat template refuses them: {}", prompt.message());
-  return EncodeText(model, "messages", *prompt, /*add_special_tokens=*/false, ids);
+  return EncodeText(model, "messages", *prompt, add_special_tokens, ids);
 }
 
 Fault ReadPrompts(const ApiModel& model, const Json& body, std::vector<std::vector<int32_t>>* prompts) {

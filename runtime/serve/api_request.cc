@@ -52,6 +52,7 @@ Fault ReadCommon(const ApiModel& model, const Json& body, uint64_t seed, ApiCall
     if (!call->stream) return BadParameter("stream_options", "is for streams only; set stream to true");
     if (Fault fault = ReadFlag(*options, "include_usage", &call->include_usage)) return fault;
     if (Fault fault = ReadFlag(*options, "continuous_usage_stats", &call->usage_so_far)) return fault;
+    call->usage_so_far = call->usage_so_far && call->include_usage;
   }
   if (Fault fault = ReadFlag(body, "return_token_ids", &call->return_token_ids)) return fault;
   if (model.facts.tokenizer == nullptr) call->return_token_ids = true;  // there is nothing else to return
@@ -109,6 +110,9 @@ Fault ParseCompletionCall(const ApiModel& model, std::string_view text, uint64_t
   if (Fault fault = ParseBody(text, &body)) return fault;
   if (Fault fault = ReadCommon(model, body, seed, call, &sampling)) return fault;
   if (Fault fault = ReadMaxTokens(body, "max_tokens", kCompletionMaxTokens, &sampling.max_tokens)) return fault;
+  if (FindValue(body, "max_completion_tokens") != nullptr) {
+    return BadParameter("max_completion_tokens", "is for chats; use max_tokens");
+  }
   if (Fault fault = CheckMinTokens(body, sampling)) return fault;
   if (Fault fault = ReadCompletionLogprobs(body, &sampling)) return fault;
   std::vector<std::vector<int32_t>> prompts;

@@ -26,7 +26,7 @@ struct ApiCall {
   bool chat = false;
   bool stream = false;
   bool include_usage = false;     // a last chunk with the usage
-  bool usage_so_far = false;      // the usage in every chunk, of its choice
+  bool usage_so_far = false;      // with include_usage: in every chunk, of its choice
   bool return_token_ids = false;  // as vLLM
   std::vector<Request> requests;  // one a choice
 };

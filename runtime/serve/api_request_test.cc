@@ -224,6 +224,8 @@ TEST(ParseCompletionCall, RefusesBadPromptsByPlace) {
       {R"("prompt":"a","logprobs":21)", "logprobs", "logprobs: expected an integer from 0 to 20, got 21"},
       {R"("prompt":"a","best_of":3)", "best_of", "best_of: 3 is not supported; leave it out"},
       {R"("prompt":"a","echo":true)", "echo", "echo: true is not supported; leave it out"},
+      {R"("prompt":"a","max_completion_tokens":3)", "max_completion_tokens",
+       "max_completion_tokens: is for chats; use max_tokens"},
       {R"("prompt":"a","suffix":"b")", "suffix", R"(suffix: "b" is not supported; leave it out)"},
   };
   ExpectRefusals(false, "", refusals);
@@ -259,7 +261,14 @@ TEST(ParseCompletionCall, TakesWhatBenchmarksSend) {
   std::string stops = "\"s\"";
   for (int i = 1; i < 64; ++i) stops += ",\"s\"";
   EXPECT_EQ(MustParse(false, R"({"prompt":"a","stop":[)" + stops + "]}", model).requests[0].sampling.stop.size(), 64u);
+  const std::string kilobyte = "\"" + std::string(1024, 's') + "\"";
   ApiCall refused;
+  EXPECT_EQ(
+      ParseCompletionCall(
+          model, R"({"prompt":"a","stop":[)" + kilobyte + "," + kilobyte + "," + kilobyte + "," + kilobyte + ",\"s\"]}",
+          0, &refused)
+          ->message,
+      "stop: 4097 bytes of stop strings, at most 4096 are accepted");
   EXPECT_EQ(ParseCompletionCall(model, R"({"prompt":"a","stop":["s",)" + stops + "]}", 0, &refused)->message,
             "stop: 65 stop strings, at most 64 are accepted");
 }

@@ -11,8 +11,9 @@
 namespace mrs::serve {
 namespace {
 
-constexpr size_t kMaxStops = 64;        // OpenAI has 4; agents and evaluations send more
-constexpr size_t kMaxStopBytes = 1024;  // of one; the scanner keeps a node a byte
+constexpr size_t kMaxStops = 64;           // OpenAI has 4; agents and evaluations send more
+constexpr size_t kMaxStopBytes = 1024;     // of one
+constexpr size_t kMaxAllStopBytes = 4096;  // every answer's scanner keeps a node a byte
 constexpr size_t kMaxShownBytes = 80;
 constexpr size_t kMaxStopTokens = 1024;
 constexpr size_t kMaxBiases = 1024;
@@ -57,8 +58,21 @@ constexpr Unsupported kUnsupported[] = {
     {"length_penalty", "1 1.0"},
     {"repeat_penalty", "1 1.0"},
     {"typical_p", "1 1.0"},
+    {"top_n_sigma", "-1 -1.0 0 0.0"},
+    {"eta_cutoff", "0 0.0"},
+    {"epsilon_cutoff", "0 0.0"},
+    {"smoothing_factor", "0 0.0"},
+    {"do_sample", ""},
+    {"max_new_tokens", ""},
+    {"regex", ""},
+    {"ebnf", ""},
+    {"stop_regex", ""},
+    {"enable_thinking", ""},
+    {"thinking", ""},
+    {"verbosity", "\"medium\""},
     {"tfs_z", "1 1.0"},
     {"mirostat", "0"},
+    {"mirostat_mode", "0"},
     {"dry_multiplier", "0 0.0"},
     {"xtc_probability", "0 0.0"},
     {"dynatemp_range", "0 0.0"},
@@ -67,7 +81,6 @@ constexpr Unsupported kUnsupported[] = {
     {"logits_processors", "[]"},
     {"logprob_token_ids", "[]"},
     {"thinking_token_budget", ""},
-    {"priority", "0"},
     {"return_tokens_as_token_ids", "false"},
     {"spaces_between_special_tokens", "true"},
     {"skip_special_tokens", "true"},
@@ -98,12 +111,17 @@ Fault ReadStops(const ApiModel& model, const Json& body, std::vector<std::string
   if (list.size() > kMaxStops) {
     return BadParameter("stop", "{} stop strings, at most {} are accepted", list.size(), kMaxStops);
   }
+  size_t all_bytes = 0;
   for (const Json& item : list) {
     const auto* text = item.get_ptr<const Json::string_t*>();
     if (text == nullptr || text->empty() || text->size() > kMaxStopBytes) {
       return BadParameter("stop", "expected strings of 1 to {} bytes, got {}", kMaxStopBytes, DescribeJson(item));
     }
     stops->push_back(*text);
+    all_bytes += text->size();
+  }
+  if (all_bytes > kMaxAllStopBytes) {
+    return BadParameter("stop", "{} bytes of stop strings, at most {} are accepted", all_bytes, kMaxAllStopBytes);
   }
   if (!stops->empty() && model.facts.tokenizer == nullptr) {
     return BadParameter("stop", "this model has no tokenizer; use stop_token_ids");

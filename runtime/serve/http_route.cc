@@ -79,10 +79,11 @@ Routed Route(const RequestHead& head) {
   Routed routed;
   if (!IsLocalName(head.host)) return Foreign(head.host);
   std::string_view target = head.target;
-  if (target.starts_with("http://")) {  // as to a proxy; its authority counts, whatever the Host header says
+  if (target.starts_with("http://")) {  // as to a proxy; its authority must be local, too
     target.remove_prefix(7);
     const size_t slash = std::min(target.find('/'), target.size());
-    if (const std::string_view authority = target.substr(0, slash); !IsLocalName(authority)) return Foreign(authority);
+    const std::string_view authority = target.substr(0, slash);
+    if (authority.empty() || !IsLocalName(authority)) return Foreign(authority);
     target.remove_prefix(slash);
   }
   const std::string_view path = target.substr(0, target.find('?'));

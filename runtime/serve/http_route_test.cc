@@ -30,6 +30,8 @@ TEST(Route, AnswersToLocalNamesOnly) {
 TEST(Route, TakesTheAbsoluteForm) {
   EXPECT_EQ(Get("http://localhost:1234/health?x=1").endpoint, Endpoint::kHealth);
   EXPECT_EQ(Get("http://evil.example/health").error->status, 421);
+  EXPECT_EQ(Get("http://localhost/health", "evil.example").error->status, 421);
+  EXPECT_EQ(Get("http:///health").error->status, 421);
   EXPECT_EQ(Get("http://localhost").error->status, 404);
 }
 

@@ -181,7 +181,6 @@ void HttpSession::NextRequest() {
   SetReadDeadline(state_.options.idle_timeout);
   Parse();
   Read();
-  if (phase_ == Phase::kIdle) MakeRoom(state_);
 }
 
 void HttpSession::Refuse(const ApiError& error) {
@@ -233,8 +232,9 @@ void HttpSession::OnWritten(error_code error, size_t byte_count) {
   write_deadline_.cancel(ignored);
   if (!reply_complete_) return;
   if (client_ended_) return Close();
-  if (keep_alive_ && !state_.stopping) return NextRequest();
-  Linger();
+  if (!keep_alive_ || state_.stopping) return Linger();
+  if (state_.client_waits && buffer_.size() == 0) return Close();  // it has read nothing that it must answer
+  NextRequest();
 }
 
 // Closing with unread bytes would reset the connection, and the client might lose the answer.
@@ -243,6 +243,7 @@ void HttpSession::Linger() {
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
   if (error || state_.stopping) return Close();
   phase_ = Phase::kLinger;
+  idle_since_ = std::chrono::steady_clock::now();
   SetReadDeadline(state_.options.linger_timeout);
   Parse();
   Read();

@@ -27,9 +27,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void Start();
   void Drain();  // the server stops: ends at once unless a response is under way
   void Close();  // cancels what runs
-  // Since when it waits for another request, having answered one; nothing while it has something to do.
+  // Since when all it has had to say is said; nothing before, and while it has something to do.
   std::optional<std::chrono::steady_clock::time_point> idle_since() const {
-    return phase_ == Phase::kIdle ? idle_since_ : std::nullopt;
+    return phase_ == Phase::kIdle || phase_ == Phase::kLinger ? idle_since_ : std::nullopt;
   }
 
  private:

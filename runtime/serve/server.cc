@@ -51,29 +51,44 @@ void StartSession(ServerState* state, asio::ip::tcp::socket socket) {
   session->Start();
 }
 
+// Its seat goes to a client that waits (ForgetSession accepts). False where none is idle.
+bool CloseLongestIdle(ServerState& state) {
+  std::shared_ptr<HttpSession> longest;
+  for (const std::shared_ptr<HttpSession>& session : state.sessions) {
+    if (!session->idle_since().has_value()) continue;
+    if (longest == nullptr || *session->idle_since() < *longest->idle_since()) longest = session;
+  }
+  if (longest != nullptr) longest->Close();
+  return longest != nullptr;
+}
+
 // At the limit of connections: notices the next client without accepting it.
 void AwaitClient(ServerState* state) {
-  state->accepting = true;
+  state->listening = true;
   state->acceptor.async_wait(asio::ip::tcp::acceptor::wait_read, [state](error_code error) {
-    state->accepting = false;
+    state->listening = false;
     if (state->stopping) return;
     if (error) return AcceptLater(state);
     state->client_waits = true;
-    MakeRoom(*state);
+    if (state->sessions.size() < state->options.max_connections) return Accept(state);
+    CloseLongestIdle(*state);
   });
 }
 
 void Accept(ServerState* state) {
-  if (state->accepting || state->stopping) return;
+  if (state->listening || state->stopping) return;
   if (state->sessions.size() >= state->options.max_connections) {
     if (!state->client_waits) AwaitClient(state);
     return;
   }
-  state->accepting = true;
+  state->listening = true;
   state->acceptor.async_accept([state](error_code error, asio::ip::tcp::socket socket) {
-    state->accepting = false;
-    state->client_waits = false;
+    state->listening = false;
     if (state->stopping) return;
+    // Descriptors may run out before the limit is reached: it is the same to the client.
+    state->client_waits = error == boost::system::errc::too_many_files_open ||
+                          error == boost::system::errc::too_many_files_open_in_system;
+    if (state->client_waits && CloseLongestIdle(*state)) return;
     if (error) return AcceptLater(state);
     StartSession(state, std::move(socket));
     Accept(state);
@@ -86,17 +101,6 @@ std::vector<std::shared_ptr<HttpSession>> SessionsOf(const ServerState& state) {
 }
 
 }  // namespace
-
-void MakeRoom(ServerState& state) {
-  if (!state.client_waits || state.stopping) return;
-  if (state.sessions.size() < state.options.max_connections) return Accept(&state);
-  std::shared_ptr<HttpSession> longest;
-  for (const std::shared_ptr<HttpSession>& session : state.sessions) {
-    if (!session->idle_since().has_value()) continue;
-    if (longest == nullptr || *session->idle_since() < *longest->idle_since()) longest = session;
-  }
-  if (longest != nullptr) longest->Close();  // ForgetSession accepts
-}
 
 void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& session) {
   state.sessions.erase(session);

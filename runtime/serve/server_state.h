@@ -26,8 +26,8 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   ServeOptions options;
   boost::asio::ip::tcp::acceptor acceptor{io};
   boost::asio::steady_timer accept_again{io};
-  bool accepting = false;
-  bool client_waits = false;  // at the limit of connections
+  bool listening = false;     // waits for the next client
+  bool client_waits = false;  // there is one, and no seat: whoever could be idle now leaves instead
   bool stopping = false;
   std::mt19937_64 random{std::random_device{}()};  // seeds and response ids
   std::set<std::shared_ptr<HttpSession>> sessions;
@@ -37,9 +37,6 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   std::condition_variable changed;
   size_t session_count = 0;
 };
-
-// Where a client waits beyond the limit of connections, closes the one that has been idle longest, if there is one.
-void MakeRoom(ServerState& state);
 
 // Removes a closed session, and accepts again where the limit had been reached.
 void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& session);

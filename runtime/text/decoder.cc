@@ -58,7 +58,18 @@ Status AppendSteps(const Json& json, const std::string& where, std::vector<Decod
   return {};
 }
 
-// "<0x0A>" -> 10; -1 for any other token.
+std::string ReplaceLiteral(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  size_t begin = 0;
+  for (size_t at = text.find(from); at != text.npos; at = text.find(from, begin)) {
+    out.append(text.substr(begin, at - begin)).append(to);
+    begin = at + from.size();
+  }
+  return out.append(text.substr(begin));
+}
+
+}  // namespace
+
 int ByteOfToken(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   int byte = 0;
@@ -72,18 +83,6 @@ int ByteOfToken(std::string_view token) {
   }
   return byte;
 }
-
-std::string ReplaceLiteral(std::string_view text, std::string_view from, std::string_view to) {
-  std::string out;
-  size_t begin = 0;
-  for (size_t at = text.find(from); at != text.npos; at = text.find(from, begin)) {
-    out.append(text.substr(begin, at - begin)).append(to);
-    begin = at + from.size();
-  }
-  return out.append(text.substr(begin));
-}
-
-}  // namespace
 
 Result<Decoder> ParseDecoder(const Json& json, std::string_view where) {
   Decoder decoder;

@@ -30,6 +30,9 @@ struct Decoder {
   bool joins_with_space = false;  // no decoder in the file: tokens are words
 };
 
+// "<0x0A>" -> 10; -1 for any other token.
+int ByteOfToken(std::string_view token);
+
 Result<Decoder> ParseDecoder(const Json& json, std::string_view where);
 
 // One text being decoded. The parts that Push and Finish return make up the whole text: there is no other decoder.

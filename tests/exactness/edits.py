@@ -4,10 +4,10 @@
     python3 edits.py --bin build/cli --sample 5000 --seed 2   ten minutes
 
 Each run changes one thing in the final module, or in the one before localization, which then goes through the other
-passes: a number of one operation, a type wherever it stands, an operation left out, two that change places. What says
+passes: a number of one operation, a type wherever it stands, two operations that change places. What says
 which model it is (eps, scale, the tensors' places in the checkpoint, which value goes where) is left alone: edited, it
 is another model. The module must be refused in words, or its plan must run to the end with the logits of the unedited
-one. A control changes an eps and must see other logits.
+one. Controls: unedited modules among the others run to the same logits, and another eps gives other ones.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import random_checkpoint
 from mrs_tools import Failed, Tools, in_parallel, limit_memory
 
 SEED = 11  # of the model: one layer, 8 heads
+UNEDITED = "unedited"
 FIRST_PASSES = ["--mrs-propagate", "--mrs-insert-collectives"]
 OTHER_PASSES = ["--mrs-fuse", "--mrs-localize", "--mrs-schedule", "--mrs-in-place", "--mrs-plan-memory"]
 TP = 2
@@ -72,22 +73,19 @@ def edit(lines, rng):
     """(edited lines, what was done)."""
     operations = [at for at, line in enumerate(lines) if OPERATION.search(line)]
     while True:
-        at, other = rng.choice(operations), rng.choice(operations)
-        out, kind = list(lines), rng.random()
-        name = re.search(r"mrs\.\w+ \"[^\"]*\"", lines[at]).group()
-        if kind < 0.4:
+        at, kind = rng.choice(operations), rng.random()
+        out, what = None, re.search(r"mrs\.\w+ \"[^\"]*\"", lines[at]).group()
+        if kind < 0.45:
             out, what = edit_type(lines, rng)
-        elif kind < 0.8 and (choice := numbers(TYPE.sub(lambda m: "x" * len(m.group()), lines[at]))):
-            match = rng.choice(choice)
-            out[at] = put(lines[at], match, str(another(int(match.group()), rng)))
-            what = f"{name}: ...{lines[at][max(0, match.start() - 40) : match.end()]} -> {out[at][match.start() :][:20]}..."
         elif kind < 0.9:
-            del out[at]
-            what = f"{name}: left out"
-        else:
-            out[at], out[other] = out[other], out[at]
-            what = f"{name}: changes places with line {other + 1}"
-        if out != lines:
+            choice = numbers(TYPE.sub(lambda m: "x" * len(m.group()), lines[at]))
+            if choice:
+                match, out = rng.choice(choice), list(lines)
+                out[at] = put(lines[at], match, str(another(int(match.group()), rng)))
+                what += f": ...{lines[at][max(0, match.start() - 40) : match.end()]} -> {out[at][match.start() :][:20]}..."
+        elif at + 1 in operations and lines[at].split(" = ")[0].strip() + " " not in lines[at + 1].replace(",", " "):
+            out, what = [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]], f"{what}: changes places with the next"
+        if out is not None and out != lines:
             return out, what
 
 
@@ -110,22 +108,26 @@ def main():
         early = tools.call([opt, graph, *FIRST_PASSES]).split("\n")
         limit_memory(16)
 
+        def bounded(argv):
+            try:
+                return subprocess.run(argv, capture_output=True, text=True, timeout=30)
+            except subprocess.TimeoutExpired:
+                raise Failed(f"{argv[0]}: no end after 30 s") from None
+
         def outcome(lines, tag, passes=()):
             """("refused", why) or ("ran", hash)."""
             module, plan = f"{scratch}/{tag}.mlir", f"{scratch}/{tag}.mrsplan"
             with open(module, "w") as file:
                 file.write("\n".join(lines))
             if passes:
-                passed = subprocess.run([opt, module, *passes], capture_output=True, text=True, timeout=30)
+                passed = bounded([opt, module, *passes])
                 if passed.returncode == 1 and " error: " in passed.stderr:
                     return "refused", passed.stderr
                 if passed.returncode != 0:
                     raise Failed(f"mrs-opt: exit code {passed.returncode}: {passed.stderr.strip()[-500:]}")
                 with open(module, "w") as file:
                     file.write(passed.stdout)
-            built = subprocess.run(
-                [tools.plan_program, "build", "--ir", module, "-o", plan], capture_output=True, text=True, timeout=30
-            )
+            built = bounded([tools.plan_program, "build", "--ir", module, "-o", plan])
             if built.returncode == 1 and built.stderr.startswith("mrs-plan: "):
                 return "refused", built.stderr
             if built.returncode != 0:
@@ -144,7 +146,8 @@ def main():
             print(f"FAILED: another eps must give other logits, not {seen}")
             return 1
         modules = [(final, ()), (early, OTHER_PASSES)]
-        edits = [(f"edit-{n}", modules[n % 2][1], *edit(modules[n % 2][0], rng)) for n in range(options.sample)]
+        edits = [(f"whole-{n}", passes, lines, UNEDITED) for n, (lines, passes) in enumerate(modules * 2)]
+        edits += [(f"edit-{n}", modules[n % 2][1], *edit(modules[n % 2][0], rng)) for n in range(options.sample)]
         for (_, _, _, what), result in in_parallel(edits, lambda case: outcome(case[2], case[0], case[1])):
             if isinstance(result, Failed):
                 kind, why = "WRONG", str(result)
@@ -152,6 +155,8 @@ def main():
                 kind, why = "refused", ""
             else:
                 kind, why = ("same", "") if result == right else ("WRONG", f"other logits: {result[1]}")
+            if what == UNEDITED and kind == "refused":
+                kind, why = "WRONG", result[1]
             tally[kind] += 1
             if kind == "WRONG":
                 wrong += 1

@@ -36,6 +36,14 @@ func.func @weight_chunks() {
 }
 
 // -----
+func.func @matmul_of_rows_without_columns(%x: !mrs.tensor<[T], f32>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16], f32>
+  // expected-error@+1 {{'y' (mrs.matmul): x has no columns: '!mrs.tensor<[T], f32>'}}
+  %y = mrs.matmul "y" %x, [%w] : (!mrs.tensor<[T], f32>, !mrs.tensor<[16], f32>) -> !mrs.tensor<[T, 16], f32>
+  return
+}
+
+// -----
 func.func @weight_partial() {
   // expected-error@+1 {{'w' (mrs.weight): a weight is no partial sum}}
   %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16, 64], bf16, partial>

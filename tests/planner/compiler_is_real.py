@@ -185,6 +185,15 @@ class Compiler(unittest.TestCase):
 
     # Broken modules, each by an edit of the finished one.
 
+    def test_other_canonical_chunks(self):
+        # Half as many, twice as long: every rank agrees, and the sums would be others than in any other plan.
+        o_proj = line_of(self.final, "l0.o_proj.weight")
+        halved = replaced(o_proj, "chunks = 8 : i64", "chunks = 4 : i64")
+        halved = replaced(halved, "chunk_count = 4 : i64, chunk_k = 32 : i64", "chunk_count = 2 : i64, chunk_k = 64 : i64")
+        self.assert_refused(
+            replaced(self.final, o_proj, halved), "sums 'l0.o_proj.weight' in 4 canonical chunks of K, expected 8"
+        )
+
     def test_all_reduce_dropped(self):
         reduce = line_of(self.final, "l0.o_proj.all_reduce")
         partial, whole = result_of(self.final, "l0.o_proj"), result_of(self.final, "l0.o_proj.all_reduce")

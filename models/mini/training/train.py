@@ -116,6 +116,9 @@ def main():
     args.add_argument("--more", default="", help="a kind of question to be asked more often, such as yes_no")
     args.add_argument("--init", default="", help="folder of weights to go on from")
     args = args.parse_args()
+    kinds = {turn.kind for _ in range(200) for turn in world.make_chat(random.Random(_)).turns}
+    if args.more and args.more not in kinds:
+        raise SystemExit(f"--more {args.more}: the kinds are {', '.join(sorted(kinds))}")
     print("options", vars(args), flush=True)
 
     torch.set_num_threads(1)
