@@ -15,7 +15,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "e2e"))
-from harness import MINI, Failed, Run, Workplace, check, parse_arguments  # noqa: E402
+from harness import MINI, Run, Workplace, check, parse_arguments, run_main  # noqa: E402
 
 BOUND_S = 0.5
 
@@ -66,7 +66,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as failure:
-        sys.exit(f"FAILED {failure}")
+    run_main(main)

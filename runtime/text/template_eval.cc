@@ -9,6 +9,7 @@
 #include "runtime/text/template_access.h"
 #include "runtime/text/template_ast.h"
 #include "runtime/text/template_filters.h"
+#include "runtime/text/template_predicates.h"
 
 namespace mrs::text {
 namespace {

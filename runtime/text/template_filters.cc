@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/text/template_lexer.h"
+#include "runtime/text/template_predicates.h"
 #include "runtime/text/unicode.h"
 #include "runtime/text/utf8.h"
 
@@ -385,11 +386,6 @@ const std::map<std::string_view, Filter>& Filters() {
 // These take the name of another filter or test.
 constexpr std::string_view kHigher[] = {"map", "reject", "rejectattr", "select", "selectattr"};
 
-constexpr std::string_view kTests[] = {
-    "boolean", "callable", "defined", "divisibleby", "eq",     "equalto", "even",      "false",   "float", "ge",
-    "gt",      "in",       "integer", "iterable",    "le",     "lower",   "lt",        "mapping", "ne",    "none",
-    "number",  "odd",      "sameas",  "sequence",    "string", "true",    "undefined", "upper"};
-
 Result<Value> Map(Budget& budget, const Value& value, const Arguments& arguments) {
   if (!IsTrue(value)) return MakeList({});  // none too, unlike in a loop
   MRS_ASSIGN_OR_RETURN(const auto list, Iterate(budget, value));
@@ -465,34 +461,18 @@ Result<Value> Select(Budget& budget, std::string_view filter, const Value& value
   return MakeList(std::move(out));
 }
 
-template <typename Names>
-std::string List(const Names& names) {
-  std::string out;
-  for (const std::string_view name : names) {
-    if (!out.empty()) out.append(", ");
-    out.append(name);
-  }
-  return out;
-}
-
 }  // namespace
 
 bool IsKnownFilter(std::string_view name) {
   return Filters().contains(name) || std::find(std::begin(kHigher), std::end(kHigher), name) != std::end(kHigher);
 }
 
-bool IsKnownTest(std::string_view name) {
-  return std::find(std::begin(kTests), std::end(kTests), name) != std::end(kTests);
-}
-
 std::string KnownFilters() {
   std::vector<std::string_view> names(std::begin(kHigher), std::end(kHigher));
   for (const auto& [name, filter] : Filters()) names.push_back(name);
   std::sort(names.begin(), names.end());
-  return List(names);
+  return fmt::format("{}", fmt::join(names, ", "));
 }
-
-std::string KnownTests() { return List(kTests); }
 
 Result<Value> ApplyFilter(Budget& budget, std::string_view name, const Value& value, const Arguments& arguments) {
   MRS_RETURN_IF_ERROR(budget.Charge(1));
@@ -505,55 +485,6 @@ Result<Value> ApplyFilter(Budget& budget, std::string_view name, const Value& va
     return result;
   }
   return Select(budget, name, value, arguments);
-}
-
-Result<bool> ApplyTest(Budget& budget, std::string_view name, const Value& value, const Arguments& arguments) {
-  MRS_RETURN_IF_ERROR(budget.Charge(1));
-  ArgumentReader reader(name, arguments);
-  static const std::map<std::string_view, std::string_view> relations = {{"eq", "=="}, {"equalto", "=="}, {"ne", "!="},
-                                                                         {"lt", "<"},  {"le", "<="},      {"gt", ">"},
-                                                                         {"ge", ">="}, {"in", "in"}};
-  const auto relation = relations.find(name);
-  if (relation != relations.end() || name == "divisibleby" || name == "sameas") {
-    const Value* other = reader.Next("other");
-    MRS_RETURN_IF_ERROR(reader.Done());
-    if (other == nullptr) return Refuse("the test '{}' takes a value", name);
-    if (relation != relations.end()) return Relate(budget, relation->second, value, *other);
-    if (name == "sameas") {
-      return value.kind == other->kind &&
-             (value.heap || other->heap ? value.heap == other->heap : value.integer == other->integer);
-    }
-    if (!value.is_integer() || !other->is_integer() || other->integer == 0) {
-      return Refuse("divisibleby takes integers, the second not 0");
-    }
-    return other->integer == -1 || value.integer % other->integer == 0;
-  }
-  MRS_RETURN_IF_ERROR(reader.Done());
-  if (name == "defined") return !value.is_undefined();
-  if (name == "undefined") return value.is_undefined();
-  if (name == "none") return value.kind == Value::kNone;
-  if (name == "string") return value.is_string();
-  if (name == "mapping") return value.is_dict();
-  if (name == "iterable" || name == "sequence") {
-    return value.is_string() || value.is_list() || value.is_dict() || value.is_undefined();
-  }
-  if (name == "number") return value.is_number();
-  if (name == "integer") return value.kind == Value::kInt;
-  if (name == "float") return value.kind == Value::kFloat;
-  if (name == "boolean") return value.kind == Value::kBool;
-  if (name == "true" || name == "false") return value.kind == Value::kBool && (value.integer != 0) == (name == "true");
-  if (name == "callable") {
-    return value.kind == Value::kMacro || value.kind == Value::kFunction || value.kind == Value::kMethod;
-  }
-  if (name == "odd" || name == "even") {
-    if (!value.is_integer()) return Refuse("the test '{}' takes an integer, got {}", name, TypeName(value));
-    return (value.integer % 2 != 0) == (name == "odd");
-  }
-  // lower, upper: cased letters are there, and all of that case.
-  MRS_ASSIGN_OR_RETURN(const std::string text, ChargedText(budget, value));
-  const std::string lower = Lower(text);
-  const std::string upper = Upper(text);
-  return lower != upper && text == (name == "lower" ? lower : upper);
 }
 
 }  // namespace mrs::text

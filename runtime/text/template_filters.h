@@ -1,4 +1,4 @@
-// The filters ("x | trim") and tests ("x is defined") of the template language, by name.
+// The filters of the template language ("x | trim"), by name.
 #pragma once
 
 #include <string>
@@ -10,12 +10,9 @@
 namespace mrs::text {
 
 bool IsKnownFilter(std::string_view name);
-bool IsKnownTest(std::string_view name);
 std::string KnownFilters();  // "abs, capitalize, ..."
-std::string KnownTests();
 
 // Only for known names.
 Result<Value> ApplyFilter(Budget& budget, std::string_view name, const Value& value, const Arguments& arguments);
-Result<bool> ApplyTest(Budget& budget, std::string_view name, const Value& value, const Arguments& arguments);
 
 }  // namespace mrs::text

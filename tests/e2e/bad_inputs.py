@@ -10,9 +10,8 @@ import json
 import os
 import socket
 import struct
-import sys
 
-from harness import MINI, Failed, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases
+from harness import MINI, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 ONE_OF = "a string, a list of strings, token ids, or lists of token ids"
@@ -440,7 +439,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as failure:
-        sys.exit(f"FAILED {failure}")
+    run_main(main)

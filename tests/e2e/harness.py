@@ -27,7 +27,7 @@ import uuid
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "exactness"))
-from mrs_tools import MINI, Failed, Tools, command_line  # noqa: E402
+from mrs_tools import MINI, Failed, Tools, command_line, run_main  # noqa: E402, F401
 
 START_S = 60  # bound of what takes well under a second on an idle machine
 MARKER = "MRS_E2E_RUN"

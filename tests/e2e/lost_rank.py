@@ -10,12 +10,11 @@ zeros, 256 MB to be caught while they load, 64 MB to be caught while they answer
 import os
 import re
 import signal
-import sys
 import threading
 import time
 
 from harness import (START_S, Run, Server, Workplace, check, check_equal, is_free, parse_arguments, processes,
-                     run_cases, wait_until, write_zeros_model)
+                     run_cases, run_main, wait_until, write_zeros_model)
 
 TRANSPORTS = ("local", "shm", "tcp")
 BOUND_S = 5  # from the loss to the client's error
@@ -219,32 +218,22 @@ class Cases:
 
         wait_until(steady, START_S, "the rank computes")
 
-    def hang_in_stream(self, transport, victim):
-        server = self.serve(transport, "--timeout", TIMEOUT_S)
+    def hang_in_stream(self, transport, victim, ranks=2):
+        """Whoever waits for the victim may keep others waiting: the victim is named all the same."""
+        plan = self.plans[False] if ranks == 2 else self.plan_of_four
+        server = Server(self.work, plan, self.models[False], "--transport", transport, "--threads", "1", "--quiet",
+                        "--timeout", TIMEOUT_S)
         try:
             server.wait_ready()
-            pid = server.ranks(process_count(transport))[victim]
-            # The other rank misses it in a collective, or the supervisor does in the end.
+            pid = server.ranks(1 if transport == "local" else ranks)[victim]
+            witness = "[0-3]" if ranks > 2 else 1 - victim
             pattern = (
-                rf"^rank {victim} hangs {STEP}: it says nothing while the others wait; rank {1 - victim}: rank {1 - victim} "
-                rf"step \d+ '.*: no data from rank {victim} for {TIMEOUT_S} s$|^rank {victim} failed {STEP}: no answer within {TIMEOUT_S} s \(--timeout\)$")
-            message = self.in_stream(server, lambda: os.kill(pid, signal.SIGSTOP), TIMEOUT_S + BOUND_S, "engine_failed",
-                                     pattern)
-            check_gone(server, 1, message)
-        finally:
-            server.clean_up()
-
-    def hang_among_four(self, transport, victim):
-        """Whoever waits for the victim keeps others waiting: the victim is named all the same."""
-        server = Server(self.work, self.plan_of_four, self.models[False], "--transport", transport, "--threads", "1",
-                        "--quiet", "--timeout", TIMEOUT_S)
-        try:
-            server.wait_ready()
-            pid = server.ranks(4)[victim]
+                rf"^rank {victim} hangs {STEP}: it says nothing while the others wait; rank {witness}: rank {witness} "
+                rf"step \d+ '.*: no data from rank [0-3] for {TIMEOUT_S} s$|"
+                rf"^rank {victim} failed {STEP}: no answer within {TIMEOUT_S} s \(--timeout\)$")
             # One that had all it needs of the step, before the victim hung, is as silent: then a witness names the victim.
-            pattern = (rf"^rank {victim} hangs {STEP}: it says nothing while the others wait; rank [0-3]: rank [0-3] step|"
-                       rf"^rank [0-3] failed {STEP}: .*no data from rank {victim} for {TIMEOUT_S} s$|"
-                       rf"^rank {victim} failed {STEP}: no answer within {TIMEOUT_S} s \(--timeout\)$")
+            if ranks > 2:
+                pattern += rf"|^rank [0-3] failed {STEP}: .*no data from rank {victim} for {TIMEOUT_S} s$"
             message = self.in_stream(server, lambda: os.kill(pid, signal.SIGSTOP), TIMEOUT_S + BOUND_S, "engine_failed",
                                      pattern)
             check_gone(server, 1, message)
@@ -326,7 +315,7 @@ def main():
                               lambda t=transport, v=victim, i=in_load: cases.kill_once(t, v, i)))
         for transport, victim in (("shm", 0), ("shm", 3), ("tcp", 1), ("tcp", 2)):
             table.append((f"{transport}, rank {victim} of 4: hangs in a stream",
-                          lambda t=transport, v=victim: cases.hang_among_four(t, v)))
+                          lambda t=transport, v=victim: cases.hang_in_stream(t, v, ranks=4)))
         for transport in TRANSPORTS:
             for when in ("starting", "loading", "streaming"):
                 table.append((f"{transport}: supervisor killed, {when}",
@@ -338,4 +327,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -7,9 +7,8 @@
 
 import os
 import subprocess
-import sys
 
-from harness import HERE, MINI, Failed, Server, Workplace, check, parse_arguments
+from harness import HERE, MINI, Server, Workplace, check, parse_arguments, run_main
 
 
 def main():
@@ -31,7 +30,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as failure:
-        sys.exit(f"FAILED {failure}")
+    run_main(main)

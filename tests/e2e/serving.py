@@ -11,10 +11,10 @@ import http.client
 import json
 import os
 import shutil
-import sys
 import time
 
-from harness import MINI, Failed, Server, Workplace, check, check_equal, parse_arguments, run_cases, write_zeros_model
+from harness import (MINI, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main,
+                     write_zeros_model)
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RIGHT_SHARE = 0.9  # of questions.json, which lists what the model answers right in f32; here it runs in bf16
@@ -247,7 +247,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as failure:
-        sys.exit(f"FAILED {failure}")
+    run_main(main)

@@ -136,6 +136,14 @@ def read_logits(path, index, prompt_count, vocab):
     return [values[at : at + vocab] for at in range(0, len(values), vocab)]
 
 
+def run_main(main):
+    """Ends the script with main's exit code; what failed is said without a traceback."""
+    try:
+        sys.exit(main())
+    except Failed as failure:
+        sys.exit(f"FAILED {failure}")
+
+
 def in_parallel(jobs, work, workers=2):
     """work(job) for every job, two at a time; yields (job, result or Failed) in the order of jobs."""
 
