@@ -10,11 +10,11 @@
 #include <string>
 
 #include "cli/exec_options.h"
+#include "formats/text/tokenizer.h"
 #include "plans/reader.h"
 #include "plans/status.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/rank_world.h"
-#include "runtime/text/tokenizer.h"
 
 namespace mrs::cli {
 

@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "formats/text/detokenizer.h"
 #include "plans/sha256.h"
 #include "runtime/engine/request.h"
 #include "runtime/engine/sampler.h"
-#include "runtime/text/detokenizer.h"
-#include "runtime/text/stop_scanner.h"
+#include "runtime/engine/stop_scanner.h"
 
 namespace mrs {
 
@@ -52,7 +52,7 @@ class Answer {
   EventHandler handler_;
   std::vector<int32_t> tokens_;
   std::optional<text::Detokenizer> detokenizer_;
-  text::StopScanner scanner_;
+  StopScanner scanner_;
   std::optional<Sha256Stream> hash_;
 };
 

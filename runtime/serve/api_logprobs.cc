@@ -7,7 +7,7 @@
 #include <cmath>
 #include <string>
 
-#include "runtime/text/utf8.h"
+#include "formats/text/utf8.h"
 
 namespace mrs::serve {
 namespace {

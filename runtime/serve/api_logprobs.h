@@ -7,8 +7,8 @@
 #include <span>
 
 #include "formats/json.h"
+#include "formats/text/tokenizer.h"
 #include "runtime/engine/request.h"
-#include "runtime/text/tokenizer.h"
 
 namespace mrs::serve {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "runtime/text/tokenizer.h"
+#include "formats/text/tokenizer.h"
 
 namespace mrs::serve {
 

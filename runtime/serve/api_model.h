@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "formats/text/chat_template.h"
 #include "runtime/engine/served_model.h"
-#include "runtime/text/chat_template.h"
 
 namespace mrs::serve {
 

@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include "formats/text/tokenizer.h"
 #include "runtime/serve/api_fields.h"
 #include "runtime/serve/api_request.h"
-#include "runtime/text/tokenizer.h"
 
 namespace mrs::serve {
 namespace {

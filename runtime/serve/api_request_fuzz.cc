@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "formats/text/tokenizer.h"
 #include "runtime/serve/api_request.h"
-#include "runtime/text/tokenizer.h"
 
 namespace {
 

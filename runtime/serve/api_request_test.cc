@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "formats/text/tokenizer.h"
 #include "runtime/serve/api_test_model.h"
-#include "runtime/text/tokenizer.h"
 
 namespace mrs::serve {
 namespace {

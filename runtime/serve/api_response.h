@@ -16,10 +16,10 @@
 #include <vector>
 
 #include "formats/json.h"
+#include "formats/text/tokenizer.h"
 #include "runtime/engine/request.h"
 #include "runtime/serve/api_error.h"
 #include "runtime/serve/api_request.h"
-#include "runtime/text/tokenizer.h"
 
 namespace mrs::serve {
 

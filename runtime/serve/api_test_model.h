@@ -3,8 +3,8 @@
 
 #include <memory>
 
+#include "formats/text/tokenizer.h"
 #include "runtime/engine/served_model.h"
-#include "runtime/text/tokenizer.h"
 
 namespace mrs::serve {
 
