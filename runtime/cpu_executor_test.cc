@@ -267,7 +267,7 @@ TEST_F(CpuExecutorTest, CountsWhatItDid) {
   EXPECT_EQ(counters.forward_count, 2);
   EXPECT_EQ(counters.steps_run, 2 * counters.step_count);
   EXPECT_EQ(counters.step_count, model.tree.stages[0]->steps.size());
-  EXPECT_EQ(counters.read_bytes, std::filesystem::file_size(model.file) - testing::kTestHeaderBytes);
+  EXPECT_EQ(counters.read_bytes, std::filesystem::file_size(model.file) - model.header_bytes);
 }
 
 TEST_F(CpuExecutorTest, NamesTheStepOfALostPeer) {

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "formats/checkpoint_file.h"
+#include "plans/recorded_file.h"
 #include "plans/sha256.h"
 
 namespace mrs {
@@ -31,18 +33,18 @@ Error CannotRead(const std::string& path) {
   return Unavailable("{}: cannot be read: {}", path, reason);
 }
 
-Result<Sha256Digest> HashHeader(int descriptor, const std::string& path, uint64_t header_bytes) {
+Result<Sha256Digest> HashContent(int descriptor, const std::string& path, uint64_t size_bytes) {
   Sha256Stream hash;
   std::vector<std::byte> piece;
-  for (uint64_t done = 0; done < header_bytes; done += piece.size()) {
-    piece.resize(std::min<uint64_t>(1 << 20, header_bytes - done));
+  for (uint64_t done = 0; done < size_bytes; done += piece.size()) {
+    piece.resize(std::min<uint64_t>(1 << 20, size_bytes - done));
     if (!ReadFully(descriptor, done, piece)) return CannotRead(path);
     hash.Update(piece);
   }
   return hash.Finish();
 }
 
-// The comparison of an open file with the plan's entry: header first, since another checkpoint differs in size too.
+// The comparison of an open file with the plan's entry: content first, since another file differs in size too.
 Status CheckFile(int descriptor, const std::string& path, const plan::File& file) {
   struct stat info {};
   if (fstat(descriptor, &info) != 0) return CannotRead(path);
@@ -51,14 +53,13 @@ Status CheckFile(int descriptor, const std::string& path, const plan::File& file
   }
   const auto size_bytes = static_cast<uint64_t>(info.st_size);
   if (size_bytes >= file.header_bytes()) {
-    MRS_ASSIGN_OR_RETURN(const Sha256Digest actual, HashHeader(descriptor, path, file.header_bytes()));
+    MRS_ASSIGN_OR_RETURN(const Sha256Digest actual, HashContent(descriptor, path, file.header_bytes()));
     const std::span<const uint8_t> expected(file.header_sha256()->data(), file.header_sha256()->size());
     if (!std::equal(expected.begin(), expected.end(), actual.begin(), actual.end())) {
-      const bool whole = file.header_bytes() == file.size_bytes();  // a tokenizer: hashed from end to end
       return Refuse(
-          "{}: its {} does not match the plan (expected sha256 {}, actual {}): this plan was made for another {}; "
-          "rebuild it with mrs-plan build",
-          path, whole ? "content" : "header", Hex(expected), Hex(actual), whole ? "file" : "checkpoint");
+          "{}: its content does not match the plan (expected sha256 {}, actual {}): this plan was made for another "
+          "file; rebuild it with mrs-plan build",
+          path, Hex(expected), Hex(actual));
     }
   }
   if (size_bytes < file.size_bytes()) {
@@ -101,14 +102,14 @@ Result<int> OpenCheckedFile(const std::string& path, const plan::File& file) {
 
 Result<ModelFiles> ModelFiles::Open(const plan::Plan& plan, const std::string& model_dir,
                                     const std::vector<bool>& needed) {
+  const std::vector<RecordedFile> recorded = RecordedFilesOf(plan);
   ModelFiles files;
-  files.files_.resize(plan.files()->size());
-  for (uint32_t i = 0; i < plan.files()->size(); ++i) {
+  files.files_.resize(recorded.size());
+  for (uint32_t i = 0; i < recorded.size(); ++i) {
     if (!needed[i]) continue;
-    const plan::File& file = *plan.files()->Get(i);
     OpenFile& open_file = files.files_[i];
-    open_file.path = model_dir + "/" + file.name()->str();
-    MRS_ASSIGN_OR_RETURN(open_file.descriptor, OpenCheckedFile(open_file.path, file));
+    open_file.path = fmt::format("{}/{}", model_dir, recorded[i].name);
+    MRS_ASSIGN_OR_RETURN(open_file.descriptor, OpenCheckpointFile(open_file.path, recorded[i]));
   }
   return files;
 }

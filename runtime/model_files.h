@@ -1,6 +1,7 @@
-// The checkpoint's files, opened and compared with the plan: a file of another checkpoint never gets read further.
+// The checkpoint's files, opened and compared with the plan: a file of another checkpoint never gets read further. Each
+// is opened once: the descriptor that was checked is the one that weights are read from.
 //
-//   MRS_ASSIGN_OR_RETURN(ModelFiles files, ModelFiles::Open(plan, rank, "/models/{rank}", needed));
+//   MRS_ASSIGN_OR_RETURN(ModelFiles files, ModelFiles::Open(plan, "/models/3", needed));
 //   MRS_RETURN_IF_ERROR(files.Read(file, offset, bytes));
 #pragma once
 
@@ -18,12 +19,13 @@ namespace mrs {
 // `{rank}` in a model folder stands for the rank's number, so that each rank may have a copy of its own.
 std::string ModelDirOfRank(std::string_view model_dir, uint32_t rank);
 
-// Opens `path` and compares its size and header hash with the plan's. The descriptor is the caller's.
+// Opens `path` and compares its content, hashed from end to end (the tokenizer's), with the plan's. The descriptor is
+// the caller's.
 Result<int> OpenCheckedFile(const std::string& path, const plan::File& file);
 
 class ModelFiles {
  public:
-  // Opens those of Plan.files where needed[file] is set.
+  // Opens those of Plan.files where needed[file] is set, as formats/checkpoint_file.h does: header, size, tensors.
   static Result<ModelFiles> Open(const plan::Plan& plan, const std::string& model_dir, const std::vector<bool>& needed);
 
   ModelFiles(ModelFiles&& other) noexcept = default;

@@ -3,7 +3,7 @@
 //   // tensor [512, 256] bf16, rows split over 4: rank 1 reads rows [128, 256)
 //   WeightRead{.file_offset = tensor + 128 * 512, .row_count = 128, .row_bytes = 512, .row_stride_bytes = 512, ...}
 //
-// A rank reads nothing else: no tensor is looked up by name, no header is parsed.
+// A rank reads nothing else, and by offset: the file's header is compared with the plan (model_files.h), not searched.
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <filesystem>
@@ -136,7 +137,7 @@ TEST_F(WeightsTest, ReadsPlannedBytesOnly) {
   const std::string whole = ReadAll(model.file);
   for (uint32_t rank = 0; rank < 4; ++rank) {
     std::string blind(whole.size(), '\xFF');
-    blind.replace(0, testing::kTestHeaderBytes, whole, 0, testing::kTestHeaderBytes);
+    blind.replace(0, model.header_bytes, whole, 0, model.header_bytes);
     const std::vector<WeightRead> reads = PlanWeightReads(model.plan(), rank);
     for (const WeightRead& read : reads) {
       for (uint64_t row = 0; row < read.row_count; ++row) {
@@ -181,7 +182,7 @@ TEST_F(WeightsTest, RefusesFilesThatAreNotThePlans) {
       fmt::format("{}: its header does not match the plan (expected sha256 {}, actual {}): this plan was made for "
                   "another checkpoint; rebuild it with mrs-plan build",
                   model.file, Hex(model.tree.files[0]->header_sha256),
-                  Hex(Sha256(std::as_bytes(std::span(other)).first(testing::kTestHeaderBytes)))));
+                  Hex(Sha256(std::as_bytes(std::span(other)).first(model.header_bytes)))));
   WriteAll(model.file, whole.substr(0, whole.size() - 1));
   EXPECT_EQ(error(), fmt::format("{}: truncated: the plan expects {} bytes, the file has {}; copy it again", model.file,
                                  whole.size(), whole.size() - 1));
@@ -195,6 +196,45 @@ TEST_F(WeightsTest, RefusesFilesThatAreNotThePlans) {
   EXPECT_THAT(error(), HasSubstr(model.file + ": cannot be opened: No such file or directory"));
   std::filesystem::create_directory(model.file);
   EXPECT_EQ(error(), model.file + ": is no regular file; --model must name the folder the plan was built from");
+}
+
+// The right file, but a plan that says something else of it: names, places, shapes and types are the header's.
+TEST_F(WeightsTest, RefusesSourcesUnlikeTheFilesHeader) {
+  const TestModel model = testing::MakeTestModel({}, directory_);
+  const auto error_of = [&](auto change) {
+    TestModel other = testing::MakeTestModel({}, directory_);
+    std::vector<plan::WeightSource>& sources = other.tree.stages[0]->sources;
+    const auto source_of = [&](const std::string& name) -> plan::WeightSource& {
+      return *std::find_if(sources.begin(), sources.end(),
+                           [&](const plan::WeightSource& source) { return other.tree.names[source.name()] == name; });
+    };
+    change(source_of("l0.gate"), source_of("l0.up"));
+    testing::Repack(&other);
+    const Result<LoadedWeights> loaded = LoadWeights(other.plan(), 0, directory_, pool_, {});
+    return loaded.ok() ? "loaded" : loaded.message();
+  };
+  const std::string next = "; this plan is not this checkpoint's: rebuild it with mrs-plan build";
+  const uint64_t gate_at = model.tensors.at("l0.gate").file_offset;
+  const uint64_t up_at = model.tensors.at("l0.up").file_offset;
+  EXPECT_EQ(error_of([](plan::WeightSource&, plan::WeightSource&) {}), "loaded");
+  EXPECT_EQ(error_of([&](plan::WeightSource& gate, plan::WeightSource& up) {
+              gate.mutate_file_offset(up_at);
+              up.mutate_file_offset(gate_at);
+            }),
+            fmt::format("{}: tensor \"l0.gate\": the plan reads it at byte {}, by the file's header it begins at {}{}",
+                        model.file, up_at, gate_at, next));
+  EXPECT_EQ(error_of([&](plan::WeightSource& gate, plan::WeightSource& up) { gate.mutate_name(up.name()); }),
+            fmt::format("{}: tensor \"l0.up\": the plan reads it at byte {}, by the file's header it begins at {}{}",
+                        model.file, gate_at, up_at, next));
+  EXPECT_EQ(error_of([&](plan::WeightSource& gate, plan::WeightSource&) {
+              gate.mutate_tensor_rows(48);
+              gate.mutate_tensor_columns(96);
+            }),
+            fmt::format("{}: tensor \"l0.gate\": the plan reads it as 48 x 96, the file's header says [96, 48]{}",
+                        model.file, next));
+  EXPECT_EQ(
+      error_of([&](plan::WeightSource& gate, plan::WeightSource&) { gate.mutate_dtype(plan::DType::bf16); }),
+      fmt::format("{}: tensor \"l0.gate\": the plan reads it as BF16, the file's header says F32{}", model.file, next));
 }
 
 TEST(ModelDirOfRank, ReplacesTheRank) {

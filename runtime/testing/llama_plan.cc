@@ -41,7 +41,6 @@ class Builder {
     model_.file = directory + "/model.safetensors";
     model_.tree.stages.push_back(std::make_unique<StageT>());
     stage_ = model_.tree.stages[0].get();
-    file_ = std::string(kTestHeaderBytes, 'h');
     random_.seed(config.seed);
   }
 
@@ -50,18 +49,39 @@ class Builder {
     MakeProgram();
     PlaceBuffers();
     PlanT& tree = model_.tree;
-    std::ofstream(model_.file, std::ios::binary) << file_;
+    const std::string header = Header();
+    std::ofstream(model_.file, std::ios::binary) << header << data_;
+    model_.header_bytes = header.size();
+    for (auto& [name, tensor] : model_.tensors) tensor.file_offset += header.size();
+    for (WeightSource& source : stage_->sources) source.mutate_file_offset(source.file_offset() + header.size());
     tree.files.push_back(std::make_unique<FileT>());
     tree.files[0]->name = "model.safetensors";
-    tree.files[0]->size_bytes = file_.size();
-    tree.files[0]->header_bytes = kTestHeaderBytes;
-    const Sha256Digest digest = Sha256(std::as_bytes(std::span(file_)).first(kTestHeaderBytes));
+    tree.files[0]->size_bytes = header.size() + data_.size();
+    tree.files[0]->header_bytes = header.size();
+    const Sha256Digest digest = Sha256(std::as_bytes(std::span(header)));
     tree.files[0]->header_sha256.assign(digest.begin(), digest.end());
     Repack(&model_);
     return std::move(model_);
   }
 
  private:
+  // What safetensors puts before the data: the length of the JSON, and the JSON.
+  std::string Header() const {
+    const char* dtype = c_.file_dtype == DType::f32 ? "F32" : c_.file_dtype == DType::bf16 ? "BF16" : "F16";
+    std::string json = "{";
+    for (const auto& [name, tensor] : model_.tensors) {
+      const std::string shape =
+          tensor.columns == 1 ? fmt::format("{}", tensor.rows) : fmt::format("{},{}", tensor.rows, tensor.columns);
+      json += fmt::format(R"({}"{}":{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", json.size() > 1 ? "," : "",
+                          name, dtype, shape, tensor.file_offset,
+                          tensor.file_offset + tensor.values.size() * SizeOf(c_.file_dtype));
+    }
+    json += "}";
+    std::string length(8, '\0');
+    for (size_t i = 0; i < length.size(); ++i) length[i] = static_cast<char>(json.size() >> (8 * i));
+    return length + json;
+  }
+
   uint32_t Name(std::string_view name) {
     model_.tree.names.emplace_back(name);
     return static_cast<uint32_t>(model_.tree.names.size() - 1);
@@ -77,12 +97,12 @@ class Builder {
   // Random numbers of 8 bits, the same for every number of ranks.
   void AddTensor(const std::string& name, uint64_t rows, uint64_t columns) {
     if (model_.tensors.contains(name)) return;
-    TestTensor tensor{rows, columns, file_.size(), {}};
+    TestTensor tensor{rows, columns, data_.size(), {}};
     std::uniform_int_distribution<int> number(-127, 127);
     for (uint64_t i = 0; i < rows * columns; ++i) {
       const float value = columns == 1 ? 1.0F + static_cast<float>(number(random_) / 2) / 128
                                        : static_cast<float>(number(random_)) / 512;
-      Append(&file_, value, c_.file_dtype);
+      Append(&data_, value, c_.file_dtype);
       tensor.values.push_back(value);
     }
     model_.tensors[name] = std::move(tensor);
@@ -184,7 +204,7 @@ class Builder {
   const TestModelConfig c_;
   TestModel model_;
   StageT* stage_ = nullptr;
-  std::string file_;
+  std::string data_;  // of the checkpoint; offsets count from its start until the header is known
   std::mt19937_64 random_;
   int16_t layer_ = -1;
   uint32_t always_collectives_ = 0;

@@ -50,6 +50,7 @@ struct TestModel {
   std::vector<float> inv_freq;
   std::string directory;
   std::string file;  // directory/model.safetensors
+  uint64_t header_bytes = 0;
   plan::PlanT tree;
   std::vector<uint8_t> bytes;  // tree as a FlatBuffer
 
@@ -57,7 +58,6 @@ struct TestModel {
 };
 
 inline constexpr float kTestEps = 1e-5F;
-inline constexpr uint64_t kTestHeaderBytes = 96;
 
 // Writes the checkpoint into `directory`, which exists.
 TestModel MakeTestModel(const TestModelConfig& config, const std::string& directory);

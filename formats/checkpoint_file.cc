@@ -1,0 +1,138 @@
+#include "formats/checkpoint_file.h"
+
+#include <fcntl.h>
+#include <openssl/sha.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <unordered_map>
+#include <utility>
+
+#include "formats/json.h"
+
+namespace mrs {
+namespace {
+
+std::string Hex(std::string_view bytes) {
+  std::string hex;
+  for (const char byte : bytes) hex += fmt::format("{:02x}", static_cast<unsigned>(static_cast<uint8_t>(byte)));
+  return hex;
+}
+
+std::string Sha256(std::string_view bytes) {
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), reinterpret_cast<uint8_t*>(digest.data()));
+  return digest;
+}
+
+std::string Quoted(std::string_view name) { return DescribeJson(Json(std::string(name))); }
+
+// The first `bytes` bytes; the file was long enough a moment ago.
+Result<std::string> ReadStart(int descriptor, const std::string& path, uint64_t bytes) {
+  std::string start(bytes, '\0');
+  for (uint64_t done = 0; done < bytes;) {
+    const ssize_t got = pread(descriptor, start.data() + done, bytes - done, static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Unavailable("{}: cannot be read: {}", path, std::strerror(errno));
+    if (got == 0) return Unavailable("{}: cannot be read: it ended early; was it truncated meanwhile?", path);
+    done += static_cast<uint64_t>(got);
+  }
+  return start;
+}
+
+// rows x columns of a shape as the header has it. Its product fits: the parser saw to it.
+std::pair<uint64_t, uint64_t> RowsAndColumns(const std::vector<int64_t>& shape) {
+  if (shape.size() <= 1) return {shape.empty() ? 1 : shape[0], 1};
+  uint64_t rows = 1;
+  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= static_cast<uint64_t>(shape[i]);
+  return {rows, static_cast<uint64_t>(shape.back())};
+}
+
+}  // namespace
+
+Status CheckRecordedTensors(const SafetensorsHeader& header, const RecordedFile& recorded, std::string_view where) {
+  std::unordered_map<std::string_view, const SafetensorsTensor*> by_name;
+  for (const SafetensorsTensor& tensor : header.tensors) by_name.emplace(tensor.name, &tensor);
+  constexpr std::string_view kNext = "this plan is not this checkpoint's: rebuild it with mrs-plan build";
+  for (const RecordedTensor& expected : recorded.tensors) {
+    const auto found = by_name.find(expected.name);
+    if (found == by_name.end()) {
+      return Refuse("{}: the plan reads tensor {}, which the file's header has not; {}", where, Quoted(expected.name),
+                    kNext);
+    }
+    const SafetensorsTensor& actual = *found->second;
+    if (expected.dtype != actual.dtype) {
+      return Refuse("{}: tensor {}: the plan reads it as {}, the file's header says {}; {}", where,
+                    Quoted(expected.name), expected.dtype, actual.dtype, kNext);
+    }
+    if (std::pair(expected.rows, expected.columns) != RowsAndColumns(actual.shape)) {
+      return Refuse("{}: tensor {}: the plan reads it as {} x {}, the file's header says [{}]; {}", where,
+                    Quoted(expected.name), expected.rows, expected.columns, fmt::join(actual.shape, ", "), kNext);
+    }
+    if (expected.file_offset != actual.begin) {
+      return Refuse("{}: tensor {}: the plan reads it at byte {}, by the file's header it begins at {}; {}", where,
+                    Quoted(expected.name), expected.file_offset, actual.begin, kNext);
+    }
+  }
+  return {};
+}
+
+Status CheckCheckpointFile(int descriptor, const std::string& path, const RecordedFile& recorded) {
+  struct stat info {};
+  if (fstat(descriptor, &info) != 0) return Unavailable("{}: cannot be examined: {}", path, std::strerror(errno));
+  if (!S_ISREG(info.st_mode)) {
+    return Refuse("{}: is no regular file; --model must name the folder the plan was built from", path);
+  }
+  constexpr uint64_t kMaxHeaderBytes = kMaxSafetensorsHeaderBytes + 8;  // with the length field
+  if (recorded.header_bytes > kMaxHeaderBytes) {
+    return Refuse("{}: the plan expects a header of {} bytes; at most {} are accepted", path, recorded.header_bytes,
+                  kMaxHeaderBytes);
+  }
+  // The header first: another checkpoint differs in size, too.
+  const auto size_bytes = static_cast<uint64_t>(info.st_size);
+  std::string start;
+  if (size_bytes >= recorded.header_bytes) {
+    MRS_ASSIGN_OR_RETURN(start, ReadStart(descriptor, path, recorded.header_bytes));
+    const std::string_view expected(reinterpret_cast<const char*>(recorded.header_sha256.data()),
+                                    recorded.header_sha256.size());
+    if (const std::string actual = Sha256(start); actual != expected) {
+      return Refuse(
+          "{}: its header does not match the plan (expected sha256 {}, actual {}): this plan was made for another "
+          "checkpoint; rebuild it with mrs-plan build",
+          path, Hex(expected), Hex(actual));
+    }
+  }
+  if (size_bytes < recorded.size_bytes) {
+    return Refuse("{}: truncated: the plan expects {} bytes, the file has {}; copy it again", path, recorded.size_bytes,
+                  size_bytes);
+  }
+  if (size_bytes != recorded.size_bytes) {
+    return Refuse(
+        "{}: the plan expects {} bytes, the file has {}; copy it again, or rebuild the plan with mrs-plan build", path,
+        recorded.size_bytes, size_bytes);
+  }
+  MRS_ASSIGN_OR_RETURN(const SafetensorsHeader header, ParseSafetensorsHeader(start, size_bytes, path));
+  if (header.header_bytes != recorded.header_bytes) {
+    return Refuse("{}: the plan expects a header of {} bytes, the file has {}; rebuild the plan with mrs-plan build",
+                  path, recorded.header_bytes, header.header_bytes);
+  }
+  return CheckRecordedTensors(header, recorded, path);
+}
+
+Result<int> OpenCheckpointFile(const std::string& path, const RecordedFile& recorded) {
+  // O_NONBLOCK: a pipe in its place must not block us.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) {
+    return Refuse("{}: cannot be opened: {}; --model must name the folder the plan was built from", path,
+                  std::strerror(errno));
+  }
+  if (const Status status = CheckCheckpointFile(descriptor, path, recorded); !status) {
+    close(descriptor);
+    return status.error();
+  }
+  return descriptor;
+}
+
+}  // namespace mrs
