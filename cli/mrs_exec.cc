@@ -83,7 +83,9 @@ void Register(CLI::App& app, ExecOptions* options) {
   app.add_option("--seed", options->sampling.seed, "The same seed gives the same answer")
       ->capture_default_str()
       ->group(once);
-  app.add_option("--stop", options->sampling.stop, "End before this text; repeatable")
+  app.add_option_function<std::vector<std::string>>(
+         "--stop", [options](const std::vector<std::string>& stops) { options->sampling.stop = stops; },
+         "End before this text; repeatable")
       ->allow_extra_args(false)
       ->group(once);
   app.add_flag("--ignore-eos", options->sampling.ignore_eos, "Go on after the end-of-sequence token")->group(once);

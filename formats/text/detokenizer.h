@@ -31,9 +31,10 @@ class Detokenizer {
       if (TextOf(ids[begin - 1]).has_value() && !IsByte(ids[begin - 1])) ++texts;
     }
     for (const int32_t id : ids.subspan(begin)) (void)Push(id);
-    // What the decoder still holds of them is theirs; but half a character is the answer's, when it completes it.
+    // What the decoder still holds of them is theirs, half a character as U+FFFD, too; but a half that the answer
+    // completes is the answer's: then its text starts otherwise.
     const Result<std::string> held = Detokenizer(*this).Finish();
-    if (held.ok() && held->find("\xef\xbf\xbd") == std::string::npos) held_before_ = *held;
+    if (held.ok()) held_before_ = *held;
   }
 
   Result<std::string> Push(int32_t id) {

@@ -6,10 +6,18 @@
 namespace mrs {
 
 Answer::Answer(RequestId id, Request request, EventHandler handler, const text::Tokenizer* tokenizer)
-    : id_(id), request_(std::move(request)), handler_(std::move(handler)), scanner_(request_.sampling.stop) {
-  if (tokenizer != nullptr) detokenizer_.emplace(*tokenizer, /*skip_special_tokens=*/true);
-  if (detokenizer_.has_value() && request_.goes_on) detokenizer_->GoOnAfter(request_.prompt);
+    : id_(id),
+      request_(std::move(request)),
+      handler_(std::move(handler)),
+      tokenizer_(tokenizer),
+      scanner_(request_.sampling.stop) {
   if (request_.sampling.logits_hash) hash_.emplace();
+}
+
+void Answer::BeginText() {
+  if (tokenizer_ == nullptr) return;
+  detokenizer_.emplace(*tokenizer_, /*skip_special_tokens=*/true);
+  if (request_.goes_on) detokenizer_->GoOnAfter(request_.prompt);
 }
 
 void Answer::HashLogits(std::span<const float> logits) {
@@ -34,6 +42,7 @@ std::string Answer::Rest() {
 bool Answer::Append(const Sampled& sampled, const std::vector<int32_t>& eos) {
   const SamplingParams& sampling = request_.sampling;
   const int32_t id = sampled.token.id;
+  if (tokens_.empty()) BeginText();
   tokens_.push_back(id);
   const bool is_eos = !sampling.ignore_eos && std::find(eos.begin(), eos.end(), id) != eos.end();
   const bool is_stop =

@@ -3,7 +3,8 @@
 //   Answer answer(7, std::move(request), std::move(handler), tokenizer);
 //   answer.Append(sampled, eos);   // tells the handler; true when that was the last token (the handler heard Finish)
 //
-// Text lags behind tokens: whole characters only, and nothing that could still become a stop string.
+// Text lags behind tokens: whole characters only, and nothing that could still become a stop string. What shows text is
+// made for the first token: a request that waits for its turn holds no more than what it came with.
 #pragma once
 
 #include <cstdint>
@@ -44,14 +45,16 @@ class Answer {
   void Finish(FinishReason reason, const std::string& error);
 
  private:
+  void BeginText();
   std::string Show(int32_t id);
   std::string Rest();
 
   RequestId id_;
   Request request_;
   EventHandler handler_;
+  const text::Tokenizer* tokenizer_;
   std::vector<int32_t> tokens_;
-  std::optional<text::Detokenizer> detokenizer_;
+  std::optional<text::Detokenizer> detokenizer_;  // from the first token on
   StopScanner scanner_;
   std::optional<Sha256Stream> hash_;
 };

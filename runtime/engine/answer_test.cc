@@ -79,6 +79,40 @@ TEST_P(AnswerOfBytesTest, CompletesTheCharacterThatThePromptLeftHalf) {
   EXPECT_EQ(text, "\xf0\x9f\x98\x83");
 }
 
+// Where the answer does not complete it, the half is the prompt's, as in the text of both together.
+TEST_P(AnswerOfBytesTest, LeavesThePromptTheHalfThatNothingCompletes) {
+  std::vector<int32_t> ids = Ids("x\xf0\x9f\x98\x83");
+  ids.pop_back();
+  const int32_t letter = Ids("xyxyx").back();
+  const std::string before = *text::Decode(*tokenizer_, ids, true);
+  ASSERT_TRUE(before.ends_with("\xef\xbf\xbd")) << before;
+  const std::string text = TextOf(*tokenizer_, {.prompt = ids, .goes_on = true}, {letter});
+  ids.push_back(letter);
+  EXPECT_EQ(before + text, *text::Decode(*tokenizer_, ids, true));
+}
+
+// Half a character at the end is shown as U+FFFD, which may be what a stop string was waiting for.
+TEST_P(AnswerOfBytesTest, AStopMayBeCompletedByTheRest) {
+  std::vector<int32_t> ids = Ids("x\xf0\x9f\x98\x83");
+  ids.pop_back();
+  const std::string all = *text::Decode(*tokenizer_, ids, true);
+  Request request{.prompt = {1}, .sampling = {.max_tokens = static_cast<uint32_t>(ids.size()), .stop = {all}}};
+  std::string text;
+  std::optional<FinishEvent> finish;
+  Answer answer(
+      1, request,
+      [&](const Event& event) {
+        if (event.token.has_value()) text += event.token->text;
+        if (event.finish.has_value()) finish = event.finish;
+      },
+      &*tokenizer_);
+  for (const int32_t id : ids) answer.Append({.token = {.id = id}, .top = {}}, {});
+  ASSERT_TRUE(finish.has_value());
+  EXPECT_EQ(text + finish->text, "");
+  EXPECT_EQ(finish->reason, FinishReason::kStop);
+  EXPECT_EQ(finish->stop_text, all);
+}
+
 TEST_P(AnswerTest, AStopTokenIsNoText) {
   const std::vector<int32_t> ids = Ids("the lazy dog");
   const std::string all = TextOf(*tokenizer_, {.prompt = {1}}, ids);

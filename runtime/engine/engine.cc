@@ -4,12 +4,6 @@
 #include <utility>
 
 namespace mrs {
-namespace {
-
-constexpr size_t kMaxOpenRequests = 4096;  // waiting ones included; each may hold a prompt of max_len tokens
-
-}  // namespace
-
 Result<EngineConfig> MakeEngineConfig(const plan::Plan& plan, uint32_t chunk, const text::Tokenizer* tokenizer) {
   const uint32_t tp = plan.tp();
   if (plan.stages()->size() != 1 || plan.ranks()->size() != tp || tp == 0 || 16 % tp != 0 ||
@@ -84,10 +78,16 @@ Result<RequestId> Engine::Submit(Request request, EventHandler handler) {
   const std::lock_guard lock(mutex_);
   if (!failure_.empty()) return Unavailable("{}", failure_);
   if (stop_) return Unavailable("the server is shutting down");
-  if (open_count_ >= kMaxOpenRequests) {
+  if (open_count_ >= config_.max_open_requests) {
     return Unavailable("{} requests are open already; try again when some have finished", open_count_);
   }
+  // A prompt that is alone is as long as the plan lets it be.
+  if (open_count_ > 0 && open_prompt_tokens_ + request.prompt.size() > config_.max_open_prompt_tokens) {
+    return Unavailable("{} tokens of prompts are open already; try again when some requests have finished",
+                       open_prompt_tokens_);
+  }
   ++open_count_;
+  open_prompt_tokens_ += request.prompt.size();
   const RequestId id = next_id_++;
   submitted_.push_back({id, std::move(request), std::move(handler)});
   wake_.notify_one();
@@ -187,9 +187,12 @@ void Engine::FinishAll(FinishReason reason, const std::string& error) {
 
 void Engine::Remove(RequestId id) {
   scheduler_.Remove(id);
-  answers_.erase(id);
+  const auto answer = answers_.find(id);
+  const size_t prompt_tokens = answer == answers_.end() ? 0 : answer->second.request().prompt.size();
+  if (answer != answers_.end()) answers_.erase(answer);
   const std::lock_guard lock(mutex_);
   --open_count_;
+  open_prompt_tokens_ -= prompt_tokens;
 }
 
 Status Engine::Step() {

@@ -36,6 +36,9 @@ struct EngineConfig {
   uint32_t table_stride = 0;  // ceil(max_len / 32)
   std::vector<int32_t> eos;
   const text::Tokenizer* tokenizer = nullptr;  // borrowed; null: token ids only
+  // Of all requests that have not finished, waiting ones included. What is past them is refused for now.
+  size_t max_open_requests = 4096;
+  size_t max_open_prompt_tokens = size_t{16} << 20;
 };
 
 // `chunk`: prompt tokens of one sequence in one forward. Refuses a plan that this engine cannot run.
@@ -89,11 +92,12 @@ class Engine {
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<Submission> submitted_;  // guarded by mutex_, as the next four
+  std::vector<Submission> submitted_;  // guarded by mutex_, as the next six
   std::vector<RequestId> cancelled_;
   std::string failure_;
   bool stop_ = false;
   size_t open_count_ = 0;  // requests that have not finished
+  size_t open_prompt_tokens_ = 0;
   RequestId next_id_ = 1;
   std::atomic<EngineState> state_{EngineState::kLoading};
 

@@ -8,6 +8,7 @@
 #include <future>
 #include <limits>
 
+#include "formats/text/tokenizer.h"
 #include "plans/sha256.h"
 
 namespace mrs {
@@ -213,6 +214,72 @@ TEST(Engine, QueuesWhileLoadingAndMoreThanItsSeats) {
     EXPECT_EQ(listener.tokens(), (std::vector<int32_t>{2, 3, 4, 5, 6}));
   }
   EXPECT_EQ(engine.state(), EngineState::kReady);
+}
+
+// A request's prompts share its lists and, once one of them runs, the automaton of its stop strings.
+TEST(Engine, BuildsNothingForRequestsThatWait) {
+  const Result<text::Tokenizer> tokenizer = text::LoadTokenizer(MRS_SOURCE_DIR "/models/mini/tokenizer.json");
+  ASSERT_TRUE(tokenizer.ok());
+  EngineConfig config = Config();
+  config.tokenizer = &*tokenizer;
+  CountingRanks ranks;
+  ranks.FinishLoading();
+  std::promise<void> submitted;
+  const StopStrings running = {"☃☃"}, waiting = {"☃☃☃"};
+  ranks.set_hook([&, once = false](uint64_t step) mutable {
+    if (!once) submitted.get_future().wait();
+    once = true;
+    EXPECT_TRUE(step > 5 || !waiting.is_built()) << "step " << step;
+    EXPECT_TRUE(step == 1 || running.is_built());
+    return Status();
+  });
+  Engine engine(config, ranks.calls());
+  std::vector<Listener> listeners(6);
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    Request request = MakeRequest({1}, 5);  // two seats: the first two take five steps
+    request.sampling.ignore_eos = true;
+    request.sampling.stop = i < 2 ? running : waiting;
+    ASSERT_TRUE(engine.Submit(request, listeners[i].handler()).ok());
+  }
+  submitted.set_value();
+  for (Listener& listener : listeners) EXPECT_EQ(listener.Await().reason, FinishReason::kLength);
+  EXPECT_TRUE(waiting.is_built());
+}
+
+TEST(Engine, BoundsWhatIsOpenInAll) {
+  EngineConfig config = Config();
+  config.max_open_requests = 3;
+  config.max_open_prompt_tokens = 8;
+  CountingRanks ranks;
+  Engine engine(config, ranks.calls());
+  std::vector<Listener> listeners(3);
+  ASSERT_TRUE(engine.Submit(MakeRequest(std::vector<int32_t>(7, 1), 1), listeners[0].handler()).ok());
+  const Result<RequestId> long_one = engine.Submit(MakeRequest({1, 2}, 1), [](const Event&) {});
+  ASSERT_FALSE(long_one.ok());
+  EXPECT_EQ(long_one.error().kind, ErrorKind::kUnavailable);
+  EXPECT_EQ(long_one.message(), "7 tokens of prompts are open already; try again when some requests have finished");
+  ranks.FinishLoading();
+  listeners[0].Await();
+  // Its tokens are free again, and a prompt that is alone may be as long as the plan lets it be.
+  Listener alone;
+  Result<RequestId> id = Unavailable("");
+  while (!(id = engine.Submit(MakeRequest(std::vector<int32_t>(20, 1), 100), alone.handler())).ok()) {
+    std::this_thread::yield();  // until the engine's thread has removed the first
+  }
+  engine.Cancel(*id);
+  alone.Await();
+}
+
+TEST(Engine, BoundsTheNumberOfOpenRequests) {
+  EngineConfig config = Config();
+  config.max_open_requests = 3;
+  CountingRanks ranks;
+  Engine engine(config, ranks.calls());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(engine.Submit(MakeRequest({1}, 1), [](const Event&) {}).ok());
+  const Result<RequestId> fourth = engine.Submit(MakeRequest({1}, 1), [](const Event&) {});
+  ASSERT_FALSE(fourth.ok());
+  EXPECT_EQ(fourth.message(), "3 requests are open already; try again when some have finished");
+  ranks.FinishLoading();
 }
 
 TEST(Engine, CancelEndsARequestAndItsNeighbourGoesOn) {

@@ -13,6 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/engine/shared_list.h"
+#include "runtime/engine/stop_scanner.h"
+
 namespace mrs {
 
 struct SamplingParams {
@@ -23,14 +26,14 @@ struct SamplingParams {
   float repetition_penalty = 1.0f;  // over prompt and answer
   float presence_penalty = 0.0f;    // over the answer
   float frequency_penalty = 0.0f;
-  std::vector<std::pair<int32_t, float>> logit_bias = {};
+  SharedList<std::pair<int32_t, float>> logit_bias = {};
   uint64_t seed = 0;  // the draw at position p depends on (seed, p) alone
   uint32_t max_tokens = 16;
   bool ignore_eos = false;
-  std::vector<std::string> stop = {};        // texts; not part of the answer
-  std::vector<int32_t> stop_token_ids = {};  // beside the model's own eos
-  std::optional<uint32_t> logprobs = {};     // number of alternatives a token, 0..20; absent: none
-  bool logits_hash = false;                  // SHA-256 over all logits of the request (gathers them)
+  StopStrings stop = {};                    // texts; not part of the answer
+  SharedList<int32_t> stop_token_ids = {};  // beside the model's own eos
+  std::optional<uint32_t> logprobs = {};    // number of alternatives a token, 0..20; absent: none
+  bool logits_hash = false;                 // SHA-256 over all logits of the request (gathers them)
 };
 
 // Hears the logits [vocab] that each token is chosen from, on the engine's thread.

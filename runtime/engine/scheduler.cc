@@ -26,7 +26,11 @@ void Scheduler::Add(RequestId id, uint32_t prompt_count, uint32_t max_tokens) {
 
 void Scheduler::Remove(RequestId id) {
   const auto is_it = [id](const Sequence& sequence) { return sequence.id == id; };
-  std::erase_if(waiting_, is_it);
+  // One request may bring hundreds that wait, and its client leaves with all of them: each ends the search.
+  if (const auto waits = std::find_if(waiting_.begin(), waiting_.end(), is_it); waits != waiting_.end()) {
+    waiting_.erase(waits);
+    return;
+  }
   const auto found = std::find_if(running_.begin(), running_.end(), is_it);
   if (found == running_.end()) return;
   allocator_.GiveBack(found->blocks);

@@ -58,9 +58,9 @@ TEST(ParseChatCall, ReadsEveryParameter) {
   EXPECT_EQ(sampling.seed, UINT64_MAX);
   EXPECT_EQ(sampling.max_tokens, 9u);
   EXPECT_TRUE(sampling.ignore_eos);
-  EXPECT_EQ(sampling.stop, (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(sampling.stop_token_ids, std::vector<int32_t>{3});
-  EXPECT_EQ(sampling.logit_bias, (std::vector<std::pair<int32_t, float>>{{17, -100.0f}}));
+  EXPECT_EQ(sampling.stop.texts(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_THAT(sampling.stop_token_ids, testing::ElementsAre(3));
+  EXPECT_THAT(sampling.logit_bias, testing::ElementsAre(testing::Pair(17, -100.0f)));
   EXPECT_EQ(sampling.logprobs, 3u);
 }
 

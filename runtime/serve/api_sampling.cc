@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kMaxStops = 64;           // OpenAI has 4; agents and evaluations send more
 constexpr size_t kMaxStopBytes = 1024;     // of one
-constexpr size_t kMaxAllStopBytes = 4096;  // every answer's scanner keeps a node a byte
+constexpr size_t kMaxAllStopBytes = 4096;  // the automaton of a request has a node a byte
 constexpr size_t kMaxShownBytes = 80;
 constexpr size_t kMaxStopTokens = 1024;
 constexpr size_t kMaxBiases = 1024;
@@ -102,7 +102,7 @@ bool IsNeutral(const Json& value, std::string_view neutral) {
   return false;
 }
 
-Fault ReadStops(const ApiModel& model, const Json& body, std::vector<std::string>* stops) {
+Fault ReadStops(const ApiModel& model, const Json& body, StopStrings* stops) {
   const Json* field = FindValue(body, "stop");
   if (field == nullptr) return {};
   const Json list = field->is_string() ? Json::array({*field}) : *field;
@@ -112,24 +112,26 @@ Fault ReadStops(const ApiModel& model, const Json& body, std::vector<std::string
     return BadParameter("stop", "{} stop strings, at most {} are accepted", list.size(), kMaxStops);
   }
   size_t all_bytes = 0;
+  std::vector<std::string> texts;
   for (const Json& item : list) {
     const auto* text = item.get_ptr<const Json::string_t*>();
     if (text == nullptr || text->empty() || text->size() > kMaxStopBytes) {
       return BadParameter("stop", "expected strings of 1 to {} bytes, got {}", kMaxStopBytes, DescribeJson(item));
     }
-    stops->push_back(*text);
+    texts.push_back(*text);
     all_bytes += text->size();
   }
   if (all_bytes > kMaxAllStopBytes) {
     return BadParameter("stop", "{} bytes of stop strings, at most {} are accepted", all_bytes, kMaxAllStopBytes);
   }
-  if (!stops->empty() && model.facts.tokenizer == nullptr) {
+  if (!texts.empty() && model.facts.tokenizer == nullptr) {
     return BadParameter("stop", "this model has no tokenizer; use stop_token_ids");
   }
+  *stops = std::move(texts);
   return {};
 }
 
-Fault ReadBiases(const ApiModel& model, const Json& body, std::vector<std::pair<int32_t, float>>* biases) {
+Fault ReadBiases(const ApiModel& model, const Json& body, SharedList<std::pair<int32_t, float>>* biases) {
   const Json* field = FindValue(body, "logit_bias");
   if (field == nullptr) return {};
   if (!field->is_object()) {
@@ -138,6 +140,8 @@ Fault ReadBiases(const ApiModel& model, const Json& body, std::vector<std::pair<
   if (field->size() > kMaxBiases) {
     return BadParameter("logit_bias", "{} biases, at most {} are accepted", field->size(), kMaxBiases);
   }
+  std::vector<std::pair<int32_t, float>> pairs;
+  std::vector<bool> seen(model.facts.vocab);
   for (const auto& [key, value] : field->items()) {
     uint32_t id = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
@@ -150,12 +154,11 @@ Fault ReadBiases(const ApiModel& model, const Json& body, std::vector<std::pair<
       return BadParameter("logit_bias", "expected a bias from -100 to 100 for token {}, got {}", id,
                           DescribeJson(value));
     }
-    const auto same_id = [id](const auto& earlier) { return earlier.first == static_cast<int32_t>(id); };
-    if (std::any_of(biases->begin(), biases->end(), same_id)) {
-      return BadParameter("logit_bias", "token {} appears twice", id);
-    }
-    biases->emplace_back(static_cast<int32_t>(id), static_cast<float>(bias));
+    if (seen[id]) return BadParameter("logit_bias", "token {} appears twice", id);
+    seen[id] = true;
+    pairs.emplace_back(static_cast<int32_t>(id), static_cast<float>(bias));
   }
+  *biases = std::move(pairs);
   return {};
 }
 
@@ -227,9 +230,9 @@ Fault ReadSampling(const ApiModel& model, const Json& body, uint64_t seed, Sampl
   if (Fault fault = ReadFlag(body, "ignore_eos", &sampling->ignore_eos)) return fault;
   if (Fault fault = ReadStops(model, body, &sampling->stop)) return fault;
   if (const Json* ids = FindValue(body, "stop_token_ids")) {
-    if (Fault fault = ReadTokenIds(*ids, "stop_token_ids", facts.vocab, kMaxStopTokens, &sampling->stop_token_ids)) {
-      return fault;
-    }
+    std::vector<int32_t> list;
+    if (Fault fault = ReadTokenIds(*ids, "stop_token_ids", facts.vocab, kMaxStopTokens, &list)) return fault;
+    sampling->stop_token_ids = std::move(list);
   }
   return ReadBiases(model, body, &sampling->logit_bias);
 }
