@@ -3,8 +3,10 @@
 #include <cstdio>
 
 #include "planner/build.h"
+#include "planner/verify_model.h"
 #include "plans/reader.h"
 #include "plans/text.h"
+#include "plans/verify.h"
 #include "plans/writer.h"
 
 namespace {
@@ -25,7 +27,7 @@ int Print(const std::string& text) {
 
 struct BuildCommand {
   BuildOptions options;
-  std::string ir_in, ir_out, out = "model.mrsplan";
+  std::string ir_in, ir_source, ir_out, out = "model.mrsplan";
   std::vector<CLI::Option*> of_a_model;  // what a finished module says itself
 
   void Register(CLI::App& app, int* exit_code) {
@@ -50,6 +52,9 @@ struct BuildCommand {
         [](const CLI::Option* option) { return option->nonpositional() && !option->check_lname("help"); });
     verb->add_option("--ir", ir_in,
                      "Write the plan of this finished module instead of a model folder's; it says all of the above");
+    verb->add_option("--ir-source", ir_source,
+                     "The unsharded module (--ir-out) that the module of --ir must compute; without it the plan has no "
+                     "certificate of erasure");
     verb->add_option("--ir-out", ir_out,
                      "Write the unsharded module here, and no plan: what mrs-opt --mrs-plan starts from");
     verb->add_option("-o,--output", out, "The plan")->capture_default_str();
@@ -67,6 +72,10 @@ struct BuildCommand {
       return Fail({mrs::ErrorKind::kUsage,
                    "build: --ir makes a plan of a module, --ir-out writes a model's module; one of the two"});
     }
+    if (!ir_source.empty() && ir_in.empty()) {
+      return Fail({mrs::ErrorKind::kUsage,
+                   "build: --ir-source goes with --ir FILE; a model folder is always held against its own graph"});
+    }
     for (const CLI::Option* option : of_a_model) {
       if (ir_in.empty() || option->count() == 0) continue;
       return Fail(
@@ -74,7 +83,7 @@ struct BuildCommand {
            fmt::format("build: {} is for a model folder; the module of --ir says it itself: give one of the two",
                        option->get_name())});
     }
-    auto built = !ir_in.empty()   ? mrs::planner::BuildFromIr(ir_in)
+    auto built = !ir_in.empty()   ? mrs::planner::BuildFromIr(ir_in, ir_source)
                  : ir_out.empty() ? mrs::planner::Build(options)
                                   : mrs::planner::BuildUnsharded(options);
     if (!built) return Fail(built.error());
@@ -108,16 +117,31 @@ struct InspectCommand {
 };
 
 struct VerifyCommand {
-  std::string path;
+  std::string path, model_dir;
 
   void Register(CLI::App& app, int* exit_code) {
     CLI::App* verb =
         app.add_subcommand("verify", "Check a plan in itself: exit code 0 if it holds, 1 with the reason if not");
     verb->add_option("plan", path, "x.mrsplan")->required();
-    verb->callback([this, exit_code] {
-      auto plan = mrs::OpenPlan(path);
-      *exit_code = !plan ? Fail(plan.error()) : Print(fmt::format("{}: verified, sha256 {}\n", path, plan->name()));
-    });
+    verb->add_option("--model", model_dir, "Also check that it is the plan of this model folder");
+    verb->footer(
+        "Example:\n  mrs-plan verify mini.mrsplan --model models/mini    # proved to be that model's, by anybody");
+    verb->callback([this, exit_code] { *exit_code = Run(); });
+  }
+
+  int Run() {
+    auto plan = mrs::OpenPlan(path);
+    if (!plan) return Fail(plan.error());
+    std::vector<std::string> passed = {std::string(mrs::kVerifyName)};
+    if (!model_dir.empty()) {
+      const auto of_model = mrs::planner::VerifyPlanOfModel(plan->plan(), model_dir);
+      if (!of_model) {
+        return Fail({of_model.error().kind,
+                     fmt::format("plan {}: is not the plan of {}: {}", path, model_dir, of_model.message())});
+      }
+      passed.insert(passed.end(), of_model->begin(), of_model->end());
+    }
+    return Print(fmt::format("{}: verified, sha256 {}\nchecked: {}\n", path, plan->name(), fmt::join(passed, ", ")));
   }
 };
 

@@ -18,12 +18,12 @@ struct BuildOptions {
   std::string model_dir;
   std::string name;  // what clients call the model; "": "model"
   int64_t tp = 1;
-  std::optional<int64_t> max_len;      // absent: the model's own, at most 8192
+  std::optional<int64_t> max_len;  // absent: the model's own, at most 8192
   int64_t max_seqs = 16;
-  std::string numerics = "auto";       // pair2, block32; auto: what this host's CPU does natively
-  std::string dtype = "auto";          // f32, bf16; auto: bf16 for bf16 checkpoints, else f32
-  std::optional<uint64_t> memory;      // bytes a rank may use; absent: 90 % of this host's over its ranks
-  std::string reduction = "canonical"; // rank_order: a control that is not invariant
+  std::string numerics = "auto";        // pair2, block32; auto: what this host's CPU does natively
+  std::string dtype = "auto";           // f32, bf16; auto: bf16 for bf16 checkpoints, else f32
+  std::optional<uint64_t> memory;       // bytes a rank may use; absent: 90 % of this host's over its ranks
+  std::string reduction = "canonical";  // rank_order: a control that is not invariant
 };
 
 struct Built {
@@ -32,10 +32,13 @@ struct Built {
   std::vector<std::string> warnings;
 };
 
+// The plan is the model's by the erasure check (erasure.h), or it is refused.
 Result<Built> Build(const BuildOptions& options);
 // Only the unsharded module as text, with every fact and option as attributes: what mrs-opt starts from.
 Result<Built> BuildUnsharded(const BuildOptions& options);
 // A finished module (hand-written, or of mrs-opt --mrs-plan) to a plan. Runs no pass: what is not decided is refused.
-Result<Built> BuildFromIr(const std::string& path);
+// `source_path`: the unsharded module that it must compute; "": the plan has no certificate of erasure, which is warned
+// of.
+Result<Built> BuildFromIr(const std::string& path, const std::string& source_path);
 
 }  // namespace mrs::planner

@@ -83,13 +83,6 @@ std::unique_ptr<plan::PredictionT> ExactBytes(const std::string& name, uint64_t 
   return out;
 }
 
-std::unique_ptr<plan::CertificateT> Certificate(const std::string& name, const std::string& statement) {
-  auto out = std::make_unique<plan::CertificateT>();
-  out->name = name;
-  out->statement = statement;
-  return out;
-}
-
 }  // namespace
 
 Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
@@ -128,9 +121,6 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
   plan.predictions.push_back(ExactBytes("weights", stage.weight_arena_bytes));
   plan.predictions.push_back(ExactBytes("activations", stage.activation_arena_bytes));
   plan.predictions.push_back(ExactBytes("kv", stage.kv_arena_bytes));
-  plan.certificates.push_back(Certificate(
-      "sharding", fmt::format("on {} ranks every step computes what the unsharded operation does", plan.tp)));
-  plan.certificates.push_back(Certificate("memory", "no two live values share a byte in any bucket"));
   return plan;
 }
 

@@ -33,8 +33,7 @@ std::string CollectiveLine(const StageView& stage, plan::Variant variant) {
     if (step.op() != plan::OpKind::all_reduce) continue;
     ++reduces;
     const plan::Collective& entry = stage.collectives[step.attr()];
-    if (entry.rows() == plan::Rows::tokens)
-      reduce_bytes_per_token += entry.row_elements() * ByteSize(entry.dtype());
+    if (entry.rows() == plan::Rows::tokens) reduce_bytes_per_token += entry.row_elements() * ByteSize(entry.dtype());
   }
   if (reduces + gathers == 0) return "none";
   return fmt::format("{} all-reduce ({} a token), {} all-gather", reduces, HumanBytes(reduce_bytes_per_token), gathers);
@@ -97,6 +96,9 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
                                   Printable(p->unit()->string_view()), p->low(), p->high(),
                                   Printable(p->provenance()->string_view())));
   }
+  std::vector<std::string> proofs;
+  for (const plan::Certificate* c : *plan.certificates()) proofs.push_back(Printable(c->name()->string_view()));
+  line("certificates", fmt::format("{}", fmt::join(proofs, ", ")));
   return out;
 }
 

@@ -1,11 +1,13 @@
 // PlanToText: the plan in full, in the order of plan.fbs, one line a fact. The same plan gives the same text.
 #include "plans/text.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "plans/printable.h"
 #include "plans/sha256.h"
 #include "plans/text_program.h"
+#include "plans/verify.h"
 #include "plans/verify/context.h"
 
 namespace mrs {
@@ -60,6 +62,11 @@ void AppendWorld(const plan::Plan& plan, std::string* out) {
   }
 }
 
+bool HasCertificate(const plan::Plan& plan, std::string_view name) {
+  return std::ranges::any_of(*plan.certificates(),
+                             [&](const plan::Certificate* c) { return c->name()->string_view() == name; });
+}
+
 void AppendTables(const plan::Plan& plan, std::string* out) {
   for (uint32_t i = 0; i < plan.files()->size(); ++i)
     AppendFile(fmt::format("file {}:", i), *plan.files()->Get(i), out);
@@ -103,8 +110,11 @@ std::string PlanToText(const plan::Plan& plan, std::string_view name) {
          p->unit()->string_view(), Quoted(p->provenance()));
   }
   for (const plan::Certificate* c : *plan.certificates()) {
-    Line(out, "certificate {}: {}", Quoted(c->name()), Quoted(c->statement()));
+    const bool now = c->name()->string_view() == kVerifyName;
+    Line(out, "certificate {}: {}, {}", Quoted(c->name()), Quoted(c->statement()),
+         now ? "checked again now" : "as the file says; mrs-plan verify PLAN --model DIR checks it again");
   }
+  if (!HasCertificate(plan, kVerifyName)) Line(out, "checked now: {}", kVerifyName);
   return text;
 }
 

@@ -102,12 +102,22 @@ std::string PackPlan(const plan::PlanT& plan) {
   return bytes;
 }
 
-Result<std::string> SerializePlan(const plan::PlanT& plan) {
+Result<std::string> SerializePlan(plan::PlanT plan, std::span<const PlanCheck> checks) {
   MRS_RETURN_IF_ERROR(CheckRequiredTables(plan));
-  const std::string bytes = PackPlan(plan);
+  plan.certificates.clear();
+  const auto certify = [&](std::string_view name, std::string_view statement) {
+    plan.certificates.push_back(std::make_unique<plan::CertificateT>());
+    plan.certificates.back()->name = name;
+    plan.certificates.back()->statement = statement;
+  };
+  certify(kVerifyName, kVerifyStatement);
+  for (const PlanCheck& check : checks) certify(check.name, check.statement);
+  std::string bytes = PackPlan(plan);
   const auto verify = [&]() -> Status {
     MRS_ASSIGN_OR_RETURN(const SealedPlan sealed, CheckStructure(std::as_bytes(std::span(bytes))));
-    return VerifyPlan(*sealed.plan);
+    MRS_RETURN_IF_ERROR(VerifyPlan(*sealed.plan));
+    for (const PlanCheck& check : checks) MRS_RETURN_IF_ERROR(check.run(*sealed.plan));
+    return Status();
   };
   if (const Status verified = verify(); !verified.ok()) {
     return Error{verified.error().kind, fmt::format("plan to write: {}", verified.message())};

@@ -4,6 +4,8 @@
 //   MRS_RETURN_IF_ERROR(WritePlanFile("x.mrsplan", bytes));
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -12,10 +14,18 @@
 
 namespace mrs {
 
+// What a plan must pass before it is written, beside plans/verify, and the certificate it has by that.
+struct PlanCheck {
+  std::string_view name;                         // "erasure"
+  std::string_view statement;                    // what was proved, and no more
+  std::function<Status(const plan::Plan&)> run;  // on the finished bytes
+};
+
 // The bytes of the whole file: the FlatBuffer with identifier MRSP, then 32 bytes of SHA-256. Sets nothing in the plan
-// itself: format_major and format_minor must be contract.h's. Required strings, vectors and tables may be left empty
-// in `plan`, tables (model, cluster, numerics, model.sampling) may not be null. The result was verified (verify.h).
-Result<std::string> SerializePlan(const plan::PlanT& plan);
+// but its certificates, which are those of plans/verify and of `checks`, each of which has passed on these bytes:
+// format_major and format_minor must be contract.h's. Required strings, vectors and tables may be left empty in `plan`,
+// tables (model, cluster, numerics, model.sampling) may not be null.
+Result<std::string> SerializePlan(plan::PlanT plan, std::span<const PlanCheck> checks = {});
 
 // The same bytes with no check at all: for SerializePlan, and for tests that need a broken plan.
 std::string PackPlan(const plan::PlanT& plan);

@@ -1,0 +1,56 @@
+// Does the plan compute the model? A replay of the plan's bytes with the layout erased, held against the unsharded
+// graph.
+//
+//   MRS_ASSIGN_OR_RETURN(UnshardedModel model, ReadUnsharded(*graph));
+//   MRS_RETURN_IF_ERROR(CheckErasure(model, plan));
+//   // "erasure: stage 0 step 13 'l0.gate_proj+up_proj': operand 1 is 'l0.up_proj.weight', expected
+//   'l0.gate_proj.weight'"
+//
+// Both programs are written as terms (terms.h): the plan step by step, its collectives left out, fused products taken
+// apart, each weight named by tensor, file, offset, shape, type and canonical chunks, each cache by class and layer,
+// every attribute in its term. The plan is the model's where the terms of both outputs are the graph's, and so are all
+// facts. Nothing here is shared with the passes, their rule table or the emitter; what an operation means is stated
+// here once more, and one that is not stated here is refused.
+//
+// What erasure leaves open, plans/verify judges on the same bytes: that a rank's slices are its own (start 0, a step of
+// one size, so that the local width alone says which part of a value a rank holds), that only an all-reduce reads a
+// partial sum, and that names (buffers) are memory. Not judged by either: that the graph is the model (golden tests
+// against transformers) and that a kernel computes its contract (kernel tests).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "mlir/IR/BuiltinOps.h"
+#include "planner/terms.h"
+#include "plans/plan_generated.h"
+#include "plans/status.h"
+
+namespace mrs::planner {
+
+// The certificate that a plan has by passing CheckErasure.
+inline constexpr std::string_view kErasureName = "erasure";
+inline constexpr std::string_view kErasureStatement =
+    "with the layout erased, both outputs and all facts are those of the unsharded graph, term by term; not proved: "
+    "that "
+    "the graph is the model, that a kernel computes its contract";
+
+// The unsharded graph as terms. Outlives its module; the context must outlive it.
+struct UnshardedModel {
+  Terms terms;
+  TermId candidates = 0;
+  TermId all_logits = 0;
+  std::unordered_map<TermId, std::string> names;  // of the operation that computes a term
+  mlir::DictionaryAttr facts;                     // the module's attributes
+};
+
+// Refuses a module that is no unsharded graph: with slices, partial sums or collectives, an operation or a fact that is
+// not known here.
+Result<UnshardedModel> ReadUnsharded(mlir::ModuleOp module);
+
+// `plan` must have passed plans/verify. Adds the plan's terms to the model's; linear in the plan. Errors begin with
+// "erasure: " and name the step and what differs.
+Status CheckErasure(UnshardedModel& model, const plan::Plan& plan);
+
+}  // namespace mrs::planner

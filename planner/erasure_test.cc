@@ -1,0 +1,232 @@
+// Each breaks one thing of a plan, in a way that leaves it well-formed, and is told the step and what differs. The plan
+// is sealed anew and not verified: what is refused here, the erasure check refuses alone.
+#include "planner/erasure.h"
+
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "mlir/Parser/Parser.h"
+#include "planner/build.h"
+#include "planner/build_graph.h"
+#include "planner/compiler.h"
+#include "planner/model_facts.h"
+#include "plans/structure.h"
+#include "plans/testing/tiny_plan.h"
+#include "plans/writer.h"
+
+namespace mrs::planner {
+namespace {
+
+using testing::RefOf;
+using testing::SourceOf;
+using testing::StepOf;
+using testing::WeightNamed;
+
+BuildOptions Options(const std::string& model, int64_t tp) {
+  return {.model_dir = fmt::format("{}/{}", MRS_SOURCE_DIR, model),
+          .name = "subject",
+          .tp = tp,
+          .max_len = {},
+          .numerics = "pair2",
+          .dtype = "auto",
+          .memory = uint64_t{1} << 30,
+          .reduction = "canonical"};
+}
+
+// A model of the repository, its graph and its plan.
+struct Subject {
+  explicit Subject(const std::string& model, int64_t tp = 2) {
+    const BuildOptions options = Options(model, tp);
+    const Result<Built> built = Build(options);
+    if (!built) throw std::runtime_error(built.message());
+    plan::GetPlan(built->plan_bytes.data())->UnPackTo(&plan);
+    const Result<ModelFacts> facts = ReadModelFacts(options);
+    module = BuildGraph(compiler.context(), facts->facts, facts->checkpoint);
+  }
+  std::string Refusal() {
+    Result<UnshardedModel> model = ReadUnsharded(*module);
+    if (!model) return model.message();
+    const std::string bytes = PackPlan(plan);
+    const Result<SealedPlan> sealed = CheckStructure(std::as_bytes(std::span(bytes)));
+    if (!sealed) return sealed.message();
+    const Status status = CheckErasure(*model, *sealed->plan);
+    return status.ok() ? std::string() : status.message();
+  }
+  plan::StageT& stage() { return *plan.stages[0]; }
+
+  plan::PlanT plan;
+  Compiler compiler;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+};
+
+constexpr const char* kMini = "models/mini";
+constexpr const char* kBiased = "tests/golden/llama_bias_f32";
+
+TEST(Erasure, PassesWhatIsBuiltOnAnyNumberOfRanks) {
+  for (const int64_t tp : {1, 2, 4, 8}) EXPECT_EQ(Subject(kMini, tp).Refusal(), "") << tp;
+  for (const int64_t tp : {1, 2, 4}) EXPECT_EQ(Subject(kBiased, tp).Refusal(), "") << tp;
+}
+
+TEST(Erasure, NamesTheWeightThatAStepReadsInsteadOfAnother) {
+  Subject s(kMini);
+  std::swap(RefOf(s.plan, "l0.gate_proj+up_proj", 1), RefOf(s.plan, "l0.gate_proj+up_proj", 3));
+  EXPECT_EQ(
+      s.Refusal(),
+      "erasure: stage 0 step 13 'l0.gate_proj+up_proj': reads 'l0.up_proj.weight', expected 'l0.gate_proj.weight' "
+      "as 'l0.gate_proj' does");
+}
+
+TEST(Erasure, NamesResultsOfAFusedProductThatAreExchanged) {
+  Subject s(kMini);
+  std::swap(RefOf(s.plan, "l0.q_proj+k_proj+v_proj", 8), RefOf(s.plan, "l0.q_proj+k_proj+v_proj", 9));
+  EXPECT_EQ(s.Refusal(),
+            "erasure: stage 0 step 6 'l0.k_rope': reads 'l0.v_proj', expected 'l0.k_proj' as 'l0.k_rope' does");
+}
+
+TEST(Erasure, NamesBiasesThatAreExchanged) {
+  Subject s(kBiased);
+  std::swap(RefOf(s.plan, "l0.q_proj+k_proj+v_proj", 4), RefOf(s.plan, "l0.q_proj+k_proj+v_proj", 6));
+  EXPECT_EQ(s.Refusal(),
+            "erasure: stage 0 step 4 'l0.q_proj+k_proj+v_proj': reads 'l0.v_proj.bias', expected 'l0.k_proj.bias' as "
+            "'l0.k_proj' does");
+}
+
+TEST(Erasure, NamesABiasThatIsLeftOut) {
+  Subject s(kBiased);
+  RefOf(s.plan, "l0.gate_proj+up_proj", 2) = plan::Ref(0, plan::RefSpace::none);
+  EXPECT_EQ(s.Refusal(),
+            "erasure: stage 0 step 14 'l0.gate_proj+up_proj': reads what a no bias leaves, expected that of weight "
+            "'l0.gate_proj.bias'");
+}
+
+TEST(Erasure, NamesATensorsPlaceTypeAndShape) {
+  const auto refusal = [](auto mutate) {
+    Subject s(kMini);
+    mutate(SourceOf(s.plan, "l0.k_proj.weight"));
+    return s.Refusal();
+  };
+  EXPECT_EQ(refusal([](auto& source) { source.mutate_file_offset(64); }),
+            "erasure: stage 0 step 4 'l0.q_proj+k_proj+v_proj': offset of its tensor is 64, expected 2842712 as in "
+            "'l0.k_proj.weight'");
+  EXPECT_EQ(refusal([](auto& source) { source.mutate_dtype(plan::DType::f16); }),
+            "erasure: stage 0 step 4 'l0.q_proj+k_proj+v_proj': dtype of its tensor is f16, expected bf16 as in "
+            "'l0.k_proj.weight'");
+  EXPECT_EQ(refusal([](auto& source) { source.mutate_tensor_rows(256); }),
+            "erasure: stage 0 step 4 'l0.q_proj+k_proj+v_proj': rows of its tensor is 256, expected 128 as in "
+            "'l0.k_proj.weight'");
+}
+
+TEST(Erasure, NamesOffsetsOfTwoTensorsThatAreExchanged) {
+  Subject s(kMini);
+  auto &gate = SourceOf(s.plan, "l1.gate_proj.weight"), &up = SourceOf(s.plan, "l1.up_proj.weight");
+  const uint64_t offset = gate.file_offset();
+  gate.mutate_file_offset(up.file_offset());
+  up.mutate_file_offset(offset);
+  EXPECT_EQ(s.Refusal().substr(0, 70), "erasure: stage 0 step 28 'l1.gate_proj+up_proj': offset of its tensor ");
+}
+
+TEST(Erasure, NamesAnotherSumOverK) {
+  Subject s(kMini);
+  plan::Weight& weight = s.stage().weights[WeightNamed(s.plan, "l0.down_proj.weight")];
+  weight.mutate_chunk_count_global(8);
+  weight.mutate_chunk_k(64);
+  EXPECT_EQ(s.Refusal(),
+            "erasure: stage 0 step 15 'l0.down_proj': chunks of its weight is 8, expected 16 as in "
+            "'l0.down_proj.weight'");
+}
+
+TEST(Erasure, NamesAttributes) {
+  const auto refusal = [](auto mutate) {
+    Subject s(kMini);
+    mutate(s);
+    return s.Refusal();
+  };
+  EXPECT_EQ(refusal([](Subject& s) { s.stage().norms[StepOf(s.plan, "l0.input_norm").attr()].mutate_eps(1e-6f); }),
+            "erasure: stage 0 step 3 'l0.input_norm': eps of its rms_norm is 1e-06, expected 1e-05 as in "
+            "'l0.input_norm'");
+  EXPECT_EQ(
+      refusal([](Subject& s) { s.stage().attentions[StepOf(s.plan, "l0.attention").attr()].mutate_scale(0.125f); }),
+      "erasure: stage 0 step 8 'l0.attention': scale of its attention is 0.125, expected 0.17677669 as in "
+      "'l0.attention'");
+  EXPECT_EQ(refusal([](Subject& s) { s.stage().heads[StepOf(s.plan, "l0.q_rope").attr()].mutate_head_dim(64); }),
+            "erasure: stage 0 step 5 'l0.q_rope': head_dim of its rope is 64, expected 32 as in 'l0.q_rope'");
+  EXPECT_EQ(refusal([](Subject& s) {
+              s.stage().attentions[StepOf(s.plan, "l1.kv_append").attr()].mutate_kv_layer(0);
+              s.stage().attentions[StepOf(s.plan, "l1.attention").attr()].mutate_kv_layer(0);
+            }),
+            "erasure: stage 0 step 22 'l1.kv_append': kv_layer of its kv_append is 0, expected 1 as in 'l1.kv_append'");
+  EXPECT_EQ(refusal([](Subject& s) { s.stage().candidates[0].mutate_k(20); }).substr(0, 60),
+            "erasure: stage 0 step 66 'top_candidates': k of its top_cand");
+}
+
+TEST(Erasure, NamesAnAddThatDoublesASum) {
+  Subject s(kMini);
+  RefOf(s.plan, "l0.attention_add", 0) = RefOf(s.plan, "l0.attention_add", 1);
+  EXPECT_EQ(s.Refusal(),
+            "erasure: stage 0 step 11 'l0.attention_add': reads 'l0.o_proj', expected 'embed_tokens' as "
+            "'l0.attention_add' does");
+}
+
+TEST(Erasure, TakesASumInEitherOrder) {
+  Subject s(kMini);
+  std::swap(RefOf(s.plan, "l0.attention_add", 0), RefOf(s.plan, "l0.attention_add", 1));
+  EXPECT_EQ(s.Refusal(), "");
+}
+
+TEST(Erasure, NamesAnOutputThatIsAnotherValue) {
+  Subject s(kMini);
+  s.stage().logits_buffer = RefOf(s.plan, "lm_head", 3).index();  // one rank's part of it
+  EXPECT_EQ(s.Refusal(),
+            "erasure: stage 0 step 65 'lm_head': computes matmul, expected gathered as 'output all_logits'");
+}
+
+TEST(Erasure, RefusesAnOperationThatItDoesNotKnow) {
+  Subject s(kMini);
+  StepOf(s.plan, "l0.o_proj.all_reduce").mutate_op(plan::OpKind::reduce_scatter);
+  EXPECT_EQ(
+      s.Refusal(),
+      "erasure: stage 0 step 10 'l0.o_proj.all_reduce': the meaning of reduce_scatter is not stated in the erasure "
+      "checker");
+}
+
+TEST(Erasure, NamesFactsOfTheModel) {
+  const auto refusal = [](auto mutate) {
+    Subject s(kMini);
+    mutate(s.plan);
+    return s.Refusal();
+  };
+  EXPECT_EQ(refusal([](plan::PlanT& p) { p.model->eos = {7}; }),
+            "erasure: fact 'mrs.model.eos' is \"7\", expected \"1, 5\"");
+  EXPECT_EQ(refusal([](plan::PlanT& p) { p.model->sampling->temperature = 0.5f; }).substr(0, 53),
+            "erasure: fact 'mrs.model.sampling.temperature' is \"0.");
+  EXPECT_EQ(refusal([](plan::PlanT& p) { p.ropes[0]->attention_factor = 2; }),
+            "erasure: fact 'mrs.model.rope.attention_factor' is \"2\", expected \"1\"");
+  EXPECT_EQ(refusal([](plan::PlanT& p) { p.ropes[0]->inv_freq[1] *= 2; }).substr(0, 45),
+            "erasure: fact 'mrs.model.rope.inv_freq' is \"1");
+  EXPECT_EQ(refusal([](plan::PlanT& p) { p.numerics->chain = plan::Chain::block32; }),
+            "erasure: fact 'mrs.chain' is \"block32\", expected \"pair2\"");
+  EXPECT_EQ(refusal([](plan::PlanT& p) { p.files[0]->size_bytes += 1; }).substr(0, 36),
+            "erasure: fact 'mrs.files[0].size' is");
+}
+
+TEST(Erasure, RefusesAFactThatNothingComparesAndAGraphThatIsSharded) {
+  Subject s(kMini);
+  mlir::Builder builder(s.module->getContext());
+  (*s.module)->setAttr("mrs.news", builder.getI64IntegerAttr(1));
+  EXPECT_EQ(s.Refusal(), "erasure: fact 'mrs.news' is not compared with anything");
+
+  Compiler compiler;
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(R"(module attributes {mrs.tp = 2 : i64} {
+    func.func @forward() {
+      %0 = mrs.weight "w" {n_dims = 1 : i64, sources = []} : <[8{tp 4}, 8], f32>
+      return
+    } })",
+                                                        &compiler.context());
+  ASSERT_TRUE(module) << compiler.Failure().message;
+  EXPECT_EQ(ReadUnsharded(*module).message(),
+            "erasure: 'w' (mrs.weight) of the unsharded graph: its result is not whole on one rank");
+}
+
+}  // namespace
+}  // namespace mrs::planner

@@ -1,0 +1,178 @@
+#include "planner/same_facts.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "llvm/ADT/SmallString.h"
+#include "llvm/ADT/StringExtras.h"
+#include "plans/printable.h"
+
+namespace mrs::planner {
+namespace {
+
+std::string Str(const auto& value) { return fmt::format("{}", value); }
+std::string Joined(const auto& list) { return fmt::format("{}", fmt::join(list, ", ")); }
+
+std::string Text(mlir::Attribute fact) {
+  if (auto flag = mlir::dyn_cast_or_null<mlir::BoolAttr>(fact)) return fmt::format("{}", flag.getValue());
+  if (auto number = mlir::dyn_cast_or_null<mlir::IntegerAttr>(fact)) {
+    llvm::SmallString<32> digits;
+    number.getValue().toString(digits, 10, /*Signed=*/true);
+    return digits.str().str();
+  }
+  if (auto real = mlir::dyn_cast_or_null<mlir::FloatAttr>(fact); real && real.getType().isF32()) {
+    return fmt::format("{}", real.getValue().convertToFloat());
+  }
+  if (auto text = mlir::dyn_cast_or_null<mlir::StringAttr>(fact)) return text.str();
+  if (auto ints = mlir::dyn_cast_or_null<mlir::DenseI32ArrayAttr>(fact)) {
+    return Joined(ints.asArrayRef());
+  }
+  if (auto reals = mlir::dyn_cast_or_null<mlir::DenseF32ArrayAttr>(fact)) {
+    return Joined(reals.asArrayRef());
+  }
+  return "nothing of its kind";
+}
+
+// Facts of a graph by name, each held against what the plan says; both as text.
+class ExpectedFacts {
+ public:
+  // `facts` null: none. `error` keeps the first difference; it begins with `where`.
+  ExpectedFacts(mlir::DictionaryAttr facts, std::string where, std::string* error);
+  // A fact that was neither compared nor left out is an error, too: a new one cannot be forgotten.
+  ~ExpectedFacts();
+
+  void Same(const std::string& name, const std::string& said);
+  void LeaveOut(const std::string& name) { seen_.insert(name); }
+  ExpectedFacts Group(const std::string& name);
+  // A list of dictionaries, one for each of `count` things.
+  void Each(const std::string& name, size_t count, llvm::function_ref<void(ExpectedFacts&, uint32_t)> same);
+
+ private:
+  ExpectedFacts(mlir::DictionaryAttr facts, std::string where, std::string within, std::string* error);
+  void Fail(const std::string& name, std::string_view what);
+
+  mlir::DictionaryAttr facts_;
+  std::string where_;
+  std::string within_;  // "mrs.model."
+  std::string* error_;
+  std::set<std::string> seen_;
+};
+
+ExpectedFacts::ExpectedFacts(mlir::DictionaryAttr facts, std::string where, std::string* error)
+    : ExpectedFacts(facts, std::move(where), "", error) {}
+
+ExpectedFacts::ExpectedFacts(mlir::DictionaryAttr facts, std::string where, std::string within, std::string* error)
+    : facts_(facts), where_(std::move(where)), within_(std::move(within)), error_(error) {}
+
+ExpectedFacts::~ExpectedFacts() {
+  if (!facts_) return;
+  for (const mlir::NamedAttribute fact : facts_) {
+    if (!seen_.contains(fact.getName().str())) Fail(fact.getName().str(), "is not compared with anything");
+  }
+}
+
+void ExpectedFacts::Same(const std::string& name, const std::string& said) {
+  seen_.insert(name);
+  const std::string expected = Text(facts_ ? facts_.get(name) : nullptr);
+  if (expected == said) return;
+  // Of long texts the part where they begin to differ.
+  size_t at = std::ranges::mismatch(expected, said).in1 - expected.begin();
+  at -= std::min<size_t>(at, 20);
+  const auto part = [&](const std::string& text) { return Printable(text.substr(std::min(at, text.size()), 60)); };
+  Fail(name, fmt::format("is \"{}\", expected \"{}\"", part(said), part(expected)));
+}
+
+ExpectedFacts ExpectedFacts::Group(const std::string& name) {
+  seen_.insert(name);
+  return ExpectedFacts(facts_ ? facts_.getAs<mlir::DictionaryAttr>(name) : nullptr, where_, within_ + name + ".",
+                       error_);
+}
+
+void ExpectedFacts::Each(const std::string& name, size_t count,
+                         llvm::function_ref<void(ExpectedFacts&, uint32_t)> same) {
+  seen_.insert(name);
+  const auto list = facts_ ? facts_.getAs<mlir::ArrayAttr>(name) : nullptr;
+  const size_t expected = list ? list.size() : 0;
+  if (expected != count) return Fail(name, fmt::format("has {} entries, expected {}", count, expected));
+  for (uint32_t i = 0; i < count; ++i) {
+    ExpectedFacts entry(mlir::dyn_cast<mlir::DictionaryAttr>(list[i]), where_,
+                        fmt::format("{}{}[{}].", within_, name, i), error_);
+    same(entry, i);
+  }
+}
+
+void ExpectedFacts::Fail(const std::string& name, std::string_view what) {
+  if (error_->empty()) *error_ = fmt::format("{}'{}{}' {}", where_, within_, name, what);
+}
+
+void SameFile(ExpectedFacts& facts, const plan::File& file) {
+  facts.Same("name", file.name()->str());
+  facts.Same("size", Str(file.size_bytes()));
+  facts.Same("header_bytes", Str(file.header_bytes()));
+  const auto& hash = *file.header_sha256();
+  facts.Same("header_sha256", llvm::toHex(llvm::ArrayRef(hash.data(), hash.size()), /*LowerCase=*/true));
+}
+
+void SameModel(ExpectedFacts model, const plan::Plan& plan) {
+  const plan::Model& m = *plan.model();
+  model.Same("name", m.name()->str());
+  model.Same("architecture", m.architecture()->str());
+  model.Same("hidden", Str(m.hidden()));
+  model.Same("layers", Str(m.layer_count()));
+  model.Same("heads", Str(m.heads()));
+  model.Same("kv_heads", Str(m.kv_heads()));
+  model.Same("head_dim", Str(m.head_dim()));
+  model.Same("ffn", Str(m.ffn()));
+  model.Same("vocab", Str(m.vocab()));
+  model.Same("max_position", Str(m.max_position()));
+  model.Same("bos", Str(m.bos()));
+  model.Same("eos", Joined(*m.eos()));
+  model.Same("pad", Str(m.pad()));
+  model.Same("chat_template", m.chat_template()->str());
+  model.Same("template_bos", m.template_bos()->str());
+  model.Same("template_eos", m.template_eos()->str());
+  const plan::Rope& r = *plan.ropes()->Get(0);
+  ExpectedFacts rope = model.Group("rope");
+  rope.Same("inv_freq", Joined(*r.inv_freq()));
+  rope.Same("attention_factor", Str(r.attention_factor()));
+  rope.Same("rule", r.rule()->str());
+  const plan::SamplingDefaults& s = *m.sampling();
+  ExpectedFacts sampling = model.Group("sampling");
+  sampling.Same("temperature", Str(s.temperature()));
+  sampling.Same("top_p", Str(s.top_p()));
+  sampling.Same("top_k", Str(s.top_k()));
+  sampling.Same("repetition_penalty", Str(s.repetition_penalty()));
+}
+
+}  // namespace
+
+Status CheckSameFacts(mlir::DictionaryAttr expected, const plan::Plan& plan) {
+  std::string error;
+  {
+    ExpectedFacts facts(expected, "erasure: fact ", &error);
+    SameModel(facts.Group("mrs.model"), plan);
+    const auto& id = *plan.model()->fingerprint();
+    facts.Same("mrs.fingerprint", llvm::toHex(llvm::ArrayRef(id.data(), id.size()), /*LowerCase=*/true));
+    facts.Same("mrs.parameters", Str(plan.model()->parameter_count()));
+    facts.Same("mrs.vocab_padded", Str(plan.model()->vocab_padded()));
+    facts.Each("mrs.files", plan.files()->size(),
+               [&](ExpectedFacts& f, uint32_t i) { SameFile(f, *plan.files()->Get(i)); });
+    facts.Each("mrs.tokenizer", plan.model()->tokenizer() != nullptr,
+               [&](ExpectedFacts& f, uint32_t) { SameFile(f, *plan.model()->tokenizer()); });
+    facts.Same("mrs.chain", plan::EnumNameChain(plan.numerics()->chain()));
+    facts.Same("mrs.reduction", plan::EnumNameReduction(plan.numerics()->reduction()));
+    facts.Same("mrs.weight_dtype", plan::EnumNameDType(plan.numerics()->weight_dtype()));
+    facts.Same("mrs.tp", Str(plan.tp()));
+    facts.Same("mrs.max_len", Str(plan.max_len()));
+    facts.Same("mrs.max_seqs", Str(plan.max_seqs()));
+    // Of the layout and the host, not of the model.
+    for (const char* name : {"mrs.memory", "mrs.cluster", "mrs.options", "mrs.buckets"}) facts.LeaveOut(name);
+  }
+  return error.empty() ? Status() : Status(Error{ErrorKind::kRefused, error});
+}
+
+}  // namespace mrs::planner

@@ -1,0 +1,19 @@
+// Is this plan the plan of that model? Anybody with the folder can ask; nothing that the plan claims is believed.
+//
+//   VerifyPlanOfModel(opened.plan(), "models/mini")   ->   {"erasure"}, or why not
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "plans/plan_generated.h"
+#include "plans/status.h"
+
+namespace mrs::planner {
+
+// Builds the unsharded graph from the folder anew, with the choices that the plan states (tp, max_len, numerics, ...),
+// and holds the plan against it: planner/erasure.h. `plan` was given out by OpenPlan, so plans/verify has passed. Gives
+// the names of the checks that passed, as certificates have them.
+Result<std::vector<std::string>> VerifyPlanOfModel(const plan::Plan& plan, const std::string& model_dir);
+
+}  // namespace mrs::planner
