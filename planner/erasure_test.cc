@@ -68,13 +68,21 @@ TEST(Erasure, PassesWhatIsBuiltOnAnyNumberOfRanks) {
   for (const int64_t tp : {1, 2, 4}) EXPECT_EQ(Subject(kBiased, tp).Refusal(), "") << tp;
 }
 
-TEST(Erasure, NamesTheWeightThatAStepReadsInsteadOfAnother) {
+TEST(Erasure, NamesFusedWeightsThatAreExchangedWhereTheirProductIsRead) {
   Subject s(kMini);
   std::swap(RefOf(s.plan, "l0.gate_proj+up_proj", 1), RefOf(s.plan, "l0.gate_proj+up_proj", 3));
   EXPECT_EQ(
       s.Refusal(),
-      "erasure: stage 0 step 13 'l0.gate_proj+up_proj': reads 'l0.up_proj.weight', expected 'l0.gate_proj.weight' "
-      "as 'l0.gate_proj' does");
+      "erasure: stage 0 step 14 'l0.silu_mul': reads 'l0.up_proj', expected 'l0.gate_proj' as 'l0.silu_mul' does");
+}
+
+TEST(Erasure, NamesAWeightOfAnotherLayer) {
+  Subject s(kMini);
+  RefOf(s.plan, "l1.o_proj", 1) = RefOf(s.plan, "l0.o_proj", 1);
+  EXPECT_EQ(
+      s.Refusal(),
+      "erasure: stage 0 step 24 'l1.o_proj': reads 'l0.o_proj.weight', expected 'l1.o_proj.weight' as 'l1.o_proj' "
+      "does");
 }
 
 TEST(Erasure, NamesResultsOfAFusedProductThatAreExchanged) {
@@ -219,7 +227,7 @@ TEST(Erasure, RefusesAFactThatNothingComparesAndAGraphThatIsSharded) {
   Compiler compiler;
   auto module = mlir::parseSourceString<mlir::ModuleOp>(R"(module attributes {mrs.tp = 2 : i64} {
     func.func @forward() {
-      %0 = mrs.weight "w" {n_dims = 1 : i64, sources = []} : <[8{tp 4}, 8], f32>
+      %0 = mrs.weight "w" {n_dims = 1 : i64, sources = [{columns = 8 : i64, dtype = "f32", file = 0 : i64, offset = 0 : i64, rows = 8 : i64, tensor = "w"}]} : <[8{tp 4}, 8], f32>
       return
     } })",
                                                         &compiler.context());

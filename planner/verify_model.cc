@@ -1,9 +1,13 @@
 #include "planner/verify_model.h"
 
+#include <unistd.h>
+
+#include "formats/checkpoint_file.h"
 #include "planner/build_graph.h"
 #include "planner/compiler.h"
 #include "planner/erasure.h"
 #include "planner/model_facts.h"
+#include "plans/recorded_file.h"
 
 namespace mrs::planner {
 namespace {
@@ -23,6 +27,16 @@ BuildOptions OptionsOf(const plan::Plan& plan, const std::string& model_dir) {
   return options;
 }
 
+// Each file's header, and each tensor that the plan reads, as ranks check them when they open it.
+Status CheckHeaders(const plan::Plan& plan, const std::string& model_dir) {
+  for (const RecordedFile& recorded : RecordedFilesOf(plan)) {
+    MRS_ASSIGN_OR_RETURN(const int descriptor,
+                         OpenCheckpointFile(fmt::format("{}/{}", model_dir, recorded.name), recorded));
+    close(descriptor);
+  }
+  return Status();
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> VerifyPlanOfModel(const plan::Plan& plan, const std::string& model_dir) {
@@ -31,7 +45,8 @@ Result<std::vector<std::string>> VerifyPlanOfModel(const plan::Plan& plan, const
   auto module = BuildGraph(compiler.context(), model.facts, model.checkpoint);
   MRS_ASSIGN_OR_RETURN(UnshardedModel unsharded, ReadUnsharded(*module));
   MRS_RETURN_IF_ERROR(CheckErasure(unsharded, plan));
-  return std::vector{std::string(kErasureName)};
+  MRS_RETURN_IF_ERROR(CheckHeaders(plan, model_dir));
+  return std::vector{std::string(kErasureName), std::string("checkpoint headers")};
 }
 
 }  // namespace mrs::planner

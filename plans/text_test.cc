@@ -12,18 +12,21 @@
 #include "plans/reader.h"
 #include "plans/sha256.h"
 #include "plans/testing/tiny_plan.h"
+#include "plans/verify.h"
 #include "plans/writer.h"
 
 namespace mrs::testing {
 namespace {
 
 using nlohmann::json;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
-OpenedPlan Tiny() {
-  const std::string bytes = PackPlan(TinyPlan());
+OpenedPlan Opened(const plan::PlanT& plan) {
+  const std::string bytes = PackPlan(plan);
   return *OpenPlanBytes(std::as_bytes(std::span(bytes)));
 }
+OpenedPlan Tiny() { return Opened(TinyPlan()); }
 
 void CollectKeys(const json& value, std::set<std::string>* keys) {
   for (const auto& [key, member] : value.items()) {
@@ -100,6 +103,18 @@ TEST(PlanToText, ShowsAStepOnOneLine) {
   EXPECT_EQ(text, PlanToText(Tiny().plan(), opened.name()));
 }
 
+TEST(PlanToText, SaysWhatTheFileClaimsAndWhatWasCheckedNow) {
+  plan::PlanT plan = TinyPlan();
+  EXPECT_THAT(
+      PlanToText(Opened(plan).plan(), ""),
+      HasSubstr("certificate \"by hand\": \"nothing was proved\", as the file says; mrs-plan verify PLAN --model "
+                "DIR checks it again\nchecked now: plans/verify\n"));
+  plan.certificates[0]->name = kVerifyName;
+  plan.certificates[0]->statement = "it holds";
+  EXPECT_THAT(PlanToText(Opened(plan).plan(), ""),
+              EndsWith("certificate \"plans/verify\": \"it holds\", checked again now\n"));
+}
+
 TEST(PlanToText, KeepsHostileTextOnItsLine) {
   plan::PlanT plan = TinyPlan();
   plan.model->name = "a\nplan \x1B[2J\"";
@@ -122,6 +137,7 @@ program      27 steps, 35 buffers, 16 weights
 collectives  3 all-reduce (384 B a token), 1 all-gather
 KV cache     16 blocks of 32 tokens, 1.00 KiB each, for 512 tokens in all
 predicted    weights: 170688 bytes (170688 to 170688), sum of the weights
+certificates by hand
 )");
 }
 

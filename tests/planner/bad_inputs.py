@@ -374,6 +374,11 @@ class BadInputs(unittest.TestCase):
         message = "build: --ir makes a plan of a module, --ir-out writes a model's module; one of the two"
         self.assert_says(done, 2, message)
 
+    def test_source_without_a_module(self):
+        done = plan_tools.run([self.tools.plan, "build", "m", "--ir-source", "a.mlir"], cwd=self.folder)
+        message = "build: --ir-source goes with --ir FILE; a model folder is always held against its own graph"
+        self.assert_says(done, 2, message)
+
     def test_option_of_a_model_with_a_module(self):
         done = plan_tools.run([self.tools.plan, "build", "--ir", "a.mlir", "--tp", "2"], cwd=self.folder)
         message = "build: --tp is for a model folder; the module of --ir says it itself: give one of the two"

@@ -75,17 +75,17 @@ class Compiler(unittest.TestCase):
     def optimized(cls, passes):
         return plan_tools.checked([cls.tools.opt, cls.graph, *(f"--{name}" for name in passes)])
 
-    def build(self, module):
+    def build(self, module, *more):
         """`mrs-plan build --ir` of a module's text: (the finished process, the plan's path)."""
         ir, plan = self.path("edited.mlir"), self.path("edited.mrsplan")
         with open(ir, "w") as file:
             file.write(module)
         if os.path.exists(plan):
             os.remove(plan)
-        return plan_tools.run([self.tools.plan, "build", "--ir", ir, "-o", plan]), plan
+        return plan_tools.run([self.tools.plan, "build", "--ir", ir, *more, "-o", plan]), plan
 
-    def built(self, module):
-        done, plan = self.build(module)
+    def built(self, module, *more):
+        done, plan = self.build(module, *more)
         self.assertEqual(done.returncode, 0, done.stderr)
         return plan
 
@@ -130,7 +130,7 @@ class Compiler(unittest.TestCase):
     # The way over text is the way of the planner itself.
 
     def test_same_bytes_by_way_of_text(self):
-        with open(self.built(self.final), "rb") as one, open(self.direct, "rb") as other:
+        with open(self.built(self.final, "--ir-source", self.graph), "rb") as one, open(self.direct, "rb") as other:
             self.assertEqual(one.read(), other.read())
 
     def test_passes_one_by_one_are_the_pipeline(self):
@@ -152,6 +152,61 @@ class Compiler(unittest.TestCase):
             self.final, add, add.replace(f"{first}, {second}", f"{second}, {second}").replace("inplace = 0 : i64, ", "")
         )
         self.assertNotEqual(self.answer(self.built(module)), self.answer(self.direct))
+
+    def test_a_module_without_its_source_has_no_certificate_of_erasure(self):
+        done, plan = self.build(self.final)
+        self.assertEqual(
+            done.stderr,
+            "mrs-plan: warning: nothing was compared with the model: the plan has no certificate of erasure; give the "
+            f"unsharded module that {self.path('edited.mlir')} came from with --ir-source, or check the plan with "
+            "mrs-plan verify --model DIR\n",
+        )
+        text = plan_tools.checked([self.tools.plan, "inspect", plan])
+        self.assertIn('certificate "plans/verify"', text)
+        self.assertNotIn('certificate "erasure"', text)
+        # What the file does not claim, anybody can find out.
+        said = plan_tools.checked([self.tools.plan, "verify", plan, "--model", plan_tools.MINI])
+        self.assertIn("\nchecked: plans/verify, erasure, checkpoint headers\n", said)
+
+    def test_a_module_that_computes_something_else_is_refused(self):
+        def refused(module, words):
+            done, plan = self.build(module, "--ir-source", self.graph)
+            self.assertEqual((done.returncode, done.stderr), (1, f"mrs-plan: plan to write: erasure: {words}\n"))
+            self.assertFalse(os.path.exists(plan), "a refused module left a plan")
+            # Without the source the same module is a plan; the folder tells what it is worth.
+            plan = self.built(module)
+            done = plan_tools.run([self.tools.plan, "verify", plan, "--model", plan_tools.MINI])
+            message = f"mrs-plan: plan {plan}: is not the plan of {plan_tools.MINI}: erasure: {words}\n"
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", message))
+
+        norm = line_of(self.final, "l1.post_norm")
+        refused(
+            replaced(self.final, norm, re.sub(r"eps = \S+ : f32", "eps = 1.000000e-02 : f32", norm)),
+            "stage 0 step 27 'l1.post_norm': eps of its rms_norm is 0.01, expected 1e-05 as in 'l1.post_norm'",
+        )
+        k, v = line_of(self.final, "l0.k_proj.weight"), line_of(self.final, "l0.v_proj.weight")
+        offset_of = lambda line: re.search(r"offset = (\d+)", line)[1]
+        swapped = replaced(self.final, k, k.replace(offset_of(k), offset_of(v)))
+        swapped = replaced(swapped, v, v.replace(offset_of(v), offset_of(k)))
+        refused(
+            swapped,
+            "stage 0 step 4 'l0.q_proj+k_proj+v_proj': offset of its tensor is "
+            f"{offset_of(v)}, expected {offset_of(k)} as in 'l0.k_proj.weight'",
+        )
+
+    def test_a_source_that_is_no_unsharded_graph_is_refused(self):
+        source = self.path("sharded.mlir")
+        with open(source, "w") as file:
+            file.write(self.final)
+        done, _ = self.build(self.final, "--ir-source", source)
+        self.assertEqual(
+            (done.returncode, done.stderr),
+            (
+                1,
+                "mrs-plan: erasure: 'embed.weight' (mrs.weight) of the unsharded graph: its result is not whole on "
+                "one rank\n",
+            ),
+        )
 
     # Every pass left out.
 

@@ -77,7 +77,12 @@ class Determinism(unittest.TestCase):
     def test_verify_and_inspect(self):
         name = self.bytes[-32:].hex()
         self.assertEqual(
-            plan_tools.checked([self.tools.plan, "verify", self.plan]), f"{self.plan}: verified, sha256 {name}\n"
+            plan_tools.checked([self.tools.plan, "verify", self.plan]),
+            f"{self.plan}: verified, sha256 {name}\nchecked: plans/verify\n",
+        )
+        self.assertEqual(
+            plan_tools.checked([self.tools.plan, "verify", self.plan, "--model", plan_tools.MINI]),
+            f"{self.plan}: verified, sha256 {name}\nchecked: plans/verify, erasure, checkpoint headers\n",
         )
         inspected = json.loads(plan_tools.checked([self.tools.plan, "inspect", "--json", self.plan]))
         self.assertEqual(inspected["tp"], 2)
