@@ -185,9 +185,10 @@ class Compiler(unittest.TestCase):
             "stage 0 step 27 'l1.post_norm': eps of its rms_norm is 0.01, expected 1e-05 as in 'l1.post_norm'",
         )
         k, v = line_of(self.final, "l0.k_proj.weight"), line_of(self.final, "l0.v_proj.weight")
-        offset_of = lambda line: re.search(r"offset = (\d+)", line)[1]
-        swapped = replaced(self.final, k, k.replace(offset_of(k), offset_of(v)))
-        swapped = replaced(swapped, v, v.replace(offset_of(v), offset_of(k)))
+        offset_of = lambda line: re.search(r" offset = (\d+)", line)[1]  # in its file
+        place = " offset = {}".format
+        swapped = replaced(self.final, k, k.replace(place(offset_of(k)), place(offset_of(v))))
+        swapped = replaced(swapped, v, v.replace(place(offset_of(v)), place(offset_of(k))))
         refused(
             swapped,
             "stage 0 step 4 'l0.q_proj+k_proj+v_proj': offset of its tensor is "
