@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <sched.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "formats/input_file.h"
 #include "kernels/kernels.h"
 #include "plans/text.h"
 #include "runtime/model_files.h"
@@ -25,23 +25,42 @@ std::string FolderOf(const std::string& path) {
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
-bool HasFilesOf(const plan::Plan& plan, const std::string& folder) {
-  struct stat info;
+// How many of the plan's weight files a folder has by name, and the first that it lacks.
+struct Found {
+  uint32_t count = 0;
+  std::string lacks;  // "": nothing
+};
+
+Found FilesIn(const plan::Plan& plan, const std::string& folder) {
+  Found found;
   for (const plan::File* file : *plan.files()) {
-    if (stat((folder + "/" + file->name()->str()).c_str(), &info) != 0) return false;
+    if (IsNamed(folder + "/" + file->name()->str())) {
+      ++found.count;
+    } else if (found.lacks.empty()) {
+      found.lacks = file->name()->str();
+    }
   }
-  return plan.files()->size() > 0;
+  return found;
 }
 
 Result<std::string> FindModel(const plan::Plan& plan, const ExecOptions& options) {
   if (!options.model_dir.empty()) return options.model_dir;
   const std::string beside = FolderOf(options.plan_path);
+  const uint32_t wanted = plan.files()->size();
+  std::string incomplete;
   for (const std::string& folder : {beside, std::string(".")}) {
-    if (HasFilesOf(plan, folder)) return folder;
+    const Found found = FilesIn(plan, folder);
+    if (wanted > 0 && found.count == wanted) return folder;
+    if (found.count > 0 && incomplete.empty()) {
+      incomplete = fmt::format("{} lacks {} ({} of {} files are there)", folder, found.lacks, found.count, wanted);
+    }
+  }
+  if (!incomplete.empty()) {
+    return Refuse("the plan's weights: {}; copy what is missing, or say where all are with --model DIR", incomplete);
   }
   return Refuse(
       "the plan's weights ({}) are neither in {} nor in the current folder; say where they are with --model DIR",
-      plan.files()->size() > 0 ? plan.files()->Get(0)->name()->str() : "none", beside);
+      wanted > 0 ? plan.files()->Get(0)->name()->str() : "none", beside);
 }
 
 Result<wire::Transport> ChooseTransport(const std::string& name, uint32_t world_size) {

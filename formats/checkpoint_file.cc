@@ -1,12 +1,8 @@
 #include "formats/checkpoint_file.h"
 
-#include <fcntl.h>
 #include <openssl/sha.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
@@ -28,19 +24,6 @@ std::string Sha256(std::string_view bytes) {
 }
 
 std::string Quoted(std::string_view name) { return DescribeJson(Json(std::string(name))); }
-
-// The first `bytes` bytes; the file was long enough a moment ago.
-Result<std::string> ReadStart(int descriptor, const std::string& path, uint64_t bytes) {
-  std::string start(bytes, '\0');
-  for (uint64_t done = 0; done < bytes;) {
-    const ssize_t got = pread(descriptor, start.data() + done, bytes - done, static_cast<off_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Unavailable("{}: cannot be read: {}", path, std::strerror(errno));
-    if (got == 0) return Unavailable("{}: cannot be read: it ended early; was it truncated meanwhile?", path);
-    done += static_cast<uint64_t>(got);
-  }
-  return start;
-}
 
 // rows x columns of a shape as the header has it. Its product fits: the parser saw to it.
 std::pair<uint64_t, uint64_t> RowsAndColumns(const std::vector<int64_t>& shape) {
@@ -79,22 +62,20 @@ Status CheckRecordedTensors(const SafetensorsHeader& header, const RecordedFile&
   return {};
 }
 
-Status CheckCheckpointFile(int descriptor, const std::string& path, const RecordedFile& recorded) {
-  struct stat info {};
-  if (fstat(descriptor, &info) != 0) return Unavailable("{}: cannot be examined: {}", path, std::strerror(errno));
-  if (!S_ISREG(info.st_mode)) {
-    return Refuse("{}: is no regular file; --model must name the folder the plan was built from", path);
-  }
+Status CheckCheckpointFile(const InputFile& file, const std::string& path, const RecordedFile& recorded) {
   constexpr uint64_t kMaxHeaderBytes = kMaxSafetensorsHeaderBytes + 8;  // with the length field
   if (recorded.header_bytes > kMaxHeaderBytes) {
     return Refuse("{}: the plan expects a header of {} bytes; at most {} are accepted", path, recorded.header_bytes,
                   kMaxHeaderBytes);
   }
   // The header first: another checkpoint differs in size, too.
-  const auto size_bytes = static_cast<uint64_t>(info.st_size);
-  std::string start;
+  const uint64_t size_bytes = file.bytes();
+  std::string start(std::min<uint64_t>(kGitLfsPointerStart, size_bytes), '\0');
+  MRS_RETURN_IF_ERROR(file.ReadAt(0, start.data(), start.size()));
+  if (IsGitLfsPointer(start)) return GitLfsPointer(path);
   if (size_bytes >= recorded.header_bytes) {
-    MRS_ASSIGN_OR_RETURN(start, ReadStart(descriptor, path, recorded.header_bytes));
+    start.resize(recorded.header_bytes);
+    MRS_RETURN_IF_ERROR(file.ReadAt(0, start.data(), start.size()));
     const std::string_view expected(reinterpret_cast<const char*>(recorded.header_sha256.data()),
                                     recorded.header_sha256.size());
     if (const std::string actual = Sha256(start); actual != expected) {
@@ -122,17 +103,9 @@ Status CheckCheckpointFile(int descriptor, const std::string& path, const Record
 }
 
 Result<int> OpenCheckpointFile(const std::string& path, const RecordedFile& recorded) {
-  // O_NONBLOCK: a pipe in its place must not block us.
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) {
-    return Refuse("{}: cannot be opened: {}; --model must name the folder the plan was built from", path,
-                  std::strerror(errno));
-  }
-  if (const Status status = CheckCheckpointFile(descriptor, path, recorded); !status) {
-    close(descriptor);
-    return status.error();
-  }
-  return descriptor;
+  MRS_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path, "--model must name the folder the plan was built from"));
+  MRS_RETURN_IF_ERROR(CheckCheckpointFile(file, path, recorded));
+  return file.Release();
 }
 
 }  // namespace mrs

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "formats/input_file.h"
 #include "formats/safetensors.h"
 #include "plans/recorded_file.h"
 #include "plans/status.h"
@@ -21,7 +22,7 @@ namespace mrs {
 Result<int> OpenCheckpointFile(const std::string& path, const RecordedFile& recorded);
 
 // The same of a file that is open. Refuses another header, then another size, then tensors unlike the header's.
-Status CheckCheckpointFile(int descriptor, const std::string& path, const RecordedFile& recorded);
+Status CheckCheckpointFile(const InputFile& file, const std::string& path, const RecordedFile& recorded);
 
 // Each recorded tensor is one of the header, begins where it does and has its type. Shapes: [rows, columns] is the
 // same, [n] is n x 1, and more dimensions are (the product of all but the last) x the last; [] is 1 x 1.

@@ -1,16 +1,12 @@
 #include "formats/json.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <iterator>
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "formats/input_file.h"
 
 namespace mrs {
 namespace {
@@ -209,28 +205,14 @@ Result<Json> ParseJson(std::string_view text, std::string_view where, const Json
   return Refuse("{}: {}: {}", where, Place(text, offset), builder.message);
 }
 
-Result<std::string> ReadFile(const std::string& path, size_t max_bytes) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return Unavailable("{}: cannot be opened: {}", path, std::strerror(errno));
-  struct Closer {
-    int file;
-    ~Closer() { close(file); }
-  } closer{file};
-  struct stat info {};
-  if (fstat(file, &info) != 0) return Unavailable("{}: cannot be examined: {}", path, std::strerror(errno));
-  if (!S_ISREG(info.st_mode)) return Refuse("{}: is not a regular file", path);
-  if (static_cast<uint64_t>(info.st_size) > max_bytes) {
-    return Refuse("{}: {} bytes, at most {} are accepted", path, info.st_size, max_bytes);
+Result<std::string> ReadFile(const std::string& path, size_t max_bytes, std::string_view if_absent) {
+  MRS_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path, if_absent));
+  if (file.bytes() > max_bytes) {
+    return Refuse("{}: {} bytes, at most {} are accepted", path, file.bytes(), max_bytes);
   }
-  std::string text(static_cast<size_t>(info.st_size), '\0');
-  size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t got = read(file, text.data() + done, text.size() - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Unavailable("{}: reading fails at byte {}: {}", path, done, std::strerror(errno));
-    if (got == 0) return Refuse("{}: ends at byte {} of {}; it changed while it was read", path, done, text.size());
-    done += static_cast<size_t>(got);
-  }
+  std::string text(file.bytes(), '\0');
+  MRS_RETURN_IF_ERROR(file.ReadAt(0, text.data(), text.size()));
+  if (IsGitLfsPointer(text)) return GitLfsPointer(path);
   return text;
 }
 

@@ -33,8 +33,8 @@ struct JsonLimits {
 // whatever passes a limit. Integers past 64 bits become doubles.
 Result<Json> ParseJson(std::string_view text, std::string_view where, const JsonLimits& limits = {});
 
-// The whole of a regular file of at most `max_bytes`.
-Result<std::string> ReadFile(const std::string& path, size_t max_bytes);
+// The whole of a regular file of at most `max_bytes`; errors as InputFile::Open has them. A git-lfs pointer is refused.
+Result<std::string> ReadFile(const std::string& path, size_t max_bytes, std::string_view if_absent = "");
 
 // Compact text; never throws (invalid UTF-8 is written as U+FFFD).
 std::string DumpJson(const Json& value);

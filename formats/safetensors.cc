@@ -1,15 +1,11 @@
 #include "formats/safetensors.h"
 
-#include <fcntl.h>
 #include <openssl/sha.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <tuple>
 
+#include "formats/input_file.h"
 #include "formats/json.h"
 
 namespace mrs {
@@ -175,44 +171,16 @@ Result<SafetensorsHeader> ParseSafetensorsHeader(std::string_view start, uint64_
   return header;
 }
 
-namespace {
-
-// Fills `out` from `offset`; the file may be shorter than it was a moment ago.
-Status ReadAt(int file, uint64_t offset, char* out, size_t bytes, const std::string& path) {
-  size_t done = 0;
-  while (done < bytes) {
-    const ssize_t got = pread(file, out + done, bytes - done, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Unavailable("{}: reading fails at byte {}: {}", path, offset + done, std::strerror(errno));
-    if (got == 0) return Refuse("{}: ends at byte {}; it changed while it was read", path, offset + done);
-    done += static_cast<size_t>(got);
-  }
-  return {};
-}
-
-}  // namespace
-
 Result<SafetensorsHeader> ReadSafetensorsHeader(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) {
-    return Unavailable("{}: cannot be opened: {}; the checkpoint is incomplete: download this file too", path,
-                       std::strerror(errno));
-  }
-  struct Closer {
-    int file;
-    ~Closer() { close(file); }
-  } closer{file};
-  struct stat info {};
-  if (fstat(file, &info) != 0) return Unavailable("{}: cannot be examined: {}", path, std::strerror(errno));
-  if (!S_ISREG(info.st_mode)) return Refuse("{}: is not a regular file", path);
-  const auto file_bytes = static_cast<uint64_t>(info.st_size);
-
-  std::string start(std::min(kLengthBytes, file_bytes), '\0');
-  MRS_RETURN_IF_ERROR(ReadAt(file, 0, start.data(), start.size(), path));
-  MRS_ASSIGN_OR_RETURN(const uint64_t length, HeaderLength(start, file_bytes, path));
+  MRS_ASSIGN_OR_RETURN(const InputFile file,
+                       InputFile::Open(path, "the checkpoint is incomplete: download this file too"));
+  std::string start(std::min<uint64_t>(kGitLfsPointerStart, file.bytes()), '\0');
+  MRS_RETURN_IF_ERROR(file.ReadAt(0, start.data(), start.size()));
+  if (IsGitLfsPointer(start)) return GitLfsPointer(path);
+  MRS_ASSIGN_OR_RETURN(const uint64_t length, HeaderLength(start, file.bytes(), path));
   start.resize(kLengthBytes + length);
-  MRS_RETURN_IF_ERROR(ReadAt(file, kLengthBytes, start.data() + kLengthBytes, length, path));
-  return ParseSafetensorsHeader(start, file_bytes, path);
+  MRS_RETURN_IF_ERROR(file.ReadAt(kLengthBytes, start.data() + kLengthBytes, length));
+  return ParseSafetensorsHeader(start, file.bytes(), path);
 }
 
 }  // namespace mrs

@@ -135,7 +135,7 @@ TEST(Safetensors, ReadsOnlyTheHeaderOfAFile) {
   EXPECT_EQ(
       ReadSafetensorsHeader(path).message(),
       path + ": cannot be opened: No such file or directory; the checkpoint is incomplete: download this file too");
-  EXPECT_EQ(ReadSafetensorsHeader(folder).message(), folder + ": is not a regular file");
+  EXPECT_EQ(ReadSafetensorsHeader(folder).message(), folder + ": is a directory, expected a file");
   const std::string json = R"({"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}})";
   std::ofstream(path, std::ios::binary) << File(json, 0);
   // Sparse: four terabytes that nobody reads.

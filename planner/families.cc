@@ -159,10 +159,26 @@ Error Missing(const ModelTensor& first, const std::vector<ModelTensor>& expected
   const auto missing = std::count_if(expected.begin(), expected.end(), [&](const ModelTensor& tensor) {
     return checkpoint.tensors.count(tensor.name) == 0 && checkpoint.other_dtypes.count(tensor.name) == 0;
   });
+  if (const auto ghost = checkpoint.only_in_index.find(first.name); ghost != checkpoint.only_in_index.end()) {
+    return Refuse(
+        "checkpoint: tensor '{}' {} is missing ({} missing in all): the index puts it into {}, whose header has no such "
+        "tensor; index and files are of different checkpoints: download both again",
+        first.name, ShapeText(first.shape), missing, ghost->second);
+  }
   return Refuse(
       "checkpoint: tensor '{}' {} is missing ({} missing in all); it is incomplete or of another model than "
       "config.json",
       first.name, ShapeText(first.shape), missing);
+}
+
+// What the index promises and no file holds, where the model does without: the first by name, and how many.
+void WarnOfGhosts(const Checkpoint& checkpoint, std::vector<std::string>& warnings) {
+  const auto& ghosts = checkpoint.only_in_index;
+  if (ghosts.empty()) return;
+  const std::string more = ghosts.size() == 1 ? "" : fmt::format(" ({} such tensors in all)", ghosts.size());
+  warnings.push_back(fmt::format(
+      "checkpoint: the index puts tensor {} into {}, whose header has no such tensor{}; the model does not need it",
+      DescribeJson(Json(ghosts.begin()->first)), ghosts.begin()->second, more));
 }
 
 // The tensors that the model does not know, at most ten by name.
@@ -267,6 +283,7 @@ Result<TensorReport> CheckTensors(const ModelSpec& spec, const Checkpoint& check
     MRS_RETURN_IF_ERROR(check({kHead, -1, "lm_head.weight", {spec.vocab, spec.hidden}, true}));
   }
   report.warnings = UnknownTensors(spec, expected, checkpoint);
+  WarnOfGhosts(checkpoint, report.warnings);
   return report;
 }
 

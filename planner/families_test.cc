@@ -86,6 +86,26 @@ TEST(Families, RefusesAMissingTensor) {
             "incomplete or of another model than config.json");
 }
 
+TEST(Families, ATensorThatOnlyTheIndexKnowsIsMissedWhereItIsNeeded) {
+  const ModelSpec spec = Spec("LlamaForCausalLM");
+  Checkpoint checkpoint = Whole(spec);
+  checkpoint.only_in_index["model.layers.0.self_attn.rotary_emb.inv_freq"] = "m-1.safetensors";
+  EXPECT_EQ(
+      CheckTensors(spec, checkpoint)->warnings,
+      (std::vector<std::string>{
+          "checkpoint: the index puts tensor \"model.layers.0.self_attn.rotary_emb.inv_freq\" into m-1.safetensors, "
+          "whose header has no such tensor; the model does not need it"}));
+  checkpoint.only_in_index["x"] = "m-2.safetensors";
+  EXPECT_THAT(CheckTensors(spec, checkpoint)->warnings,
+              testing::ElementsAre(testing::HasSubstr("has no such tensor (2 such tensors in all); the model")));
+  checkpoint.tensors.erase("model.norm.weight");
+  checkpoint.only_in_index["model.norm.weight"] = "m-2.safetensors";
+  EXPECT_EQ(Error(spec, checkpoint),
+            "checkpoint: tensor 'model.norm.weight' [12] is missing (1 missing in all): the index puts it into "
+            "m-2.safetensors, whose header has no such tensor; index and files are of different checkpoints: download "
+            "both again");
+}
+
 TEST(Families, RefusesAWrongShape) {
   const ModelSpec spec = Spec("LlamaForCausalLM");
   Checkpoint checkpoint = Whole(spec);

@@ -1,7 +1,6 @@
 #include "planner/model_config.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "planner/families.h"
 #include "planner/model_text.h"
@@ -181,11 +180,8 @@ Result<ModelSpec> ReadModelConfig(const std::string& folder, const ModelOptions&
   }
   constexpr const char* kConfig = "config.json";
   const std::string path = fmt::format("{}/{}", folder, kConfig);
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
-    return Unavailable("{}: no such file; give the folder of a Hugging Face checkpoint", path);
-  }
-  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxConfigBytes));
+  MRS_ASSIGN_OR_RETURN(const std::string text,
+                       ReadFile(path, kMaxConfigBytes, "give the folder of a Hugging Face checkpoint"));
   MRS_ASSIGN_OR_RETURN(const Json config, ParseJson(text, kConfig));
   MRS_ASSIGN_OR_RETURN(ModelSpec spec, ParseModelConfig(config, kConfig));
   spec.name = options.name;

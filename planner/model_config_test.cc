@@ -239,8 +239,10 @@ TEST(ModelConfig, PicksTheDefaultOfNamedTemplates) {
 
 TEST(ModelConfig, RefusesBrokenFoldersByFile) {
   ModelFolder folder;
-  EXPECT_EQ(Read(folder).message(),
-            folder.path() + "/config.json: no such file; give the folder of a Hugging Face checkpoint");
+  EXPECT_EQ(
+      Read(folder).message(),
+      folder.path() +
+          "/config.json: cannot be opened: No such file or directory; give the folder of a Hugging Face checkpoint");
   folder.Write("config.json", "[1]");
   EXPECT_EQ(Read(folder).message(), "config.json: expected an object with 'architectures', got an array of 1 values");
   folder.Write("config.json", "{\"architectures\":\n [");

@@ -6,8 +6,8 @@
 #include <set>
 
 #include <fmt/ranges.h>
-#include <unistd.h>
 
+#include "formats/input_file.h"
 #include "formats/json.h"
 #include "llvm/ADT/StringExtras.h"
 #include "planner/families.h"
@@ -66,7 +66,7 @@ std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
 
 Result<std::optional<CheckpointFile>> ReadTokenizerFile(const std::string& dir) {
   const std::string path = dir + "/tokenizer.json";
-  if (::access(path.c_str(), F_OK) != 0) return std::optional<CheckpointFile>();
+  if (!IsNamed(path)) return std::optional<CheckpointFile>();
   MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxTokenizerBytes));
   const Sha256Digest hash = Sha256(std::as_bytes(std::span(text)));
   return std::optional(CheckpointFile{"tokenizer.json", text.size(), text.size(), std::string(hash.begin(), hash.end())});

@@ -75,6 +75,7 @@ struct Checkpoint {
   std::vector<CheckpointFile> files;  // sorted by name
   std::map<std::string, TensorInfo> tensors;
   std::map<std::string, std::string> other_dtypes;  // tensors mrs cannot read: name -> "F8_E4M3"; refused when needed
+  std::map<std::string, std::string> only_in_index; // tensor -> the file that lacks it; refused when needed
 };
 
 }  // namespace mrs

@@ -1,8 +1,9 @@
 #include "planner/model_text.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
+
+#include "formats/input_file.h"
 
 namespace mrs {
 namespace {
@@ -18,8 +19,7 @@ constexpr const char* kTemplate = "chat_template.jinja";
 // The text of a file that need not be there.
 Result<std::optional<std::string>> ReadOptional(const std::string& folder, const char* name, size_t max_bytes) {
   const std::string path = fmt::format("{}/{}", folder, name);
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return std::optional<std::string>();
+  if (!IsNamed(path)) return std::optional<std::string>();
   MRS_ASSIGN_OR_RETURN(std::string text, ReadFile(path, max_bytes));
   return std::optional<std::string>(std::move(text));
 }

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <optional>
+#include <set>
 #include <unordered_map>
+#include <vector>
 
+#include "formats/input_file.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 
@@ -57,6 +59,17 @@ Status AddFile(const std::string& folder, const std::string& name, const WeightM
   return {};
 }
 
+// A download that was cut short lacks files: the first by name, and how many.
+Status CheckAllThere(const std::string& folder, const std::set<std::string>& names) {
+  std::vector<std::string> missing;
+  for (const std::string& name : names) {
+    if (!IsNamed(fmt::format("{}/{}", folder, name))) missing.push_back(name);
+  }
+  if (missing.empty()) return {};
+  return Unavailable("{}: lacks {}, which {} names ({} of its {} files are missing); download what is missing", folder,
+                     missing.front(), kIndexFile, missing.size(), names.size());
+}
+
 Result<Checkpoint> ReadIndexed(const std::string& folder) {
   const std::string path = fmt::format("{}/{}", folder, kIndexFile);
   MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxIndexBytes));
@@ -64,7 +77,7 @@ Result<Checkpoint> ReadIndexed(const std::string& folder) {
   MRS_ASSIGN_OR_RETURN(const Json* entries, GetObject(index, "weight_map", kIndexFile));
 
   WeightMap wanted;
-  std::map<std::string, size_t> file_names;  // sorted, with the number of tensors
+  std::set<std::string> file_names;
   for (const auto& [tensor, file] : *entries->get_ptr<const Json::object_t*>()) {
     const auto* name = file.get_ptr<const Json::string_t*>();
     if (name == nullptr || !IsPlainName(*name)) {
@@ -72,24 +85,36 @@ Result<Checkpoint> ReadIndexed(const std::string& folder) {
                     kIndexFile, DescribeJson(Json(tensor)), DescribeJson(file));
     }
     wanted.emplace(tensor, *name);
-    ++file_names[*name];
+    file_names.insert(*name);
     if (file_names.size() > kMaxFiles) return Refuse("{}: more than {} files", kIndexFile, kMaxFiles);
   }
 
+  MRS_RETURN_IF_ERROR(CheckAllThere(folder, file_names));
   Checkpoint checkpoint;
-  for (const auto& [name, count] : file_names) {
-    const size_t before = checkpoint.tensors.size() + checkpoint.other_dtypes.size();
-    MRS_RETURN_IF_ERROR(AddFile(folder, name, &wanted, checkpoint));
-    if (checkpoint.tensors.size() + checkpoint.other_dtypes.size() - before == count) continue;
-    for (const auto& [tensor, file] : *entries->get_ptr<const Json::object_t*>()) {
-      if (file != name || checkpoint.tensors.count(tensor) != 0 || checkpoint.other_dtypes.count(tensor) != 0) continue;
-      return Refuse(
-          "{}: puts tensor {} into {}, whose header has no such tensor; index and files are of different "
-          "checkpoints: download both again",
-          kIndexFile, DescribeJson(Json(tensor)), name);
+  for (const std::string& name : file_names) MRS_RETURN_IF_ERROR(AddFile(folder, name, &wanted, checkpoint));
+  for (const auto& [tensor, file] : wanted) {
+    const std::string name(tensor);
+    if (checkpoint.tensors.count(name) == 0 && checkpoint.other_dtypes.count(name) == 0) {
+      checkpoint.only_in_index.emplace(name, file);
     }
   }
   return checkpoint;
+}
+
+// For the message where there are no weights: ", only pytorch_model.bin", or nothing.
+std::string OtherWeights(const std::string& folder) {
+  constexpr std::string_view kSuffixes[] = {".safetensors", ".bin", ".gguf", ".pth", ".pt"};
+  std::set<std::string> names;  // sorted: which of them is named depends on nothing else
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    const bool weights = std::any_of(std::begin(kSuffixes), std::end(kSuffixes),
+                                     [&](std::string_view suffix) { return name.ends_with(suffix); });
+    if (weights && names.size() < kMaxFiles) names.insert(name);
+  }
+  if (names.empty()) return "";
+  const std::string more = names.size() == 1 ? "" : fmt::format(" and {} more", names.size() - 1);
+  return fmt::format(", only {}{}", *names.begin(), more);
 }
 
 }  // namespace
@@ -111,14 +136,15 @@ Result<Checkpoint> ReadCheckpoint(const std::string& folder) {
   if (!std::filesystem::is_directory(folder, error)) {
     return Unavailable("{}: is not a folder; give the folder of a Hugging Face checkpoint", folder);
   }
-  if (std::filesystem::exists(fmt::format("{}/{}", folder, kSingleFile), error)) {
+  if (IsNamed(fmt::format("{}/{}", folder, kSingleFile))) {
     Checkpoint checkpoint;
     MRS_RETURN_IF_ERROR(AddFile(folder, kSingleFile, nullptr, checkpoint));
     return checkpoint;
   }
-  if (!std::filesystem::exists(fmt::format("{}/{}", folder, kIndexFile), error)) {
-    return Unavailable("{}: has neither {} nor {}; give the folder of a Hugging Face checkpoint in safetensors format",
-                       folder, kSingleFile, kIndexFile);
+  if (!IsNamed(fmt::format("{}/{}", folder, kIndexFile))) {
+    return Unavailable(
+        "{}: has neither {} nor {}{}; give the folder of a Hugging Face checkpoint in safetensors format", folder,
+        kSingleFile, kIndexFile, OtherWeights(folder));
   }
   return ReadIndexed(folder);
 }

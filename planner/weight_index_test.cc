@@ -71,14 +71,45 @@ TEST(WeightIndex, NamesTheFileThatIsMissingOrTruncated) {
   ModelFolder folder;
   folder.Write("model.safetensors.index.json", R"({"weight_map": {"a": "m.safetensors"}})");
   EXPECT_EQ(Error(folder), folder.path() +
-                               "/m.safetensors: cannot be opened: No such file or directory; the checkpoint "
-                               "is incomplete: download this file too");
+                               ": lacks m.safetensors, which model.safetensors.index.json names (1 of its 1 files are "
+                               "missing); download what is missing");
   const std::string whole = SafetensorsFile({{"a", "F32", {4}}});
   folder.Write("m.safetensors", whole.substr(0, whole.size() - 3));
   EXPECT_EQ(Error(folder),
             fmt::format("{}/m.safetensors: expected {} bytes by its header, the file has {}; it is truncated: download "
                         "it again",
                         folder.path(), whole.size(), whole.size() - 3));
+}
+
+TEST(WeightIndex, NamesAFileThatTheIndexKnowsAndTheFolderLacks) {
+  ModelFolder folder;
+  folder.Write("model.safetensors.index.json", R"({"weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors",
+                                                   "c": "m-3.safetensors"}})");
+  folder.Write("m-1.safetensors", SafetensorsFile({{"a", "F32", {4}}}));
+  folder.Write("m-3.safetensors", SafetensorsFile({{"c", "F32", {4}}}));
+  EXPECT_EQ(Error(folder), folder.path() +
+                               ": lacks m-2.safetensors, which model.safetensors.index.json names (1 of its 3 files "
+                               "are missing); download what is missing");
+}
+
+TEST(WeightIndex, ATensorThatOnlyTheIndexKnowsIsListedApart) {
+  ModelFolder folder;
+  folder.Write("m.safetensors", SafetensorsFile({{"a", "F32", {4}}, {"q", "F8_E4M3", {1}}}));
+  folder.Write("model.safetensors.index.json",
+               R"({"weight_map": {"a": "m.safetensors", "q": "m.safetensors", "b": "m.safetensors"}})");
+  const Result<Checkpoint> checkpoint = ReadCheckpoint(folder.path());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.message();
+  EXPECT_EQ(checkpoint->only_in_index, (std::map<std::string, std::string>{{"b", "m.safetensors"}}));
+}
+
+TEST(WeightIndex, NamesWeightsOfAnotherFormat) {
+  ModelFolder folder;
+  folder.Write("pytorch_model.bin", "x");
+  EXPECT_EQ(Error(folder), folder.path() +
+                               ": has neither model.safetensors nor model.safetensors.index.json, only "
+                               "pytorch_model.bin; give the folder of a Hugging Face checkpoint in safetensors format");
+  folder.Write("model-00001-of-00002.safetensors", "x");
+  EXPECT_THAT(Error(folder), ::testing::HasSubstr(", only model-00001-of-00002.safetensors and 1 more; give"));
 }
 
 TEST(WeightIndex, RefusesFilesOutsideTheFolder) {
@@ -95,10 +126,6 @@ TEST(WeightIndex, RefusesFilesOutsideTheFolder) {
 TEST(WeightIndex, RefusesAnIndexUnlikeItsFiles) {
   ModelFolder folder;
   folder.Write("m.safetensors", SafetensorsFile({{"a", "F32", {4}}}));
-  folder.Write("model.safetensors.index.json", R"({"weight_map": {"a": "m.safetensors", "b": "m.safetensors"}})");
-  EXPECT_EQ(Error(folder),
-            "model.safetensors.index.json: puts tensor \"b\" into m.safetensors, whose header has no such "
-            "tensor; index and files are of different checkpoints: download both again");
   folder.Write("model.safetensors.index.json", "{}");
   EXPECT_EQ(Error(folder), "model.safetensors.index.json: 'weight_map' is missing; expected an object");
   folder.Write("model.safetensors.index.json", R"({"weight_map": [)");

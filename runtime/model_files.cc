@@ -1,7 +1,5 @@
 #include "runtime/model_files.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include <cstring>
 
 #include "formats/checkpoint_file.h"
+#include "formats/input_file.h"
 #include "plans/recorded_file.h"
 #include "plans/sha256.h"
 
@@ -33,27 +32,25 @@ Error CannotRead(const std::string& path) {
   return Unavailable("{}: cannot be read: {}", path, reason);
 }
 
-Result<Sha256Digest> HashContent(int descriptor, const std::string& path, uint64_t size_bytes) {
+Result<Sha256Digest> HashContent(const InputFile& opened, uint64_t size_bytes) {
   Sha256Stream hash;
-  std::vector<std::byte> piece;
+  std::string piece;
   for (uint64_t done = 0; done < size_bytes; done += piece.size()) {
     piece.resize(std::min<uint64_t>(1 << 20, size_bytes - done));
-    if (!ReadFully(descriptor, done, piece)) return CannotRead(path);
-    hash.Update(piece);
+    MRS_RETURN_IF_ERROR(opened.ReadAt(done, piece.data(), piece.size()));
+    hash.Update(std::as_bytes(std::span(piece)));
   }
   return hash.Finish();
 }
 
 // The comparison of an open file with the plan's entry: content first, since another file differs in size too.
-Status CheckFile(int descriptor, const std::string& path, const plan::File& file) {
-  struct stat info {};
-  if (fstat(descriptor, &info) != 0) return CannotRead(path);
-  if (!S_ISREG(info.st_mode)) {
-    return Refuse("{}: is no regular file; --model must name the folder the plan was built from", path);
-  }
-  const auto size_bytes = static_cast<uint64_t>(info.st_size);
+Status CheckFile(const InputFile& opened, const std::string& path, const plan::File& file) {
+  const uint64_t size_bytes = opened.bytes();
+  std::string start(std::min<uint64_t>(kGitLfsPointerStart, size_bytes), '\0');
+  MRS_RETURN_IF_ERROR(opened.ReadAt(0, start.data(), start.size()));
+  if (IsGitLfsPointer(start)) return GitLfsPointer(path);
   if (size_bytes >= file.header_bytes()) {
-    MRS_ASSIGN_OR_RETURN(const Sha256Digest actual, HashContent(descriptor, path, file.header_bytes()));
+    MRS_ASSIGN_OR_RETURN(const Sha256Digest actual, HashContent(opened, file.header_bytes()));
     const std::span<const uint8_t> expected(file.header_sha256()->data(), file.header_sha256()->size());
     if (!std::equal(expected.begin(), expected.end(), actual.begin(), actual.end())) {
       return Refuse(
@@ -87,17 +84,9 @@ std::string ModelDirOfRank(std::string_view model_dir, uint32_t rank) {
 }
 
 Result<int> OpenCheckedFile(const std::string& path, const plan::File& file) {
-  const int descriptor =
-      open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe in its place must not block us
-  if (descriptor < 0) {
-    return Refuse("{}: cannot be opened: {}; --model must name the folder the plan was built from", path,
-                  std::strerror(errno));
-  }
-  if (const Status status = CheckFile(descriptor, path, file); !status) {
-    close(descriptor);
-    return status.error();
-  }
-  return descriptor;
+  MRS_ASSIGN_OR_RETURN(InputFile opened, InputFile::Open(path, "--model must name the folder the plan was built from"));
+  MRS_RETURN_IF_ERROR(CheckFile(opened, path, file));
+  return opened.Release();
 }
 
 Result<ModelFiles> ModelFiles::Open(const plan::Plan& plan, const std::string& model_dir,

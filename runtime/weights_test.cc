@@ -195,7 +195,10 @@ TEST_F(WeightsTest, RefusesFilesThatAreNotThePlans) {
   std::filesystem::remove(model.file);
   EXPECT_THAT(error(), HasSubstr(model.file + ": cannot be opened: No such file or directory"));
   std::filesystem::create_directory(model.file);
-  EXPECT_EQ(error(), model.file + ": is no regular file; --model must name the folder the plan was built from");
+  EXPECT_EQ(error(), model.file + ": is a directory, expected a file");
+  std::filesystem::remove(model.file);
+  WriteAll(model.file, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 99\n");
+  EXPECT_THAT(error(), HasSubstr(model.file + ": is a git-lfs pointer, not the file that it stands for"));
 }
 
 // The right file, but a plan that says something else of it: names, places, shapes and types are the header's.

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 
-from harness import MINI, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main
+from harness import MINI, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main, without_root_rights
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 ONE_OF = "a string, a list of strings, token ids, or lists of token ids"
@@ -64,13 +64,13 @@ class CommandLine:
         self.vocab = json.loads(read(os.path.join(MINI, "config.json")))["vocab_size"]
         self.cases = []
 
-    def refuse(self, name, code, message, *arguments, plan=None, model=MINI):
+    def refuse(self, name, code, message, *arguments, plan=None, model=MINI, before_start=None):
         """mrs-exec with --plan, --model and these arguments ends with the code, and `message` is all that it says."""
         plan = self.plan if plan is None else plan
         given = (["--plan", plan] if plan else []) + (["--model", model] if model else [])
 
         def case():
-            run = Run(self.work, *given, "--quiet", *arguments)
+            run = Run(self.work, *given, "--quiet", *arguments, before_start=before_start)
             try:
                 check_equal(run.ended(30), code, f"exit code\n  {run.described()}")
                 check_equal("\n".join(run.lines), message, "stderr")
@@ -126,10 +126,26 @@ class CommandLine:
         folder = self.folder("weights are a folder", leave_out=("model.safetensors",))
         os.mkdir(os.path.join(folder, "model.safetensors"))
         self.refuse("weights are a folder",
-                    1, f"{rank}{folder}/model.safetensors: is no regular file; --model must name the "
-                    "folder the plan was built from",
+                    1, f"{rank}{folder}/model.safetensors: is a directory, expected a file",
                     *ids,
                     model=folder)
+
+        folder = self.folder("weights-are-a-pipe", leave_out=("model.safetensors",))
+        os.mkfifo(os.path.join(folder, "model.safetensors"))
+        self.refuse("weights are a pipe", 1, f"{rank}{folder}/model.safetensors: is a pipe, expected a file", *ids,
+                    model=folder)
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize {size}\n"
+        refuse("weights are a git-lfs pointer",
+               "is a git-lfs pointer, not the file that it stands for; run 'git lfs pull' where it was cloned",
+               model=lambda data: pointer.encode())
+        folder = self.folder("weights-not-for-us")
+        os.chmod(os.path.join(folder, "model.safetensors"), 0)
+        self.refuse("weights that may not be read",
+                    1, f"{rank}{folder}/model.safetensors: cannot be opened: Permission denied; let this user (uid "
+                    f"{os.geteuid()}) read it and search its folders",
+                    *ids,
+                    model=folder,
+                    before_start=without_root_rights)
 
         # With several ranks the message names the one that saw it.
         self.folder("copies/0")

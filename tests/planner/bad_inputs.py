@@ -85,9 +85,58 @@ class BadInputs(unittest.TestCase):
         weight_map["lm_head.weight"] = "b.safetensors"
         self.write(WEIGHTS + ".index.json", json.dumps({"weight_map": weight_map}))
         self.refused(
-            "m/b.safetensors: cannot be opened: No such file or directory; the checkpoint is incomplete: download this "
-            "file too"
+            "m: lacks b.safetensors, which model.safetensors.index.json names (1 of its 2 files are missing); download what "
+            "is missing"
         )
+
+    def test_tensor_that_only_the_index_knows(self):
+        os.rename(os.path.join(self.model, WEIGHTS), os.path.join(self.model, "a.safetensors"))
+        weight_map = {name: "a.safetensors" for name, _ in self.tensors}
+        weight_map["model.layers.0.self_attn.rotary_emb.inv_freq"] = "a.safetensors"
+        self.write(WEIGHTS + ".index.json", json.dumps({"weight_map": weight_map}))
+        done = self.run_build("-o", "ghost.mrsplan")
+        self.assertEqual(
+            (done.returncode, done.stderr),
+            (
+                0,
+                'mrs-plan: warning: checkpoint: the index puts tensor "model.layers.0.self_attn.rotary_emb.inv_freq" into '
+                "a.safetensors, whose header has no such tensor; the model does not need it\n",
+            ),
+        )
+
+    def test_files_that_may_not_be_read(self):
+        self.write("tokenizer.json", "{}")
+        self.write("config.json", json.dumps(self.config))
+        for name in (WEIGHTS, "config.json", "tokenizer.json"):
+            os.chmod(os.path.join(self.model, name), 0)
+            done = plan_tools.run(
+                [self.tools.plan, "build", "m", *OPTIONS],
+                cwd=self.folder,
+                preexec_fn=plan_tools.without_root_rights,
+            )
+            self.assert_says(
+                done,
+                1,
+                f"m/{name}: cannot be opened: Permission denied; let this user (uid {os.geteuid()}) read it and search its "
+                "folders",
+            )
+            os.chmod(os.path.join(self.model, name), 0o644)
+
+    def test_git_lfs_pointers(self):
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+        pulled = " is a git-lfs pointer, not the file that it stands for; run 'git lfs pull' where it was cloned"
+        for name in (WEIGHTS, "tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+            path = os.path.join(self.model, name)
+            kept = os.path.exists(path) and open(path, "rb").read()
+            self.write(name, pointer)
+            self.refused(f"m/{name}:" + pulled)
+            self.write(name, kept) if kept else os.remove(path)
+
+    def test_links_to_nothing(self):
+        for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"):
+            os.symlink("../../blobs/0", os.path.join(self.model, name))
+            self.refused(f"m/{name}: is a symbolic link to ../../blobs/0, where nothing is")
+            os.remove(os.path.join(self.model, name))
 
     def test_index_that_leaves_the_folder(self):
         os.remove(os.path.join(self.model, WEIGHTS))
@@ -163,10 +212,10 @@ class BadInputs(unittest.TestCase):
     # config.json.
 
     def test_missing_config(self):
-        self.refused("m/config.json: no such file; give the folder of a Hugging Face checkpoint", write_config=False)
+        self.refused("m/config.json: cannot be opened: No such file or directory; give the folder of a Hugging Face checkpoint", write_config=False)
 
     def test_missing_folder(self):
-        self.refused("nowhere/config.json: no such file; give the folder of a Hugging Face checkpoint", model="nowhere")
+        self.refused("nowhere/config.json: cannot be opened: No such file or directory; give the folder of a Hugging Face checkpoint", model="nowhere")
 
     def test_malformed_config(self):
         self.write("config.json", '{"architectures": [')
@@ -185,7 +234,7 @@ class BadInputs(unittest.TestCase):
         self.refused("tokenizer_config.json: 'chat_template': expected a string, got 5")
         os.remove(os.path.join(self.model, "tokenizer_config.json"))
         os.mkdir(os.path.join(self.model, "tokenizer.json"))
-        self.refused("m/tokenizer.json: is not a regular file")
+        self.refused("m/tokenizer.json: is a directory, expected a file")
 
     def test_config_of_wrong_types(self):
         self.config["hidden_size"] = "64"

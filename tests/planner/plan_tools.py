@@ -6,6 +6,7 @@ plan_tools.write_checkpoint(folder, plan_tools.LLAMA_70B, file_count=30)
 """
 
 import argparse
+import ctypes
 import json
 import os
 import subprocess
@@ -39,6 +40,13 @@ def parser(description):
     out = argparse.ArgumentParser(description=description)
     out.add_argument("--bin", required=True, help="folder with mrs-plan, mrs-opt and mrs-exec")
     return out
+
+
+def without_root_rights():
+    """For preexec_fn: this process, and what it runs, may no longer read whatever it likes, even as root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, from <linux/capability.h>
+        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; refused to others than root, who lack them anyway
 
 
 class Tools:
