@@ -31,6 +31,9 @@ std::string ElementOf(mlir::Value value) {
   return element.isF32() ? "f32" : element.isBF16() ? "bf16" : "other";
 }
 
+// C of a sum over `units` parts of K that no rank cuts: the largest power of two that divides them, at most 16.
+uint64_t CanonicalParts(uint64_t units) { return std::min<uint64_t>(16, units & (~units + 1)); }
+
 class GraphReader {
  public:
   explicit GraphReader(UnshardedModel* model) : model_(model), means_(model->terms) {}
@@ -92,6 +95,23 @@ class GraphReader {
     return Status();
   }
 
+  // K of what attention leaves is cut between heads, of what the MLP's first half leaves anywhere, and else not at all.
+  Status ReadMatmul(ir::MatmulOp op) {
+    const std::string_view of = means_[Of(op.getX())].op;
+    const auto k = TypeOf(op.getX()).getShape().drop_front();
+    const uint64_t units = of == "attention" ? k.front() : of == "silu_mul" ? llvm::product_of(k) : 1;
+    for (auto [part, weight] : llvm::enumerate(op.getWeights())) {
+      auto matrix = weight.getDefiningOp<ir::WeightOp>();
+      if (!matrix || static_cast<uint64_t>(matrix.getChunks()) != CanonicalParts(units)) {
+        return Wrong(op, fmt::format("K is summed in {} canonical chunks, the rule gives {}",
+                                     matrix ? matrix.getChunks() : 0, CanonicalParts(units)));
+      }
+      const TermId bias = op.getBiases().empty() ? means_.NoBias() : Of(op.getBiases()[part]);
+      Is(op.getResult(part), means_.Matmul(Of(op.getX()), Of(weight), bias));
+    }
+    return Status();
+  }
+
   Status ReadOp(mlir::Operation* op) {
     const auto one = [&](TermId term) {
       Is(op->getResult(0), term);
@@ -106,13 +126,7 @@ class GraphReader {
           return one(means_.RmsNorm(Of(x.getX()), Of(x.getWeight()), TypeOf(x.getX()).getShape().back(),
                                     x.getEps().convertToFloat(), ElementOf(x.getResult())));
         })
-        .Case([&](ir::MatmulOp x) {
-          for (auto [part, weight] : llvm::enumerate(x.getWeights())) {
-            const TermId bias = x.getBiases().empty() ? means_.NoBias() : Of(x.getBiases()[part]);
-            Is(x.getResult(part), means_.Matmul(Of(x.getX()), Of(weight), bias));
-          }
-          return Status();
-        })
+        .Case([&](ir::MatmulOp x) { return ReadMatmul(x); })
         .Case([&](ir::RopeOp x) {
           return one(means_.Rope(Of(x.getX()), Of(x.getCosSin()), x.getRope(), TypeOf(x.getX()).getShape().back(),
                                  ElementOf(x.getResult())));
@@ -166,19 +180,20 @@ uint64_t Whole(const plan::Slice& slice, uint32_t tp) {
   return slice.axis() == plan::Axis::none ? slice.size() : slice.size() * (tp / std::max<uint64_t>(slice.every(), 1));
 }
 
-// Replays the one stage of a plan in one variant.
+// Replays the one stage of a plan, one variant after the other.
 class Replay {
  public:
   Replay(UnshardedModel* model, const plan::Plan& plan)
-      : means_(model->terms), plan_(plan), stage_(*plan.stages()->Get(0)), values_(stage_.buffers()->size()) {
+      : means_(model->terms), plan_(plan), stage_(*plan.stages()->Get(0)), weights_(stage_.weights()->size()) {}
+
+  // The term of what the variant leaves in `output`, from nothing but the inputs.
+  Result<TermId> Run(plan::Variant variant, uint32_t output) {
+    values_.assign(stage_.buffers()->size(), std::nullopt);
+    caches_.clear();
     for (uint32_t i = 0; i < values_.size(); ++i) {
       const plan::Buffer& buffer = *stage_.buffers()->Get(i);
-      if (buffer.input()) values_[i] = means_.Input(plan.names()->Get(buffer.name())->str());
+      if (buffer.input()) values_[i] = means_.Input(plan_.names()->Get(buffer.name())->str());
     }
-  }
-
-  // The term of what the variant leaves in `output`.
-  Result<TermId> Run(plan::Variant variant, uint32_t output) {
     for (uint32_t i = 0; i < stage_.steps()->size(); ++i) {
       const plan::Step& step = *stage_.steps()->Get(i);
       if (step.variant() == plan::Variant::always || step.variant() == variant) MRS_RETURN_IF_ERROR(RunStep(i, step));
@@ -199,6 +214,7 @@ class Replay {
   }
 
   TermId WeightTerm(uint32_t index) {
+    if (weights_[index]) return *weights_[index];
     const plan::Weight& weight = *stage_.weights()->Get(index);
     auto parts = View(stage_.sources()).subspan(weight.source_begin(), weight.source_count());
     std::vector<plan::WeightSource> ordered(parts.begin(), parts.end());
@@ -210,8 +226,10 @@ class Replay {
                          s.tensor_rows(), s.tensor_columns()});
       rows += Whole(s.rows(), plan_.tp());
     }
-    return means_.Weight(plan::EnumNameDType(weight.dtype()), rows, weight.chunk_k() * weight.chunk_count_global(),
-                         weight.chunk_count_global(), sources);
+    weights_[index] =
+        means_.Weight(plan::EnumNameDType(weight.dtype()), rows, weight.chunk_k() * weight.chunk_count_global(),
+                      weight.chunk_count_global(), sources);
+    return *weights_[index];
   }
 
   Status RunStep(uint32_t index, const plan::Step& step) {
@@ -296,7 +314,7 @@ class Replay {
   Terms& means_;
   const plan::Plan& plan_;
   const plan::Stage& stage_;
-  std::vector<std::optional<TermId>> values_;               // by buffer
+  std::vector<std::optional<TermId>> weights_, values_;     // by weight, by buffer
   std::map<std::pair<uint32_t, uint32_t>, TermId> caches_;  // by class and layer
   std::unordered_map<TermId, uint32_t> makers_;             // the step that first made a term
 };
@@ -349,8 +367,8 @@ Status CheckErasure(UnshardedModel& model, const plan::Plan& plan) {
     return Refuse("erasure: {} stages and {} ropes, expected one of each", plan.stages()->size(), plan.ropes()->size());
   }
   MRS_RETURN_IF_ERROR(CheckSameFacts(model.facts, plan));
+  Replay replay(&model, plan);
   const auto check = [&](plan::Variant variant, uint32_t output, TermId expected) -> Status {
-    Replay replay(&model, plan);
     MRS_ASSIGN_OR_RETURN(const TermId left, replay.Run(variant, output));
     if (plan.tp() > 1) expected = model.terms.Gathered(expected);
     if (left != expected) return Blame(model, replay, variant, left, expected);

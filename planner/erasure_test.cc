@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "ir/dialect.h"
 #include "mlir/Parser/Parser.h"
 #include "planner/build.h"
 #include "planner/build_graph.h"
@@ -142,6 +143,16 @@ TEST(Erasure, NamesAnotherSumOverK) {
   EXPECT_EQ(s.Refusal(),
             "erasure: stage 0 step 15 'l0.down_proj': chunks of its weight is 8, expected 16 as in "
             "'l0.down_proj.weight'");
+}
+
+TEST(Erasure, HoldsTheGraphToTheRuleOfCanonicalChunks) {
+  Subject s(kMini);
+  s.module->walk([](ir::WeightOp op) {
+    if (op.getName() == "l0.down_proj.weight") op.setChunks(4);
+  });
+  EXPECT_EQ(s.Refusal(),
+            "erasure: 'l0.down_proj' (mrs.matmul) of the unsharded graph: K is summed in 4 canonical chunks, the rule "
+            "gives 16");
 }
 
 TEST(Erasure, NamesAttributes) {

@@ -3,6 +3,7 @@
     tests/planner/big_headers.py --bin build/cli             # test: both plans build, verify, and stay small
     tests/planner/big_headers.py --bin build/cli --measure   # figures: 70B against `mrs-plan --version`, same run
     tests/planner/big_headers.py --bin build/cli --assert    # the same, and exit code 1 past 3x its time or 60 MB more
+    tests/planner/big_headers.py --bin build/cli --write DIR # nothing but the folders, for planner/bench_erasure.cc
 
 Figures are medians of alternating runs; never a timed test, as another program on the machine would fail it.
 """
@@ -60,8 +61,13 @@ def main():
     parser = plan_tools.parser(__doc__.split("\n")[0])
     parser.add_argument("--measure", action="store_true", help="print time and memory of the 70B plan")
     parser.add_argument("--assert", action="store_true", dest="check", help="fail past the bounds; implies --measure")
+    parser.add_argument("--write", metavar="DIR", help="write the folders there, and do nothing else")
     arguments = parser.parse_args()
     tools = plan_tools.Tools(arguments.bin)
+    if arguments.write:
+        for name, shape, files, _, _ in CASES:
+            plan_tools.write_checkpoint(os.path.join(arguments.write, name), shape, files)
+        return
     with tempfile.TemporaryDirectory(prefix="mrs_big_") as scratch:
         for name, shape, files, tp, memory in CASES:
             folder, out = os.path.join(scratch, name), os.path.join(scratch, name + ".mrsplan")
