@@ -6,11 +6,14 @@
 The trailer (SHA-256 of all before it) is computed anew after each flip, so the flip reaches the verifier and, where
 that accepts it, the ranks. mrs-exec must exit with 0, or with 1 and one line that says why; no signal, no hang, no
 other code. Without a new trailer every flip must be refused, which a part of them shows here and plans/ shows for all.
+
+A plan that gives other logits must not be proved to be the model's: `mrs-plan verify --model` refuses it.
 """
 
 import argparse
 import collections
 import hashlib
+import json
 import os
 import random
 import resource
@@ -45,7 +48,7 @@ def run_once(argv):
         return "WRONG", f"no end after {TIMEOUT_S} s"
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode == 0:
-        return ("ran", "") if done.stdout.strip() else ("WRONG", "exit code 0 and no answer")
+        return ("ran", done.stdout) if done.stdout.strip() else ("WRONG", "exit code 0 and no answer")
     if done.returncode != 1:
         return "WRONG", f"exit code {done.returncode}: {said[-300:]}"
     if not said.startswith("mrs-exec: ") or "\n" in said:
@@ -55,11 +58,27 @@ def run_once(argv):
     return "refused", said
 
 
-def run(tools, plan, model):
+def bits(answer):
+    """What must not differ of an answer in JSON; None of no answer."""
+    fields = json.loads(answer) if answer else {}
+    return fields.get("token_ids"), fields.get("logits_sha256")
+
+
+def run(tools, plan, model, right=None):
     """First for all logits, then, where that ran, for candidates alone: the plan's two variants."""
     argv = tools.exec_argv(plan, model, [[1, 2, 3]], 2, transport="local")
     kind, detail = run_once(argv)
-    return run_once([a for a in argv if a != "--json"]) if kind == "ran" else (kind, detail)
+    if kind != "ran":
+        return kind, detail
+    others = run_once([a for a in argv if a != "--json"])
+    if others[0] != "ran":
+        return others
+    if right is None or (bits(detail), others[1]) == right:
+        return kind, (bits(detail), others[1])
+    proved = subprocess.run([tools.plan_program, "verify", plan, "--model", model], capture_output=True)
+    if proved.returncode == 0:
+        return "WRONG", "proved to be the model's, and it gives other logits or another text"
+    return "ran to other logits, not proved", ""
 
 
 def main():
@@ -81,7 +100,8 @@ def main():
             plan = file.read()
         body_bytes = len(plan) - TRAILER_BYTES
         print(f"{random_checkpoint.describe(config, dtype)}, tp {options.tp}: a plan of {len(plan)} bytes")
-        if run(tools, f"{scratch}/whole.mrsplan", model)[0] != "ran":
+        kind, right = run(tools, f"{scratch}/whole.mrsplan", model)
+        if kind != "ran":
             print("FAILED: the plan itself does not run")
             return 1
         if options.all:
@@ -98,10 +118,10 @@ def main():
             with open(path, "wb") as file:
                 file.write(flip(plan, at, mask, trailer))
             try:
-                kind, detail = run(tools, path, model)
+                kind, detail = run(tools, path, model, right)
             finally:
                 os.unlink(path)
-            if not trailer and kind == "ran":
+            if not trailer and kind != "refused" and kind != "WRONG":
                 return "WRONG", "accepted with a wrong trailer"
             return kind, detail
 
