@@ -17,6 +17,7 @@ Status VerifyStage(const StageView& stage) {
   MRS_RETURN_IF_ERROR(CheckCollectives(stage, order));
   MRS_RETURN_IF_ERROR(CheckCacheUse(stage, order));
   MRS_RETURN_IF_ERROR(CheckOutputs(stage));
+  MRS_RETURN_IF_ERROR(CheckSharding(stage));
   return CheckMemory(stage);
 }
 
@@ -31,7 +32,7 @@ Status VerifyPlan(const plan::Plan& plan) {
   for (uint32_t i = 0; i < plan.stages()->size(); ++i) {
     MRS_RETURN_IF_ERROR(VerifyStage(StageView(plan, i, &budget)));
   }
-  return CheckCoverage(plan, &budget);
+  return CheckTensors(plan);
 }
 
 }  // namespace mrs

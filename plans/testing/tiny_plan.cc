@@ -51,11 +51,12 @@ class Builder {
 
  private:
   uint64_t hidden() const { return 32 * o_.scale; }
-  uint64_t heads() const { return 4 * o_.scale; }
-  uint64_t kv_heads() const { return 2 * o_.scale; }
+  uint64_t heads() const { return 4 * o_.scale * o_.head_scale; }
+  uint64_t kv_heads() const { return 2 * o_.scale * o_.head_scale; }
   uint64_t ffn() const { return 64 * o_.scale; }
   uint64_t vocab() const { return 40 * o_.scale; }
   uint64_t vocab_padded() const { return 48 * o_.scale; }
+  uint64_t kv_local() const { return std::max<uint64_t>(1, kv_heads() / o_.tp); }
   static constexpr uint64_t kHeadDim = 8;
 
   void Facts() {
@@ -133,8 +134,8 @@ class Builder {
       }
       plan_.groups.emplace_back(dp * o_.tp, o_.tp, 1, Axis::tp);
     }
-    const uint32_t kv = static_cast<uint32_t>(kv_heads() / o_.tp);
-    const uint64_t block_bytes = 32 * o_.layer_count * kv * 2 * kHeadDim * 2;
+    const auto kv = static_cast<uint32_t>(kv_local());
+    const uint64_t block_bytes = uint64_t{32} * o_.layer_count * kv * 2 * kHeadDim * 2;
     plan_.kv_classes.emplace_back(16, block_bytes, 0, 0, 0, 32, o_.layer_count, kv, kHeadDim, kHeadDim, DType::bf16,
                                   KvKind::full);
     stage_->layer_end = o_.layer_count;
@@ -177,10 +178,11 @@ class Builder {
     return index;
   }
 
-  // A slice of `total`, cut over tp, or whole.
-  Slice Cut(uint64_t total, bool cut) const {
+  // A slice of `total`, cut over tp, or whole. `every` neighbours share a part.
+  Slice Cut(uint64_t total, bool cut, uint64_t every = 1) const {
     if (!cut) return Slice(0, 0, total, 1, Axis::none);
-    return Slice(0, static_cast<int64_t>(total / o_.tp), total / o_.tp, 1, Axis::tp);
+    const uint64_t part = total * every / o_.tp;
+    return Slice(0, static_cast<int64_t>(part), part, static_cast<uint32_t>(every), Axis::tp);
   }
 
   // Where a tensor lies in the file; tied tensors share their place.
@@ -199,8 +201,8 @@ class Builder {
   }
 
   Ref Matrix(const std::string& name, const std::string& tensor, uint64_t rows, uint64_t columns, uint64_t chunks,
-             bool cut_rows, bool cut_columns, uint64_t padded_rows = 0) {
-    const Slice row_slice = Cut(padded_rows == 0 ? rows : padded_rows, cut_rows);
+             bool cut_rows, bool cut_columns, uint64_t padded_rows = 0, uint64_t every = 1) {
+    const Slice row_slice = Cut(padded_rows == 0 ? rows : padded_rows, cut_rows, every);
     const Slice column_slice = Cut(columns, cut_columns);
     const uint64_t chunk_k = columns / chunks;
     const uint64_t local_chunks = column_slice.size() / chunk_k;
@@ -273,23 +275,24 @@ class Builder {
     const int layer = static_cast<int>(index);
     const std::string l = "l" + std::to_string(index) + ".";
     const uint64_t q_width = heads() * kHeadDim / o_.tp;
-    const uint64_t kv_width = kv_heads() * kHeadDim / o_.tp;
+    const uint64_t kv_width = kv_local() * kHeadDim;
+    const uint64_t every = std::max<uint64_t>(1, o_.tp / kv_heads());
     const Ref none(0, RefSpace::none);
 
     const uint32_t h = Norm(l + "attn_norm", x, Rows::tokens, DType::bf16, 1, hidden(), layer);
     const Ref wq = Matrix(l + "q", l + "q.tensor", heads() * kHeadDim, hidden(), 16, true, false);
     const Ref bq = Vector(l + "q_bias", heads() * kHeadDim, true);
-    const Ref wk = Matrix(l + "k", l + "k.tensor", kv_heads() * kHeadDim, hidden(), 16, true, false);
-    const Ref wv = Matrix(l + "v", l + "v.tensor", kv_heads() * kHeadDim, hidden(), 16, true, false);
+    const Ref wk = Matrix(l + "k", l + "k.tensor", kv_heads() * kHeadDim, hidden(), 16, true, false, 0, every);
+    const Ref wv = Matrix(l + "v", l + "v.tensor", kv_heads() * kHeadDim, hidden(), 16, true, false, 0, every);
     const uint32_t q = Buffer_(l + "q.out", DType::f32, Rows::tokens, q_width);
     const uint32_t k = Buffer_(l + "k.out", DType::f32, Rows::tokens, kv_width);
     const uint32_t v = Buffer_(l + "v.out", DType::f32, Rows::tokens, kv_width);
     Step_(OpKind::matmul, l + "qkv", {Of(h), wq, bq, wk, none, wv, none}, {q, k, v}, 0, layer);
     const uint32_t qn = Norm(l + "q_norm", q, Rows::tokens, DType::f32, heads() / o_.tp, kHeadDim, layer);
-    const uint32_t kn = Norm(l + "k_norm", k, Rows::tokens, DType::f32, kv_heads() / o_.tp, kHeadDim, layer);
+    const uint32_t kn = Norm(l + "k_norm", k, Rows::tokens, DType::f32, kv_local(), kHeadDim, layer);
     const uint32_t qr = Rope_(l + "q_rope", qn, heads() / o_.tp, layer);
-    const uint32_t kr = Rope_(l + "k_rope", kn, kv_heads() / o_.tp, layer);
-    stage_->attentions.emplace_back(heads() / o_.tp, kv_heads() / o_.tp, kHeadDim, 0.35f, 0, index);
+    const uint32_t kr = Rope_(l + "k_rope", kn, kv_local(), layer);
+    stage_->attentions.emplace_back(heads() / o_.tp, kv_local(), kHeadDim, 0.35f, 0, index);
     Step_(OpKind::kv_append, l + "kv_append", {Of(kr), Of(v), Input(contract::kSlots)}, {}, index, layer);
     const uint32_t a = Buffer_(l + "attn.out", DType::bf16, Rows::tokens, q_width);
     Step_(OpKind::attention, l + "attn",

@@ -4,7 +4,8 @@
 //   StepOf(plan, "l0.attn").mutate_attr(7);   Refusal(plan) == "stage 0 step 10 'l0.attn': its attribute is entry 7 of
 //   1"
 //
-// One layer, hidden 32, 4 heads (2 KV) of 8, ffn 64, vocabulary 40 padded to 48, bf16, QK-norm and both kinds of bias.
+// One layer, hidden 32, 4 heads (2 KV, each on two ranks at tp 4) of 8, ffn 64, vocabulary 40 padded to 48, bf16,
+// QK-norm and both kinds of bias.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,7 @@ struct TinyOptions {
   uint32_t layer_count = 1;
   uint32_t bucket_count = 2;  // 1, 32, 64, ... tokens
   uint64_t scale = 1;         // multiplies heads, hidden, ffn and vocabulary
+  uint64_t head_scale = 1;    // multiplies heads once more
 };
 
 plan::PlanT TinyPlan(const TinyOptions& options = {});

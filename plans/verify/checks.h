@@ -11,7 +11,7 @@ Status CheckValues(const plan::Plan& plan);  // every enum known, float finite, 
 Status CheckFacts(const plan::Plan& plan);   // counts within limits; model, numerics, files, ropes
 Status CheckWorld(const plan::Plan& plan);   // ranks and groups
 Status CheckCacheGeometry(const plan::Plan& plan);
-Status CheckCoverage(const plan::Plan& plan, Budget* budget);  // every byte of a tensor is read, and is no other's
+Status CheckTensors(const plan::Plan& plan);  // sources of one tensor agree, and no byte is of two
 
 // Of one stage.
 Status CheckReferences(const StageView& stage);                       // every index and range of the program
@@ -22,6 +22,7 @@ Status CheckLiveness(const StageView& stage, const Order& order);     // use aft
 Status CheckCollectives(const StageView& stage, const Order& order);  // one schedule on all ranks
 Status CheckCacheUse(const StageView& stage, const Order& order);     // append before attention, once a layer
 Status CheckOutputs(const StageView& stage);
-Status CheckMemory(const StageView& stage);  // arenas against what each rank may use
+Status CheckSharding(const StageView& stage);  // who holds which part of each value, and who may read a partial sum
+Status CheckMemory(const StageView& stage);    // arenas against what each rank may use
 
 }  // namespace mrs::verify

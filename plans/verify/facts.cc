@@ -49,6 +49,11 @@ Status CheckModel(const plan::Model& model) {
   if (model.vocab_padded() % contract::kVocabChunks != 0) {
     return Refuse("model.vocab_padded is {}, expected a multiple of {}", model.vocab_padded(), contract::kVocabChunks);
   }
+  MRS_RETURN_IF_ERROR(InRange("model.kv_heads", model.kv_heads(), 1, contract::kMaxWidth));
+  MRS_RETURN_IF_ERROR(InRange("model.heads", model.heads(), model.kv_heads(), contract::kMaxWidth));
+  if (model.heads() % model.kv_heads() != 0) {
+    return Refuse("model: {} query heads do not share {} KV heads evenly", model.heads(), model.kv_heads());
+  }
   MRS_RETURN_IF_ERROR(InRange("the size of model.fingerprint", model.fingerprint()->size(), 32, 32));
   MRS_RETURN_IF_ERROR(InRange("the number of model.eos ids", model.eos()->size(), 0, 256));
   for (const int32_t eos : *model.eos()) {

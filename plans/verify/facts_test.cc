@@ -288,6 +288,26 @@ TEST(Verify, RejectsRankWithoutGroup) {
   EXPECT_EQ(Refusal(plan), "rank 0 is in no tensor-parallel group");
 }
 
+TEST(Verify, RejectsTooManyRopes) {
+  PlanT plan = TinyPlan();
+  for (uint32_t i = 0; i < 300; ++i) plan.ropes.push_back(std::make_unique<RopeT>(*plan.ropes[0]));
+  EXPECT_EQ(Refusal(plan), "the number of ropes is 301, expected 0 to 256");
+}
+
+TEST(Verify, RejectsThreeQueryHeadsOnTwoKvHeads) {
+  PlanT plan = TinyPlan();
+  plan.model->heads = 3;
+  EXPECT_EQ(Refusal(plan), "model: 3 query heads do not share 2 KV heads evenly");
+}
+
+TEST(Verify, RejectsAModelWithoutKvHeads) {
+  PlanT plan = TinyPlan();
+  plan.model->kv_heads = 0;
+  EXPECT_EQ(Refusal(plan), "model.kv_heads is 0, expected 1 to 2147483648");
+  plan.model->kv_heads = 5;
+  EXPECT_EQ(Refusal(plan), "model.heads is 4, expected 5 to 2147483648");
+}
+
 TEST(Verify, RejectsStageLayersUnlikeTheModel) {
   PlanT plan = TinyPlan();
   plan.stages[0]->layer_end = 2;

@@ -230,11 +230,18 @@ TEST(Verify, RejectsEmbedOfOtherVocabulary) {
 
 TEST(Verify, RejectsVocabularySliceThatSkipsIds) {
   PlanT plan = TinyPlan();
+  plan.model->vocab = 20;
+  plan.model->vocab_padded = 32;
+  plan.stages[0]->embeds[0].mutate_vocab_valid(20);
+  for (const char* name : {"embed", "lm_head"}) {
+    WeightSource& source = SourceOf(plan, name);  // both ranks hold all 24 rows of 24, a padded vocabulary of 32
+    source.mutable_rows().mutate_every(2);
+    source.mutate_tensor_rows(24);
+  }
   plan.stages[0]->embeds[0].mutable_vocab().mutate_every(2);
-  SourceOf(plan, "embed").mutable_rows().mutate_every(2);
   EXPECT_EQ(
       Refusal(plan),
-      "stage 0 step 1 'embed': the vocabulary slices of the ranks (0 + 24 * rank, 24 ids) do not cut [0, 48) in order");
+      "stage 0 step 1 'embed': the vocabulary slices of the ranks (0 + 24 * rank, 24 ids) do not cut [0, 32) in order");
 }
 
 TEST(Verify, RejectsRopeAnglesOfOtherWidth) {
@@ -394,6 +401,13 @@ TEST(Verify, RejectsBlockTableThatIsNotTheInput) {
   PlanT plan = TinyPlan();
   RefOf(plan, "l0.attn", 3).mutate_index(BufferNamed(plan, "slots"));
   EXPECT_EQ(Refusal(plan), "stage 0 step 10 'l0.attn': operand 3 is 'slots', expected the input 'block_table'");
+}
+
+// The model's heads fit; those that a rank is said to have do not.
+TEST(Verify, RejectsThreeQueryHeadsOfARankOnTwoKvHeads) {
+  PlanT plan = TinyPlan({.tp = 1});
+  plan.stages[0]->attentions[0].mutate_heads(3);
+  EXPECT_EQ(Refusal(plan), "stage 0 step 8 'l0.kv_append': 3 query heads do not share 2 KV heads evenly");
 }
 
 TEST(Verify, RejectsAttentionOfOtherWidth) {

@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "plans/testing/tiny_plan.h"
 
@@ -52,6 +53,41 @@ TEST(Verify, RejectsOverlappingInputs) {
   PlanT plan = TinyPlan();
   PlaceOf(plan, "slots", 1) = PlaceOf(plan, "sequence", 1);
   EXPECT_EQ(Refusal(plan), "stage 0: bucket 32: inputs 'slots' [256, 384) and 'sequence' [256, 384) overlap");
+}
+
+// Two steps write to one place and nobody reads either: which bytes are left is a matter of luck.
+TEST(Verify, RejectsAnOverwriteThatNobodyReads) {
+  PlanT plan = TinyPlan();
+  StageT& stage = *plan.stages[0];
+  const auto at = static_cast<uint32_t>(stage.buffers.size());
+  const auto first = static_cast<uint32_t>(stage.steps.size());
+  const auto name = static_cast<uint32_t>(plan.names.size());
+  plan.names.insert(plan.names.end(), {"one", "other"});
+  std::vector<uint64_t> placements;
+  for (uint32_t b = 0; b < stage.buckets.size(); ++b) {
+    placements.insert(placements.end(), stage.placements.begin() + b * at, stage.placements.begin() + (b + 1) * at);
+    placements.insert(placements.end(), 2, stage.activation_arena_bytes);
+    stage.buckets[b].mutate_arena_bytes(stage.activation_arena_bytes + 4096);
+  }
+  stage.placements = placements;
+  stage.activation_arena_bytes += 4096;
+  for (uint32_t i = 0; i < 2; ++i) {
+    stage.buffers.push_back(BufferOf(plan, "cos_sin"));
+    stage.buffers.back().mutate_name(name + i);
+    stage.steps.emplace_back(name + i, static_cast<uint32_t>(stage.refs.size()), 0,
+                             static_cast<uint32_t>(stage.deps.size()), 1, 1, 1, -1, OpKind::rope_angles,
+                             Variant::always);
+    stage.deps.push_back(0);
+    stage.refs.push_back(RefOf(plan, "rope_angles", 0));
+    stage.refs.emplace_back(at + i, RefSpace::buffer);
+  }
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 0 step 28 'other': bucket 1: its result 'other' [38016, 38048) overlaps 'one' [38016, 38048), which step "
+      "27 'one' may still be using");
+  stage.deps.back() = first;  // in order, it is no fault of theirs
+  EXPECT_EQ(Refusal(plan),
+            "stage 0: its result of candidates is buffer 33, but the last step of that variant yields buffer 36");
 }
 
 TEST(Verify, RejectsOverwrittenInput) {

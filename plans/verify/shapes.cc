@@ -135,10 +135,10 @@ class StepShapes {
   Status Vocabulary(const plan::Slice& vocab, uint64_t valid) const {
     const plan::Model& model = *stage_.plan.model();
     if (valid != model.vocab()) return Wrong("{} valid ids, the model has {}", valid, model.vocab());
-    if (const Status sane = CheckSlice(vocab); !sane.ok()) return Wrong("vocabulary: {}", sane.message());
-    const bool whole = AxisSize(stage_.plan, vocab.axis()) == 1 && vocab.start() == 0 &&
-                       vocab.size() >= model.vocab() && vocab.size() <= model.vocab_padded();
-    if (whole || TilesInOrder(vocab, model.vocab_padded(), stage_.plan)) return Status();
+    if (const Status sane = CheckSlice(stage_.plan, vocab); !sane.ok()) return Wrong("vocabulary: {}", sane.message());
+    const bool whole = AxisSize(stage_.plan, vocab.axis()) == 1 && vocab.size() >= model.vocab() &&
+                       vocab.size() <= model.vocab_padded();
+    if (whole || TilesOnce(stage_.plan, vocab, model.vocab_padded())) return Status();
     return Wrong("the vocabulary slices of the ranks ({} + {} * rank, {} ids) do not cut [0, {}) in order",
                  vocab.start(), vocab.step(), vocab.size(), model.vocab_padded());
   }

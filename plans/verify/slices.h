@@ -1,39 +1,28 @@
-// What a Slice holds at one coordinate: [start + step * (c / every), + size).
+// Slices as a plan may have them: all of a dimension, or a part a rank, in rank order, none left out.
 //
-//   {start 0, step 64, size 64, every 2, tp}: at c = 3 -> [64, 128)     (heads replicated in pairs)
+//   tp 4: {start 0, step 16, size 16, every 1}  ->  64 in all: ranks hold [0,16) [16,32) [32,48) [48,64)
+//         {start 0, step 8, size 8, every 2}    ->  16 in all: ranks hold [0,8) [0,8) [8,16) [8,16)
+//         {start 48, step -16, size 16}         ->  refused: another order than the ranks'
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "plans/verify/context.h"
 
 namespace mrs::verify {
 
-struct Range {
-  uint64_t begin = 0;
-  uint64_t end = 0;
-  auto operator<=>(const Range&) const = default;
-};
+uint32_t AxisSize(const plan::Plan& plan, plan::Axis axis);
 
-// The coordinates that slices of a stage can differ by.
-struct Coordinate {
-  uint32_t tp = 0;
-  uint32_t ep = 0;
-};
+// Sane in itself: along no axis, tp or ep; it starts at 0 and steps by its size, and where several neighbours hold one
+// part, they are equally many everywhere.
+Status CheckSlice(const plan::Plan& plan, const plan::Slice& slice);
 
-// Sane in itself: a rank axis that slices may follow, size and every not 0, step 0 where there is no axis.
-Status CheckSlice(const plan::Slice& slice);
+// What the ranks hold together of a slice that CheckSlice accepts.
+uint64_t TotalOf(const plan::Plan& plan, const plan::Slice& slice);
 
-// nullopt: it would start before 0 or reach past 2^48.
-std::optional<Range> RangeAt(const plan::Slice& slice, Coordinate at);
-
-// True where the ranks' slices cut [0, total) into equal consecutive parts, rank by rank (or each hold all of it
-// where the axis has one rank).
-bool TilesInOrder(const plan::Slice& slice, uint64_t total, const plan::Plan& plan);
+// Whether each part is held by one rank only, of `total` in all.
+bool TilesOnce(const plan::Plan& plan, const plan::Slice& slice, uint64_t total);
 
 bool SameSlice(const plan::Slice& a, const plan::Slice& b);
-
-uint32_t AxisSize(const plan::Plan& plan, plan::Axis axis);
 
 }  // namespace mrs::verify

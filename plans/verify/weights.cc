@@ -104,8 +104,7 @@ Status CheckColumns(const StageView& stage, uint32_t w, const plan::WeightSource
   const plan::Weight& weight = stage.weights[w];
   const std::string_view name = stage.Name(source.name());
   if (weight.layout() == Layout::dense_f32) {
-    if (source.tensor_columns() == 1 && source.columns().size() == 1 && source.columns().start() == 0 &&
-        source.columns().axis() == Axis::none) {
+    if (source.tensor_columns() == 1 && source.columns().size() == 1 && source.columns().axis() == Axis::none) {
       return Status();
     }
     return stage.AtWeight(w, "tensor '{}' has {} columns, a vector has one", name, source.tensor_columns());
@@ -120,30 +119,24 @@ Status CheckColumns(const StageView& stage, uint32_t w, const plan::WeightSource
     return stage.AtWeight(w, "{} chunks of {} do not make the {} columns of tensor '{}'", weight.chunk_count_global(),
                           weight.chunk_k(), source.tensor_columns(), name);
   }
-  if (!TilesInOrder(source.columns(), source.tensor_columns(), stage.plan)) {
+  if (!TilesOnce(stage.plan, source.columns(), source.tensor_columns())) {
     return stage.AtWeight(w, "its ranks do not take the columns of tensor '{}' in order, each once", name);
   }
   return Status();
 }
 
+// The ranks read all rows of the tensor and no others, but for the padding of a vocabulary.
 Status CheckRows(const StageView& stage, uint32_t w, const plan::WeightSource& source) {
-  const uint32_t parts = AxisSize(stage.plan, source.rows().axis());
-  if (!stage.budget.Spend(parts)) return Budget::Exhausted("the slices of the weights");
-  for (uint32_t c = 0; c < parts; ++c) {
-    const std::optional<Range> rows = RangeAt(source.rows(), Coordinate{c, c});
-    if (!rows) {
-      return stage.AtWeight(w, "tensor '{}': rows {} + {} * ({} / {}) do not exist", stage.Name(source.name()),
-                            source.rows().start(), source.rows().step(), c, source.rows().every());
-    }
-    const bool vocabulary =
-        source.tensor_rows() == stage.plan.model()->vocab() && rows->end <= stage.plan.model()->vocab_padded();
-    const bool may_be_padded = vocabulary && stage.weights[w].layout() != Layout::dense_f32;
-    if (!may_be_padded && rows->end > source.tensor_rows()) {
-      return stage.AtWeight(w, "tensor '{}': reads rows [{}, {}) of {}; only a vocabulary is padded",
-                            stage.Name(source.name()), rows->begin, rows->end, source.tensor_rows());
-    }
+  const plan::Model& model = *stage.plan.model();
+  const uint64_t total = TotalOf(stage.plan, source.rows());
+  if (total < source.tensor_rows()) {
+    return stage.AtWeight(w, "tensor '{}': no rank reads row {} of {}", stage.Name(source.name()), total,
+                          source.tensor_rows());
   }
-  return Status();
+  const bool may_be_padded = source.tensor_rows() == model.vocab() && stage.weights[w].layout() != Layout::dense_f32;
+  if (total == source.tensor_rows() || (may_be_padded && total == model.vocab_padded())) return Status();
+  return stage.AtWeight(w, "tensor '{}': the ranks read {} rows of {}; only a vocabulary is padded, to {}",
+                        stage.Name(source.name()), total, source.tensor_rows(), model.vocab_padded());
 }
 
 Status CheckSources(const StageView& stage) {
@@ -157,10 +150,14 @@ Status CheckSources(const StageView& stage) {
     next_source += weight.source_count();
     uint64_t next_row = 0;
     for (const plan::WeightSource& source : stage.sources.subspan(weight.source_begin(), weight.source_count())) {
-      for (const plan::Slice* slice : {&source.rows(), &source.columns()}) {
-        if (const Status sane = CheckSlice(*slice); !sane.ok()) {
-          return stage.AtWeight(w, "tensor '{}': {}", stage.Name(source.name()), sane.message());
+      for (const auto& [what, slice] : {std::pair("rows", &source.rows()), std::pair("columns", &source.columns())}) {
+        if (const Status sane = CheckSlice(stage.plan, *slice); !sane.ok()) {
+          return stage.AtWeight(w, "{} of tensor '{}': {}", what, stage.Name(source.name()), sane.message());
         }
+      }
+      if (weight.source_count() > 1 && AxisSize(stage.plan, source.rows().axis()) > 1) {
+        return stage.AtWeight(w, "its {} tensors are cut over the ranks, which only a weight of one tensor may be",
+                              weight.source_count());
       }
       if (source.dest_row() != next_row) {
         return stage.AtWeight(w, "tensor '{}' fills it from row {}, expected {}", stage.Name(source.name()),

@@ -1,4 +1,5 @@
 // One test a rule of weights: arena, sources and coverage: each breaks exactly that rule of a valid plan.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -124,55 +125,93 @@ TEST(Verify, RejectsRowsFilledTwice) {
 
 TEST(Verify, RejectsRowsLeftEmpty) {
   PlanT plan = TinyPlan();
-  SourceOf(plan, "l0.q").mutable_rows().mutate_size(15);
-  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q': its sources fill 15 of 16 rows");
+  WeightOf(plan, "norm").mutate_n(33);
+  WeightOf(plan, "norm").mutate_bytes(132);
+  WeightOf(plan, "lm_head").mutate_offset(WeightOf(plan, "lm_head").offset() + 64);
+  plan.stages[0]->weight_arena_bytes += 64;
+  EXPECT_EQ(Refusal(plan), "stage 0 weight 'norm': its sources fill 32 of 33 rows");
 }
 
 TEST(Verify, RejectsSliceOfNothing) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q").mutable_rows().mutate_size(0);
   EXPECT_EQ(Refusal(plan),
-            "stage 0 weight 'l0.q': tensor 'l0.q.tensor': a slice of 0 entries, expected 1 to 2147483648");
+            "stage 0 weight 'l0.q': rows of tensor 'l0.q.tensor': a slice of 0 entries, expected 1 to 2147483648");
 }
 
 TEST(Verify, RejectsSliceEveryZero) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q").mutable_rows().mutate_every(0);
-  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q': tensor 'l0.q.tensor': a slice whose 'every' is 0");
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 0 weight 'l0.q': rows of tensor 'l0.q.tensor': a slice that every 0 ranks share, expected a divisor of 2");
 }
 
 TEST(Verify, RejectsSliceAlongDp) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q").mutable_rows().mutate_axis(Axis::dp);
-  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q': tensor 'l0.q.tensor': a slice along dp, expected none, tp or ep");
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 weight 'l0.q': rows of tensor 'l0.q.tensor': a slice along dp, expected none, tp or ep");
 }
 
 TEST(Verify, RejectsStepWithoutAxis) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q").mutable_rows().mutate_axis(Axis::none);
-  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q': tensor 'l0.q.tensor': a slice with step 16 along no axis");
+  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q': rows of tensor 'l0.q.tensor': a slice with step 16 along no axis");
 }
 
-TEST(Verify, RejectsRowsBeforeTheFirst) {
+// Rank 0 would hold the last rows, and rank 1 the first: each head's numbers under another head's name.
+TEST(Verify, RejectsRowsReversedOverRanks) {
+  for (const char* name : {"q", "k", "v", "gate", "up"}) {
+    PlanT plan = TinyPlan();
+    Slice& rows = SourceOf(plan, fmt::format("l0.{}", name)).mutable_rows();
+    rows.mutate_start(rows.step());
+    rows.mutate_step(-rows.step());
+    EXPECT_EQ(Refusal(plan), fmt::format("stage 0 weight 'l0.{0}': rows of tensor 'l0.{0}.tensor': a slice that starts "
+                                         "at {1}, expected 0",
+                                         name, rows.start()));
+  }
+}
+
+TEST(Verify, RejectsRowsThatStepBackwards) {
   PlanT plan = TinyPlan();
-  SourceOf(plan, "l0.q").mutable_rows().mutate_start(-1);
-  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q': tensor 'l0.q.tensor': rows -1 + 16 * (0 / 1) do not exist");
+  SourceOf(plan, "l0.q").mutable_rows().mutate_step(-16);
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 0 weight 'l0.q': rows of tensor 'l0.q.tensor': a slice of 16 entries with step -16, expected steps of "
+      "its size");
+}
+
+// One rank alone has no rows to skip either.
+TEST(Verify, RejectsASliceThatStartsLate) {
+  PlanT plan = TinyPlan({.tp = 1});
+  SourceOf(plan, "norm").mutable_rows().mutate_start(1);
+  EXPECT_EQ(Refusal(plan), "stage 0 weight 'norm': rows of tensor 'norm.tensor': a slice that starts at 1, expected 0");
 }
 
 TEST(Verify, RejectsRowsThatWrap) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q").mutable_rows().mutate_step(std::numeric_limits<int64_t>::max());
-  SourceOf(plan, "l0.q").mutable_rows().mutate_start(1);
   EXPECT_EQ(Refusal(plan),
-            "stage 0 weight 'l0.q': tensor 'l0.q.tensor': rows 1 + 9223372036854775807 * (1 / 1) do not exist");
+            "stage 0 weight 'l0.q': rows of tensor 'l0.q.tensor': a slice of 16 entries with step 9223372036854775807, "
+            "expected steps of its size");
+}
+
+TEST(Verify, RejectsPartsThatUnequallyManyRanksShare) {
+  PlanT plan = TinyPlan({.tp = 4});
+  SourceOf(plan, "l0.k").mutable_rows().mutate_every(3);
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 0 weight 'l0.k': rows of tensor 'l0.k.tensor': a slice that every 3 ranks share, expected a divisor of "
+      "4");
 }
 
 TEST(Verify, RejectsVectorReadPastItsEnd) {
   PlanT plan = TinyPlan();
-  SourceOf(plan, "l0.q_bias").mutable_rows().mutate_step(17);
+  SourceOf(plan, "l0.q_bias").mutate_tensor_rows(31);
   EXPECT_EQ(Refusal(plan),
-            "stage 0 weight 'l0.q_bias': tensor 'l0.q_bias.tensor': reads rows [17, 33) of 32; only a vocabulary is "
-            "padded");
+            "stage 0 weight 'l0.q_bias': tensor 'l0.q_bias.tensor': the ranks read 32 rows of 31; only a vocabulary is "
+            "padded, to 48");
 }
 
 TEST(Verify, RejectsVectorWithColumns) {
@@ -242,34 +281,68 @@ TEST(Verify, RejectsColumnsInOtherOrder) {
   SourceOf(plan, "l0.o").mutable_columns().mutate_start(16);
   SourceOf(plan, "l0.o").mutable_columns().mutate_step(-16);
   EXPECT_EQ(Refusal(plan),
-            "stage 0 weight 'l0.o': its ranks do not take the columns of tensor 'l0.o.tensor' in order, each once");
+            "stage 0 weight 'l0.o': columns of tensor 'l0.o.tensor': a slice that starts at 16, expected 0");
 }
 
 TEST(Verify, RejectsColumnsThatOverlap) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.o").mutable_columns().mutate_step(8);
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 0 weight 'l0.o': columns of tensor 'l0.o.tensor': a slice of 16 entries with step 8, expected steps of "
+      "its size");
+}
+
+// Both ranks would bring the same chunks to the sum.
+TEST(Verify, RejectsColumnsThatRanksShare) {
+  PlanT plan = TinyPlan();
+  SourceOf(plan, "l0.o").mutable_columns().mutate_every(2);
   EXPECT_EQ(Refusal(plan),
             "stage 0 weight 'l0.o': its ranks do not take the columns of tensor 'l0.o.tensor' in order, each once");
 }
 
-TEST(Verify, RejectsRowsThatNoRankReads) {
+TEST(Verify, RejectsColumnsOfAnotherSizeThanTheChunks) {
+  PlanT plan = TinyPlan();
+  SourceOf(plan, "l0.o").mutable_columns().mutate_size(8);
+  SourceOf(plan, "l0.o").mutable_columns().mutate_step(8);
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 weight 'l0.o': its ranks do not take the columns of tensor 'l0.o.tensor' in order, each once");
+}
+
+TEST(Verify, RejectsRanksThatReadTheSameRows) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q").mutable_rows().mutate_step(0);
-  EXPECT_EQ(Refusal(plan), "tensor 'l0.q.tensor': no rank reads row 16 of 32");
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 weight 'l0.q': rows of tensor 'l0.q.tensor': a slice of 16 entries with step 0, expected steps of "
+            "its size");
 }
 
 TEST(Verify, RejectsGapBetweenRanks) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.k").mutable_rows().mutate_step(9);
   SourceOf(plan, "l0.k").mutate_tensor_rows(17);
-  EXPECT_EQ(Refusal(plan), "tensor 'l0.k.tensor': no rank reads row 8 of 17");
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 0 weight 'l0.k': rows of tensor 'l0.k.tensor': a slice of 8 entries with step 9, expected steps of its "
+      "size");
 }
 
 TEST(Verify, RejectsPaddingOfOtherThanTheVocabulary) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.k").mutate_tensor_rows(15);
-  EXPECT_EQ(Refusal(plan),
-            "stage 0 weight 'l0.k': tensor 'l0.k.tensor': reads rows [8, 16) of 15; only a vocabulary is padded");
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 0 weight 'l0.k': tensor 'l0.k.tensor': the ranks read 16 rows of 15; only a vocabulary is padded, to "
+      "48");
+}
+
+TEST(Verify, RejectsAVocabularyPaddedToOtherThanItsSize) {
+  PlanT plan = TinyPlan();
+  plan.model->vocab_padded = 64;
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 0 weight 'embed': tensor 'embed.tensor': the ranks read 48 rows of 40; only a vocabulary is padded, to "
+      "64");
 }
 
 TEST(Verify, RejectsTensorsThatShareBytes) {
@@ -282,7 +355,7 @@ TEST(Verify, RejectsTensorsThatShareBytes) {
 TEST(Verify, RejectsTensorWithMoreRowsThanAreRead) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q_norm").mutate_tensor_rows(9);
-  EXPECT_EQ(Refusal(plan), "tensor 'l0.q_norm.tensor': no rank reads row 8 of 9");
+  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q_norm': tensor 'l0.q_norm.tensor': no rank reads row 8 of 9");
 }
 
 TEST(Verify, RejectsTensorInTwoPlaces) {
@@ -291,18 +364,43 @@ TEST(Verify, RejectsTensorInTwoPlaces) {
   EXPECT_EQ(Refusal(plan), "tensor 'embed.tensor': its sources disagree about its place, shape or type");
 }
 
-TEST(Verify, AcceptsReplicatedRows) {
-  PlanT plan = TinyPlan({.tp = 2});
-  WeightSource& source = SourceOf(plan, "l0.k");  // each pair of ranks holds the same 8 rows of a tensor of 8
-  source.mutable_rows().mutate_every(2);
-  source.mutate_tensor_rows(8);
-  EXPECT_EQ(Refusal(plan), "");
+// The tied head reads its rows as another type than the embedding does.
+TEST(Verify, RejectsTensorOfTwoTypes) {
+  PlanT plan = TinyPlan();
+  SourceOf(plan, "lm_head").mutate_dtype(DType::f16);
+  EXPECT_EQ(Refusal(plan), "tensor 'embed.tensor': its sources disagree about its place, shape or type");
 }
+
+// Each KV head is on two of four ranks.
+TEST(Verify, AcceptsReplicatedRows) { EXPECT_EQ(Refusal(TinyPlan({.tp = 4})), ""); }
 
 TEST(Verify, RejectsReplicatedRowsThatLeaveSomeOut) {
   PlanT plan = TinyPlan({.tp = 2});
   SourceOf(plan, "l0.k").mutable_rows().mutate_every(2);
-  EXPECT_EQ(Refusal(plan), "tensor 'l0.k.tensor': no rank reads row 8 of 16");
+  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.k': tensor 'l0.k.tensor': no rank reads row 8 of 16");
+}
+
+TEST(Verify, RejectsCutRowsOfTwoTensors) {
+  PlanT plan = TinyPlan();
+  StageT& stage = *plan.stages[0];
+  WeightSource& whole = SourceOf(plan, "l0.q");
+  WeightSource second = whole;
+  for (WeightSource* half : {&whole, &second}) {
+    half->mutable_rows().mutate_size(8);
+    half->mutable_rows().mutate_step(8);
+    half->mutate_tensor_rows(16);
+  }
+  second.mutate_dest_row(8);
+  second.mutate_name(0);
+  second.mutate_file_offset(second.file_offset() + 16 * 32 * 2);
+  const uint32_t at = WeightOf(plan, "l0.q").source_begin() + 1;
+  stage.sources.insert(stage.sources.begin() + at, second);
+  WeightOf(plan, "l0.q").mutate_source_count(2);
+  for (Weight& weight : stage.weights) {
+    if (weight.source_begin() >= at) weight.mutate_source_begin(weight.source_begin() + 1);
+  }
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 weight 'l0.q': its 2 tensors are cut over the ranks, which only a weight of one tensor may be");
 }
 
 TEST(Verify, AcceptsAWeightOfTwoTensors) {
