@@ -169,8 +169,13 @@ Status CheckSameFacts(mlir::DictionaryAttr expected, const plan::Plan& plan) {
     facts.Same("mrs.tp", Str(plan.tp()));
     facts.Same("mrs.max_len", Str(plan.max_len()));
     facts.Same("mrs.max_seqs", Str(plan.max_seqs()));
+    // What was asked for, by its own account: a plan that does another thing than its options say is nobody's.
+    facts.Each("mrs.options", plan.options()->size(), [&](ExpectedFacts& option, uint32_t i) {
+      option.Same("name", plan.options()->Get(i)->name()->str());
+      option.Same("value", plan.options()->Get(i)->value()->str());
+    });
     // Of the layout and the host, not of the model.
-    for (const char* name : {"mrs.memory", "mrs.cluster", "mrs.options", "mrs.buckets"}) facts.LeaveOut(name);
+    for (const char* name : {"mrs.memory", "mrs.cluster", "mrs.buckets"}) facts.LeaveOut(name);
   }
   return error.empty() ? Status() : Status(Error{ErrorKind::kRefused, error});
 }

@@ -1,0 +1,292 @@
+"""Mutants of the compiler: one wrong line each in a pass, in the emitter or in a table that both share.
+
+Each is (name, file, old text, new text); the old text must stand in the file exactly once. What computes the unsharded
+graph (build_graph, the readers of config.json) is not here: that the graph is the model is for transformers to judge.
+"""
+
+from collections import namedtuple
+
+Mutant = namedtuple("Mutant", "name file old new")
+
+RULES, PROGRAM, SLICES = "ir/sharding_rules.cc", "ir/program.cc", "ir/dim_slice.cc"
+FUSE, INSERT, PROPAGATE = (f"planner/passes/{name}.cc" for name in ("fuse", "insert_collectives", "propagate"))
+LOCALIZE, SCHEDULE, IN_PLACE = (f"planner/passes/{name}.cc" for name in ("localize", "schedule", "in_place"))
+MEMORY, STAGE, PLAN = "planner/passes/plan_memory.cc", "planner/emit_stage.cc", "planner/emit_plan.cc"
+
+ROWS = "SliceOf(local->rows, local->rows.size, rows_split)"
+OPERANDS = """    for (mlir::Value operand : op->getOperands()) {
+      if (!operand.getDefiningOp<ir::KvAppendOp>()) add(operand);
+    }
+    return refs;"""
+RESULT = "stage_->refs.emplace_back(buffers_.lookup(op->getResult(i)), plan::RefSpace::buffer);"
+REPLACED = "result.replaceAllUsesWith(joined.getResult(next++));"
+BIAS = "add(matmul.getBiases()[part]);"
+JOINED = "  auto joined = ir::MatmulOp::create("
+ATTENTION_SCALE = "attention.getScale().convertToFloat()"
+KV_LAYER_OF_ATTENTION = """attention.getScale().convertToFloat(), static_cast<uint32_t>(append.getKvClass()),
+                                    static_cast<uint32_t>(append.getKvLayer()))"""
+
+
+def reversed_where(condition):
+    """The emitter hands the rows of weights for which `condition` holds to the ranks in reverse."""
+    way = "DimSlice{local->rows.step * ((tp_ - 1) / local->rows.every), -local->rows.step, local->rows.size, "
+    way += "local->rows.every}"
+    return ROWS, f"SliceOf({condition} && rows_split ? {way} : local->rows, local->rows.size, rows_split)"
+
+
+def results(order):
+    """The emitter lists result `order` where it should list result i of result_count."""
+    return RESULT, RESULT.replace("getResult(i)", f"getResult({order})")
+
+
+def reads(op, order):
+    """The emitter lists the operands of one kind of operation in another order."""
+    picks = "".join(f"add(op->getOperand({at})); " for at in order)
+    return OPERANDS, OPERANDS.replace(
+        "    for", f"    if (mlir::isa<ir::{op}>(op)) {{ {picks}return refs; }}\n    for", 1
+    )
+
+
+MUTANTS = [
+    # Tables that passes and verifier share.
+    Mutant(
+        "no_factor_is_summed",
+        RULES,
+        "map.contracted.assign(map.factor_count, true);",
+        "map.contracted.assign(map.factor_count, false);",
+    ),
+    Mutant(
+        "kv_heads_follow_nobody",
+        RULES,
+        '"t h !d, c h/ !d, t, t, s p -> t h !d"',
+        '"t h !d, c g !d, t, t, s p -> t h !d"',
+    ),
+    Mutant(
+        "rows_of_heads_reversed",
+        PROGRAM,
+        "*out = begin < end && type.getSlices()[begin].split() ? Scale(type.getSlices()[begin], inner)",
+        """if (begin == 0 && n_dims == 2 && tp > 1 && type.getSlices()[0].split()) {
+      const DimSlice way = Scale(type.getSlices()[0], inner);
+      *out = {way.step * ((tp - 1) / way.every), -way.step, way.size, way.every};
+      return mlir::success();
+    }
+    *out = begin < end && type.getSlices()[begin].split() ? Scale(type.getSlices()[begin], inner)""",
+    ),
+    Mutant(
+        "split_is_reversed",
+        SLICES,
+        "return DimSlice{0, extent / ranks, extent / ranks, 1};",
+        "return DimSlice{extent - extent / ranks, -(extent / ranks), extent / ranks, 1};",
+    ),
+    # Passes.
+    Mutant(
+        "fused_kv_exchanged",
+        FUSE,
+        REPLACED,
+        "result.replaceAllUsesWith(joined.getResult(siblings.size() == 3 && next > 0 ? 3 - next : next)), ++next;",
+    ),
+    Mutant(
+        "fused_gate_up_exchanged",
+        FUSE,
+        REPLACED,
+        "result.replaceAllUsesWith(joined.getResult(siblings.size() == 2 ? 1 - next : next)), ++next;",
+    ),
+    Mutant(
+        "fused_kv_biases_exchanged",
+        FUSE,
+        JOINED,
+        "  if (biases.size() == 3) std::swap(biases[1], biases[2]);\n" + JOINED,
+    ),
+    Mutant(
+        "fused_gate_up_biases_exchanged",
+        FUSE,
+        JOINED,
+        "  if (biases.size() == 2) std::swap(biases[0], biases[1]);\n" + JOINED,
+    ),
+    Mutant(
+        "fused_kv_weights_exchanged",
+        FUSE,
+        JOINED,
+        "  if (weights.size() == 3) std::swap(weights[1], weights[2]);\n" + JOINED,
+    ),
+    Mutant(
+        "fuse_forgets_the_last",
+        FUSE,
+        "llvm::append_range(types, op.getResultTypes());\n  }",
+        "llvm::append_range(types, op.getResultTypes());\n  }\n  weights.back() = weights[weights.size() - 2];",
+    ),
+    Mutant("nothing_is_partial", PROPAGATE, "  if (!partial) return;\n", "  if (!partial || true) return;\n"),
+    Mutant(
+        "seeds_are_reversed",
+        PROPAGATE,
+        "  weight.getResult().setType(type.withSlice(dim, *slice));",
+        "  auto way = *slice;\n"
+        "  if (tp > 1) way = DimSlice{type.getShape()[dim] - slice->size, -slice->size, slice->size, 1};\n"
+        "  weight.getResult().setType(type.withSlice(dim, way));",
+    ),
+    Mutant(
+        "sums_are_not_completed",
+        INSERT,
+        "if (TensorTypeOf(result).getPartial()) {",
+        "if (TensorTypeOf(result).getPartial() && false) {",
+    ),
+    Mutant("sum_is_used_by_nobody", INSERT, "          result.replaceAllUsesExcept(reduce.getResult(), reduce);\n", ""),
+    Mutant(
+        "logits_are_not_gathered",
+        INSERT,
+        "if (TensorTypeOf(result).isSharded() && NeededWhole(result))",
+        'if (TensorTypeOf(result).isSharded() && NeededWhole(result) && name != "lm_head")',
+    ),
+    Mutant(
+        "local_rows_of_rank_0",
+        LOCALIZE,
+        "      weight.setLocalAttr(ir::LocalWeightAttr(builder, *local));",
+        "      auto wrong = *local;\n      wrong.rows.step = 0;\n"
+        "      weight.setLocalAttr(ir::LocalWeightAttr(builder, wrong));",
+    ),
+    Mutant(
+        "collectives_count_twice",
+        SCHEDULE,
+        "builder.getI64IntegerAttr(order.Next(ir::VariantOf(&op)))",
+        "builder.getI64IntegerAttr(2 * order.Next(ir::VariantOf(&op)))",
+    ),
+    Mutant("in_place_over_what_is_read", IN_PLACE, "if (!read_later && !both &&", "if (!both &&"),
+    Mutant("memory_forgets_a_use", MEMORY, "return p.last < live.first ||", "return p.last <= live.first ||"),
+    Mutant(
+        "weights_lie_on_one_another",
+        MEMORY,
+        "TensorTypeOf(weight.getResult()).getElementType()));\n    }\n    return arena;",
+        "TensorTypeOf(weight.getResult()).getElementType()) / 2);\n    }\n    return arena;",
+    ),
+    # The emitter: what a step reads and writes.
+    Mutant("add_doubles_sum", STAGE, *reads("AddOp", (1, 1))),
+    Mutant("add_doubles_residual", STAGE, *reads("AddOp", (0, 0))),
+    Mutant("silu_of_up", STAGE, *reads("SiluMulOp", (1, 0))),
+    Mutant("append_v_as_k", STAGE, *reads("KvAppendOp", (1, 0, 2))),
+    Mutant("attention_inputs_exchanged", STAGE, *reads("AttentionOp", (0, 3, 2, 4))),
+    Mutant(
+        "emitted_kv_biases_exchanged",
+        STAGE,
+        BIAS,
+        "add(matmul.getBiases()[part > 0 && matmul.getBiases().size() == 3 ? 3 - part : part]);",
+    ),
+    Mutant(
+        "emitted_gate_up_biases_exchanged",
+        STAGE,
+        BIAS,
+        "add(matmul.getBiases()[matmul.getBiases().size() == 2 ? 1 - part : part]);",
+    ),
+    Mutant(
+        "emitted_kv_exchanged",
+        STAGE,
+        *results("result_count == 3 && i > 0 ? 3 - i : i"),
+    ),
+    Mutant(
+        "emitted_gate_up_exchanged",
+        STAGE,
+        *results("result_count == 2 ? 1 - i : i"),
+    ),
+    Mutant(
+        "all_reduces_are_not_emitted",
+        STAGE,
+        "      } else {\n        if (!mlir::isa<ir::KvAppendOp>(op)) {",
+        "      } else if (mlir::isa<ir::AllReduceOp>(op)) {\n"
+        "        buffers_[op.getResult(0)] = buffers_.lookup(op.getOperand(0));\n"
+        "      } else {\n        if (!mlir::isa<ir::KvAppendOp>(op)) {",
+    ),
+    # The emitter: which bytes of the checkpoint.
+    Mutant(
+        "emitted_rows_of_heads_reversed",
+        STAGE,
+        *reversed_where("op.getNDims() == 2"),
+    ),
+    Mutant(
+        "emitted_rows_of_head_reversed",
+        STAGE,
+        *reversed_where('op.getName() == "lm_head.weight"'),
+    ),
+    Mutant(
+        "emitted_rows_of_gate_reversed",
+        STAGE,
+        *reversed_where('op.getName().contains("gate_proj.weight")'),
+    ),
+    Mutant("emitted_rows_of_rank_0", STAGE, ROWS, "SliceOf(local->rows, local->rows.size, false && rows_split)"),
+    Mutant(
+        "tensors_one_row_late",
+        STAGE,
+        'number("rows"), number("columns"), number("offset"), 0,',
+        'number("rows"), number("columns"), number("offset") + 2 * number("columns"), 0,',
+    ),
+    Mutant(
+        "bf16_read_as_f16",
+        STAGE,
+        'dtype.getValue() == "bf16"  ? plan::DType::bf16',
+        'dtype.getValue() == "bf16"  ? plan::DType::f16',
+    ),
+    Mutant(
+        "one_chunk_count",
+        STAGE,
+        "vector ? 0 : op.getChunks(), stage_->sources.size()",
+        "vector ? 0 : local->chunk_count, stage_->sources.size()",
+    ),
+    # The emitter: numbers.
+    Mutant("eps_from_elsewhere", STAGE, "norm.getEps().convertToFloat()", "1e-4f"),
+    Mutant(
+        "scale_from_elsewhere",
+        STAGE,
+        KV_LAYER_OF_ATTENTION,
+        KV_LAYER_OF_ATTENTION.replace(ATTENTION_SCALE, "0.125f + 0.5f / q.getShape()[2]"),
+    ),
+    Mutant(
+        "cache_of_layer_0",
+        STAGE,
+        KV_LAYER_OF_ATTENTION,
+        KV_LAYER_OF_ATTENTION.replace("append.getKvLayer()", "0 * append.getKvLayer()"),
+    ),
+    Mutant(
+        "rope_from_elsewhere",
+        PLAN,
+        "  rope->inv_freq = facts.model.rope.inv_freq;",
+        "  rope->inv_freq = facts.model.rope.inv_freq;\n  rope->inv_freq.back() *= 2;",
+    ),
+    Mutant(
+        "attention_factor_from_elsewhere",
+        PLAN,
+        "  rope->attention_factor = facts.model.rope.attention_factor;",
+        "  rope->attention_factor = 0.5f * facts.model.rope.attention_factor;",
+    ),
+    Mutant("chain_from_elsewhere", PLAN, 'facts.chain == "pair2" ?', 'facts.chain != "pair2" ?'),
+    Mutant(
+        "two_heads_as_one_in_rope",
+        STAGE,
+        "Append(stage_->heads, type.localSize(1), type.getShape()[2],",
+        "Append(stage_->heads, type.localSize(1) / 2, type.getShape()[2] * 2,",
+    ),
+    Mutant(
+        "padding_may_be_chosen",
+        STAGE,
+        "best.getVocabValid(), logits.getShape()[1] / contract::kVocabChunks,",
+        "logits.getShape()[1], logits.getShape()[1] / contract::kVocabChunks,",
+    ),
+    Mutant(
+        "fewer_candidates",
+        STAGE,
+        "static_cast<uint32_t>(element.getK()))",
+        "static_cast<uint32_t>(element.getK() / 2))",
+    ),
+    Mutant(
+        "first_end_token_alone",
+        PLAN,
+        "  out->eos = m.eos;",
+        "  out->eos = m.eos;\n  if (!out->eos.empty()) out->eos.resize(1);",
+    ),
+    Mutant("no_end_token", PLAN, "  out->eos = m.eos;", ""),
+    Mutant(
+        "temperature_from_elsewhere",
+        PLAN,
+        "out->sampling->temperature = m.sampling.temperature;",
+        "out->sampling->temperature = m.sampling.top_p;",
+    ),
+    Mutant("top_k_forgotten", PLAN, "  out->sampling->top_k = m.sampling.top_k;\n", ""),
+    Mutant("no_template", PLAN, "  out->chat_template = m.chat_template;\n", ""),
+]

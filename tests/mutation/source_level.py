@@ -1,0 +1,109 @@
+"""Mutants of sources: built in a copy of the repository, judged by what it writes or by the test that must fail."""
+
+import hashlib
+import itertools
+import os
+import re
+import subprocess
+import tempfile
+
+from subjects import TPS, build, logits, short  # first: it finds what exactness/ has
+
+import compiler_mutants
+import source_mutants
+from mrs_tools import Tools
+from scratch_tree import ScratchTree, StaleMutant
+from verdict import Verdict, call, refused
+
+
+def file_hash(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def compiler(options, tally):
+    mutants = [m for m in compiler_mutants.MUTANTS if not options.only or m.name in options.only]
+    with ScratchTree(options.tree) as tree, tempfile.TemporaryDirectory() as scratch:
+        built, said = tree.build("mrs-plan", "mrs-exec")
+        if not built:
+            raise SystemExit(f"the unchanged sources do not build:\n{said}")
+        whole = f"{scratch}/mrs-plan"
+        subprocess.run(["cp", f"{tree.programs}/mrs-plan", whole], check=True)
+        right = {}
+        for model, tp in itertools.product(options.models, TPS):
+            plan = f"{scratch}/{os.path.basename(model)}-{tp}.mrsplan"
+            code, said = build(whole, model, tp, plan)
+            if code != 0:
+                raise SystemExit(f"{short(model, tp)}: the unmutated compiler is refused: {said}")
+            right[model, tp] = plan
+        for mutant in mutants:
+            try:
+                with tree.changed(mutant.file, mutant.old, mutant.new):
+                    built, said = tree.build("mrs-plan")
+                    if not built:
+                        tally.add("compiler", mutant.name, "all", Verdict("BROKEN", "", f"does not build:\n{said}"))
+                        continue
+                    for (model, tp), plan in right.items():
+                        verdict = judge_compiler(tree, model, tp, plan, f"{scratch}/mutant.mrsplan", whole)
+                        tally.add("compiler", mutant.name, short(model, tp), verdict, options.verbose)
+            except StaleMutant as stale:
+                tally.add("compiler", mutant.name, "all", Verdict("BROKEN", "", str(stale)))
+            print(f"{mutant.name}: {dict(tally.by_mutant['compiler', mutant.name])}", flush=True)
+        tree.build("mrs-plan")
+
+
+def judge_compiler(tree, model, tp, right, plan, whole):
+    """The mutant's own build must refuse, or give the bytes that the unmutated one gives."""
+    tools = Tools(tree.programs)
+    code, said = build(tools.plan_program, model, tp, plan)
+    if code != 0:
+        return refused(code, said)
+    if file_hash(plan) == file_hash(right):
+        return Verdict("no effect")
+    judged = refused(*call([whole, "verify", plan, "--model", model]))
+    if judged.outcome == "killed":  # by anybody's verify, but it was written
+        return Verdict("SURVIVED", "", f"its own build wrote it; verify says: {judged.said}")
+    same = logits(tools, plan, model) == logits(tools, right, model)
+    return Verdict("SURVIVED", "", f"accepted; {'the same' if same else 'other'} logits")
+
+
+def sources(options, tally):
+    mutants = [m for m in source_mutants.MUTANTS if not options.only or m.name in options.only]
+    with ScratchTree(options.tree) as tree:
+        unchanged = {}  # what a test says of the unchanged sources, once for each
+        for mutant in mutants:
+            verdict = Verdict("BROKEN")
+            if mutant.test not in unchanged:
+                unchanged[mutant.test] = run_test(tree, mutant)
+            code, said = unchanged[mutant.test]
+            if code != 0:
+                verdict.said = f"{mutant.test} fails on the unchanged sources:\n{said}"
+                tally.add("source", mutant.name, mutant.file, verdict)
+                continue
+            try:
+                with tree.changed(mutant.file, mutant.old, mutant.new):
+                    code, said = run_test(tree, mutant)
+                    failed = re.findall(r"\[  FAILED  \] (\w+\.\S+)|^(?:FAIL|ERROR): (\S+)", said, re.M)
+                    names = ", ".join(sorted({a or b for a, b in failed}))[:200]
+                    verdict = Verdict("killed", mutant.test, names) if code == 1 else Verdict("SURVIVED", "", said)
+                    if code == 2:
+                        verdict = Verdict("BROKEN", "", said)
+            except StaleMutant as stale:
+                verdict.said = str(stale)
+            tally.add("source", mutant.name, mutant.file, verdict, verbose=True)
+        tree.build(*sorted({mutant.target for mutant in mutants}))
+
+
+def run_test(tree, mutant):
+    """(0 passed, 1 failed, 2 not built; what was said)."""
+    built, said = tree.build(mutant.target)
+    if not built:
+        return 2, f"does not build:\n{said}"
+    argv = ["ctest", "--test-dir", f"{tree.folder}/build", "-R", f"^{mutant.test}$", "--output-on-failure"]
+    environment = dict(os.environ)
+    if mutant.filter:
+        environment["GTEST_FILTER"] = mutant.filter
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment)
+    if "No tests were found" in done.stdout + done.stderr:
+        return 2, f"there is no test {mutant.test}"
+    return int(done.returncode != 0), done.stdout

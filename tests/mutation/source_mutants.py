@@ -1,0 +1,210 @@
+"""Mutants of the sources, each with the test that must fail: what was once untested, and how we know that it is tested.
+
+Each is (name, file, old text, new text, test); the old text must stand in the file exactly once. `test` is CTest's name
+of the test; what has to be built for it is the program of that name, or `target`.
+"""
+
+from collections import namedtuple
+
+Mutant = namedtuple("Mutant", "name file old new test target filter", defaults=("", ""))
+
+
+def mutant(name, file, old, new, test, target="", filter=""):
+    return Mutant(name, file, old, new, test, target or test, filter)
+
+
+REFUSED_KEYS = (
+    ("quantization_config", "quantized checkpoints are"),
+    ("compression_config", "quantized checkpoints are"),
+    ("text_config", "multimodal models are"),
+    ("vision_config", "multimodal models are"),
+    ("audio_config", "multimodal models are"),
+    ("num_experts", "mixtures of experts are"),
+    ("num_local_experts", "mixtures of experts are"),
+    ("n_routed_experts", "mixtures of experts are"),
+    ("moe_intermediate_size", "mixtures of experts are"),
+    ("attn_logit_softcapping", "capped attention scores are"),
+    ("final_logit_softcapping", "capped logits are"),
+    ("clip_qkv", "clipped projections are"),
+    ("attn_output_gate", "gated attention is"),
+    ("attention_chunk_size", "chunked attention is"),
+)
+
+ENGINE, SERVE, TEXT, VERIFY = "runtime/engine/", "runtime/serve/", "formats/text/", "plans/verify/"
+COMM = "runtime/comm/scheduled_communicator.h"
+
+MUTANTS = [
+    # The engine.
+    mutant(
+        "stop_inside_a_longer_one",
+        ENGINE + "stop_scanner.cc",
+        "      node(child).longest = std::max(node(child).longest, node(node(child).fail).longest);\n",
+        "",
+        "engine_stop_scanner_test",
+    ),
+    mutant(
+        "min_p_is_1",
+        ENGINE + "sampler.cc",
+        "weights[id] < static_cast<double>(params.min_p)",
+        "weights[id] <= static_cast<double>(params.min_p)",
+        "engine_sampler_test",
+    ),
+    mutant(
+        "top_p_on_the_line",
+        ENGINE + "sampler.cc",
+        "reached < static_cast<double>(params.top_p) * total",
+        "reached <= static_cast<double>(params.top_p) * total",
+        "engine_sampler_test",
+    ),
+    mutant(
+        "temperature_of_a_millionth",
+        ENGINE + "sampler.cc",
+        "if (params.temperature > 0.0f) chosen = Draw(",
+        "if (params.temperature > 1e-5f) chosen = Draw(",
+        "engine_sampler_test",
+    ),
+    mutant(
+        "stop_completed_in_the_rest",
+        ENGINE + "answer.cc",
+        'std::string rest = text.ok() ? scanner_.Push(*text) : "";',
+        'std::string rest = text.ok() ? *text : "";',
+        "engine_answer_test",
+    ),
+    mutant(
+        "character_cut_at_the_prompts_end",
+        TEXT + "detokenizer.h",
+        'if (held.ok() && held->find("\\xef\\xbf\\xbd") == std::string::npos) held_before_ = *held;',
+        "if (held.ok()) held_before_ = *held;",
+        "engine_answer_test",
+    ),
+    mutant(
+        "whose_turn_after_a_removal",
+        ENGINE + "scheduler.cc",
+        "if (static_cast<size_t>(found - running_.begin()) < cursor_) --cursor_;",
+        "",
+        "engine_scheduler_test",
+    ),
+    mutant(
+        "bucket_filled_to_the_last_token",
+        ENGINE + "scheduler.cc",
+        "limits_.chunk, tokens_left + 1});",
+        "limits_.chunk, tokens_left});",
+        "engine_scheduler_test",
+    ),
+    # Serving.
+    mutant(
+        "usage_of_two_prompts",
+        SERVE + "api_response.cc",
+        "  prompt_tokens_ += finish.prompt_tokens;",
+        "  prompt_tokens_ = finish.prompt_tokens;",
+        "serve_api_response_test",
+    ),
+    mutant(
+        "continuous_usage_alone",
+        SERVE + "api_request.cc",
+        "    call->usage_so_far = call->usage_so_far && call->include_usage;\n",
+        "",
+        "serve_api_request_test",
+    ),
+    # Templates and tokenizers.
+    mutant(
+        "chained_comparison",
+        TEXT + "template_eval.cc",
+        "          left = std::move(right);\n",
+        "",
+        "formats_text_chat_template_test",
+    ),
+    # Communicators.
+    mutant(
+        "progress_renews_a_timeout",
+        COMM,
+        "        idle_count = 0;\n        give_up = {};\n",
+        "        idle_count = 0;\n",
+        "comm_conformance_test",
+    ),
+    mutant(
+        "write_error_hides_a_mismatch",
+        COMM,
+        "if (write_error && moved == 0) return",
+        "if (write_error) return",
+        "comm_conformance_test",
+    ),
+    # The executor and the verifier.
+    mutant(
+        "attention_factor",
+        "runtime/bind.cc",
+        ".scale = rope.attention_factor()",
+        ".scale = 1.0f",
+        "runtime_cpu_executor_test",
+    ),
+    mutant(
+        "second_kv_class",
+        "runtime/bind.cc",
+        "for (uint32_t i = 0; i < attr.kv_class(); ++i) {",
+        "for (uint32_t i = 0; i < 0 * attr.kv_class(); ++i) {",
+        "runtime_cpu_executor_test",
+    ),
+    mutant(
+        "sources_disagree_on_type",
+        VERIFY + "coverage.cc",
+        " ||\n          source.dtype() != first.dtype()) {",
+        ") {",
+        "plans_verify_test",
+    ),
+    mutant(
+        "overwrite_that_nobody_reads",
+        VERIFY + "liveness.cc",
+        "if (definer == step || (definer != kStart && !order_.Before(definer, step)))",
+        "if (definer == step)",
+        "plans_verify_test",
+    ),
+    mutant(
+        "three_query_heads_on_two",
+        VERIFY + "shapes.cc",
+        "attr.heads() == 0 || attr.heads() % attr.kv_heads() != 0",
+        "attr.heads() == 0",
+        "plans_verify_test",
+    ),
+    # The planner.
+    mutant(
+        "linear_rope_to_the_bit",
+        "planner/rope.cc",
+        "frequency /= static_cast<float>(config.factor);",
+        "frequency *= 1.0f / static_cast<float>(config.factor);",
+        "planner_rope_test",
+    ),
+    mutant(
+        "end_tokens_past_the_vocabulary",
+        "planner/model_text.cc",
+        "item.get<uint64_t>() < static_cast<uint64_t>(spec.vocab)",
+        "item.get<uint64_t>() <= static_cast<uint64_t>(spec.vocab)",
+        "planner_model_config_test",
+    ),
+    *(
+        mutant(
+            f"refused_{key}",
+            "planner/model_config.cc",
+            f'    {{"{key}", "{what}"}},\n',
+            "",
+            "planner_model_config_test",
+        )
+        for key, what in REFUSED_KEYS
+    ),
+    # The IR verifier, by lit.
+    mutant(
+        "kv_heads_of_other_queries",
+        "ir/dim_slice.cc",
+        "if (CoarseRange(fine_slice.At(c), group) != coarse_slice.At(c)) return false;",
+        "if (CoarseRange(fine_slice.At(c), group) != coarse_slice.At(c) && coarse_slice.every == 1) return false;",
+        "lit",
+        "mrs-opt",
+    ),
+    mutant(
+        "all_reduce_typed_split",
+        "ir/verify_sharding.cc",
+        "if (TypeOf(op.getResult()) != in.withPartial(false)) {",
+        "if (TypeOf(op.getResult()).getPartial()) {",
+        "lit",
+        "mrs-opt",
+    ),
+]
