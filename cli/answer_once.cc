@@ -4,11 +4,13 @@
 
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <mutex>
+#include <utility>
 
 #include "cli/logits_file.h"
 #include "formats/json.h"
+#include "host/output.h"
+#include "host/process.h"
 
 namespace mrs::cli {
 namespace {
@@ -75,7 +77,8 @@ struct AnswerOnce::State {
   bool json = false;
   bool streams = false;  // a single prompt's text goes out as it comes
   bool has_text = false;
-  std::function<void()> on_done;
+  std::string untaken;  // of it, what has come since TakeText
+  std::function<void()> on_word;
 };
 
 AnswerOnce::AnswerOnce() : state_(std::make_shared<State>()) {}
@@ -98,7 +101,7 @@ Result<std::vector<Request>> MakeRequests(const ExecOptions& options, const text
 }
 
 Result<std::unique_ptr<AnswerOnce>> AnswerOnce::Submit(Session& session, const ExecOptions& options,
-                                                       std::function<void()> on_done) {
+                                                       std::function<void()> on_word) {
   MRS_ASSIGN_OR_RETURN(std::vector<Request> requests, MakeRequests(options, session.tokenizer()));
   std::unique_ptr<AnswerOnce> once(new AnswerOnce());
   const std::shared_ptr<State> state = once->state_;
@@ -107,7 +110,7 @@ Result<std::unique_ptr<AnswerOnce>> AnswerOnce::Submit(Session& session, const E
   state->json = options.json;
   state->has_text = session.tokenizer() != nullptr;
   state->streams = !options.json && requests.size() == 1 && state->has_text;
-  state->on_done = std::move(on_done);
+  state->on_word = std::move(on_word);
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!options.logits_out.empty()) {
       const std::string path = requests.size() == 1 ? options.logits_out : fmt::format("{}.{}", options.logits_out, i);
@@ -116,25 +119,23 @@ Result<std::unique_ptr<AnswerOnce>> AnswerOnce::Submit(Session& session, const E
       requests[i].on_logits = [state, i](std::span<const float> row) { state->answers[i].logits->Write(row); };
     }
     const EventHandler handler = [state, i](const Event& event) {
-      bool done = false;
+      bool word = false;
       {
         const std::lock_guard lock(state->mutex);
         Answered& answer = state->answers[i];
         const std::string& text = event.token ? event.token->text : event.finish->text;
         answer.text += text;
-        if (state->streams && !text.empty()) {
-          std::fwrite(text.data(), 1, text.size(), stdout);
-          std::fflush(stdout);
-        }
+        if (state->streams) state->untaken += text;
         if (event.token) {
           answer.token_ids.push_back(event.token->token.id);
           answer.logprobs.push_back(event.token->token.logprob);
         } else {
           answer.finish = event.finish;
-          done = --state->open_count == 0;
+          --state->open_count;
         }
+        word = event.finish.has_value() ? state->open_count == 0 : state->streams && !text.empty();
       }
-      if (done) state->on_done();
+      if (word) state->on_word();
     };
     const Result<RequestId> id = session.engine().Submit(std::move(requests[i]), handler);
     if (!id.ok()) return Error{id.error().kind, fmt::format("prompt {}: {}", i, id.message())};
@@ -142,32 +143,44 @@ Result<std::unique_ptr<AnswerOnce>> AnswerOnce::Submit(Session& session, const E
   return once;
 }
 
-int AnswerOnce::Print() {
+bool AnswerOnce::finished() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->open_count == 0;
+}
+
+std::string AnswerOnce::TakeText() {
+  const std::lock_guard lock(state_->mutex);
+  return std::exchange(state_->untaken, std::string());
+}
+
+int AnswerOnce::Print(int interrupt_fd) {
   const std::lock_guard lock(state_->mutex);
   int exit_code = 0;
+  const auto complain = [&exit_code](size_t i, const std::string& message) {
+    Say("mrs-exec: prompt {}: {}\n", i, message);
+    exit_code = 1;
+  };
+  std::string out = std::exchange(state_->untaken, std::string());
   for (size_t i = 0; i < state_->answers.size(); ++i) {
     Answered& answer = state_->answers[i];
     if (!answer.finish.has_value()) return 1;
     if (const Status written = answer.logits ? answer.logits->Finish() : Status(); !written.ok()) {
-      fmt::print(stderr, "mrs-exec: prompt {}: {}\n", i, written.message());
-      exit_code = 1;
+      complain(i, written.message());
     }
     if (state_->json) {
-      fmt::print("{}\n", JsonLine(answer));
+      out += JsonLine(answer);
     } else {
-      if (state_->answers.size() > 1) fmt::print("--- prompt {}\n", i);
-      fmt::print("{}\n", state_->streams    ? ""
-                         : state_->has_text ? answer.text
-                                            : fmt::format("{}", fmt::join(answer.token_ids, ",")));
+      if (state_->answers.size() > 1) out += fmt::format("--- prompt {}\n", i);
+      out += state_->streams    ? ""
+             : state_->has_text ? answer.text
+                                : fmt::format("{}", fmt::join(answer.token_ids, ","));
     }
-    if (answer.finish->reason == FinishReason::kError) {
-      fmt::print(stderr, "mrs-exec: prompt {}: {}\n", i, answer.finish->error);
-      exit_code = 1;
-    }
+    out += "\n";
+    if (answer.finish->reason == FinishReason::kError) complain(i, answer.finish->error);
     if (answer.finish->reason == FinishReason::kCancelled) exit_code = 1;
   }
-  if (std::fflush(stdout) != 0) exit_code = 1;
-  return exit_code;
+  const Status printed = mrs::Print(out, interrupt_fd);
+  return printed.ok() ? exit_code : Fail(printed.error());
 }
 
 }  // namespace mrs::cli

@@ -1,6 +1,8 @@
 // `mrs-exec --prompt`: answers the prompts of the command line, as one batch, and says how it went.
 //
-//   AnswerOnce(session, options, done)  ->  exit code after `wait` saw everything finish
+//   MRS_ASSIGN_OR_RETURN(auto once, AnswerOnce::Submit(session, options, on_word));
+//   while (!once->finished()) { wait for word; mrs::Print(once->TakeText()); }
+//   return once->Print();   // the exit code
 #pragma once
 
 #include <functional>
@@ -17,13 +19,19 @@ Result<std::vector<Request>> MakeRequests(const ExecOptions& options, const text
 
 class AnswerOnce {
  public:
-  // Submits all prompts; `on_done` is called from the engine's thread when the last has finished.
+  // Submits all prompts; `on_word` is called from the engine's thread when there is text to take, and when the last has
+  // finished.
   static Result<std::unique_ptr<AnswerOnce>> Submit(Session& session, const ExecOptions& options,
-                                                    std::function<void()> on_done);
+                                                    std::function<void()> on_word);
   ~AnswerOnce();
 
-  // Prints the answers that have not been streamed. After on_done. The exit code: 1 when any request failed.
-  int Print();
+  bool finished() const;
+  // What has come of a single prompt's text since the last call; "" where answers are printed at the end.
+  std::string TakeText();
+
+  // Prints what has not been taken, once the engine has stopped, or until `interrupt_fd` is readable. The exit code: 1
+  // when any request failed, or standard output did.
+  int Print(int interrupt_fd = -1);
 
  private:
   struct State;

@@ -8,15 +8,20 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
+#include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "cli/answer_once.h"
 #include "cli/exec_options.h"
+#include "cli/exit_of.h"
 #include "cli/front.h"
 #include "cli/session.h"
+#include "host/output.h"
+#include "host/process.h"
 #include "runtime/comm/fd.h"
 #include "runtime/engine/rank_main.h"
 
@@ -24,6 +29,7 @@ namespace {
 
 using mrs::Error;
 using mrs::ErrorKind;
+using mrs::Fail;
 using mrs::Fd;
 using mrs::Result;
 using mrs::cli::ExecOptions;
@@ -36,11 +42,6 @@ constexpr const char* kExamples = R"(Examples:
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 MRS_ISA=reference|avx2|avx512|avx512bf16|amx keeps to that instruction set; the tokens stay the same.)";
-
-int Fail(const Error& error) {
-  fmt::print(stderr, "mrs-exec: {}\n", error.message);
-  return error.kind == ErrorKind::kUsage ? 2 : 1;
-}
 
 void Register(CLI::App& app, ExecOptions* options) {
   app.add_option("--plan", options->plan_path, "The plan, made by mrs-plan build")->required();
@@ -101,33 +102,55 @@ void Register(CLI::App& app, ExecOptions* options) {
 struct MainLoop {
   Fd signals;
   Fd word;  // eventfd
+  std::atomic<bool> called{false};
 
-  void Notify() const {
+  // Any thread.
+  void Notify() {
+    called = true;
     const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = write(word.get(), &one, sizeof(one));
+    [[maybe_unused]] const ssize_t written = write(word.get(), &one, sizeof(one));  // Wait looks by itself, too
   }
 
   // The signal that came, or 0 for word from a thread.
-  int Wait() const {
+  int Wait() {
     for (;;) {
       pollfd waiting[] = {{signals.get(), POLLIN, 0}, {word.get(), POLLIN, 0}};
-      if (poll(waiting, 2, -1) < 0) continue;
-      if (waiting[1].revents != 0) return 0;
+      if (poll(waiting, 2, kLookAgainMs) < 0) continue;
       signalfd_siginfo info;
-      if (read(signals.get(), &info, sizeof(info)) == sizeof(info)) return static_cast<int>(info.ssi_signo);
+      if (waiting[0].revents != 0 && read(signals.get(), &info, sizeof(info)) == sizeof(info)) {
+        return static_cast<int>(info.ssi_signo);
+      }
+      uint64_t count;
+      [[maybe_unused]] const ssize_t drained = read(word.get(), &count, sizeof(count));
+      if (called.exchange(false)) return 0;
     }
   }
+
+  static constexpr int kLookAgainMs = 1000;
 };
 
-// Before any thread exists, so that all of them leave these signals to the main loop.
-MainLoop MakeMainLoop() {
+// Before any thread exists, so that all of them leave these signals to the main loop. They end the program whether or
+// not they were blocked or ignored when it started (a shell's background jobs ignore SIGINT and SIGQUIT), but for a
+// SIGHUP that was ignored: that is what nohup asks for.
+Result<std::unique_ptr<MainLoop>> MakeMainLoop() {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
+  for (const int number : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) {
+    sigaddset(&set, number);
+    struct sigaction before {};
+    if (number == SIGHUP && sigaction(number, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue;
+    signal(number, SIG_DFL);
+  }
   sigprocmask(SIG_BLOCK, &set, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-  return {.signals = Fd(signalfd(-1, &set, SFD_CLOEXEC)), .word = Fd(eventfd(0, EFD_CLOEXEC))};
+  for (const int number : {SIGUSR1, SIGUSR2}) signal(number, SIG_IGN);
+  auto loop = std::make_unique<MainLoop>();
+  loop->signals = Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  loop->word = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!loop->signals || !loop->word) {
+    return mrs::Unavailable("no descriptor to wait for signals with: {}; raise the limit on open files (ulimit -n)",
+                            std::strerror(errno));
+  }
+  return loop;
 }
 
 mrs::Status CheckHost(const std::string& host) {
@@ -137,20 +160,22 @@ mrs::Status CheckHost(const std::string& host) {
 
 int Serve(const ExecOptions& options) {
   if (const mrs::Status allowed = CheckHost(options.host); !allowed.ok()) return Fail(allowed.error());
-  const MainLoop loop = MakeMainLoop();
+  Result<std::unique_ptr<MainLoop>> loop = MakeMainLoop();
+  if (!loop.ok()) return Fail(loop.error());
   // The port first: a busy one must not cost a load.
   Result<mrs::cli::Front> front = mrs::cli::BindFront("127.0.0.1", options.port);
   if (!front.ok()) return Fail(front.error());
   std::string failure;  // written before Notify
-  Result<std::unique_ptr<mrs::cli::Session>> session = mrs::cli::Session::Start(options, [&](const std::string& why) {
-    failure = why;
-    loop.Notify();
-  });
+  Result<std::unique_ptr<mrs::cli::Session>> session =
+      mrs::cli::Session::Start(options, [&failure, loop = loop->get()](const std::string& why) {
+        failure = why;
+        loop->Notify();
+      });
   if (!session.ok()) return Fail(session.error());
   const mrs::Status started = front->start(mrs::MakeEngineHandle((*session)->engine(), (*session)->served_model()));
   if (!started.ok()) return Fail(started.error());
-  fmt::print(stderr, "serving       http://127.0.0.1:{}/v1\n", front->port);
-  const int signal_number = loop.Wait();
+  mrs::Say("serving       http://127.0.0.1:{}/v1\n", front->port);
+  const int signal_number = (*loop)->Wait();
   (*session)->Stop();  // every request has heard its end
   front->stop();
   if (signal_number != 0) return 0;
@@ -158,16 +183,24 @@ int Serve(const ExecOptions& options) {
 }
 
 int Once(const ExecOptions& options) {
-  const MainLoop loop = MakeMainLoop();
-  const auto notify = [&] { loop.Notify(); };
-  Result<std::unique_ptr<mrs::cli::Session>> session =
-      mrs::cli::Session::Start(options, [notify](const std::string&) { notify(); });
+  Result<std::unique_ptr<MainLoop>> loop = MakeMainLoop();
+  if (!loop.ok()) return Fail(loop.error());
+  Result<std::unique_ptr<mrs::cli::Session>> session = mrs::cli::Session::Start(options, {});
   if (!session.ok()) return Fail(session.error());
-  Result<std::unique_ptr<mrs::cli::AnswerOnce>> once = mrs::cli::AnswerOnce::Submit(**session, options, notify);
+  Result<std::unique_ptr<mrs::cli::AnswerOnce>> once =
+      mrs::cli::AnswerOnce::Submit(**session, options, [loop = loop->get()] { loop->Notify(); });
   if (!once.ok()) return Fail(once.error());
-  loop.Wait();
+  // The text that has come is written here, where a reader that stands still keeps neither the engine nor a signal
+  // waiting.
+  mrs::Status written;
+  bool ended = false;
+  while (written.ok() && !ended && (*loop)->Wait() == 0) {
+    ended = (*once)->finished();  // before the text is taken: then it is all of it
+    written = mrs::Print((*once)->TakeText(), (*loop)->signals.get());
+  }
   (*session)->Stop();
-  return (*once)->Print();
+  if (!written.ok() && written.error().kind != ErrorKind::kCancelled) return Fail(written.error());
+  return (*once)->Print((*loop)->signals.get());
 }
 
 // `mrs-exec rank --fd N` is what a supervisor starts; it is no verb for people.
@@ -175,9 +208,7 @@ bool IsRank(int argc, char** argv) {
   return argc == 4 && std::strcmp(argv[1], "rank") == 0 && std::strcmp(argv[2], "--fd") == 0;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Main(int argc, char** argv) {
   if (IsRank(argc, argv)) {
     const int fd = std::atoi(argv[3]);
     if (fd <= 2 || fcntl(fd, F_GETFD) < 0) return Fail({ErrorKind::kUsage, "rank: this verb is for mrs-exec itself"});
@@ -191,10 +222,16 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return mrs::cli::ExitOf(app, error);
   }
   if ((options.json || !options.logits_out.empty()) && !options.answers_once()) {
     return Fail({ErrorKind::kUsage, "--json and --logits-out are for --prompt and --prompt-ids"});
   }
   return options.answers_once() ? Once(options) : Serve(options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return mrs::RunMain("mrs-exec", [&] { return Main(argc, argv); });
 }

@@ -1,7 +1,9 @@
 // mrs-plan: decides everything about serving a model, ahead of time, and writes it into one file.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
+#include "cli/exit_of.h"
+#include "host/output.h"
+#include "host/process.h"
 #include "planner/build.h"
 #include "planner/verify_model.h"
 #include "plans/reader.h"
@@ -11,18 +13,14 @@
 
 namespace {
 
+using mrs::Fail;
 using mrs::planner::BuildOptions;
 using mrs::planner::Built;
 
-int Fail(const mrs::Error& error) {
-  std::fprintf(stderr, "mrs-plan: %s\n", error.message.c_str());
-  return error.kind == mrs::ErrorKind::kUsage ? 2 : 1;
-}
-
-// Everything at once, or an error: a full disk or closed pipe must not look like success.
+// Everything, or an error: a full disk or closed pipe must not look like success.
 int Print(const std::string& text) {
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  return written ? 0 : Fail(mrs::Refuse("standard output: cannot write"));
+  const mrs::Status printed = mrs::Print(text);
+  return printed.ok() ? 0 : Fail(printed.error());
 }
 
 struct BuildCommand {
@@ -87,7 +85,7 @@ struct BuildCommand {
                  : ir_out.empty() ? mrs::planner::Build(options)
                                   : mrs::planner::BuildUnsharded(options);
     if (!built) return Fail(built.error());
-    for (const std::string& warning : built->warnings) std::fprintf(stderr, "mrs-plan: warning: %s\n", warning.c_str());
+    for (const std::string& warning : built->warnings) mrs::Say("mrs-plan: warning: {}\n", warning);
     const bool unsharded = !ir_out.empty();
     const mrs::Status written =
         mrs::WritePlanFile(unsharded ? ir_out : out, unsharded ? built->unsharded_ir : built->plan_bytes);
@@ -95,7 +93,9 @@ struct BuildCommand {
     if (unsharded) return 0;
     auto plan = mrs::OpenPlan(out);
     if (!plan) return Fail(plan.error());
-    return Print(mrs::PlanSummary(plan->plan(), plan->name()));
+    const mrs::Status printed = mrs::Print(mrs::PlanSummary(plan->plan(), plan->name()));
+    if (printed.ok()) return 0;
+    return Fail({printed.error().kind, fmt::format("{}; the plan {} is written all the same", printed.message(), out)});
   }
 };
 
@@ -145,9 +145,7 @@ struct VerifyCommand {
   }
 };
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Main(int argc, char** argv) {
   CLI::App app("mrs-plan: every rank's execution plan, decided and verified before a single device is touched");
   app.set_version_flag("--version", "mrs-plan " MRS_VERSION);
   app.require_subcommand(1);
@@ -161,7 +159,13 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return mrs::cli::ExitOf(app, error);
   }
   return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return mrs::RunMain("mrs-plan", [&] { return Main(argc, argv); });
 }

@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 
 #include "formats/input_file.h"
+#include "host/output.h"
 #include "kernels/kernels.h"
 #include "plans/text.h"
 #include "runtime/model_files.h"
@@ -128,7 +128,7 @@ Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
   MRS_ASSIGN_OR_RETURN(session->tokenizer_, OpenTokenizer(plan, ranks.model_dir));
   MRS_ASSIGN_OR_RETURN(EngineConfig config, MakeEngineConfig(plan, options.chunk, session->tokenizer()));
   if (!options.quiet) {
-    fmt::print(stderr, "{}{}", PlanSummary(plan, session->opened_.name()), DescribeRun(plan, ranks));
+    Say("{}{}", PlanSummary(plan, session->opened_.name()), DescribeRun(plan, ranks));
   }
   Session* raw = session.get();
   MRS_ASSIGN_OR_RETURN(
@@ -143,9 +143,9 @@ Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
   EngineRanks calls;
   calls.await_ready = [raw, started]() -> Status {
     const Status ready = raw->world_->AwaitReady();
-    if (raw->progress_shown_) std::fputs("\n", stderr);
+    if (raw->progress_shown_) SayText("\n");
     if (ready.ok() && !raw->quiet_) {
-      fmt::print(stderr, "ready         in {:.2f} s\n", std::chrono::duration<double>(Clock::now() - started).count());
+      Say("ready         in {:.2f} s\n", std::chrono::duration<double>(Clock::now() - started).count());
     }
     return ready;
   };
@@ -169,10 +169,10 @@ void Session::ShowProgress(uint64_t done_bytes, uint64_t total_bytes) {
   const int percent = static_cast<int>(done_bytes * 100.0 / total_bytes);
   if (quiet_ || percent == progress_percent_) return;
   if (isatty(2)) {
-    fmt::print(stderr, "\rloading       {:3d} % of {}", percent, HumanBytes(total_bytes));
+    Say("\rloading       {:3d} % of {}", percent, HumanBytes(total_bytes));
     progress_shown_ = true;
   } else if (total_bytes >= uint64_t{1} << 30 && percent / 10 != progress_percent_ / 10) {
-    fmt::print(stderr, "loading       {:3d} % of {}\n", percent, HumanBytes(total_bytes));
+    Say("loading       {:3d} % of {}\n", percent, HumanBytes(total_bytes));
   }
   progress_percent_ = percent;
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 
+#include "host/process.h"
 #include "plans/contract.h"
 #include "runtime/weight_reads.h"
 
@@ -72,10 +72,11 @@ Result<std::unique_ptr<CpuExecutor>> MakeCpuExecutor(const plan::Plan& plan, uin
                                                      CpuExecutorOptions options) try {
   MRS_RETURN_IF_ERROR(CheckRank(plan, rank, comm, options.threads));
   std::unique_ptr<CpuExecutor> executor(new CpuExecutor(plan, rank, comm, options));
+  MRS_RETURN_IF_ERROR(executor->pool_.status());
   MRS_RETURN_IF_ERROR(executor->Load(options));
   return executor;
-} catch (const std::exception& error) {  // no thread or no memory from the standard library
-  return Unavailable("rank {}: cannot start {} threads and load the plan: {}", rank, options.threads, error.what());
+} catch (...) {  // no memory from the standard library
+  return Refuse("rank {}: cannot load the plan: {}", rank, CaughtError().message);
 }
 
 Status CpuExecutor::Load(const CpuExecutorOptions& options) {

@@ -1,7 +1,10 @@
 #include "runtime/thread_pool.h"
 
+#include <utility>
+
+#include "host/process.h"
+#include "host/thread.h"
 #include "kernels/kernels.h"
-#include "plans/status.h"
 
 namespace mrs {
 namespace {
@@ -31,7 +34,16 @@ uint32_t AwaitChange(const std::atomic<uint32_t>& word, uint32_t old, int spin_c
 ThreadPool::ThreadPool(int thread_count, bool spin) : spin_count_(spin ? kSpinCount : 0) {
   MRS_CHECK(thread_count >= 1);
   workers_.reserve(static_cast<size_t>(thread_count) - 1);
-  for (int i = 1; i < thread_count; ++i) workers_.emplace_back([this, i] { Work(i); });
+  for (int i = 1; i < thread_count; ++i) {
+    Result<std::thread> worker = StartThread(
+        "a share of a rank's work", [this, i] { Work(i); },
+        [](const Error& error) { EndProcess("a worker of a rank", error); });
+    if (!worker.ok()) {
+      status_ = worker.error();
+      return;
+    }
+    workers_.push_back(*std::move(worker));
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -56,9 +68,21 @@ void ThreadPool::Fork(const Job& job) {
   running_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
-  Share(job, 0);
+  ShareOrKeep(job, 0);
   for (uint32_t left = running_.load(std::memory_order_acquire); left != 0;) {
     left = AwaitChange(running_, left, spin_count_);
+  }
+  if (threw_.load(std::memory_order_relaxed)) {
+    threw_.store(false, std::memory_order_relaxed);
+    std::rethrow_exception(std::exchange(thrown_, nullptr));
+  }
+}
+
+void ThreadPool::ShareOrKeep(const Job& job, int64_t index) noexcept {
+  try {
+    Share(job, index);
+  } catch (...) {
+    if (!threw_.exchange(true)) thrown_ = std::current_exception();
   }
 }
 
@@ -68,7 +92,7 @@ void ThreadPool::Work(int64_t index) {
   for (uint32_t round = 0;;) {
     round = AwaitChange(round_, round, spin_count_);
     if (stop_.load(std::memory_order_relaxed)) return;
-    Share(job_, index);
+    ShareOrKeep(job_, index);
     if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
   }
 }

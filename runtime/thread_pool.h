@@ -3,16 +3,20 @@
 //   ThreadPool pool(4, /*spin=*/true);
 //   pool.For(10, [&](int64_t begin, int64_t end) { ... });   // [0,2) [2,5) [5,7) [7,10), one a thread
 //
+// What leaves a body on any of the threads leaves For, once all have come to an end; the first of several.
 // The split depends on the counts alone. Every thread of the pool flushes denormals to zero; the caller's own thread is
 // the caller's business. One For at a time; no allocation, and no system call while the threads spin.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "plans/status.h"
 
 namespace mrs {
 
@@ -25,6 +29,8 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
+  // Why there are fewer threads than asked for, where there are.
+  const Status& status() const { return status_; }
   int thread_count() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls body(begin, end) for disjoint ranges that cover [0, item_count), and returns when all of them have.
@@ -50,6 +56,7 @@ class ThreadPool {
 
   void Fork(const Job& job);
   void Share(const Job& job, int64_t index) const;  // what thread `index` of the pool does of a job; 0 is the caller
+  void ShareOrKeep(const Job& job, int64_t index) noexcept;  // and what it throws
   void Work(int64_t index);
 
   const int spin_count_;  // polls before blocking
@@ -57,7 +64,10 @@ class ThreadPool {
   std::atomic<uint32_t> round_{0};
   std::atomic<uint32_t> running_{0};  // workers that have not finished the round
   std::atomic<bool> stop_{false};
+  std::atomic<bool> threw_{false};
+  std::exception_ptr thrown_;  // written by whoever set threw_, read when all have finished the round
   std::vector<std::thread> workers_;
+  Status status_;
 };
 
 }  // namespace mrs

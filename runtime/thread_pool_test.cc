@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <limits>
+#include <new>
 #include <vector>
 
 namespace mrs {
@@ -57,6 +58,23 @@ TEST(ThreadPool, WorkersFlushDenormals) {
   });
   EXPECT_EQ(products[1], 0.0F);
   EXPECT_EQ(products[2], 0.0F);
+}
+
+TEST(ThreadPool, HandsOnWhatABodyThrowsOnceAllHaveEnded) {
+  ThreadPool pool(4, false);
+  std::atomic<int> ended{0};
+  for (int64_t thrower = 0; thrower < 4; ++thrower) {
+    ended = 0;
+    EXPECT_THROW(pool.For(4,
+                          [&](int64_t begin, int64_t) {
+                            ++ended;
+                            if (begin == thrower) throw std::bad_alloc();
+                          }),
+                 std::bad_alloc);
+    EXPECT_EQ(ended, 4);
+  }
+  pool.For(4, [&](int64_t, int64_t) { ++ended; });
+  EXPECT_EQ(ended, 8);
 }
 
 }  // namespace

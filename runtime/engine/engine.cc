@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "host/process.h"
+#include "host/thread.h"
+
 namespace mrs {
 Result<EngineConfig> MakeEngineConfig(const plan::Plan& plan, uint32_t chunk, const text::Tokenizer* tokenizer) {
   const uint32_t tp = plan.tp();
@@ -39,8 +42,17 @@ Engine::Engine(EngineConfig config, EngineRanks ranks, std::function<void(const 
     : config_(std::move(config)),
       ranks_(std::move(ranks)),
       on_failed_(std::move(on_failed)),
-      scheduler_(config_.limits),
-      thread_([this] { Loop(); }) {}
+      scheduler_(config_.limits) {
+  // What leaves the loop is not a step's or a request's: nobody is left to tell but the process.
+  Result<std::thread> thread = StartThread(
+      "the engine", [this] { Loop(); }, [](const Error& error) { EndProcess("the engine", error); });
+  if (thread.ok()) {
+    thread_ = *std::move(thread);
+    return;
+  }
+  Fail(thread.message());
+  if (on_failed_) on_failed_(thread.message());
+}
 
 Engine::~Engine() { Stop(); }
 
@@ -121,14 +133,14 @@ void Engine::Stop() {
 }
 
 void Engine::Loop() {
-  if (const Status ready = ranks_.await_ready(); ready.ok()) {
+  if (const Status ready = Guarded([this] { return ranks_.await_ready(); }); ready.ok()) {
     EngineState loading = EngineState::kLoading;
     state_.compare_exchange_strong(loading, EngineState::kReady);
   } else {
     Fail(ready.message());
   }
   while (TakeWork()) {
-    if (const Status stepped = Step(); !stepped.ok()) Fail(stepped.message());
+    if (const Status stepped = Guarded([this] { return Step(); }); !stepped.ok()) Fail(stepped.message());
   }
   std::string failure;
   {
@@ -156,10 +168,14 @@ bool Engine::TakeWork() {
     cancelled.swap(cancelled_);
   }
   for (Submission& submission : submitted) {
-    scheduler_.Add(submission.id, static_cast<uint32_t>(submission.request.prompt.size()),
-                   submission.request.sampling.max_tokens);
-    answers_.try_emplace(submission.id, submission.id, std::move(submission.request), std::move(submission.handler),
-                         config_.tokenizer);
+    const size_t prompt_tokens = submission.request.prompt.size();
+    const Status admitted = Guarded([&] { Admit(submission); });
+    if (admitted.ok()) continue;
+    FinishEvent refused;
+    refused.reason = FinishReason::kError;
+    refused.error = admitted.message();
+    submission.handler(Event{.token = std::nullopt, .finish = std::move(refused)});
+    Remove(submission.id, prompt_tokens);
   }
   for (const RequestId id : cancelled) {
     const auto found = answers_.find(id);
@@ -168,6 +184,15 @@ bool Engine::TakeWork() {
     Remove(id);
   }
   return true;
+}
+
+// The submission keeps its handler, for the case that there is no memory for the rest.
+void Engine::Admit(Submission& submission) {
+  const auto prompt_tokens = static_cast<uint32_t>(submission.request.prompt.size());
+  const uint32_t max_tokens = submission.request.sampling.max_tokens;
+  answers_.try_emplace(submission.id, submission.id, std::move(submission.request), submission.handler,
+                       config_.tokenizer);
+  scheduler_.Add(submission.id, prompt_tokens, max_tokens);
 }
 
 void Engine::FinishAll(FinishReason reason, const std::string& error) {
@@ -185,11 +210,11 @@ void Engine::FinishAll(FinishReason reason, const std::string& error) {
   }
 }
 
-void Engine::Remove(RequestId id) {
+void Engine::Remove(RequestId id) { Remove(id, answers_.at(id).request().prompt.size()); }
+
+void Engine::Remove(RequestId id, size_t prompt_tokens) {
   scheduler_.Remove(id);
-  const auto answer = answers_.find(id);
-  const size_t prompt_tokens = answer == answers_.end() ? 0 : answer->second.request().prompt.size();
-  if (answer != answers_.end()) answers_.erase(answer);
+  answers_.erase(id);
   const std::lock_guard lock(mutex_);
   --open_count_;
   open_prompt_tokens_ -= prompt_tokens;
@@ -237,25 +262,35 @@ void Engine::Sample(const Forward& forward, const StepOutput& output) {
   for (const Piece& piece : forward.pieces) {
     if (!piece.wants_logits) continue;
     Answer& answer = answers_.at(piece.id);
-    const SamplingParams& sampling = answer.request().sampling;
-    Result<Sampled> sampled = [&]() -> Result<Sampled> {
-      if (batch_.variant == Variant::kCandidates) {
-        return SampleFromCandidates(config_.shape, output.candidates, row_count, row, sampling);
-      }
-      MRS_RETURN_IF_ERROR(JoinLogits(config_.shape, output.logits, row_count, row, &joined_));
-      answer.HashLogits(joined_);
-      return SampleFromLogits(config_.shape, joined_, sampling, answer.context());
-    }();
+    bool ended = false;
+    const Status chosen = Guarded([&]() -> Status {
+      MRS_ASSIGN_OR_RETURN(ended, Choose(answer, output, row_count, row));
+      return Status();
+    });
     ++row;
-    if (!sampled.ok()) {
-      answer.Finish(FinishReason::kError, "step " + std::to_string(step_) + ": " + sampled.message());
+    if (!chosen.ok()) {
+      answer.Finish(FinishReason::kError, "step " + std::to_string(step_) + ": " + chosen.message());
       Remove(piece.id);
-    } else if (answer.Append(*sampled, config_.eos)) {
+    } else if (ended) {
       Remove(piece.id);
     } else {
       scheduler_.Append(piece.id);
     }
   }
+}
+
+// One token of one answer; whether it was the last.
+Result<bool> Engine::Choose(Answer& answer, const StepOutput& output, uint32_t row_count, uint32_t row) {
+  const SamplingParams& sampling = answer.request().sampling;
+  if (batch_.variant == Variant::kCandidates) {
+    MRS_ASSIGN_OR_RETURN(const Sampled sampled,
+                         SampleFromCandidates(config_.shape, output.candidates, row_count, row, sampling));
+    return answer.Append(sampled, config_.eos);
+  }
+  MRS_RETURN_IF_ERROR(JoinLogits(config_.shape, output.logits, row_count, row, &joined_));
+  answer.HashLogits(joined_);
+  MRS_ASSIGN_OR_RETURN(const Sampled sampled, SampleFromLogits(config_.shape, joined_, sampling, answer.context()));
+  return answer.Append(sampled, config_.eos);
 }
 
 EngineHandle MakeEngineHandle(Engine& engine, ServedModel model) {

@@ -52,7 +52,8 @@ struct EngineRanks {
 
 class Engine {
  public:
-  // `on_failed` hears the one message of a failure, from the engine's thread, after all requests heard it.
+  // `on_failed` hears the one message of a failure, from the engine's thread, after all requests heard it. Where no
+  // thread can be started, this is the failure, heard before the constructor returns.
   Engine(EngineConfig config, EngineRanks ranks, std::function<void(const std::string&)> on_failed = {});
   ~Engine();  // Stop
   Engine(const Engine&) = delete;
@@ -80,11 +81,14 @@ class Engine {
   Status Check(const Request& request) const;
   void Loop();
   bool TakeWork();  // false: time to end
+  void Admit(Submission& submission);
   void FinishAll(FinishReason reason, const std::string& error);
   Status Step();
   void BuildBatch(const Forward& forward);
   void Sample(const Forward& forward, const StepOutput& output);
+  Result<bool> Choose(Answer& answer, const StepOutput& output, uint32_t row_count, uint32_t row);
   void Remove(RequestId id);
+  void Remove(RequestId id, size_t prompt_tokens);
 
   const EngineConfig config_;
   const EngineRanks ranks_;
@@ -108,7 +112,7 @@ class Engine {
   std::vector<float> joined_;
   uint64_t step_ = 0;
 
-  std::thread thread_;  // last: starts when all else is there
+  std::thread thread_;  // starts when all else is there
 };
 
 // The calls of an engine as its front ends take them; the engine must outlive the handle.

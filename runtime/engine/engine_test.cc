@@ -388,5 +388,38 @@ TEST(Engine, StopCancelsWhatIsOpen) {
   EXPECT_EQ(engine.Submit(MakeRequest({1}, 1), [](const Event&) {}).message(), "the server is shutting down");
 }
 
+// There was no memory for a step: every request hears that, and the engine has failed.
+TEST(Engine, TurnsWhatAStepThrowsIntoItsFailure) {
+  CountingRanks ranks;
+  ranks.FinishLoading();
+  ranks.set_hook([](uint64_t) -> Status { throw std::bad_alloc(); });
+  std::promise<std::string> failed;
+  Engine engine(Config(), ranks.calls(), [&](const std::string& why) { failed.set_value(why); });
+  Listener listener;
+  ASSERT_TRUE(engine.Submit(MakeRequest({1}, 5), listener.handler()).ok());
+  EXPECT_EQ(failed.get_future().get(), "out of memory");
+  EXPECT_EQ(listener.Await().error, "out of memory");
+  EXPECT_EQ(engine.state(), EngineState::kFailed);
+}
+
+// There was no memory for one token of one request: that one ends with its error, the other goes on.
+TEST(Engine, TurnsWhatATokenThrowsIntoItsRequestsFailure) {
+  CountingRanks ranks;
+  ranks.FinishLoading();
+  Engine engine(Config(), ranks.calls());
+  Listener hit, spared;
+  const EventHandler handler = [inner = hit.handler(), count = 0](const Event& event) mutable {
+    if (++count == 2) throw std::bad_alloc();
+    inner(event);
+  };
+  ASSERT_TRUE(engine.Submit(MakeRequest({1}, 5), handler).ok());
+  ASSERT_TRUE(engine.Submit(MakeRequest({5}, 5), spared.handler()).ok());
+  const FinishEvent finish = hit.Await();
+  EXPECT_EQ(finish.reason, FinishReason::kError);
+  EXPECT_EQ(finish.error, "step 2: out of memory");
+  EXPECT_EQ(spared.Await().reason, FinishReason::kLength);
+  EXPECT_EQ(spared.tokens(), (std::vector<int32_t>{6, 7, 8, 9, 10}));
+}
+
 }  // namespace
 }  // namespace mrs

@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "host/output.h"
+#include "host/process.h"
 #include "plans/reader.h"
 #include "runtime/comm/region.h"
 #include "runtime/comm/tcp.h"
@@ -45,16 +48,13 @@ class Supervisor {
   }
 
   // Tells why, and ends the process: the other threads may be waiting for this rank.
-  [[noreturn]] void Fail(uint32_t rank, const Error& error) {
-    {
+  [[noreturn]] void Fail(uint32_t rank, const Error& error) noexcept {
+    const Status told = Guarded([&] {
       const std::lock_guard lock(mutex_);
-      if (!channel_
-               .Send(wire::Encode(wire::Failure{.rank = rank, .kind = error.kind, .message = error.message}),
-                     Clock::now() + milliseconds(1000))
-               .ok()) {
-        std::fprintf(stderr, "mrs-exec: rank %u: %s\n", rank, error.message.c_str());
-      }
-    }
+      return channel_.Send(wire::Encode(wire::Failure{.rank = rank, .kind = error.kind, .message = error.message}),
+                           Clock::now() + milliseconds(1000));
+    });
+    if (!told.ok()) Say("mrs-exec: rank {}: {}\n", rank, error.message);
     _exit(1);
   }
 
@@ -169,6 +169,52 @@ Status Serve(Supervisor& supervisor, RankTeam& team, bool answers) {
   }
 }
 
+// From the config to the end; the exit code.
+int Live(Supervisor& supervisor, const wire::Config& config) {
+  supervisor.set_timeout(milliseconds(config.timeout_ms));
+  Fd memory = supervisor.channel().TakePassedFd();
+  const uint32_t first = config.first_rank;
+
+  const Result<OpenedPlan> opened = OpenPlan(config.plan_path);
+  if (!opened.ok()) supervisor.Fail(first, opened.error());
+  wire::Hello hello = MakeHello(*opened);
+  hello.first_rank = first;
+  std::optional<TcpListener> listener;
+  if (config.transport == wire::Transport::kTcp) {
+    Result<TcpListener> bound = TcpListener::Bind("127.0.0.1");
+    if (!bound.ok()) supervisor.Fail(first, bound.error());
+    listener.emplace(*std::move(bound));
+    hello.listen_port = listener->port();
+  }
+  if (!supervisor.Tell(wire::Encode(hello)).ok()) return 1;
+  const Result<wire::Peers> peers = ReceivePeers(supervisor.channel(), config);
+  if (!peers.ok()) {
+    if (supervisor.channel().peer_gone()) return 1;
+    supervisor.Fail(first, peers.error());
+  }
+  // The supervisor compared the plan's hash; a mismatch never gets here, and nothing was loaded for it.
+  if (hello.plan_sha256 != config.plan_sha256 || hello.world_size != config.world_size) return 1;
+
+  Result<std::vector<std::unique_ptr<Communicator>>> comms = Connect(config, *peers, listener, std::move(memory));
+  if (!comms.ok()) supervisor.Fail(first, comms.error());
+  const plan::Plan& plan = opened->plan();
+  RankTeam team(
+      first, config.rank_count,
+      [&](uint32_t rank) { return Load(plan, config, rank, (*comms)[rank - first].get(), supervisor); },
+      [&](uint32_t rank, const Error& error) { supervisor.Fail(rank, error); });
+  // What is thrown must not unwind the team: its threads may be waiting for this one.
+  const Status served = Guarded([&]() -> Status {
+    team.AwaitLoaded();
+    supervisor.channel().set_max_body_bytes(std::max(wire::kMaxControlBytes, MaxBatchBytes(plan)));
+    if (config.spin_for_batch) supervisor.channel().set_spin(kSpinForBatch);
+    const wire::Ready ready{.first_rank = first, .resident_bytes = ResidentBytes()};
+    if (!supervisor.Tell(wire::Encode(ready)).ok()) return Status();
+    return Serve(supervisor, team, /*answers=*/first == 0);
+  });
+  if (!served.ok()) supervisor.Fail(first, served.error());
+  return 0;
+}
+
 }  // namespace
 
 int RankMain(int fd) {
@@ -178,49 +224,14 @@ int RankMain(int fd) {
   Supervisor supervisor(fd);
   const Result<wire::Config> config = ReceiveConfig(supervisor.channel());
   if (!config.ok()) {
-    std::fprintf(stderr, "mrs-exec rank: %s\n(this verb is for mrs-exec itself; see mrs-exec --help)\n",
-                 config.message().c_str());
+    Say("mrs-exec rank: {}\n(this verb is for mrs-exec itself; see mrs-exec --help)\n", config.message());
     return 2;
   }
-  supervisor.set_timeout(milliseconds(config->timeout_ms));
-  Fd memory = supervisor.channel().TakePassedFd();
-  const uint32_t first = config->first_rank;
-
-  const Result<OpenedPlan> opened = OpenPlan(config->plan_path);
-  if (!opened.ok()) supervisor.Fail(first, opened.error());
-  wire::Hello hello = MakeHello(*opened);
-  hello.first_rank = first;
-  std::optional<TcpListener> listener;
-  if (config->transport == wire::Transport::kTcp) {
-    Result<TcpListener> bound = TcpListener::Bind("127.0.0.1");
-    if (!bound.ok()) supervisor.Fail(first, bound.error());
-    listener.emplace(*std::move(bound));
-    hello.listen_port = listener->port();
+  try {
+    return Live(supervisor, *config);
+  } catch (...) {
+    supervisor.Fail(config->first_rank, CaughtError());
   }
-  if (!supervisor.Tell(wire::Encode(hello)).ok()) return 1;
-  const Result<wire::Peers> peers = ReceivePeers(supervisor.channel(), *config);
-  if (!peers.ok()) {
-    if (supervisor.channel().peer_gone()) return 1;
-    supervisor.Fail(first, peers.error());
-  }
-  // The supervisor compared the plan's hash; a mismatch never gets here, and nothing was loaded for it.
-  if (hello.plan_sha256 != config->plan_sha256 || hello.world_size != config->world_size) return 1;
-
-  Result<std::vector<std::unique_ptr<Communicator>>> comms = Connect(*config, *peers, listener, std::move(memory));
-  if (!comms.ok()) supervisor.Fail(first, comms.error());
-  const plan::Plan& plan = opened->plan();
-  RankTeam team(
-      first, config->rank_count,
-      [&](uint32_t rank) { return Load(plan, *config, rank, (*comms)[rank - first].get(), supervisor); },
-      [&](uint32_t rank, const Error& error) { supervisor.Fail(rank, error); });
-  team.AwaitLoaded();
-  supervisor.channel().set_max_body_bytes(std::max(wire::kMaxControlBytes, MaxBatchBytes(plan)));
-  if (config->spin_for_batch) supervisor.channel().set_spin(kSpinForBatch);
-  if (!supervisor.Tell(wire::Encode(wire::Ready{.first_rank = first, .resident_bytes = ResidentBytes()})).ok())
-    return 1;
-  const Status served = Serve(supervisor, team, /*answers=*/first == 0);
-  if (!served.ok()) supervisor.Fail(first, served.error());
-  return 0;
 }
 
 }  // namespace mrs

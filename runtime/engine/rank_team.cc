@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "host/process.h"
+#include "host/thread.h"
 #include "kernels/kernels.h"
 
 namespace mrs {
@@ -9,7 +11,17 @@ namespace mrs {
 RankTeam::RankTeam(uint32_t first_rank, uint32_t rank_count, Loader load, FailureHandler on_failed)
     : first_rank_(first_rank), load_(std::move(load)), on_failed_(std::move(on_failed)), executors_(rank_count) {
   busy_ = rank_count - 1;
-  for (uint32_t index = 1; index < rank_count; ++index) threads_.emplace_back([this, index] { Follow(index); });
+  threads_.reserve(rank_count);
+  for (uint32_t index = 1; index < rank_count; ++index) {
+    Result<std::thread> thread = StartThread(
+        "a rank", [this, index] { Follow(index); }, [](const Error& error) { EndProcess("a rank", error); });
+    if (thread.ok()) {
+      threads_.push_back(*std::move(thread));
+      continue;
+    }
+    --busy_;
+    Fail(index, thread.error());
+  }
 }
 
 RankTeam::~RankTeam() {
@@ -25,12 +37,11 @@ void RankTeam::Fail(uint32_t index, const Error& error) {
 }
 
 void RankTeam::Load(uint32_t index) {
-  Result<std::unique_ptr<Executor>> executor = load_(first_rank_ + index);
-  if (executor.ok()) {
-    executors_[index] = *std::move(executor);
-  } else {
-    Fail(index, executor.error());
-  }
+  const Status loaded = Guarded([&]() -> Status {
+    MRS_ASSIGN_OR_RETURN(executors_[index], load_(first_rank_ + index));
+    return Status();
+  });
+  if (!loaded.ok()) Fail(index, loaded.error());
 }
 
 void RankTeam::AwaitLoaded() {
@@ -48,8 +59,8 @@ void RankTeam::Follow(uint32_t index) {
     ++seen;
     if (stop_) return;
     if (failed_) continue;
-    const Result<StepOutput> output = executors_[index]->Run(*batch_);
-    if (!output.ok()) Fail(index, output.error());
+    const Status ran = Guarded([&] { return executors_[index]->Run(*batch_).status(); });
+    if (!ran.ok()) Fail(index, ran.error());
   }
 }
 
@@ -60,10 +71,15 @@ Result<StepOutput> RankTeam::Run(const Batch& batch) {
   busy_ = static_cast<uint32_t>(threads_.size());
   round_.fetch_add(1);
   round_.notify_all();
-  Result<StepOutput> output = executors_[0]->Run(batch);
-  if (!output.ok()) Fail(0, output.error());
+  StepOutput output;
+  const Status ran = Guarded([&]() -> Status {
+    MRS_ASSIGN_OR_RETURN(output, executors_[0]->Run(batch));
+    return Status();
+  });
+  if (!ran.ok()) Fail(0, ran.error());
   for (uint32_t busy = busy_; busy != 0; busy = busy_) busy_.wait(busy);
-  if (failed_ && output.ok()) return Unavailable("a rank of this process failed");
+  if (!ran.ok()) return ran;
+  if (failed_) return Unavailable("a rank of this process failed");
   return output;
 }
 

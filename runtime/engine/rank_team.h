@@ -25,7 +25,7 @@ class RankTeam {
   using Loader = std::function<Result<std::unique_ptr<Executor>>(uint32_t rank)>;
   using FailureHandler = std::function<void(uint32_t rank, const Error& error)>;
 
-  // Starts loading on every thread.
+  // Starts loading on every thread. A rank for which there is no thread has failed.
   RankTeam(uint32_t first_rank, uint32_t rank_count, Loader load, FailureHandler on_failed);
   ~RankTeam();
   RankTeam(const RankTeam&) = delete;

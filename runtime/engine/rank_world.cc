@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "host/thread.h"
 #include "plans/contract.h"
 #include "runtime/comm/region.h"
 #include "runtime/engine/spawn.h"
@@ -28,14 +29,17 @@ constexpr milliseconds kInterruptGrace{2000};
 constexpr milliseconds kRunMargin{1000};  // a rank that waits for another gives up first, and says for whom
 constexpr milliseconds kShutdownWait{1000};
 constexpr milliseconds kKillWait{5000};
+constexpr milliseconds kLookAgain{1000};
 constexpr auto kSpin = std::chrono::microseconds(200);
 
-Fd MakeEvent() {
+Result<Fd> MakeEvent() {
   Fd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  MRS_CHECK(event.get() >= 0);
+  if (!event)
+    return Unavailable("no event for the ranks: {}; raise the limit on open files (ulimit -n)", strerror(errno));
   return event;
 }
 
+// Where it fails all the same, whoever waits looks again after kLookAgain.
 void Signal(const Fd& event) {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(event.get(), &one, sizeof(one));  // full is signalled too
@@ -99,20 +103,22 @@ Status CompareHello(const wire::Hello& supervisor, const wire::Hello& rank) {
 }
 
 RankWorld::RankWorld(const OpenedPlan& opened, const RankOptions& options, RankCallbacks callbacks)
-    : opened_(opened),
-      options_(options),
-      callbacks_(std::move(callbacks)),
-      wake_watcher_(MakeEvent()),
-      broken_event_(MakeEvent()),
-      phase_("while starting") {}
+    : opened_(opened), options_(options), callbacks_(std::move(callbacks)), phase_("while starting") {}
 
 RankWorld::~RankWorld() { Stop(); }
 
 Result<std::unique_ptr<RankWorld>> RankWorld::Start(const OpenedPlan& opened, const RankOptions& options,
                                                     RankCallbacks callbacks) {
   std::unique_ptr<RankWorld> world(new RankWorld(opened, options, std::move(callbacks)));
+  MRS_ASSIGN_OR_RETURN(world->wake_watcher_, MakeEvent());
+  MRS_ASSIGN_OR_RETURN(world->broken_event_, MakeEvent());
   MRS_RETURN_IF_ERROR(world->Spawn());
-  world->watcher_ = std::thread([raw = world.get()] { raw->Watch(); });
+  MRS_ASSIGN_OR_RETURN(world->watcher_,
+                       StartThread(
+                           "what watches the ranks", [raw = world.get()] { raw->Watch(); },
+                           [raw = world.get()](const Error& error) {
+                             raw->Break(fmt::format("the ranks could not be watched any longer: {}", error.message));
+                           }));
   return world;
 }
 
@@ -286,7 +292,8 @@ Result<RankWorld::Incoming> RankWorld::Next(size_t awaited, Waiting waiting, Dea
     for (const Process& process : processes_) sockets.push_back({process.channel->fd(), POLLIN, 0});
     // Once interrupted, the event stays readable; what remains is short.
     if (!grace) sockets.push_back({broken_event_.get(), POLLIN, 0});
-    poll(sockets.data(), sockets.size(), static_cast<int>(std::min<int64_t>(left.count(), grace ? 50 : 1 << 30)));
+    poll(sockets.data(), sockets.size(),
+         static_cast<int>(std::min<int64_t>(left.count(), grace ? 50 : kLookAgain.count())));
   }
 }
 
@@ -354,7 +361,7 @@ void RankWorld::Watch() {
       waiting.push_back({process.channel->fd(), POLLRDHUP, 0});
       watched.push_back(&process);
     }
-    int timeout = -1;
+    int timeout = static_cast<int>(kLookAgain.count());
     if (last_call.has_value()) {
       timeout =
           static_cast<int>(std::max<int64_t>(0, std::chrono::ceil<milliseconds>(*last_call - Clock::now()).count()));

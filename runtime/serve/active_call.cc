@@ -4,6 +4,9 @@
 #include <ctime>
 #include <utility>
 
+#include "host/output.h"
+#include "host/process.h"
+
 namespace mrs::serve {
 namespace {
 
@@ -46,7 +49,10 @@ void ActiveCall::Start() {
       const std::shared_ptr<ServerState> alive = state.lock();
       if (alive == nullptr) return;
       boost::asio::post(alive->io, [call, i, event] {
-        if (const std::shared_ptr<ActiveCall> self = call.lock()) self->OnEvent(i, event);
+        const std::shared_ptr<ActiveCall> self = call.lock();
+        if (self == nullptr) return;
+        const Status heard = Guarded([&] { self->OnEvent(i, event); });
+        if (!heard.ok()) self->Abandon(heard.message());
       });
     };
     const Result<RequestId> id = engine_.submit(call_.requests[i], handler);
@@ -67,6 +73,13 @@ void ActiveCall::Fail(const ApiError& error) {
   if (done_) return;
   Cancel();
   sink_.fail(error);
+}
+
+// An event was lost for want of memory: an answer must not go on with a hole in it.
+void ActiveCall::Abandon(const std::string& why) {
+  Say("mrs-exec: HTTP: an answer ends: {}\n", why);
+  Cancel();
+  sink_.abandon();
 }
 
 void ActiveCall::OnEvent(size_t index, const Event& event) {

@@ -16,12 +16,14 @@
 
 namespace mrs::serve {
 
-// Where the response goes: one of fail and whole, or any number of parts and then end.
+// Where the response goes: one of fail and whole, or any number of parts and then end; or, where there is no memory for
+// any of it, abandon.
 struct CallSink {
   std::function<void(const ApiError&)> fail;
   std::function<void(std::string body)> whole;
   std::function<void(std::string events)> part;
   std::function<void()> end;
+  std::function<void()> abandon;
 };
 
 class ActiveCall : public std::enable_shared_from_this<ActiveCall> {
@@ -35,6 +37,7 @@ class ActiveCall : public std::enable_shared_from_this<ActiveCall> {
   void OnEvent(size_t index, const Event& event);
   void OnFinish(size_t index, const FinishEvent& finish);
   void Fail(const ApiError& error);
+  void Abandon(const std::string& why);
 
   std::weak_ptr<ServerState> state_;
   EngineHandle& engine_;

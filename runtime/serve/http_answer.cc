@@ -74,27 +74,34 @@ void HttpSession::AnswerAtOnce(Endpoint endpoint) {
 
 // On the other thread: a long prompt must not keep other clients waiting for their tokens.
 void HttpSession::Translate(bool chat) {
-  const uint64_t seed = state_.random();
-  auto work = [weak = weak_from_this(), state = &state_, body = std::move(parser_->get().body()), chat, seed] {
+  struct Translated {
+    std::string body;
     ApiCall call;
     Fault fault;
-    try {
-      fault =
-          chat ? ParseChatCall(state->model, body, seed, &call) : ParseCompletionCall(state->model, body, seed, &call);
-    } catch (const std::exception& error) {  // out of memory
-      fault = ApiError{.status = 500,
-                       .message = fmt::format("the request cannot be read: {}", error.what()),
-                       .param = "",
-                       .code = ""};
-    }
-    boost::asio::post(state->io, [weak, fault = std::move(fault), call = std::move(call)]() mutable {
+  };
+  const auto made = std::make_shared<Translated>();
+  made->body = std::move(parser_->get().body());
+  auto work = [weak = weak_from_this(), state = &state_, made, chat, seed = state_.random()] {
+    const Status translated = Guarded([&] {
+      made->fault = chat ? ParseChatCall(state->model, made->body, seed, &made->call)
+                         : ParseCompletionCall(state->model, made->body, seed, &made->call);
+      made->body = std::string();
+    });
+    const auto answer = [weak, made, error = translated.ok() ? "" : translated.message()] {
       const std::shared_ptr<HttpSession> self = weak.lock();
       if (self == nullptr || self->phase_ != Phase::kBusy) return;
-      if (fault.has_value()) return self->Reply(ErrorReply(*fault));
-      self->Run(std::move(call));
-    });
+      self->OrClose([&] {
+        if (!error.empty()) {
+          made->fault = ApiError{
+              .status = 500, .message = fmt::format("the request cannot be read: {}", error), .param = "", .code = ""};
+        }
+        if (made->fault.has_value()) return self->Reply(ErrorReply(*made->fault));
+        self->Run(std::move(made->call));
+      });
+    };
+    boost::asio::post(state->io, answer);
   };
-  boost::asio::post(state_.translators, std::move(work));
+  boost::asio::post(state_.translator, std::move(work));
 }
 
 void HttpSession::Run(ApiCall call) {
@@ -116,6 +123,7 @@ void HttpSession::Run(ApiCall call) {
     with_session([&](HttpSession& self) { self.StreamPart(events); });
   };
   sink.end = [with_session] { with_session([](HttpSession& self) { self.EndStream(); }); };
+  sink.abandon = [with_session] { with_session([](HttpSession& self) { self.Close(); }); };
   const auto active = std::make_shared<ActiveCall>(state, std::move(call), std::move(sink));
   call_ = active;
   active->Start();

@@ -38,8 +38,10 @@ HttpSession::HttpSession(const std::shared_ptr<ServerState>& state, asio::ip::tc
       write_deadline_(state->io) {}
 
 void HttpSession::Start() {
-  SetReadDeadline(state_.options.header_timeout);
-  Read();
+  OrClose([this] {
+    SetReadDeadline(state_.options.header_timeout);
+    Read();
+  });
 }
 
 void HttpSession::Drain() {
@@ -61,7 +63,8 @@ void HttpSession::Close() {
 void HttpSession::SetReadDeadline(Milliseconds after) {
   read_deadline_.expires_after(after);
   read_deadline_.async_wait([self = shared_from_this()](error_code error) {
-    if (!error && self->read_deadline_.expiry() <= std::chrono::steady_clock::now()) self->OnReadDeadline();
+    if (error || self->read_deadline_.expiry() > std::chrono::steady_clock::now()) return;
+    self->OrClose([&] { self->OnReadDeadline(); });
   });
 }
 
@@ -77,9 +80,10 @@ void HttpSession::Read() {
   // Then a lost client shows when the answer is written.
   if (phase_ == Phase::kBusy && buffer_.size() >= kMaxPipelinedBytes) return;
   reading_ = true;
-  socket_.async_read_some(
-      buffer_.prepare(kReadBytes),
-      [self = shared_from_this()](error_code error, size_t byte_count) { self->OnRead(error, byte_count); });
+  socket_.async_read_some(buffer_.prepare(kReadBytes),
+                          [self = shared_from_this()](error_code error, size_t byte_count) {
+                            self->OrClose([&] { self->OnRead(error, byte_count); });
+                          });
 }
 
 void HttpSession::OnRead(error_code error, size_t byte_count) {
@@ -216,9 +220,10 @@ void HttpSession::Write() {
   write_deadline_.async_wait([self = shared_from_this()](error_code error) {
     if (!error && self->write_deadline_.expiry() <= std::chrono::steady_clock::now()) self->Close();
   });
-  socket_.async_write_some(
-      asio::buffer(writing_.data() + written_, writing_.size() - written_),
-      [self = shared_from_this()](error_code error, size_t byte_count) { self->OnWritten(error, byte_count); });
+  socket_.async_write_some(asio::buffer(writing_.data() + written_, writing_.size() - written_),
+                           [self = shared_from_this()](error_code error, size_t byte_count) {
+                             self->OrClose([&] { self->OnWritten(error, byte_count); });
+                           });
 }
 
 void HttpSession::OnWritten(error_code error, size_t byte_count) {

@@ -13,6 +13,8 @@
 #include <optional>
 #include <string>
 
+#include "host/output.h"
+#include "host/process.h"
 #include "runtime/serve/active_call.h"
 #include "runtime/serve/http_reply.h"
 #include "runtime/serve/http_route.h"
@@ -42,6 +44,15 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   };
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
   using Milliseconds = std::chrono::milliseconds;
+
+  // A step of this connection. One that finds no memory closes it: no answer goes on with a hole in it.
+  template <typename Step>
+  void OrClose(Step step) {
+    const Status done = Guarded(step);
+    if (done.ok()) return;
+    Say("mrs-exec: HTTP: a connection ends: {}\n", done.message());
+    Close();
+  }
 
   // Incoming.
   void Read();

@@ -15,6 +15,9 @@
 #include <utility>
 #include <vector>
 
+#include "host/output.h"
+#include "host/process.h"
+#include "host/thread.h"
 #include "runtime/serve/http_session.h"
 #include "runtime/serve/server_state.h"
 
@@ -26,9 +29,11 @@ using boost::system::error_code;
 
 constexpr int kBacklog = 512;
 constexpr std::chrono::milliseconds kAcceptAgainAfter{100};
+constexpr std::chrono::seconds kHeartbeat{1};
 
 // A handler runs only while its io_context lives, and that is the state's: it may keep the state's address.
 void Accept(ServerState* state);
+void AcceptNext(ServerState* state);
 
 // When descriptors run out, accepting fails at once, again and again.
 void AcceptLater(ServerState* state) {
@@ -82,6 +87,12 @@ void Accept(ServerState* state) {
     return;
   }
   state->listening = true;
+  const Status waits = Guarded([state] { AcceptNext(state); });
+  if (!waits.ok()) state->listening = false;  // Beat tries again
+}
+
+// With `listening` set.
+void AcceptNext(ServerState* state) {
   state->acceptor.async_accept([state](error_code error, asio::ip::tcp::socket socket) {
     state->listening = false;
     if (state->stopping) return;
@@ -93,6 +104,26 @@ void Accept(ServerState* state) {
     StartSession(state, std::move(socket));
     Accept(state);
   });
+}
+
+// A wake-up that got lost, or an accept that found no memory, costs this long.
+void Beat(ServerState* state) {
+  state->heartbeat.expires_after(kHeartbeat);
+  state->heartbeat.async_wait([state](error_code error) {
+    if (error || state->stopping) return;
+    Beat(state);
+    Accept(state);
+  });
+}
+
+// The I/O thread. What leaves a handler (no memory) has closed its connection; the others go on.
+void ServeSockets(ServerState* state) {
+  for (;;) {
+    const Status ran = Guarded([state] { state->io.run(); });
+    if (ran.ok()) return;
+    Say("mrs-exec: HTTP: {}\n", ran.message());
+    if (!Guarded([state] { Beat(state); }).ok()) std::this_thread::sleep_for(kAcceptAgainAfter);
+  }
 }
 
 // A copy, since sessions leave the set as they close.
@@ -113,9 +144,10 @@ void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& sessi
 }
 
 struct Server::Threads {
-  explicit Threads(asio::io_context& context) : guard(context.get_executor()) {}
-  asio::executor_work_guard<asio::io_context::executor_type> guard;
-  std::thread io;
+  using Guard = asio::executor_work_guard<asio::io_context::executor_type>;
+  explicit Threads(ServerState& state) : io_guard(state.io.get_executor()), guard(state.translator.get_executor()) {}
+  Guard io_guard, guard;
+  std::thread io, translator;
 };
 
 Result<BoundListener> BindListener(const std::string& host, uint16_t port) {
@@ -152,7 +184,17 @@ Server::~Server() { Stop(); }
 
 Result<std::unique_ptr<Server>> Server::Start(BoundListener listener, EngineHandle engine,
                                               const ServeOptions& options) {
-  std::unique_ptr<Server> server(new Server());
+  std::unique_ptr<Server> server;
+  // Asio throws what the system refuses: no descriptor, no memory.
+  const Status started = Guarded([&]() -> Status {
+    server.reset(new Server());
+    return server->StartThreads(std::move(listener), std::move(engine), options);
+  });
+  if (!started.ok()) return Unavailable("the server cannot start: {}", started.message());
+  return server;
+}
+
+Status Server::StartThreads(BoundListener listener, EngineHandle engine, const ServeOptions& options) {
   const auto state = std::make_shared<ServerState>();
   state->model = MakeApiModel(engine.model);
   state->engine = std::move(engine);
@@ -161,29 +203,38 @@ Result<std::unique_ptr<Server>> Server::Start(BoundListener listener, EngineHand
   // The acceptor closes its own.
   state->acceptor.assign(asio::ip::tcp::v4(), fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0), error);
   if (error) return Unavailable("port {} cannot be served: {}", listener.port, error.message());
-  server->state_ = state;
-  server->threads_ = std::make_unique<Threads>(state->io);
+  state_ = state;
+  threads_ = std::make_unique<Threads>(*state);
   asio::post(state->io, [raw = state.get()] { Accept(raw); });
-  server->threads_->io = std::thread([raw = state.get()] {
-    for (;;) {
-      try {
-        raw->io.run();
-        return;
-      } catch (const std::exception& failure) {  // out of memory; the connection it hit ends by its deadline
-        fmt::print(stderr, "mrs-exec: HTTP: {}\n", failure.what());
-      }
-    }
-  });
-  return server;
+  Beat(state.get());
+  const auto end = [](const Error& why) { EndProcess("HTTP", why); };
+  MRS_ASSIGN_OR_RETURN(threads_->translator,
+                       StartThread(
+                           "translating requests", [raw = state.get()] { raw->translator.run(); }, end));
+  MRS_ASSIGN_OR_RETURN(threads_->io, StartThread(
+                                         "HTTP", [raw = state.get()] { ServeSockets(raw); }, end));
+  return Status();
 }
 
 void Server::Stop() {
   if (threads_ == nullptr) return;
   ServerState* const state = state_.get();
+  if (threads_->io.joinable()) {
+    Drain(state);
+    threads_->io.join();
+  }
+  state->translator.stop();
+  if (threads_->translator.joinable()) threads_->translator.join();
+  threads_.reset();
+  state_.reset();
+}
+
+void Server::Drain(ServerState* state) {
   asio::post(state->io, [state] {
     state->stopping = true;
     error_code ignored;
     state->accept_again.cancel(ignored);
+    state->heartbeat.cancel(ignored);
     state->acceptor.close(ignored);
     for (const auto& session : SessionsOf(*state)) session->Drain();
   });
@@ -195,11 +246,6 @@ void Server::Stop() {
     for (const auto& session : SessionsOf(*state)) session->Close();
     state->io.stop();
   });
-  threads_->io.join();
-  state->translators.stop();
-  state->translators.join();
-  threads_.reset();
-  state_.reset();
 }
 
 }  // namespace mrs::serve

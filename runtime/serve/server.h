@@ -53,6 +53,8 @@ class Server {
  private:
   struct Threads;
   Server();
+  static void Drain(ServerState* state);
+  Status StartThreads(BoundListener listener, EngineHandle engine, const ServeOptions& options);
   std::shared_ptr<ServerState> state_;
   std::unique_ptr<Threads> threads_;
 };

@@ -1,10 +1,9 @@
-// What the connections of a server share. All of it belongs to the I/O thread, but for `io` and `translators`.
+// What the connections of a server share. All of it belongs to the I/O thread, but for `io` and `translator`.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -20,12 +19,13 @@ class HttpSession;
 
 struct ServerState : std::enable_shared_from_this<ServerState> {
   boost::asio::io_context io{1};
-  boost::asio::thread_pool translators{1};  // templates and tokenizers may take a while; sockets must not wait for them
+  boost::asio::io_context translator{1};  // templates and tokenizers may take a while; sockets must not wait for them
   ApiModel model;
   EngineHandle engine;
   ServeOptions options;
   boost::asio::ip::tcp::acceptor acceptor{io};
   boost::asio::steady_timer accept_again{io};
+  boost::asio::steady_timer heartbeat{io};
   bool listening = false;     // waits for the next client
   bool client_waits = false;  // there is one, and no seat: whoever could be idle now leaves instead
   bool stopping = false;
