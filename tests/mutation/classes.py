@@ -20,13 +20,26 @@ from subjects import BUILD, GOLDEN, MINI, mutate_program, short  # first: it fin
 import module_level
 import random_checkpoint
 from module_edits import Workshop
-from mrs_tools import Failed, Tools
+from mrs_tools import Tools
 from verdict import call
 
 MODELS = (MINI, os.path.join(GOLDEN, "llama_bias_bf16"))
 TPS = (2, 4)
 # Mutant -> what is said of it.
 CLASSES = {
+    # A rule table in which no factor is summed; other partial sums that are read, and wholes that are summed.
+    "all_reduces_dropped": r"step 2 'l0\.input_norm': reads 'embed_tokens', a partial sum; only an all_reduce may",
+    "all_reduce_dropped": r"step \d+ '.*': reads '.*', a partial sum; only an all_reduce may",
+    "embedding_not_reduced": r"step 2 'l0\.input_norm': reads 'embed_tokens', a partial sum; only an all_reduce may",
+    "all_reduce_after_add": r"step \d+ 'l0\.attention_add': reads 'l0\.o_proj', a partial sum; only an all_reduce may",
+    "all_reduce_after_bias": r"step \d+ 'l0\.o_proj\.add_bias': reads 'l0\.o_proj', a partial sum; only an all_reduce",
+    "all_reduce_doubled": r"step \d+ '.*\.again': sums '.*\.all_reduce' over the ranks, which is whole on every rank",
+    "all_reduce_of_whole": r"step \d+ 'sum_of_a_whole': sums 'l\d+\.\w+_add' over the ranks, which is whole on every",
+    # Rows handed to the ranks in another order than every other slice.
+    "qkv_rows_reversed": r"weight 'l0\.q_proj\.weight': rows of tensor '.*': a slice that starts at \d+, expected 0",
+    "q_rows_reversed": r"weight 'l0\.q_proj\.weight': rows of tensor '.*': a slice that starts at \d+, expected 0",
+    "kv_rows_reversed": r"weight 'l0\.k_proj\.weight': rows of tensor '.*': a slice that starts at \d+, expected 0",
+    "head_rows_reversed": r"weight 'lm_head\.weight': rows of tensor '.*': a slice that starts at \d+, expected 0",
     # Results, weights and biases of one product for each other.
     "fused_kv_exchanged": r"erasure: .*step \d+ 'l\d+\.k_rope': reads 'l\d+\.v_proj', expected 'l\d+\.k_proj'",
     "gate_up_exchanged": r"erasure: .*step \d+ 'l\d+\.silu_mul': reads 'l\d+\.up_proj', expected 'l\d+\.gate_proj'",
@@ -45,7 +58,11 @@ CLASSES = {
     "names_of_kv_exchanged": r"erasure: .*step \d+ 'l\d+\.q_proj\+k_proj\+v_proj': name of its tensor is "
     r"model\.layers\.(\d)\.self_attn\.v_proj\.weight, expected model\.layers\.\1\.self_attn\.k_proj\.weight",
 }
-NOT_HERE = {("kv_biases_exchanged", "mini")}  # a model without biases
+NOT_HERE = {  # a model without biases, and one whose only KV head is everybody's
+    ("kv_biases_exchanged", "mini"),
+    ("all_reduce_after_bias", "mini"),
+    ("kv_rows_reversed", "llama_bias_bf16"),
+}
 
 # Edit of a finished module -> what is said of it.
 EDITS = {
