@@ -62,6 +62,7 @@ NOT_HERE = {  # a model without biases, and one whose only KV head is everybody'
     ("kv_biases_exchanged", "mini"),
     ("all_reduce_after_bias", "mini"),
     ("kv_rows_reversed", "llama_bias_bf16"),
+    ("all_reduce_after_add", "llama_bias_bf16"),  # what follows its sums is a bias
 }
 
 # Edit of a finished module -> what is said of it.
