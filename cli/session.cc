@@ -91,9 +91,8 @@ Result<std::optional<text::Tokenizer>> OpenTokenizer(const plan::Plan& plan, con
   if (!plan.model()->has_tokenizer() || plan.model()->tokenizer() == nullptr) return std::optional<text::Tokenizer>();
   const plan::File& file = *plan.model()->tokenizer();
   const std::string path = ModelDirOfRank(model_dir, 0) + "/" + file.name()->str();
-  MRS_ASSIGN_OR_RETURN(const int descriptor, OpenCheckedFile(path, file));
-  close(descriptor);
-  MRS_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::LoadTokenizer(path));
+  MRS_ASSIGN_OR_RETURN(const std::string content, ReadCheckedFile(path, file));
+  MRS_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::ParseTokenizer(content, path));
   return std::optional<text::Tokenizer>(std::move(tokenizer));
 }
 

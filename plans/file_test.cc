@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -155,6 +156,18 @@ TEST_F(PlanFile, NamesTheFileWhenItDoesNotVerify) {
   Write("zero", PackPlan(plan));
   EXPECT_EQ(OpenError("zero"),
             "plan " + Path("zero") + ": max_len is 0, expected 1 to 16777216; rebuild it with mrs-plan");
+}
+
+// In place, as `cp other.mrsplan x.mrsplan` does it.
+TEST_F(PlanFile, StaysAsVerifiedWhenTheFileIsOverwrittenOrTruncated) {
+  const std::string bytes = *SerializePlan(TinyPlan());
+  Write("x.mrsplan", bytes);
+  const Result<OpenedPlan> opened = OpenPlan(Path("x.mrsplan"));
+  ASSERT_TRUE(opened.ok()) << opened.message();
+  Write("x.mrsplan", std::string(bytes.size(), 'x'));
+  EXPECT_EQ(opened->plan().model()->name()->str(), "tiny");
+  std::filesystem::resize_file(Path("x.mrsplan"), 0);
+  EXPECT_TRUE(std::ranges::equal(opened->bytes(), std::as_bytes(std::span(bytes))));
 }
 
 TEST_F(PlanFile, ReplacesAnOlderFileWhole) {

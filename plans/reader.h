@@ -1,4 +1,5 @@
-// Opens a plan: maps it, checks seal, format and structure, proves it sound (verify.h), then gives it out uncopied.
+// Opens a plan: reads it once and whole, checks seal, format and structure, proves it sound (verify.h), then gives out
+// those very bytes: what becomes of the file meanwhile or later changes nothing.
 //
 //   MRS_ASSIGN_OR_RETURN(const OpenedPlan opened, OpenPlan("x.mrsplan"));
 //   opened.plan().stages()->Get(0)->steps()->size();   opened.name();   // the 64 hex digits of its SHA-256
@@ -15,6 +16,8 @@
 
 namespace mrs {
 
+struct WholeFile;
+
 // A verified plan and the bytes it lies in. Moving it leaves plan() where it was.
 class OpenedPlan {
  public:
@@ -29,13 +32,18 @@ class OpenedPlan {
  private:
   struct State;
   explicit OpenedPlan(std::unique_ptr<State> state);
+  static Result<OpenedPlan> Verify(WholeFile file, std::string_view where);
   friend Result<OpenedPlan> OpenPlan(const std::string& path);
+  friend Result<OpenedPlan> OpenPlanDescriptor(int descriptor, std::string_view where);
   friend Result<OpenedPlan> OpenPlanBytes(std::span<const std::byte> bytes, std::string_view where);
   std::unique_ptr<State> state_;
 };
 
 // Errors read "plan x.mrsplan: ...; rebuild it with mrs-plan".
 Result<OpenedPlan> OpenPlan(const std::string& path);
+
+// The same of an open file, which stays the caller's; `where` is what errors call it.
+Result<OpenedPlan> OpenPlanDescriptor(int descriptor, std::string_view where);
 
 // The same for bytes in memory, which are copied; `where` stands for the path in errors.
 Result<OpenedPlan> OpenPlanBytes(std::span<const std::byte> bytes, std::string_view where = "in memory");

@@ -14,6 +14,8 @@
 namespace mrs {
 namespace {
 
+constexpr uint64_t kMaxCheckedBytes = uint64_t{128} << 20;
+
 // pread that goes on after signals and short reads. False: an error (errno), or the end of the file (errno 0).
 bool ReadFully(int descriptor, uint64_t offset, std::span<std::byte> bytes) {
   while (!bytes.empty()) {
@@ -32,25 +34,31 @@ Error CannotRead(const std::string& path) {
   return Unavailable("{}: cannot be read: {}", path, reason);
 }
 
-Result<Sha256Digest> HashContent(const InputFile& opened, uint64_t size_bytes) {
-  Sha256Stream hash;
-  std::string piece;
-  for (uint64_t done = 0; done < size_bytes; done += piece.size()) {
-    piece.resize(std::min<uint64_t>(1 << 20, size_bytes - done));
-    MRS_RETURN_IF_ERROR(opened.ReadAt(done, piece.data(), piece.size()));
-    hash.Update(std::as_bytes(std::span(piece)));
+}  // namespace
+
+std::string ModelDirOfRank(std::string_view model_dir, uint32_t rank) {
+  constexpr std::string_view kMark = "{rank}";
+  std::string out(model_dir);
+  const std::string number = std::to_string(rank);
+  for (size_t at = out.find(kMark); at != std::string::npos; at = out.find(kMark, at + number.size())) {
+    out.replace(at, kMark.size(), number);
   }
-  return hash.Finish();
+  return out;
 }
 
-// The comparison of an open file with the plan's entry: content first, since another file differs in size too.
-Status CheckFile(const InputFile& opened, const std::string& path, const plan::File& file) {
+Result<std::string> ReadCheckedFile(const std::string& path, const plan::File& file) {
+  MRS_ASSIGN_OR_RETURN(const InputFile opened,
+                       InputFile::Open(path, "--model must name the folder the plan was built from"));
   const uint64_t size_bytes = opened.bytes();
-  std::string start(std::min<uint64_t>(kGitLfsPointerStart, size_bytes), '\0');
-  MRS_RETURN_IF_ERROR(opened.ReadAt(0, start.data(), start.size()));
-  if (IsGitLfsPointer(start)) return GitLfsPointer(path);
+  if (size_bytes > kMaxCheckedBytes) {
+    return Refuse("{}: {} bytes, at most {} are accepted", path, size_bytes, kMaxCheckedBytes);
+  }
+  std::string content(size_bytes, '\0');
+  MRS_RETURN_IF_ERROR(opened.ReadAt(0, content.data(), content.size()));
+  if (IsGitLfsPointer(content)) return GitLfsPointer(path);
+  // Content first, since another file differs in size too.
   if (size_bytes >= file.header_bytes()) {
-    MRS_ASSIGN_OR_RETURN(const Sha256Digest actual, HashContent(opened, file.header_bytes()));
+    const Sha256Digest actual = Sha256(std::as_bytes(std::span(content)).first(file.header_bytes()));
     const std::span<const uint8_t> expected(file.header_sha256()->data(), file.header_sha256()->size());
     if (!std::equal(expected.begin(), expected.end(), actual.begin(), actual.end())) {
       return Refuse(
@@ -68,25 +76,7 @@ Status CheckFile(const InputFile& opened, const std::string& path, const plan::F
         "{}: the plan expects {} bytes, the file has {}; copy it again, or rebuild the plan with mrs-plan build", path,
         file.size_bytes(), size_bytes);
   }
-  return Status();
-}
-
-}  // namespace
-
-std::string ModelDirOfRank(std::string_view model_dir, uint32_t rank) {
-  constexpr std::string_view kMark = "{rank}";
-  std::string out(model_dir);
-  const std::string number = std::to_string(rank);
-  for (size_t at = out.find(kMark); at != std::string::npos; at = out.find(kMark, at + number.size())) {
-    out.replace(at, kMark.size(), number);
-  }
-  return out;
-}
-
-Result<int> OpenCheckedFile(const std::string& path, const plan::File& file) {
-  MRS_ASSIGN_OR_RETURN(InputFile opened, InputFile::Open(path, "--model must name the folder the plan was built from"));
-  MRS_RETURN_IF_ERROR(CheckFile(opened, path, file));
-  return opened.Release();
+  return content;
 }
 
 Result<ModelFiles> ModelFiles::Open(const plan::Plan& plan, const std::string& model_dir,

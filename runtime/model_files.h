@@ -19,9 +19,9 @@ namespace mrs {
 // `{rank}` in a model folder stands for the rank's number, so that each rank may have a copy of its own.
 std::string ModelDirOfRank(std::string_view model_dir, uint32_t rank);
 
-// Opens `path` and compares its content, hashed from end to end (the tokenizer's), with the plan's. The descriptor is
-// the caller's.
-Result<int> OpenCheckedFile(const std::string& path, const plan::File& file);
+// The content of `path` (a tokenizer), read once and compared with the plan's, hashed from end to end: what was
+// compared is what is returned.
+Result<std::string> ReadCheckedFile(const std::string& path, const plan::File& file);
 
 class ModelFiles {
  public:

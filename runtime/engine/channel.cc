@@ -37,7 +37,8 @@ Result<std::pair<Fd, Fd>> Channel::MakePair() {
 }
 
 Status Channel::Send(const std::string& head, std::span<const std::span<const std::byte>> payload, Deadline deadline,
-                     int passed_fd) {
+                     std::span<const int> passed) {
+  MRS_CHECK(passed.size() <= kMaxPassed);
   std::vector<iovec> parts;
   parts.push_back({const_cast<char*>(head.data()), head.size()});
   for (const auto& part : payload) {
@@ -48,15 +49,15 @@ Status Channel::Send(const std::string& head, std::span<const std::span<const st
     msghdr message{};
     message.msg_iov = parts.data() + first;
     message.msg_iovlen = std::min<size_t>(parts.size() - first, 64);
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    if (passed_fd >= 0) {
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPassed)] = {};
+    if (!passed.empty()) {
       message.msg_control = control;
-      message.msg_controllen = sizeof(control);
+      message.msg_controllen = CMSG_SPACE(passed.size_bytes());
       cmsghdr* entry = CMSG_FIRSTHDR(&message);
       entry->cmsg_level = SOL_SOCKET;
       entry->cmsg_type = SCM_RIGHTS;
-      entry->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(entry), &passed_fd, sizeof(int));
+      entry->cmsg_len = CMSG_LEN(passed.size_bytes());
+      std::memcpy(CMSG_DATA(entry), passed.data(), passed.size_bytes());
     }
     const ssize_t sent = sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) {
@@ -71,7 +72,7 @@ Status Channel::Send(const std::string& head, std::span<const std::span<const st
       poll(&waiting, 1, timeout);
       continue;
     }
-    passed_fd = -1;
+    passed = {};
     size_t left = static_cast<size_t>(sent);
     while (first < parts.size() && left >= parts[first].iov_len) left -= parts[first++].iov_len;
     if (left > 0) {
@@ -88,7 +89,7 @@ Result<bool> Channel::ReadSome(std::span<std::byte>* bytes) {
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)];
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPassed)];
     message.msg_control = control;
     message.msg_controllen = sizeof(control);
     const ssize_t got = recvmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -103,7 +104,7 @@ Result<bool> Channel::ReadSome(std::span<std::byte>* bytes) {
       for (size_t at = CMSG_LEN(0); at + sizeof(int) <= entry->cmsg_len; at += sizeof(int)) {
         int fd;
         std::memcpy(&fd, reinterpret_cast<char*>(entry) + at, sizeof(int));
-        passed_fd_ = Fd(fd);
+        passed_.emplace_back(fd);
       }
     }
     *bytes = bytes->subspan(static_cast<size_t>(got));

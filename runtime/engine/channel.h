@@ -31,6 +31,8 @@ struct Message {
 
 class Channel {
  public:
+  static constexpr size_t kMaxPassed = 4;  // descriptors beside one message
+
   explicit Channel(Fd fd);
 
   // Both ends of a new connection, close-on-exec.
@@ -41,9 +43,9 @@ class Channel {
   // Polls awake for this long before it blocks.
   void set_spin(std::chrono::microseconds spin) { spin_ = spin; }
 
-  // Sends `head` (a message, or its start) and then `payload`; `passed_fd` travels beside it where it is not -1.
+  // Sends `head` (a message, or its start) and then `payload`; `passed` descriptors travel beside it.
   Status Send(const std::string& head, std::span<const std::span<const std::byte>> payload, Deadline deadline,
-              int passed_fd = -1);
+              std::span<const int> passed = {});
   Status Send(const std::string& head, Deadline deadline) { return Send(head, {}, deadline); }
 
   // The next message. With `other_fd` >= 0 the wait also ends (nullopt) when that descriptor becomes readable.
@@ -55,7 +57,8 @@ class Channel {
 
   int fd() const { return fd_.get(); }
   bool peer_gone() const { return peer_gone_; }
-  Fd TakePassedFd() { return std::move(passed_fd_); }
+  // What has come beside the messages since the last call, in order.
+  std::vector<Fd> TakePassed() { return std::exchange(passed_, {}); }
 
  private:
   // False: nothing there yet. True: `bytes` is shorter by what was read.
@@ -65,7 +68,7 @@ class Channel {
   uint32_t max_body_bytes_ = wire::kMaxControlBytes;
   std::chrono::microseconds spin_{0};
   bool peer_gone_ = false;
-  Fd passed_fd_;
+  std::vector<Fd> passed_;
   std::byte header_[wire::kHeaderBytes];
   size_t header_read_ = 0;
   bool in_body_ = false;

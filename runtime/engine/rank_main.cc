@@ -172,10 +172,18 @@ Status Serve(Supervisor& supervisor, RankTeam& team, bool answers) {
 // From the config to the end; the exit code.
 int Live(Supervisor& supervisor, const wire::Config& config) {
   supervisor.set_timeout(milliseconds(config.timeout_ms));
-  Fd memory = supervisor.channel().TakePassedFd();
   const uint32_t first = config.first_rank;
+  std::vector<Fd> passed = supervisor.channel().TakePassed();
+  const size_t expected = config.transport == wire::Transport::kShm ? 2 : 1;
+  if (passed.size() != expected) {  // the kernel drops those for which there is no room
+    supervisor.Fail(first,
+                    Refuse("{} of {} descriptors came with the config; raise the limit on open files (ulimit -n)",
+                           passed.size(), expected));
+  }
+  Fd memory = expected == 2 ? std::move(passed[1]) : Fd();
 
-  const Result<OpenedPlan> opened = OpenPlan(config.plan_path);
+  const Result<OpenedPlan> opened = OpenPlanDescriptor(passed[0].get(), config.plan_path);
+  passed.clear();
   if (!opened.ok()) supervisor.Fail(first, opened.error());
   wire::Hello hello = MakeHello(*opened);
   hello.first_rank = first;

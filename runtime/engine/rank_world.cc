@@ -14,6 +14,7 @@
 #include "host/thread.h"
 #include "plans/contract.h"
 #include "runtime/comm/region.h"
+#include "runtime/engine/sealed_bytes.h"
 #include "runtime/engine/spawn.h"
 
 namespace mrs {
@@ -128,6 +129,7 @@ Status RankWorld::Spawn() {
   const uint32_t cores = CoreCount();
   const uint64_t busy = uint64_t{world_size} * options_.threads;
   spin_ = busy + 1 <= cores;
+  MRS_ASSIGN_OR_RETURN(const Fd plan, SealBytes("mrs-plan", opened_.bytes()));
   Fd shared_memory;
   if (options_.transport == wire::Transport::kShm) {
     MRS_ASSIGN_OR_RETURN(shared_memory, CreateShmRegion(static_cast<int>(world_size)));
@@ -150,9 +152,11 @@ Status RankWorld::Spawn() {
                               .spin = busy <= cores,
                               .spin_for_batch = spin_,
                               .timeout_ms = static_cast<uint32_t>(options_.timeout.count())};
+    std::vector<int> passed = {plan.get()};
+    if (shared_memory) passed.push_back(shared_memory.get());
     // A process that is gone already is the watching thread's business.
     [[maybe_unused]] const Status sent =
-        processes_.back().channel->Send(wire::Encode(config), {}, Clock::now() + options_.timeout, shared_memory.get());
+        processes_.back().channel->Send(wire::Encode(config), {}, Clock::now() + options_.timeout, passed);
   }
   processes_[0].channel->set_max_body_bytes(std::max(wire::kMaxControlBytes, MaxResultBytes(opened_.plan())));
   return Status();

@@ -61,9 +61,10 @@ struct Header {
   uint32_t body_bytes = 0;
 };
 
-// With Transport::kShm the memory's descriptor travels beside this message.
+// The plan travels beside this message as the descriptor of a sealed file, and with Transport::kShm the shared memory
+// after it: every rank gets the bytes that the supervisor verified, whatever has become of the plan's file.
 struct Config {
-  std::string plan_path;
+  std::string plan_path;  // for messages
   Sha256Digest plan_sha256 = {};
   std::string model_dir;
   uint32_t world_size = 0;
