@@ -136,9 +136,9 @@ Result<std::unique_ptr<MainLoop>> MakeMainLoop() {
   sigset_t set;
   sigemptyset(&set);
   for (const int number : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) {
-    sigaddset(&set, number);
     struct sigaction before {};
     if (number == SIGHUP && sigaction(number, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue;
+    sigaddset(&set, number);
     signal(number, SIG_DFL);
   }
   sigprocmask(SIG_BLOCK, &set, nullptr);

@@ -228,7 +228,7 @@ int Live(Supervisor& supervisor, const wire::Config& config) {
 int RankMain(int fd) {
   // Whatever happens to the supervisor, no rank stays behind. If it is gone already, its socket says so.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  signal(SIGPIPE, SIG_IGN);
+  for (const int number : {SIGPIPE, SIGUSR1, SIGUSR2}) signal(number, SIG_IGN);
   Supervisor supervisor(fd);
   const Result<wire::Config> config = ReceiveConfig(supervisor.channel());
   if (!config.ok()) {

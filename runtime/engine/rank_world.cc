@@ -65,6 +65,13 @@ uint32_t MaxResultBytes(const plan::Plan& plan) {
   return static_cast<uint32_t>(std::min<uint64_t>(bytes, UINT32_MAX));
 }
 
+// Where SIGCHLD is ignored, as a parent may have left it, the kernel reaps the ranks and nobody learns how they ended.
+void HeedChildren() {
+  struct sigaction before {};
+  if (sigaction(SIGCHLD, nullptr, &before) != 0) return;
+  if (before.sa_handler == SIG_IGN || (before.sa_flags & SA_NOCLDWAIT) != 0) signal(SIGCHLD, SIG_DFL);
+}
+
 }  // namespace
 
 wire::Hello MakeHello(const OpenedPlan& opened) {
@@ -124,6 +131,7 @@ Result<std::unique_ptr<RankWorld>> RankWorld::Start(const OpenedPlan& opened, co
 }
 
 Status RankWorld::Spawn() {
+  HeedChildren();
   const uint32_t world_size = opened_.plan().ranks()->size();
   const uint32_t ranks_per_process = options_.transport == wire::Transport::kLocal ? world_size : 1;
   const uint32_t cores = CoreCount();
@@ -383,7 +391,8 @@ void RankWorld::Watch() {
         status = ReapWithin(process.pid, kKillWait);
       }
       process.reaped = true;
-      evidence.ends.push_back({process.first_rank, process.rank_count, process.pid, status.ok() ? *status : 0});
+      evidence.ends.push_back({process.first_rank, process.rank_count, process.pid,
+                               status.ok() ? std::optional<int>(*status) : std::nullopt});
     }
     {
       const std::lock_guard lock(mutex_);

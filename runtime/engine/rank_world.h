@@ -53,7 +53,7 @@ struct RankCallbacks {
 
 class RankWorld {
  public:
-  // Starts all rank processes and tells them what to be. The calling thread must live as long as they do: the kernel
+  // Starts all rank processes and tells them what to be; ends the ignoring of SIGCHLD. The calling thread must live as long as they do: the kernel
   // ends them with it. `opened` must outlive the world.
   static Result<std::unique_ptr<RankWorld>> Start(const OpenedPlan& opened, const RankOptions& options,
                                                   RankCallbacks callbacks);

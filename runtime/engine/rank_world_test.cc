@@ -175,6 +175,17 @@ TEST_F(RankWorldTest, NoticesALossWhileNobodyWaits) {
   }
 }
 
+// As some parents leave it; the kernel would reap the ranks, and nobody would know how they ended.
+TEST_F(RankWorldTest, SeesHowARankEndsWhereSigchldWasIgnored) {
+  signal(SIGCHLD, SIG_IGN);
+  const OpenedPlan opened = MakePlan(2);
+  const std::unique_ptr<RankWorld> world = StartReady(opened, wire::Transport::kShm);
+  const int pid = world->pids()[1];
+  kill(pid, SIGKILL);
+  EXPECT_EQ(world->Run(1, SomeBatch()).message().substr(0, 60),
+            fmt::format("rank 1 (pid {}) was killed by signal 9 (Killed) at step 1", pid).substr(0, 60));
+}
+
 TEST_F(RankWorldTest, PassesOnWhyARankCannotLoad) {
   const OpenedPlan opened = MakePlan(2);
   std::filesystem::resize_file(directory_ + "/model.safetensors", 100);

@@ -24,6 +24,8 @@ Result<pid_t> SpawnRank(const std::string& program, int socket_fd) {
   posix_spawnattr_init(&attributes);
   sigset_t signals;
   sigfillset(&signals);
+  for (const int number : {SIGUSR1, SIGUSR2})
+    sigdelset(&signals, number);  // ignored here, and so from its first moment
   posix_spawnattr_setsigdefault(&attributes, &signals);
   sigemptyset(&signals);
   posix_spawnattr_setsigmask(&attributes, &signals);
@@ -36,7 +38,9 @@ Result<pid_t> SpawnRank(const std::string& program, int socket_fd) {
   const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, arguments, environ);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  if (error != 0) return Unavailable("cannot start a rank process from {}: {}", program, strerror(error));
+  if (error != 0)
+    return Unavailable("cannot start a rank process from {}: {}; raise ulimit -u or the cgroup's pids.max", program,
+                       strerror(error));
   return pid;
 }
 

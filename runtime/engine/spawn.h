@@ -3,8 +3,9 @@
 //   MRS_ASSIGN_OR_RETURN(const pid_t pid, SpawnRank("/proc/self/exe", child_end.get()));
 //   // runs `mrs-exec rank --fd 3`
 //
-// The child gets stdin from /dev/null, our stdout and stderr, the socket as descriptor 3 and no other; default signals,
-// an empty signal mask, and a process group of its own, so that a Ctrl-C ends it by way of its supervisor.
+// The child gets stdin from /dev/null, our stdout and stderr, the socket as descriptor 3 and no other; default signals
+// but for SIGUSR1 and SIGUSR2 (as here), an empty signal mask, and a process group of its own, so that a Ctrl-C ends it
+// by way of its supervisor.
 #pragma once
 
 #include <sys/types.h>

@@ -15,12 +15,13 @@
 
 namespace mrs {
 
-// A rank process that ended without being asked to. `wait_status` as waitpid gives it.
+// A rank process that ended without being asked to. `wait_status` as waitpid gives it; none where somebody else waited
+// for it first.
 struct ProcessEnd {
   uint32_t first_rank = 0;
   uint32_t rank_count = 1;
   int pid = 0;
-  int wait_status = 0;
+  std::optional<int> wait_status = 0;
 };
 
 // "rank 1", "ranks 0 to 3".
@@ -34,8 +35,9 @@ struct Evidence {
 };
 
 // The cause, from what is known so far; nothing while only consequences are (a peer that went away, an exit without a
-// word) and it is not the `last_call`. In order: a rank killed by a signal; a rank that gives a reason of its own; the
-// one silent rank, where another's wait for a peer timed out; a rank that lost a peer; a rank that exited.
+// word) and it is not the `last_call`. In order: a rank killed by a signal; a rank that gives a reason of its own; a
+// rank that was asked to end (SIGTERM and the like; where everyone was, as systemd does it, the supervisor is ending by
+// now); the one silent rank, where another's wait for a peer timed out; a rank that lost a peer; a rank that exited.
 std::optional<std::string> Judge(const Evidence& evidence, bool last_call);
 
 }  // namespace mrs

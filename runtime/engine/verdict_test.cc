@@ -54,6 +54,24 @@ TEST(Verdict, ARankThatCannotReadItsWeightsIsNotAPeersHang) {
             "rank 0 failed while loading weights: model.safetensors: cannot be read");
 }
 
+// systemd asks all processes of a service at once: the supervisor has a moment to end by its own signal.
+TEST(Verdict, ARankThatWasAskedToEndIsNamedOnlyWhenNobodyElseWas) {
+  for (const int signal : {1, 2, 3, 15}) {
+    const Evidence asked = {.ends = {{1, 1, 123, signal}},
+                            .failures = {{0, ErrorKind::kUnavailable, "rank 1 is gone"}},
+                            .phase = "at step 57"};
+    EXPECT_EQ(Judge(asked, false), std::nullopt);
+    EXPECT_TRUE(Judge(asked, true)->starts_with(fmt::format("rank 1 (pid 123) was killed by signal {} (", signal)));
+  }
+}
+
+TEST(Verdict, AnEndThatNobodyCouldSeeIsNoExitWithStatus0) {
+  const Evidence unseen = {.ends = {{1, 1, 123, std::nullopt}}, .phase = "at step 57"};
+  EXPECT_EQ(Judge(unseen, false), std::nullopt);
+  EXPECT_EQ(Judge(unseen, true),
+            "rank 1 (pid 123) ended at step 57, and how is not known: something else in this process waited for it");
+}
+
 TEST(Verdict, NothingHappenedIsNoVerdict) { EXPECT_EQ(Judge({.phase = "at step 1"}, true), std::nullopt); }
 
 }  // namespace

@@ -128,7 +128,7 @@ def without_root_rights():
 class Run:
     """mrs-exec with some arguments, and every process that it starts."""
 
-    def __init__(self, work, *arguments, before_start=None):
+    def __init__(self, work, *arguments, before_start=None, environment=None):
         self.marker = uuid.uuid4().hex
         self.argv = [work.tools.exec_program, *map(str, arguments)]
         self.lines, self.output = [], b""
@@ -137,7 +137,8 @@ class Run:
                                         stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE,
                                         env={
-                                            **os.environ, MARKER: self.marker
+                                            **os.environ,
+                                            **(environment or {}), MARKER: self.marker
                                         },
                                         preexec_fn=before_start)
         self.readers = [
@@ -210,8 +211,8 @@ class Run:
 class Server(Run):
     """mrs-exec that serves on a free port. `with` waits until it is ready, and ends it by SIGTERM."""
 
-    def __init__(self, work, plan, model, *arguments, port=0):
-        super().__init__(work, "--plan", plan, "--model", model, "--port", port, *arguments)
+    def __init__(self, work, plan, model, *arguments, port=0, **more):
+        super().__init__(work, "--plan", plan, "--model", model, "--port", port, *arguments, **more)
         try:
             self.port = int(self.said(r"^serving +http://127\.0\.0\.1:(\d+)/v1$")[1])
         except Failed:
