@@ -102,6 +102,15 @@ TEST(Render, RaisesWhatTheTemplateSays) {
   EXPECT_EQ(ErrorOf("{{ raise_exception('roles must alternate') }}"), "chat template: roles must alternate");
 }
 
+TEST(Render, AChainComparesEachWithTheNext) {
+  for (const auto& [chain, holds] :
+       {std::pair("1 < 3 < 2", false), std::pair("1 < 3 > 2", true), std::pair("3 > 1 < 2", true),
+        std::pair("3 > 1 > 2", false), std::pair("1 == 1 != 2", true), std::pair("2 in [2] in [[2], 3]", true),
+        std::pair("1 < 2 < 3 < 3", false)}) {
+    EXPECT_EQ(ErrorOf("{{ " + std::string(chain) + " }}"), holds ? "rendered: True" : "rendered: False") << chain;
+  }
+}
+
 TEST(Render, HoldsItsBudgets) {
   RenderOptions options;
   options.max_steps = 1000;

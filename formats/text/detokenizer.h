@@ -25,9 +25,10 @@ class Detokenizer {
 
   // The text to come goes on where the text of these tokens ends, as in a prompt and its answer. Call it first.
   void GoOnAfter(std::span<const int32_t> ids) {
-    // Decoders look back to the start of a run of bytes, and for whether any text came before: a tail says both.
+    // Decoders look back to the start of a run of bytes, and for whether any text came before: a tail says both. Bytes
+    // do not count, so it begins with no half of a run.
     size_t begin = ids.size();
-    for (size_t texts = 0; begin > 0 && (texts < kTail || IsByte(ids[begin])); --begin) {
+    for (size_t texts = 0; begin > 0 && texts < kTail; --begin) {
       if (TextOf(ids[begin - 1]).has_value() && !IsByte(ids[begin - 1])) ++texts;
     }
     for (const int32_t id : ids.subspan(begin)) (void)Push(id);

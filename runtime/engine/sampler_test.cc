@@ -232,6 +232,31 @@ TEST(Sampler, DrawsFollowTheDistribution) {
                      Softmax(logits, 1.0, {false, false, false, true, false, false}));
 }
 
+TEST(Sampler, MinPOfOneLeavesTheBestAlone) {
+  EXPECT_TRUE(CheckSampling({.min_p = 1.0f}, 10).ok());
+  const std::vector<float> logits = {1.0f, 2.0f, 1.9999f, -kInfinity, 2.0f};
+  ExpectDistribution(logits, {.temperature = 1.0f, .min_p = 1.0f},
+                     Softmax(logits, 1.0, {false, true, false, false, true}));
+}
+
+TEST(Sampler, TopPExactlyOnTheLineKeepsNoMore) {
+  const std::vector<float> logits(4, 0.5f);  // a quarter each, exactly
+  ExpectDistribution(logits, {.temperature = 1.0f, .top_p = 0.5f}, Softmax(logits, 1.0, {true, true, false, false}));
+  ExpectDistribution(logits, {.temperature = 1.0f, .top_p = 0.75f}, Softmax(logits, 1.0, {true, true, true, false}));
+  ExpectDistribution(logits, {.temperature = 1.0f, .top_p = 0.25f}, Softmax(logits, 1.0, {true, false, false, false}));
+}
+
+TEST(Sampler, ATinyTemperatureIsStillOne) {
+  const SamplingParams tiny{.temperature = 1e-6f};
+  EXPECT_TRUE(CheckSampling(tiny, 10).ok());
+  EXPECT_TRUE(NeedsAllLogits(tiny, 8));
+  // Logits a millionth apart: as far as 1 is at temperature 1.
+  const std::vector<float> near = {0.0f, -1e-6f, -3e-6f};
+  ExpectDistribution(near, tiny, Softmax(near, 1e-6, {true, true, true}));
+  const std::vector<float> far = {-30.0f, 1.0f, 30.0f, 29.999f};
+  ExpectDistribution(far, tiny, {0.0, 0.0, 1.0, 0.0});
+}
+
 TEST(Sampler, PenaltiesAndBiasFollowVllm) {
   const std::vector<float> logits = {2.0f, 1.9f, -1.0f, 0.0f};
   const Row row = MakeRow(logits, 1, 4);

@@ -109,6 +109,42 @@ TEST(Scheduler, EveryoneAdvancesWhereABucketIsSmallerThanTheSeats) {
   for (RequestId id = 1; id <= 4; ++id) EXPECT_EQ(served[id], 3) << id;
 }
 
+TEST(Scheduler, FillsABucketToTheLastToken) {
+  Scheduler scheduler(Limits(8, 64));
+  scheduler.Add(1, 20, 5);
+  Forward forward = scheduler.Next();
+  EXPECT_EQ(forward.pieces, (std::vector<Piece>{{1, 0, 8, false}}));
+  scheduler.Done(forward);
+  scheduler.Add(2, 20, 5);
+  forward = scheduler.Next();  // one token each first, and the rest to whose turn it is
+  EXPECT_EQ(forward.pieces, (std::vector<Piece>{{1, 8, 7, false}, {2, 0, 1, false}}));
+  scheduler.Done(forward);
+  forward = scheduler.Next();
+  EXPECT_EQ(forward.pieces, (std::vector<Piece>{{1, 15, 5, true}, {2, 1, 3, false}}));
+}
+
+// One token a forward, so who gets it is whose turn it is. Each is served once, in order, then `removed` leaves.
+RequestId TurnAfter(const std::vector<RequestId>& served, RequestId removed) {
+  Scheduler scheduler(Limits(1, 1));
+  for (RequestId id = 1; id <= 3; ++id) scheduler.Add(id, 30, 5);
+  for (const RequestId id : served) {
+    const Forward forward = scheduler.Next();
+    EXPECT_EQ(forward.pieces.at(0).id, id);
+    scheduler.Done(forward);
+  }
+  scheduler.Remove(removed);
+  return scheduler.Next().pieces.at(0).id;
+}
+
+TEST(Scheduler, TheTurnIsTheSameAfterARemoval) {
+  EXPECT_EQ(TurnAfter({1}, 1), 2u);  // one before whose turn it is leaves
+  EXPECT_EQ(TurnAfter({1, 2}, 1), 3u);
+  EXPECT_EQ(TurnAfter({1}, 2), 3u);     // whose turn it is leaves
+  EXPECT_EQ(TurnAfter({1, 2}, 3), 1u);  // the last, and the first is next
+  EXPECT_EQ(TurnAfter({1}, 3), 2u);     // one after it leaves
+  EXPECT_EQ(TurnAfter({1, 2, 3}, 2), 1u);
+}
+
 // Whatever comes, in any limits: bounds hold, tokens go in order, blocks are disjoint, and everyone ends.
 TEST(Scheduler, KeepsItsPromisesOnRandomLoads) {
   for (uint32_t seed = 0; seed < 60; ++seed) {

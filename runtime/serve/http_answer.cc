@@ -1,5 +1,6 @@
 // The part of a connection that answers: what is known at once, and what the engine has to say.
 #include <boost/asio/post.hpp>
+#include <ctime>
 #include <utility>
 
 #include "runtime/serve/http_session.h"
@@ -18,9 +19,7 @@ Json ModelJson(const ApiModel& model) {
   return json;
 }
 
-HttpReply JsonReply(const Json& body, int status = 200) {
-  return HttpReply{.status = status, .body = DumpJson(body), .allow = ""};
-}
+HttpReply JsonReply(const Json& body, int status = 200) { return HttpReply{.status = status, .body = DumpJson(body)}; }
 
 HttpReply HealthReply(EngineState state) {
   switch (state) {
@@ -45,31 +44,43 @@ HttpReply ModelReply(const ApiModel& model, const std::string& id) {
                      .code = "model_not_found"});
 }
 
-}  // namespace
-
-void HttpSession::AnswerAtOnce(Endpoint endpoint) {
-  switch (endpoint) {
+HttpReply KnownReply(const ServerState& state, const Routed& routed) {
+  switch (routed.endpoint) {
     case Endpoint::kOptions:
-      return Reply({.status = 204, .body = "", .allow = routed_.allow});
+      return {.status = 204, .body = "", .fields = routed.fields};
     case Endpoint::kHealth:
-      return Reply(HealthReply(state_.engine.state()));
+      return HealthReply(state.engine.state());
     case Endpoint::kVersion:
-      return Reply(JsonReply(Json::object({{"version", MRS_VERSION}})));
+      return JsonReply(Json::object({{"version", MRS_VERSION}}));
     case Endpoint::kModels: {
       Json body = Json::object();
       body["object"] = "list";
       body["data"] = Json::array();
-      body["data"].push_back(ModelJson(state_.model));
-      return Reply(JsonReply(body));
+      body["data"].push_back(ModelJson(state.model));
+      return JsonReply(body);
     }
     case Endpoint::kModel:
-      return Reply(ModelReply(state_.model, routed_.model_id));
+      return ModelReply(state.model, routed.model_id);
     case Endpoint::kChat:
     case Endpoint::kCompletions:
     case Endpoint::kNone:
       break;
   }
   MRS_CHECK(false);
+}
+
+}  // namespace
+
+void HttpSession::AnswerAtOnce() {
+  HttpReply reply = KnownReply(state_, routed_);
+  if (reply.status == 200 && routed_.conditional == 304) reply = {.status = 304, .body = ""};
+  if (reply.status == 200 && routed_.conditional == 412) {
+    reply = ErrorReply({.status = 412,
+                        .message = "If-Match: what is served here has no entity tags; leave it out",
+                        .param = "",
+                        .code = "precondition_failed"});
+  }
+  Reply(reply);
 }
 
 // On the other thread: a long prompt must not keep other clients waiting for their tokens.
@@ -113,31 +124,66 @@ void HttpSession::Run(ApiCall call) {
     if (self != nullptr && self->phase_ == Phase::kBusy) action(*self);
   };
   CallSink sink;
-  sink.fail = [with_session](const ApiError& error) {
-    with_session([&](HttpSession& self) { self.Reply(ErrorReply(error)); });
-  };
+  sink.fail = [with_session](const ApiError& error) { with_session([&](HttpSession& self) { self.FailCall(error); }); };
   sink.whole = [with_session](std::string body) {
-    with_session([&](HttpSession& self) { self.Reply({.status = 200, .body = std::move(body), .allow = ""}); });
+    with_session([&](HttpSession& self) {
+      if (!self.streaming_) return self.Reply({.status = 200, .body = std::move(body)});
+      self.StreamPart(body);
+      self.EndStream();
+    });
   };
   sink.part = [with_session](const std::string& events) {
     with_session([&](HttpSession& self) { self.StreamPart(events); });
   };
   sink.end = [with_session] { with_session([](HttpSession& self) { self.EndStream(); }); };
   sink.abandon = [with_session] { with_session([](HttpSession& self) { self.Close(); }); };
+  events_ = call.stream;
   const auto active = std::make_shared<ActiveCall>(state, std::move(call), std::move(sink));
   call_ = active;
   active->Start();
+  if (client_ended_) Probe();
 }
 
-void HttpSession::StreamPart(const std::string& events) {
+// Without chunks (HTTP/1.0) the end of the connection is the answer's, whatever the client said of keeping it.
+void HttpSession::OpenStream() {
+  streaming_ = true;
+  keep_alive_ = keep_alive_ && chunked_;
+  Send(WriteStreamHead(events_, chunked_, {.keep_alive = keep_alive_, .date = HttpDate(std::time(nullptr))}));
+}
+
+void HttpSession::StreamPart(const std::string& part) {
   constexpr size_t kMaxBacklogBytes = size_t{16} << 20;  // of a client that does not keep up
-  if (!streaming_) {
-    streaming_ = true;
-    keep_alive_ = keep_alive_ && chunked_;
-    Send(WriteStreamHead(chunked_, keep_alive_));
-  }
+  if (!streaming_) OpenStream();
   if (outgoing_.size() > kMaxBacklogBytes) return Close();
-  Send(chunked_ ? WriteChunk(events) : events);
+  Send(chunked_ ? WriteChunk(part) : part);
+}
+
+// A status that is out cannot be taken back: then events end with an error, and a JSON text, which is the error's, does
+// not end as it should.
+void HttpSession::FailCall(const ApiError& error) {
+  if (!streaming_) return Reply(ErrorReply(error));
+  if (events_) {
+    StreamPart("data: " + ErrorBody(error) + "\n\n");
+    return EndStream();
+  }
+  StreamPart(ErrorBody(error));
+  chunked_ = keep_alive_ = false;
+  EndStream();
+}
+
+// Whether a client that sends no more still listens.
+void HttpSession::Probe() {
+  if (phase_ != Phase::kBusy || call_ == nullptr) return;
+  if (!streaming_) {
+    OpenStream();
+  } else if (writing_.empty()) {  // else it is being written to anyway
+    StreamPart(events_ ? ":\n\n" : " ");
+  }
+  next_probe_.expires_after(state_.options.probe_interval);
+  next_probe_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const std::shared_ptr<HttpSession> self = weak.lock();
+    if (!error && self != nullptr) self->OrClose([&] { self->Probe(); });
+  });
 }
 
 void HttpSession::EndStream() {

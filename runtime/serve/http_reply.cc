@@ -15,26 +15,39 @@ const char* Connection(bool keep_alive) { return keep_alive ? "Connection: keep-
 
 }  // namespace
 
-HttpReply ErrorReply(const ApiError& error) {
-  return HttpReply{.status = error.status, .body = ErrorBody(error), .allow = ""};
+std::string HttpDate(std::time_t time) {
+  constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  std::tm t{};
+  gmtime_r(&time, &t);
+  return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[t.tm_wday], t.tm_mday, kMonths[t.tm_mon],
+                     t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
 }
 
+HttpReply ErrorReply(const ApiError& error) { return HttpReply{.status = error.status, .body = ErrorBody(error)}; }
+
 std::string WriteReply(const HttpReply& reply, const ReplyForm& form) {
+  const bool has_length = reply.status != 204 && reply.status != 304;  // those two never have a body
   std::string bytes = StatusLine(reply.status);
-  if (!reply.allow.empty()) bytes += fmt::format("Allow: {}\r\n", reply.allow);
+  bytes += fmt::format("Date: {}\r\n", form.date);
+  bytes += reply.fields;
   if (!reply.body.empty()) bytes += "Content-Type: application/json\r\n";
-  if (reply.status != 204) bytes += fmt::format("Content-Length: {}\r\n", reply.body.size());
+  if (has_length) bytes += fmt::format("Content-Length: {}\r\n", reply.body.size());
   bytes += Connection(form.keep_alive);
   bytes += "\r\n";
   if (!form.head_only) bytes += reply.body;
   return bytes;
 }
 
-std::string WriteStreamHead(bool chunked, bool keep_alive) {
+std::string WriteStreamHead(bool events, bool chunked, const ReplyForm& form) {
   std::string bytes = StatusLine(200);
-  bytes += "Content-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+  bytes += fmt::format("Date: {}\r\n", form.date);
+  bytes += events ? "Content-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
+                    "X-Accel-Buffering: no\r\n"
+                  : "Content-Type: application/json\r\n";
   if (chunked) bytes += "Transfer-Encoding: chunked\r\n";
-  bytes += Connection(keep_alive);
+  bytes += Connection(form.keep_alive);
   return bytes + "\r\n";
 }
 

@@ -2,7 +2,7 @@
 //
 //   Route({.method = "POST", .target = "/v1/chat/completions", .host = "localhost:1234",
 //          .content_type = "application/json"})          // kChat
-//   Route({.method = "GET", .target = "/v1/chat/completions", ...}).error   // 405, allow "POST, OPTIONS"
+//   Route({.method = "GET", .target = "/v1/chat/completions", ...}).error   // 405, fields "Allow: POST, OPTIONS\r\n"
 #pragma once
 
 #include <string>
@@ -17,15 +17,18 @@ enum class Endpoint { kNone, kOptions, kHealth, kVersion, kModels, kModel, kChat
 struct RequestHead {
   std::string method = "";
   std::string target = "";
-  std::string host = "";              // "": none sent
-  std::string content_type = "";      // "": none sent
-  std::string content_encoding = "";  // "": none sent
+  std::string host = "";  // "": none sent, here and below
+  std::string content_type = "";
+  std::string content_encoding = "";
+  std::string if_match = "";
+  std::string if_none_match = "";
 };
 
 struct Routed {
   Endpoint endpoint = Endpoint::kNone;
   std::string model_id;  // of kModel, decoded
-  std::string allow;     // methods of this path; "" where there is no such path
+  std::string fields;    // what the answer's head says beyond what each says: "Allow: GET, HEAD, OPTIONS\r\n"
+  int conditional = 0;   // where the answer would be a 2xx: the status in its place, by the request's conditions
   Fault error;
 };
 

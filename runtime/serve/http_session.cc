@@ -1,10 +1,18 @@
 #include "runtime/serve/http_session.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
+#include <ctime>
 #include <utility>
+#include <vector>
+
+#include "runtime/serve/http_head.h"
 
 namespace mrs::serve {
 namespace {
@@ -14,9 +22,11 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 
 constexpr uint32_t kMaxHeadBytes = 32 * 1024;
+constexpr size_t kMaxRequestLineBytes = 16 * 1024;
 constexpr size_t kReadBytes = 64 * 1024;
 constexpr size_t kMaxPipelinedBytes = 64 * 1024;              // read ahead while a request runs
-constexpr size_t kMaxUnparsedBytes = 4 * kMaxPipelinedBytes;  // endless chunk extensions and the like
+constexpr size_t kMaxUnparsedBytes = 4 * kMaxPipelinedBytes;  // one endless chunk extension, or trailers
+constexpr size_t kMaxExtensionBytes = 16 * 1024;              // of all chunks of a body
 constexpr size_t kMaxLingerBytes = size_t{256} << 20;
 
 template <typename View>
@@ -28,6 +38,22 @@ ApiError HttpError(int status, std::string message, std::string code) {
   return {.status = status, .message = std::move(message), .param = "", .code = std::move(code)};
 }
 
+std::vector<HttpField> FieldsOf(const http::request<http::string_body>& message) {
+  std::vector<HttpField> fields;
+  for (const auto& field : message) {
+    fields.push_back(
+        {{field.name_string().data(), field.name_string().size()}, {field.value().data(), field.value().size()}});
+  }
+  return fields;
+}
+
+// Whether the other end has reset the connection.
+bool IsReset(int socket) {
+  tcp_info info{};
+  socklen_t length = sizeof(info);
+  return getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 || info.tcpi_state == TCP_CLOSE;
+}
+
 }  // namespace
 
 HttpSession::HttpSession(const std::shared_ptr<ServerState>& state, asio::ip::tcp::socket socket)
@@ -35,7 +61,13 @@ HttpSession::HttpSession(const std::shared_ptr<ServerState>& state, asio::ip::tc
       state_(*state),
       socket_(std::move(socket)),
       read_deadline_(state->io),
-      write_deadline_(state->io) {}
+      write_deadline_(state->io),
+      next_probe_(state->io) {
+  on_chunk_ = [this](uint64_t, boost::beast::string_view extension, error_code& error) {
+    extension_bytes_ += extension.size();
+    error = extension_bytes_ > kMaxExtensionBytes ? error_code(http::error::header_limit) : error_code();
+  };
+}
 
 void HttpSession::Start() {
   OrClose([this] {
@@ -56,6 +88,7 @@ void HttpSession::Close() {
   error_code ignored;
   read_deadline_.cancel(ignored);
   write_deadline_.cancel(ignored);
+  next_probe_.cancel(ignored);
   socket_.close(ignored);
   ForgetSession(state_, shared_from_this());
 }
@@ -90,14 +123,45 @@ void HttpSession::OnRead(error_code error, size_t byte_count) {
   reading_ = false;
   if (phase_ == Phase::kClosed) return;
   if (error) {
-    // A reply that is complete may still be on its way to a client that only listens.
+    if (error != asio::error::eof) return Close();
     client_ended_ = true;
-    if (error == asio::error::eof && phase_ == Phase::kBusy && reply_complete_) return;
-    return Close();
+    return OnClientEnd();
   }
   buffer_.commit(byte_count);
   Parse();
   Read();
+}
+
+// The client sends no more. What it sent whole is answered; whether it still listens, AwaitReset hears.
+void HttpSession::OnClientEnd() {
+  if (phase_ == Phase::kReading) {
+    Refuse(HttpError(400, "the request ended before all of it was sent; is its Content-Length right?", "bad_http"));
+  } else if (phase_ != Phase::kBusy) {
+    return Close();
+  }
+  AwaitReset();
+  if (call_ != nullptr && !reply_complete_) Probe();
+}
+
+void HttpSession::AwaitReset() {
+  socket_.async_wait(asio::ip::tcp::socket::wait_error, [weak = weak_from_this()](error_code error) {
+    const std::shared_ptr<HttpSession> self = weak.lock();
+    if (error || self == nullptr || self->phase_ == Phase::kClosed) return;
+    if (IsReset(self->socket_.native_handle())) return self->Close();
+    self->OrClose([&] { self->AwaitReset(); });
+  });
+}
+
+bool HttpSession::JudgedRequestLine() {
+  if (judged_line_) return true;
+  char* const bytes = static_cast<char*>(buffer_.data().data());
+  const RequestLine line = JudgeRequestLine({bytes, buffer_.size()}, kMaxRequestLineBytes);
+  if (line.fault.has_value()) {
+    Refuse(*line.fault);
+    return false;
+  }
+  if (line.minor_digit.has_value()) bytes[*line.minor_digit] = '1';
+  return judged_line_ = line.complete;
 }
 
 void HttpSession::Parse() {
@@ -107,14 +171,23 @@ void HttpSession::Parse() {
     if (lingered_bytes_ > kMaxLingerBytes) Close();
     return;
   }
-  if (phase_ == Phase::kIdle && buffer_.size() > 0) {
+  // Empty lines before a request: some old clients end a body so (RFC 9112, 2.2).
+  const auto starts_with = [this](std::string_view text) {
+    return std::string_view(static_cast<const char*>(buffer_.cdata().data()), buffer_.size()).starts_with(text);
+  };
+  while (phase_ == Phase::kIdle && starts_with("\r\n")) buffer_.consume(2);
+  if (phase_ == Phase::kIdle && buffer_.size() > (starts_with("\r") ? 1 : 0)) {
     phase_ = Phase::kReading;
     parser_.emplace();
     parser_->header_limit(kMaxHeadBytes);
     parser_->body_limit(kMaxBodyBytes);
+    parser_->on_chunk_header(on_chunk_);
+    judged_line_ = head_only_ = false;
+    extension_bytes_ = 0;
     SetReadDeadline(state_.options.header_timeout);
   }
   while (phase_ == Phase::kReading && buffer_.size() > 0) {
+    if (!JudgedRequestLine()) return;
     const bool had_head = parser_->is_header_done();
     error_code error;
     const size_t used = parser_->put(buffer_.data(), error);
@@ -133,6 +206,10 @@ void HttpSession::OnParseError(error_code error) {
     return Refuse(HttpError(413, fmt::format("the request body has more than {} bytes; send less", kMaxBodyBytes),
                             "body_too_large"));
   }
+  if (error == http::error::header_limit && parser_->is_header_done()) {
+    return Refuse(HttpError(431, "the body's chunk extensions or trailers are too large; send less of them",
+                            "headers_too_large"));
+  }
   if (error == http::error::header_limit) {
     return Refuse(HttpError(431,
                             fmt::format("the request's head has more than {} bytes; send fewer headers", kMaxHeadBytes),
@@ -146,18 +223,23 @@ void HttpSession::OnHead() {
   const auto& message = parser_->get();
   head_only_ = message.method() == http::verb::head;
   chunked_ = message.version() >= 11;
-  keep_alive_ = message.keep_alive() && !state_.stopping;
+  const std::vector<HttpField> fields = FieldsOf(message);
+  const HeadFacts facts = JudgeFields(message.version(), fields);
+  if (facts.fault.has_value()) return Refuse(*facts.fault);
+  keep_alive_ = facts.keep_alive && !state_.stopping;
   routed_ = Route({.method = ToString(message.method_string()),
                    .target = ToString(message.target()),
-                   .host = ToString(message[http::field::host]),
-                   .content_type = ToString(message[http::field::content_type]),
-                   .content_encoding = ToString(message[http::field::content_encoding])});
+                   .host = FieldValue(fields, "Host"),
+                   .content_type = FieldValue(fields, "Content-Type"),
+                   .content_encoding = FieldValue(fields, "Content-Encoding"),
+                   .if_match = FieldValue(fields, "If-Match"),
+                   .if_none_match = FieldValue(fields, "If-None-Match")});
   if (routed_.error.has_value()) {
     if (!parser_->is_done()) return Refuse(*routed_.error);
     return;  // OnMessage
   }
   if (parser_->is_done()) return;
-  if (message.version() >= 11 && boost::beast::iequals(message[http::field::expect], "100-continue")) Send(kContinue);
+  if (facts.expects_continue) Send(kContinue);
   SetReadDeadline(state_.options.body_timeout);
 }
 
@@ -167,13 +249,13 @@ void HttpSession::OnMessage() {
   read_deadline_.cancel(ignored);
   if (routed_.error.has_value()) {
     HttpReply reply = ErrorReply(*routed_.error);
-    reply.allow = routed_.allow;
+    reply.fields = routed_.fields;
     return Reply(reply);
   }
   if (routed_.endpoint == Endpoint::kChat || routed_.endpoint == Endpoint::kCompletions) {
     return Translate(routed_.endpoint == Endpoint::kChat);
   }
-  AnswerAtOnce(routed_.endpoint);
+  AnswerAtOnce();
 }
 
 void HttpSession::NextRequest() {
@@ -181,9 +263,11 @@ void HttpSession::NextRequest() {
   reply_complete_ = false;
   streaming_ = false;
   parser_.reset();
+  routed_ = {};
   idle_since_ = std::chrono::steady_clock::now();
   SetReadDeadline(state_.options.idle_timeout);
   Parse();
+  if (client_ended_ && (phase_ == Phase::kIdle || phase_ == Phase::kReading)) return OnClientEnd();
   Read();
 }
 
@@ -193,14 +277,14 @@ void HttpSession::Refuse(const ApiError& error) {
   error_code ignored;
   read_deadline_.cancel(ignored);
   HttpReply reply = ErrorReply(error);
-  reply.allow = error.status == 405 ? routed_.allow : "";
+  reply.fields = routed_.fields;
   Reply(reply);
 }
 
 void HttpSession::Reply(const HttpReply& reply) {
   call_.reset();
   reply_complete_ = true;
-  Send(WriteReply(reply, {.keep_alive = keep_alive_, .head_only = head_only_}));
+  Send(WriteReply(reply, {.keep_alive = keep_alive_, .head_only = head_only_, .date = HttpDate(std::time(nullptr))}));
 }
 
 void HttpSession::Send(std::string_view bytes) {
@@ -236,7 +320,7 @@ void HttpSession::OnWritten(error_code error, size_t byte_count) {
   error_code ignored;
   write_deadline_.cancel(ignored);
   if (!reply_complete_) return;
-  if (client_ended_) return Close();
+  if (client_ended_ && (!keep_alive_ || buffer_.size() == 0)) return Close();
   if (!keep_alive_ || state_.stopping) return Linger();
   if (state_.client_waits && buffer_.size() == 0) return Close();  // it has read nothing that it must answer
   NextRequest();
@@ -244,6 +328,7 @@ void HttpSession::OnWritten(error_code error, size_t byte_count) {
 
 // Closing with unread bytes would reset the connection, and the client might lose the answer.
 void HttpSession::Linger() {
+  if (client_ended_) return Close();  // there is nothing that it could still send
   error_code error;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
   if (error || state_.stopping) return Close();

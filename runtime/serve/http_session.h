@@ -1,7 +1,9 @@
 // One connection: reads a request, answers it, and goes on to the next. It reads all the while, so that a client that
 // goes away is noticed, and its request cancelled, even when nothing is being written.
 //
-// An end of the client's side while its request runs counts as going away, as in other HTTP servers.
+// A client may shut its sending half and listen on; what it sent is answered. One that is gone looks the same until it
+// is written to: so the answer's head goes out at once, and then something that means nothing, a space or a comment,
+// every `probe_interval`. Where nobody listens any more, its system answers with a reset.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
@@ -9,6 +11,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -64,13 +67,19 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void SetReadDeadline(Milliseconds after);
   void OnReadDeadline();
   void NextRequest();
+  bool JudgedRequestLine();  // false: more must come first, or it was refused
+  void OnClientEnd();
+  void AwaitReset();
 
   // Answering.
-  void AnswerAtOnce(Endpoint endpoint);
+  void AnswerAtOnce();
   void Translate(bool chat);
   void Run(ApiCall call);
-  void StreamPart(const std::string& events);
+  void OpenStream();
+  void StreamPart(const std::string& part);
   void EndStream();
+  void FailCall(const ApiError& error);
+  void Probe();
 
   // Outgoing.
   void Refuse(const ApiError& error);  // and close
@@ -85,12 +94,16 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::ip::tcp::socket socket_;
   boost::asio::steady_timer read_deadline_;
   boost::asio::steady_timer write_deadline_;
+  boost::asio::steady_timer next_probe_;
   Phase phase_ = Phase::kIdle;
   std::optional<std::chrono::steady_clock::time_point> idle_since_;
 
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   Routed routed_;
+  bool judged_line_ = false;
+  size_t extension_bytes_ = 0;  // of the body's chunks
+  std::function<void(uint64_t, boost::beast::string_view, boost::system::error_code&)> on_chunk_;
   bool reading_ = false;
   bool client_ended_ = false;
   size_t lingered_bytes_ = 0;
@@ -99,7 +112,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool head_only_ = false;
   bool chunked_ = false;
   bool keep_alive_ = false;
-  bool streaming_ = false;
+  bool events_ = false;     // the call's answer is a stream of events, and not one JSON text
+  bool streaming_ = false;  // the answer's head is out, and its body comes in parts
 
   std::string outgoing_;  // not yet handed to the socket
   std::string writing_;   // what the socket is taking

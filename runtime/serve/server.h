@@ -34,6 +34,7 @@ struct ServeOptions {
   std::chrono::milliseconds idle_timeout{75'000};   // between requests of a connection
   std::chrono::milliseconds linger_timeout{5'000};  // for a refused client to take the refusal
   std::chrono::milliseconds stop_timeout{2'000};    // for clients to take their last bytes
+  std::chrono::milliseconds probe_interval{1'000};  // of a client that sends no more: does it still listen?
 };
 
 struct ServerState;

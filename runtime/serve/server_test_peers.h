@@ -27,6 +27,7 @@ class ScriptedEngine {
             .submit = [this](Request request, EventHandler handler) -> Result<RequestId> {
               const std::lock_guard lock(mutex_);
               if (!refusal.message.empty()) return refusal;
+              if (answers_at_once) handler({.token = std::nullopt, .finish = FinishEvent()});
               requests_.emplace(++last_id_, std::make_pair(std::move(request), std::move(handler)));
               changed_.notify_all();
               return last_id_;
@@ -75,7 +76,8 @@ class ScriptedEngine {
   }
 
   std::atomic<EngineState> state{EngineState::kReady};
-  Error refusal;  // set before the request; "": accepts
+  Error refusal;                             // set before the request; "": accepts
+  std::atomic<bool> answers_at_once{false};  // with nothing
 
  private:
   std::mutex mutex_;
