@@ -37,7 +37,7 @@ struct BuildCommand {
                      "Tokens of one sequence, prompt and answer [the model's, at most 8192]");
     verb->add_option("--max-seqs", options.max_seqs, "Sequences of one forward")->capture_default_str();
     verb->add_option("--numerics", options.numerics,
-                     "Order of sums: pair2 (AVX-512 BF16), block32 (AMX); same tokens on any host")
+                     "Order of sums: pair2 (native on AVX-512 BF16), block32 (for AMX tiles, emulated yet); auto: pair2")
         ->capture_default_str();
     verb->add_option("--dtype", options.dtype, "Matrices, their inputs and KV: bf16 or f32")->capture_default_str();
     verb->add_option("--memory", options.memory, "Bytes a rank may use, e.g. 8GiB [90 % of this host's over its ranks]")

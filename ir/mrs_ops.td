@@ -23,9 +23,9 @@ def Mrs_InputOp : Mrs_Op<"input"> {
 def Mrs_WeightOp : Mrs_Op<"weight"> {
   let summary = "a matrix or vector of the checkpoint";
   let description = [{
-    `sources` says which bytes fill it: one dictionary a tensor {tensor, file, offset, rows, columns, dtype, dest_row}.
+    `sources` says which bytes fill it: one dictionary {tensor, file, offset, rows, columns, dtype}, of one tensor.
     `n_dims` counts the leading dimensions that are rows (outputs); the others are columns (K); 0 columns: a vector.
-    `chunks` is C, the number of canonical chunks of K (1: one chain over K). `valid_rows` leaves padding rows out.
+    `chunks` is C, the number of canonical chunks of K (1: one chain over K). Rows past the tensor's are padding: zeros.
     `seed` asks propagation to split that dimension over tensor parallelism; it consumes the attribute.
     `local` is what localization adds: this rank's rows, columns and packed shape.
   }];
@@ -142,7 +142,7 @@ def Mrs_AllReduceOp : Mrs_Op<"all_reduce"> {
 }
 
 def Mrs_AllGatherOp : Mrs_Op<"all_gather"> {
-  let summary = "brings the slices of all tensor-parallel ranks together, in rank order";
+  let summary = "brings the slices of all tensor-parallel ranks together, one rank's rows after the other's, for an output";
   let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, OptionalAttr<I64Attr>:$order);
   let results = (outs Mrs_TensorType:$result);
   let assemblyFormat = "$name $x attr-dict `:` functional-type(operands, results)";

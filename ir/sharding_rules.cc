@@ -10,9 +10,17 @@ struct Rule {
   llvm::StringLiteral map;
 };
 
-// Letters are factors; `x*` stands for as many dimensions as the value has left. A `{...}` part repeats, each time with
-// factors of its own.
+// In place of a map: no dimension of one value is one of another. verify_sharding.cc judges these by name.
+constexpr llvm::StringLiteral kByName = "";
+
+// Every operation of the dialect has its row. Letters are factors; `x*` stands for as many dimensions as the value has
+// left. A `{...}` part repeats, each time with factors of its own.
 constexpr Rule kRules[] = {
+    {"mrs.input", kByName},
+    {"mrs.weight", kByName},
+    {"mrs.output", kByName},
+    {"mrs.all_reduce", kByName},
+    {"mrs.all_gather", kByName},
     {"mrs.embed", "t, v h -> t h"},
     {"mrs.rope_angles", "t -> t a"},
     {"mrs.rms_norm", "t h* !d, !d -> t h* !d"},
@@ -118,8 +126,12 @@ mlir::LogicalResult AddSide(MapBuilder& builder, llvm::StringRef side, mlir::Val
 }  // namespace
 
 mlir::FailureOr<std::optional<FactorMap>> FactorMapOf(mlir::Operation* op) {
+  if (op->getName().getDialectNamespace() != MrsDialect::getDialectNamespace()) return std::optional<FactorMap>();
   const auto* rule = llvm::find_if(kRules, [&](const Rule& r) { return r.op == op->getName().getStringRef(); });
-  if (rule == std::end(kRules)) return std::optional<FactorMap>();
+  if (rule == std::end(kRules)) {
+    return NamedError(op) << "no rule says how ranks may split it; it needs a row in sharding_rules.cc";
+  }
+  if (rule->map == kByName) return std::optional<FactorMap>();
   // How often the {...} parts occur is in the operand segments.
   llvm::SmallVector<int64_t> repeats;
   if (auto segments = op->getAttrOfType<mlir::DenseI32ArrayAttr>("operandSegmentSizes")) {

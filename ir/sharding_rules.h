@@ -25,8 +25,9 @@ struct FactorMap {
   llvm::SmallVector<bool> contracted;
 };
 
-// The map of an operation, sized to its operands' ranks; failure where the ranks do not fit the rule (an error was
-// emitted). Operations outside the table (inputs, weights, outputs, collectives) have no map: nullopt.
+// The map of an operation, sized to its operands' ranks; failure where they do not fit the rule, or where the table has
+// no row for it (an error was emitted). Operations that verify_sharding.cc judges by name (inputs, weights, outputs,
+// collectives), and those of other dialects, have no map: nullopt.
 mlir::FailureOr<std::optional<FactorMap>> FactorMapOf(mlir::Operation* op);
 
 // Calls `visit(value, dim, rule)` for every dimension of every operand and result.

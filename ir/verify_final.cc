@@ -25,6 +25,18 @@ mlir::LogicalResult VerifyOperations(mlir::func::FuncOp program) {
   return mlir::success();
 }
 
+// A plan's gather leaves one rank's rows after the other's: with more than one row, no operation can read that.
+mlir::LogicalResult VerifyGathered(mlir::func::FuncOp program) {
+  for (auto gather : program.getOps<AllGatherOp>()) {
+    for (mlir::Operation* user : gather.getResult().getUsers()) {
+      if (mlir::isa<OutputOp>(user)) continue;
+      return NamedError(user) << "reads '" << gather.getName()
+                              << "', in which one rank's rows lie after the other's; only an mrs.output can";
+    }
+  }
+  return mlir::success();
+}
+
 mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, int64_t tp) {
   for (auto weight : program.getOps<WeightOp>()) {
     if (weight.getSeed()) {
@@ -147,7 +159,7 @@ mlir::LogicalResult VerifyFinal(mlir::ModuleOp module) {
     return module.emitError() << "the module has no mrs.buckets, or one with less than 1 or more than 2^19 rows";
   }
   if (mlir::failed(VerifyOperations(program)) || mlir::failed(VerifySharding(module)) ||
-      mlir::failed(VerifyWeights(program, TpOf(module))) || mlir::failed(VerifyChunks(program)) ||
+      mlir::failed(VerifyGathered(program)) || mlir::failed(VerifyWeights(program, TpOf(module))) || mlir::failed(VerifyChunks(program)) ||
       mlir::failed(VerifySchedule(program))) {
     return mlir::failure();
   }

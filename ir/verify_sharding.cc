@@ -27,6 +27,10 @@ class StepVerifier {
                << ", that no all-reduce has completed; run insert-collectives, or put back the mrs.all_reduce";
       }
     }
+    if (auto input = mlir::dyn_cast<InputOp>(op_)) {
+      if (!TypeOf(input.getResult()).isSharded() && !TypeOf(input.getResult()).getPartial()) return mlir::success();
+      return NamedError(op_) << "is " << input.getResult().getType() << ", but the executor writes all of it on every rank";
+    }
     if (auto gather = mlir::dyn_cast<AllGatherOp>(op_)) return VerifyAllGather(gather);
     if (auto output = mlir::dyn_cast<OutputOp>(op_)) {
       if (!TypeOf(output.getX()).isSharded()) return mlir::success();
@@ -78,7 +82,7 @@ class StepVerifier {
   mlir::LogicalResult VerifyFactors() {
     const auto map = FactorMapOf(op_);
     if (mlir::failed(map)) return mlir::failure();
-    if (!*map) return mlir::success();
+    if (!*map) return NamedError(op_) << "nothing says what the ranks compute of it together";
     for (mlir::Value result : op_->getResults()) {
       if (mlir::failed(VerifyCoverage(result))) return mlir::failure();
     }
@@ -166,7 +170,8 @@ mlir::LogicalResult VerifySharding(mlir::ModuleOp module) {
   const int64_t tp = TpOf(module);
   mlir::LogicalResult ok = mlir::success();
   module.walk([&](mlir::Operation* op) {
-    if (op->getDialect() && op->getDialect()->getNamespace() == "mrs" && mlir::failed(StepVerifier(op, tp).Verify())) {
+    const bool ours = op->getName().getDialectNamespace() == MrsDialect::getDialectNamespace();
+    if (ours && mlir::failed(StepVerifier(op, tp).Verify())) {
       ok = mlir::failure();
       return mlir::WalkResult::interrupt();
     }

@@ -157,7 +157,8 @@ struct SiluMulArgs {
   Type out;
 };
 
-// y = a + b (f32); y may be a or b. b_rows 1: b is one row [width], added to every row of a. Items: rows.
+// y = a + b (f32); y may be a or b. broadcast_b: b is one row [width], added to every row of a. Items:
+// rows.
 struct AddArgs {
   const float* a;  // [rows, width]
   const float* b;  // [rows or 1, width]
@@ -208,7 +209,7 @@ template <typename Args>
 using Kernel = void (*)(const Args& args, int64_t item_begin, int64_t item_end);
 
 // The rows of the kernel table: name, argument block, lowest instruction sets that have their own version.
-// One row feeds the declaration, the exactness test against the reference and the benchmark (kernel_table.inc).
+// One row feeds the declaration, the exactness test against the reference and the benchmark.
 #define MRS_KERNELS(ROW)             \
   ROW(matmul_bf16, MatmulArgs)       \
   ROW(matmul_f32, MatmulArgs)        \

@@ -1,7 +1,5 @@
 #include "planner/model_facts.h"
 
-#include <cpuid.h>
-
 #include <algorithm>
 #include <set>
 
@@ -24,11 +22,8 @@ namespace {
 constexpr int64_t kDefaultMaxLen = 8192;
 constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
 
-// Whether this CPU has AMX-BF16 (leaf 7, EDX bit 22), which computes block32 natively.
-bool HostHasAmxBf16() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && ((d >> 22) & 1) != 0;
-}
+// pair2 runs natively on AVX-512 BF16, AMX hosts included; block32 has no tiles yet, so it is emulated everywhere.
+constexpr const char* kNativeChain = "pair2";
 
 Status CheckOptions(const BuildOptions& options, const ModelSpec& model) {
   auto one_of = [](const char* option, const std::string& value, std::initializer_list<const char*> allowed) -> Status {
@@ -97,7 +92,7 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   facts.model_fingerprint = Fingerprint(facts.model, result.checkpoint);
   facts.parameter_count = CountParameters(facts.model, result.checkpoint);
   facts.vocab_padded = PaddedVocab(facts.model.vocab);
-  facts.chain = options.numerics != "auto" ? options.numerics : HostHasAmxBf16() ? "block32" : "pair2";
+  facts.chain = options.numerics != "auto" ? options.numerics : kNativeChain;
   facts.reduction = options.reduction;
   facts.weight_dtype = options.dtype != "auto" ? options.dtype : report.matrix_type == ElementType::kBf16 ? "bf16" : "f32";
   facts.tp = options.tp;

@@ -2,7 +2,8 @@
 //
 // They travel as attributes of the module, so that the module alone is the plan's source:
 //   WriteFacts(facts, module)   ->   module attributes {mrs.tp = 2, mrs.model = {hidden = 256, ...}, ...}
-//   ReadFacts(module)           ->   the same facts
+//   ReadFacts(module)           ->   the facts again, but for those of the ModelSpec that the graph itself states: eps,
+//                                    which biases and norms there are, tied embeddings
 #pragma once
 
 #include <optional>

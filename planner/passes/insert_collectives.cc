@@ -10,17 +10,22 @@
 namespace mrs::planner {
 namespace {
 
-// Whether some user needs all of the value on every rank.
-bool NeededWhole(mlir::Value value) {
-  for (mlir::OpOperand& use : value.getUses()) {
-    if (mlir::isa<ir::OutputOp>(use.getOwner())) return true;
-    auto map = ir::FactorMapOf(use.getOwner());
-    if (mlir::failed(map) || !*map) continue;
-    for (auto [dim, rule] : llvm::enumerate((*map)->operands[use.getOperandNumber()])) {
-      if (rule.whole && TensorTypeOf(value).getSlices()[dim].split()) return true;
-    }
-  }
-  return false;
+// Whether this user needs all of the value on every rank.
+mlir::FailureOr<bool> NeedsWhole(mlir::OpOperand& use) {
+  if (mlir::isa<ir::OutputOp>(use.getOwner())) return true;
+  auto map = ir::FactorMapOf(use.getOwner());
+  if (mlir::failed(map)) return mlir::failure();
+  if (!*map) return false;
+  const ir::TensorType type = TensorTypeOf(use.get());
+  return llvm::any_of(llvm::enumerate((*map)->operands[use.getOperandNumber()]), [&](const auto& dim) {
+    return dim.value().whole && type.getSlices()[dim.index()].split();
+  });
+}
+
+// Whether only all-reduces read the value: it is completed already.
+bool IsCompleted(mlir::Value partial) {
+  return !partial.use_empty() &&
+         llvm::all_of(partial.getUsers(), [](mlir::Operation* user) { return mlir::isa<ir::AllReduceOp>(user); });
 }
 
 // Where all users run in one variant only, so does the collective.
@@ -49,35 +54,40 @@ struct InsertCollectives : ModulePass<InsertCollectives> {
         mlir::OpBuilder builder(op->getContext());
         builder.setInsertionPointAfter(op);
         const std::string name = ir::NameOf(op).str();
-        if (TensorTypeOf(result).getPartial()) {
+        if (TensorTypeOf(result).getPartial() && !IsCompleted(result)) {
           auto reduce = ir::AllReduceOp::create(builder, op->getLoc(), TensorTypeOf(result).withPartial(false),
                                                 builder.getStringAttr(name + ".all_reduce"), result,
                                                 builder.getStringAttr(rank_order ? "rank_order" : "doubling"), nullptr);
-          result.replaceAllUsesExcept(reduce.getResult(), reduce);
+          result.replaceUsesWithIf(reduce.getResult(), [](mlir::OpOperand& use) {
+            return !mlir::isa<ir::AllReduceOp>(use.getOwner());  // the new one, and those that were there
+          });
           result = reduce.getResult();
           builder.setInsertionPointAfter(reduce);
         }
-        if (TensorTypeOf(result).isSharded() && NeededWhole(result)) InsertGather(builder, name, result);
+        if (TensorTypeOf(result).isSharded() && mlir::failed(InsertGather(builder, name, result))) {
+          return mlir::failure();
+        }
       }
     }
     return mlir::success();
   }
 
-  static void InsertGather(mlir::OpBuilder& builder, const std::string& name, mlir::Value value) {
+  // Only users that need it whole read the gathered value; the others keep their slice.
+  static mlir::LogicalResult InsertGather(mlir::OpBuilder& builder, const std::string& name, mlir::Value value) {
     const ir::TensorType type = TensorTypeOf(value);
-    // Only users that need it whole read the gathered value; the others keep their slice.
     llvm::SmallVector<mlir::OpOperand*> uses;
     for (mlir::OpOperand& use : value.getUses()) {
-      if (mlir::isa<ir::OutputOp>(use.getOwner())) uses.push_back(&use);
+      const mlir::FailureOr<bool> whole = NeedsWhole(use);
+      if (mlir::failed(whole)) return mlir::failure();
+      if (*whole) uses.push_back(&use);
     }
-    if (uses.empty()) {
-      for (mlir::OpOperand& use : value.getUses()) uses.push_back(&use);
-    }
+    if (uses.empty()) return mlir::success();
     auto gather = ir::AllGatherOp::create(builder, value.getLoc(),
                                           ir::TensorType::get(type.getContext(), type.getShape(), type.getElementType()),
                                           builder.getStringAttr(name + ".all_gather"), value, nullptr);
     for (mlir::OpOperand* use : uses) use->set(gather.getResult());
     if (auto variant = CommonVariant(gather.getResult())) gather->setAttr("variant", variant);
+    return mlir::success();
   }
 };
 

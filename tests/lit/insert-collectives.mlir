@@ -66,6 +66,56 @@ module attributes {mrs.tp = 2 : i64} {
 }
 
 // -----
+// A collective inserted for one user leaves the others their slice: silu_mul works on each rank's part.
+// CHECK-LABEL: func.func @others_keep_their_slice
+// CHECK: %[[SUM:.*]] = mrs.add "sum"
+// CHECK: %[[ALL:.*]] = mrs.all_gather "sum.all_gather" %[[SUM]]
+// CHECK: mrs.rms_norm "norm" %[[ALL]]
+// CHECK: mrs.silu_mul "silu_mul" %[[SUM]], %[[SUM]]
+// CHECK: mrs.output "all_logits" %[[ALL]]
+module attributes {mrs.tp = 2 : i64} {
+  func.func @others_keep_their_slice(%a: !mrs.tensor<[L, 256{tp 128}], f32>) {
+    %x = mrs.add "sum" %a, %a : (!mrs.tensor<[L, 256{tp 128}], f32>, !mrs.tensor<[L, 256{tp 128}], f32>) -> !mrs.tensor<[L, 256{tp 128}], f32>
+    %w = mrs.weight "norm.weight" {n_dims = 1 : i64, sources = [{}]} : <[256], f32>
+    %y = mrs.rms_norm "norm" %x, %w {eps = 1.0e-05 : f32} : (!mrs.tensor<[L, 256{tp 128}], f32>, !mrs.tensor<[256], f32>) -> !mrs.tensor<[L, 256], bf16>
+    %z = mrs.silu_mul "silu_mul" %x, %x : (!mrs.tensor<[L, 256{tp 128}], f32>, !mrs.tensor<[L, 256{tp 128}], f32>) -> !mrs.tensor<[L, 256{tp 128}], f32>
+    mrs.output "all_logits" %x : <[L, 256{tp 128}], f32>
+    return
+  }
+}
+
+// -----
+// Nobody needs all of it: nothing is gathered.
+// CHECK-LABEL: func.func @nobody_needs_it_whole
+// CHECK-NOT: mrs.all_gather
+module attributes {mrs.tp = 2 : i64} {
+  func.func @nobody_needs_it_whole(%a: !mrs.tensor<[T, 256{tp 128}], f32>) {
+    %x = mrs.add "sum" %a, %a : (!mrs.tensor<[T, 256{tp 128}], f32>, !mrs.tensor<[T, 256{tp 128}], f32>) -> !mrs.tensor<[T, 256{tp 128}], f32>
+    %z = mrs.silu_mul "silu_mul" %x, %x : (!mrs.tensor<[T, 256{tp 128}], f32>, !mrs.tensor<[T, 256{tp 128}], f32>) -> !mrs.tensor<[T, 256{tp 128}], f32>
+    return
+  }
+}
+
+// -----
+// A sum that is completed already is not completed again, and a gather that is there keeps its slice.
+// CHECK-LABEL: func.func @collectives_that_are_there
+// CHECK: %[[Y:.*]] = mrs.embed
+// CHECK-NEXT: mrs.all_reduce "mine" %[[Y]]
+// CHECK-NOT: mrs.all_reduce
+// CHECK: mrs.all_gather "all" %arg1
+// CHECK-NOT: mrs.all_gather
+module attributes {mrs.tp = 2 : i64} {
+  func.func @collectives_that_are_there(%ids: !mrs.tensor<[T], i32>, %l: !mrs.tensor<[L, 2048{tp 1024}], f32>) {
+    %w = mrs.weight "embed.weight" {n_dims = 1 : i64, sources = [{}]} : <[2048{tp 1024}, 256], bf16>
+    %x = mrs.embed "embed_tokens" %ids, %w {vocab_valid = 2003 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[2048{tp 1024}, 256], bf16>) -> !mrs.tensor<[T, 256], f32, partial>
+    %r = mrs.all_reduce "mine" %x {algorithm = "doubling"} : (!mrs.tensor<[T, 256], f32, partial>) -> !mrs.tensor<[T, 256], f32>
+    %all = mrs.all_gather "all" %l : (!mrs.tensor<[L, 2048{tp 1024}], f32>) -> !mrs.tensor<[L, 2048], f32>
+    mrs.output "all_logits" %all : <[L, 2048], f32>
+    return
+  }
+}
+
+// -----
 // One rank: nothing to complete, nothing to gather.
 // CHECK-LABEL: func.func @one_rank
 // CHECK-NOT: mrs.all_

@@ -36,6 +36,24 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 }
 
 // -----
+// Both gathers are whole to their types, but a plan's gather leaves one rank's rows after the other's.
+module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+  func.func @reads_what_was_gathered() {
+    %ids = mrs.input "tokens" : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}]} : <[32, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32{tp 16}, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %y = mrs.matmul "y" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 32{tp 16}], f32>
+    %out = mrs.all_gather "for_output" %y : (!mrs.tensor<[T, 32{tp 16}], f32>) -> !mrs.tensor<[T, 32], f32>
+    %all = mrs.all_gather "y.all_gather" %y : (!mrs.tensor<[T, 32{tp 16}], f32>) -> !mrs.tensor<[T, 32], f32>
+    // expected-error@+1 {{'sum' (mrs.add): reads 'y.all_gather', in which one rank's rows lie after the other's; only an mrs.output can}}
+    %sum = mrs.add "sum" %all, %all : (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], f32>) -> !mrs.tensor<[T, 32], f32>
+    mrs.output "all_logits" %out : <[T, 32], f32>
+    return
+  }
+}
+
+// -----
 // Rows other than those of its type: both ranks would hold the other one's.
 module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
   func.func @other_rows() {

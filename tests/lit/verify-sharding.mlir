@@ -78,6 +78,65 @@ module attributes {mrs.tp = 4 : i64} {
 }
 
 // -----
+// A KV head on two ranks each, where each rank's query heads read one of their own: right on rank 0, wrong on rank 1.
+module attributes {mrs.tp = 4 : i64} {
+  func.func @replicated_where_queries_are_not(%q: !mrs.tensor<[T, 8{tp 2}, 32], bf16>, %c: !mrs.tensor<[B, 4{tp 1 every 2}, 32], bf16>, %i: !mrs.tensor<[T], i32>, %blocks: !mrs.tensor<[S, 8], i32>) {
+    // expected-error@+1 {{'l0.attention' (mrs.attention): dimension 1 of '!mrs.tensor<[B, 4{tp 1 every 2}, 32], bf16>' does not hold, on every rank, what its 8 finer elements (heads) read}}
+    %a = mrs.attention "l0.attention" %q, %c, %i, %i, %blocks {scale = 0.25 : f32} : (!mrs.tensor<[T, 8{tp 2}, 32], bf16>, !mrs.tensor<[B, 4{tp 1 every 2}, 32], bf16>, !mrs.tensor<[T], i32>, !mrs.tensor<[T], i32>, !mrs.tensor<[S, 8], i32>) -> !mrs.tensor<[T, 8{tp 2}, 32], bf16>
+    return
+  }
+}
+
+// -----
+// Query heads in pairs of ranks, in another order than the KV heads.
+module attributes {mrs.tp = 4 : i64} {
+  func.func @queries_in_another_order(%q: !mrs.tensor<[T, 4{tp 1 start 3 step -1}, 32], bf16>, %c: !mrs.tensor<[B, 2{tp 1 every 2}, 32], bf16>, %i: !mrs.tensor<[T], i32>, %blocks: !mrs.tensor<[S, 8], i32>) {
+    // expected-error@+1 {{'l0.attention' (mrs.attention): dimension 1 of '!mrs.tensor<[B, 2{tp 1 every 2}, 32], bf16>' does not hold, on every rank, what its 4 finer elements (heads) read}}
+    %a = mrs.attention "l0.attention" %q, %c, %i, %i, %blocks {scale = 0.25 : f32} : (!mrs.tensor<[T, 4{tp 1 start 3 step -1}, 32], bf16>, !mrs.tensor<[B, 2{tp 1 every 2}, 32], bf16>, !mrs.tensor<[T], i32>, !mrs.tensor<[T], i32>, !mrs.tensor<[S, 8], i32>) -> !mrs.tensor<[T, 4{tp 1 start 3 step -1}, 32], bf16>
+    return
+  }
+}
+
+// -----
+// All query heads on every rank read KV heads that are not there.
+module attributes {mrs.tp = 4 : i64} {
+  func.func @queries_whole(%q: !mrs.tensor<[T, 4, 32], bf16>, %c: !mrs.tensor<[B, 2{tp 1 every 2}, 32], bf16>, %i: !mrs.tensor<[T], i32>, %blocks: !mrs.tensor<[S, 8], i32>) {
+    // expected-error@+1 {{'l0.attention' (mrs.attention): dimension 1 of '!mrs.tensor<[B, 2{tp 1 every 2}, 32], bf16>' does not hold, on every rank, what its 4 finer elements (heads) read}}
+    %a = mrs.attention "l0.attention" %q, %c, %i, %i, %blocks {scale = 0.25 : f32} : (!mrs.tensor<[T, 4, 32], bf16>, !mrs.tensor<[B, 2{tp 1 every 2}, 32], bf16>, !mrs.tensor<[T], i32>, !mrs.tensor<[T], i32>, !mrs.tensor<[S, 8], i32>) -> !mrs.tensor<[T, 4, 32], bf16>
+    return
+  }
+}
+
+// -----
+// What an all-reduce leaves is whole on every rank: it cannot be typed as a slice.
+module attributes {mrs.tp = 2 : i64} {
+  func.func @sum_typed_split(%x: !mrs.tensor<[T, 256], f32, partial>) {
+    // expected-error@+1 {{'sum' (mrs.all_reduce): turns '!mrs.tensor<[T, 256], f32, partial>' into '!mrs.tensor<[T, 256{tp 128}], f32>'}}
+    %y = mrs.all_reduce "sum" %x {algorithm = "doubling"} : (!mrs.tensor<[T, 256], f32, partial>) -> !mrs.tensor<[T, 256{tp 128}], f32>
+    return
+  }
+}
+
+// -----
+// The executor writes all of an input on every rank.
+module attributes {mrs.tp = 2 : i64} {
+  func.func @split_input() {
+    // expected-error@+1 {{'block_table' (mrs.input): is '!mrs.tensor<[S, 8{tp 4}], i32>', but the executor writes all of it on every rank}}
+    %x = mrs.input "block_table" : <[S, 8{tp 4}], i32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.tp = 2 : i64} {
+  func.func @partial_input() {
+    // expected-error@+1 {{'tokens' (mrs.input): is '!mrs.tensor<[T], i32, partial>', but the executor writes all of it on every rank}}
+    %x = mrs.input "tokens" : <[T], i32, partial>
+    return
+  }
+}
+
+// -----
 // Two operands of one factor must be the same slice on every rank.
 module attributes {mrs.tp = 4 : i64} {
   func.func @other_slices(%g: !mrs.tensor<[T, 512{tp 128}], f32>, %u: !mrs.tensor<[T, 512{tp 128 start 384 step -128}], f32>) {

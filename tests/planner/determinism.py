@@ -62,6 +62,14 @@ class Determinism(unittest.TestCase):
         self.assert_same("one CPU", plan_tools.MINI, preexec_fn=lambda: os.sched_setaffinity(0, one))
         self.assert_same("all CPUs", plan_tools.MINI, preexec_fn=lambda: os.sched_setaffinity(0, cpus))
 
+    def test_numerics_by_default_is_what_cpus_have_in_hardware(self):
+        options = [o for o in OPTIONS if o not in ("--numerics", "pair2")]
+        out = os.path.join(self.folder, "auto.mrsplan")
+        for numerics in ([], ["--numerics", "auto"]):
+            plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, *options, *numerics, "-o", out])
+            with open(out, "rb") as file:
+                self.assertEqual(hashlib.sha256(file.read()).hexdigest(), hashlib.sha256(self.bytes).hexdigest())
+
     def test_committed_hash(self):
         with open(HASH_FILE) as file:
             committed = file.read().split()[0]
