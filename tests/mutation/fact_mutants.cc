@@ -221,6 +221,26 @@ constexpr PlanMutant kMutants[] = {
        e.plan.model->architecture += "2";
        return true;
      }},
+    {"fingerprint", "the model's fingerprint is another",
+     [](PlanEdit& e) {
+       e.plan.model->fingerprint.front() ^= 1;
+       return true;
+     }},
+    {"parameter_count", "the model is said to have one parameter more",
+     [](PlanEdit& e) {
+       ++e.plan.model->parameter_count;
+       return true;
+     }},
+    {"ffn", "the model's FFN is said to be wider",
+     [](PlanEdit& e) {
+       e.plan.model->ffn += 16;
+       return true;
+     }},
+    {"max_seqs", "one sequence more than the options say",
+     [](PlanEdit& e) {
+       ++e.plan.max_seqs;
+       return true;
+     }},
     {"header_hash", "a file's header hash is another",
      [](PlanEdit& e) {
        e.plan.files.front()->header_sha256.front() ^= 1;

@@ -330,6 +330,20 @@ constexpr PlanMutant kMutants[] = {
      [](PlanEdit& e) { return ReadsAnother(e, OpKind::matmul, 0, "o_proj"); }},
     {"down_proj_reads_other", "the product after silu_mul reads another layer's silu_mul",
      [](PlanEdit& e) { return ReadsAnother(e, OpKind::matmul, 0, "down_proj"); }},
+    {"reduce_half_of_a_row", "an all-reduce sums the first half of each row",
+     [](PlanEdit& e) {
+       const auto step = e.One(OpKind::all_reduce);
+       if (!step) return false;
+       plan::Collective& entry = *e.steps[*step].collective;
+       entry.mutate_row_elements(entry.row_elements() / 2);
+       return true;
+     }},
+    {"logits_of_other_norm", "all logits are made of rows that went through layer 0's norm",
+     [](PlanEdit& e) {
+       const auto finals = e.All(OpKind::rms_norm, "final_norm"), others = e.All(OpKind::rms_norm, "input_norm");
+       e.steps[finals.front()].operands[1] = e.steps[others.front()].operands[1];
+       return true;
+     }},
     {"candidates_of_other_logits", "candidates are chosen of logits that another norm's product made",
      [](PlanEdit& e) {
        // A second head that reads the selected rows through layer 0's input norm.

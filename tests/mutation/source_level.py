@@ -44,7 +44,7 @@ def compiler(options, tally):
                         tally.add("compiler", mutant.name, "all", Verdict("BROKEN", "", f"does not build:\n{said}"))
                         continue
                     for (model, tp), plan in right.items():
-                        verdict = judge_compiler(tree, model, tp, plan, f"{scratch}/mutant.mrsplan", whole)
+                        verdict = judge_compiler(tree, mutant, model, tp, plan, whole)
                         tally.add("compiler", mutant.name, short(model, tp), verdict, options.verbose)
             except StaleMutant as stale:
                 tally.add("compiler", mutant.name, "all", Verdict("BROKEN", "", str(stale)))
@@ -52,9 +52,9 @@ def compiler(options, tally):
         tree.build("mrs-plan")
 
 
-def judge_compiler(tree, model, tp, right, plan, whole):
+def judge_compiler(tree, mutant, model, tp, right, whole):
     """The mutant's own build must refuse, or give the bytes that the unmutated one gives."""
-    tools = Tools(tree.programs)
+    tools, plan = Tools(tree.programs), f"{os.path.dirname(right)}/mutant.mrsplan"
     code, said = build(tools.plan_program, model, tp, plan)
     if code != 0:
         return refused(code, said)
@@ -64,6 +64,8 @@ def judge_compiler(tree, model, tp, right, plan, whole):
     if judged.outcome == "killed":  # by anybody's verify, but it was written
         return Verdict("SURVIVED", "", f"its own build wrote it; verify says: {judged.said}")
     same = logits(tools, plan, model) == logits(tools, right, model)
+    if same and os.path.basename(model) in mutant.harmless:
+        return Verdict("no effect")
     return Verdict("SURVIVED", "", f"accepted; {'the same' if same else 'other'} logits")
 
 

@@ -32,10 +32,10 @@ def checker_of(said):
     """Which checker a refusal of mrs-plan is of, by its words."""
     if "erasure: " in said:
         return "erasure"
+    if "plan to write: " in said or (said.startswith("mrs-plan: plan ") and "is not the plan of" not in said):
+        return "plans/verify"
     if "safetensors" in said:
         return "file header"
-    if "stage 0" in said or "plan to write: " in said or ": plan " in said or said.startswith("mrs-plan: plan "):
-        return "plans/verify"
     return "ir"
 
 
