@@ -75,9 +75,9 @@ def sources(options, tally):
         unchanged = {}  # what a test says of the unchanged sources, once for each
         for mutant in mutants:
             verdict = Verdict("BROKEN")
-            if mutant.test not in unchanged:
-                unchanged[mutant.test] = run_test(tree, mutant)
-            code, said = unchanged[mutant.test]
+            if (mutant.test, mutant.cases) not in unchanged:
+                unchanged[mutant.test, mutant.cases] = run_test(tree, mutant)
+            code, said = unchanged[mutant.test, mutant.cases]
             if code != 0:
                 verdict.said = f"{mutant.test} fails on the unchanged sources:\n{said}"
                 tally.add("source", mutant.name, mutant.file, verdict)
@@ -101,11 +101,9 @@ def run_test(tree, mutant):
     built, said = tree.build(mutant.target)
     if not built:
         return 2, f"does not build:\n{said}"
-    argv = ["ctest", "--test-dir", f"{tree.folder}/build", "-R", f"^{mutant.test}$", "--output-on-failure"]
-    environment = dict(os.environ)
-    if mutant.filter:
-        environment["GTEST_FILTER"] = mutant.filter
+    argv = ["ctest", "--test-dir", f"{tree.folder}/build", "-R", f"^{mutant.test}$", "-V"]
+    environment = dict(os.environ, GTEST_FILTER=mutant.cases) if mutant.cases else None
     done = subprocess.run(argv, capture_output=True, text=True, env=environment)
-    if "No tests were found" in done.stdout + done.stderr:
-        return 2, f"there is no test {mutant.test}"
-    return int(done.returncode != 0), done.stdout
+    if "No tests were found" in done.stdout + done.stderr or "Running 0 tests" in done.stdout:
+        return 2, f"there is no test {mutant.test} {mutant.cases}"
+    return int(done.returncode != 0), done.stdout[-3000:]

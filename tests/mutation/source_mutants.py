@@ -1,16 +1,17 @@
 """Mutants of the sources, each with the test that must fail: what was once untested, and how we know that it is tested.
 
-Each is (name, file, old text, new text, test); the old text must stand in the file exactly once. `test` is CTest's name
-of the test; what has to be built for it is the program of that name, or `target`.
+Each is (name, file, old text, new text, test, cases): the old text must stand in the file exactly once. `test` is
+CTest's name of the test, and of the program to build for it unless there is a `target`; `cases` are GoogleTest's names (a
+filter) of those that were written for this.
 """
 
 from collections import namedtuple
 
-Mutant = namedtuple("Mutant", "name file old new test target filter", defaults=("", ""))
+Mutant = namedtuple("Mutant", "name file old new test cases target")
 
 
-def mutant(name, file, old, new, test, target="", filter=""):
-    return Mutant(name, file, old, new, test, target or test, filter)
+def mutant(name, file, old, new, test, cases="", target=""):
+    return Mutant(name, file, old, new, test, cases, target or test)
 
 
 REFUSED_KEYS = (
@@ -38,9 +39,10 @@ MUTANTS = [
     mutant(
         "stop_inside_a_longer_one",
         ENGINE + "stop_scanner.cc",
-        "      node(child).longest = std::max(node(child).longest, node(node(child).fail).longest);\n",
+        "      mutable_node(child).longest = std::max(node(child).longest, node(node(child).fail).longest);\n",
         "",
         "engine_stop_scanner_test",
+        "StopScanner.SeesAStopInsideALongerOne",
     ),
     mutant(
         "min_p_is_1",
@@ -48,6 +50,7 @@ MUTANTS = [
         "weights[id] < static_cast<double>(params.min_p)",
         "weights[id] <= static_cast<double>(params.min_p)",
         "engine_sampler_test",
+        "Sampler.MinPOfOneLeavesTheBestAlone",
     ),
     mutant(
         "top_p_on_the_line",
@@ -55,6 +58,7 @@ MUTANTS = [
         "reached < static_cast<double>(params.top_p) * total",
         "reached <= static_cast<double>(params.top_p) * total",
         "engine_sampler_test",
+        "Sampler.TopPExactlyOnTheLineKeepsNoMore",
     ),
     mutant(
         "temperature_of_a_millionth",
@@ -62,6 +66,7 @@ MUTANTS = [
         "if (params.temperature > 0.0f) chosen = Draw(",
         "if (params.temperature > 1e-5f) chosen = Draw(",
         "engine_sampler_test",
+        "Sampler.ATinyTemperatureIsStillOne",
     ),
     mutant(
         "stop_completed_in_the_rest",
@@ -69,13 +74,15 @@ MUTANTS = [
         'std::string rest = text.ok() ? scanner_.Push(*text) : "";',
         'std::string rest = text.ok() ? *text : "";',
         "engine_answer_test",
+        "*AStopMayBeCompletedByTheRest*",
     ),
     mutant(
         "character_cut_at_the_prompts_end",
         TEXT + "detokenizer.h",
-        'if (held.ok() && held->find("\\xef\\xbf\\xbd") == std::string::npos) held_before_ = *held;',
         "if (held.ok()) held_before_ = *held;",
+        'if (held.ok() && held->find("\\xef\\xbf\\xbd") == std::string::npos) held_before_ = *held;',
         "engine_answer_test",
+        "*LeavesThePromptTheHalfThatNothingCompletes*",
     ),
     mutant(
         "whose_turn_after_a_removal",
@@ -83,6 +90,7 @@ MUTANTS = [
         "if (static_cast<size_t>(found - running_.begin()) < cursor_) --cursor_;",
         "",
         "engine_scheduler_test",
+        "Scheduler.TheTurnIsTheSameAfterARemoval",
     ),
     mutant(
         "bucket_filled_to_the_last_token",
@@ -90,6 +98,7 @@ MUTANTS = [
         "limits_.chunk, tokens_left + 1});",
         "limits_.chunk, tokens_left});",
         "engine_scheduler_test",
+        "Scheduler.FillsABucketToTheLastToken",
     ),
     # Serving.
     mutant(
@@ -106,13 +115,14 @@ MUTANTS = [
         "",
         "serve_api_request_test",
     ),
-    # Templates and tokenizers.
+    # Templates.
     mutant(
         "chained_comparison",
         TEXT + "template_eval.cc",
         "          left = std::move(right);\n",
         "",
         "formats_text_chat_template_test",
+        "Render.AChainComparesEachWithTheNext",
     ),
     # Communicators.
     mutant(
@@ -129,7 +139,7 @@ MUTANTS = [
         "if (write_error) return",
         "comm_conformance_test",
     ),
-    # The executor and the verifier.
+    # The executor.
     mutant(
         "attention_factor",
         "runtime/bind.cc",
@@ -144,12 +154,14 @@ MUTANTS = [
         "for (uint32_t i = 0; i < 0 * attr.kv_class(); ++i) {",
         "runtime_cpu_executor_test",
     ),
+    # The verifier.
     mutant(
         "sources_disagree_on_type",
-        VERIFY + "coverage.cc",
+        VERIFY + "tensors.cc",
         " ||\n          source.dtype() != first.dtype()) {",
         ") {",
         "plans_verify_test",
+        "Verify.RejectsTensorOfTwoTypes",
     ),
     mutant(
         "overwrite_that_nobody_reads",
@@ -157,6 +169,7 @@ MUTANTS = [
         "if (definer == step || (definer != kStart && !order_.Before(definer, step)))",
         "if (definer == step)",
         "plans_verify_test",
+        "Verify.RejectsAnOverwriteThatNobodyReads",
     ),
     mutant(
         "three_query_heads_on_two",
@@ -164,6 +177,7 @@ MUTANTS = [
         "attr.heads() == 0 || attr.heads() % attr.kv_heads() != 0",
         "attr.heads() == 0",
         "plans_verify_test",
+        "Verify.RejectsThreeQueryHeads*",
     ),
     # The planner.
     mutant(
@@ -190,14 +204,14 @@ MUTANTS = [
         )
         for key, what in REFUSED_KEYS
     ),
-    # The IR verifier, by lit.
+    # The IR verifier.
     mutant(
         "kv_heads_of_other_queries",
         "ir/dim_slice.cc",
         "if (CoarseRange(fine_slice.At(c), group) != coarse_slice.At(c)) return false;",
-        "if (CoarseRange(fine_slice.At(c), group) != coarse_slice.At(c) && coarse_slice.every == 1) return false;",
+        "if (coarse_slice.every == 1 && CoarseRange(fine_slice.At(c), group) != coarse_slice.At(c)) return false;",
         "lit",
-        "mrs-opt",
+        target="mrs-opt",
     ),
     mutant(
         "all_reduce_typed_split",
@@ -205,6 +219,6 @@ MUTANTS = [
         "if (TypeOf(op.getResult()) != in.withPartial(false)) {",
         "if (TypeOf(op.getResult()).getPartial()) {",
         "lit",
-        "mrs-opt",
+        target="mrs-opt",
     ),
 ]
