@@ -1,8 +1,8 @@
 """Mutants of the sources, each with the test that must fail: what was once untested, and how we know that it is tested.
 
 Each is (name, file, old text, new text, test, cases): the old text must stand in the file exactly once. `test` is
-CTest's name of the test, and of the program to build for it unless there is a `target`; `cases` are GoogleTest's names (a
-filter) of those that were written for this.
+CTest's name of the test, and of the program to build for it unless there is a `target`; `cases` are GoogleTest's names
+(a filter) of those that were written for this.
 """
 
 from collections import namedtuple
