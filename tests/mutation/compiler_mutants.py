@@ -129,15 +129,20 @@ MUTANTS = [
     Mutant(
         "sums_are_not_completed",
         INSERT,
-        "if (TensorTypeOf(result).getPartial()) {",
-        "if (TensorTypeOf(result).getPartial() && false) {",
+        "if (TensorTypeOf(result).getPartial() && !IsCompleted(result)) {",
+        "if (TensorTypeOf(result).getPartial() && !IsCompleted(result) && name.empty()) {",
     ),
-    Mutant("sum_is_used_by_nobody", INSERT, "          result.replaceAllUsesExcept(reduce.getResult(), reduce);\n", ""),
+    Mutant(
+        "sum_is_used_by_nobody",
+        INSERT,
+        "return !mlir::isa<ir::AllReduceOp>(use.getOwner());",
+        "return use.getOwner() == nullptr;",
+    ),
     Mutant(
         "logits_are_not_gathered",
         INSERT,
-        "if (TensorTypeOf(result).isSharded() && NeededWhole(result))",
-        'if (TensorTypeOf(result).isSharded() && NeededWhole(result) && name != "lm_head")',
+        "if (uses.empty()) return mlir::success();",
+        'if (uses.empty() || name == "lm_head") return mlir::success();',
     ),
     Mutant(
         "local_rows_of_rank_0",
