@@ -53,7 +53,14 @@ Result<Built> Build(const BuildOptions& options) {
   manager.enableVerifier(false);  // each pass's own result is checked once, at the end, by the same op verifiers
   AddPlanPipeline(manager);
   if (mlir::failed(manager.run(*module)) || mlir::failed(mlir::verify(*module))) return compiler.Failure();
-  MRS_ASSIGN_OR_RETURN(std::string bytes, Emit(compiler, *module, &unsharded));
+  const bool canonical = options.reduction == "canonical";
+  if (!canonical) {
+    model.warnings.push_back(
+        fmt::format("--reduction {}: sums depend on how many ranks there are, so the plan is not proved "
+                    "to be the model's and has no certificate of {}",
+                    options.reduction, kErasureName));
+  }
+  MRS_ASSIGN_OR_RETURN(std::string bytes, Emit(compiler, *module, canonical ? &unsharded : nullptr));
   return Built{std::move(bytes), "", model.warnings};
 }
 

@@ -177,7 +177,7 @@ std::span<const T> View(const flatbuffers::Vector<const T*>* vector) {
 
 // The size of a whole dimension of which `slice` is each rank's part; ranks that hold the same part count once.
 uint64_t Whole(const plan::Slice& slice, uint32_t tp) {
-  return slice.axis() == plan::Axis::none ? slice.size() : slice.size() * (tp / std::max<uint64_t>(slice.every(), 1));
+  return slice.axis() != plan::Axis::tp ? slice.size() : slice.size() * (tp / std::max<uint64_t>(slice.every(), 1));
 }
 
 // Replays the one stage of a plan, one variant after the other.
@@ -365,6 +365,11 @@ Result<UnshardedModel> ReadUnsharded(mlir::ModuleOp module) {
 Status CheckErasure(UnshardedModel& model, const plan::Plan& plan) {
   if (plan.stages()->size() != 1 || plan.ropes()->size() != 1) {
     return Refuse("erasure: {} stages and {} ropes, expected one of each", plan.stages()->size(), plan.ropes()->size());
+  }
+  if (plan.numerics()->reduction() != plan::Reduction::canonical) {
+    return Refuse(
+        "erasure: sums over the ranks are in {}, so that they depend on how many ranks there are; expected {}",
+        plan::EnumNameReduction(plan.numerics()->reduction()), plan::EnumNameReduction(plan::Reduction::canonical));
   }
   MRS_RETURN_IF_ERROR(CheckSameFacts(model.facts, plan));
   Replay replay(&model, plan);

@@ -9,8 +9,8 @@
 // Both programs are written as terms (terms.h): the plan step by step, its collectives left out, fused products taken
 // apart, each weight named by tensor, file, offset, shape, type and canonical chunks, each cache by class and layer,
 // every attribute in its term. The plan is the model's where the terms of both outputs are the graph's, and so are all
-// facts. Nothing here is shared with the passes, their rule table or the emitter; what an operation means is stated
-// here once more, and one that is not stated here is refused.
+// facts; one whose sums over ranks are not canonical is no model's. Nothing here is shared with the passes, their rule
+// table or the emitter; what an operation means is stated here once more, and one that is not stated here is refused.
 //
 // What erasure leaves open, plans/verify judges on the same bytes: that a rank's slices are its own (start 0, a step of
 // one size, so that the local width alone says which part of a value a rank holds), that only an all-reduce reads a

@@ -12,6 +12,7 @@
 #include "planner/build_graph.h"
 #include "planner/compiler.h"
 #include "planner/model_facts.h"
+#include "planner/verify_model.h"
 #include "plans/structure.h"
 #include "plans/testing/tiny_plan.h"
 #include "plans/writer.h"
@@ -227,6 +228,61 @@ TEST(Erasure, NamesFactsOfTheModel) {
             "erasure: fact 'mrs.chain' is \"block32\", expected \"pair2\"");
   EXPECT_EQ(refusal([](plan::PlanT& p) { p.files[0]->size_bytes += 1; }).substr(0, 36),
             "erasure: fact 'mrs.files[0].size' is");
+}
+
+// An all-reduce is left out only where its sum is the same on any number of ranks.
+TEST(Erasure, RefusesSumsInTheOrderOfRanks) {
+  Subject s(kMini, 4);
+  s.plan.numerics->reduction = plan::Reduction::rank_order;
+  (*s.module)->setAttr("mrs.reduction", mlir::StringAttr::get(s.module->getContext(), "rank_order"));
+  EXPECT_EQ(s.Refusal(),
+            "erasure: sums over the ranks are in rank_order, so that they depend on how many ranks there are; expected "
+            "canonical");
+
+  BuildOptions options = Options(kMini, 4);
+  options.reduction = "rank_order";
+  const Result<Built> built = Build(options);
+  ASSERT_TRUE(built) << built.message();
+  ASSERT_EQ(built->warnings.size(), 1u);
+  EXPECT_EQ(built->warnings[0],
+            "--reduction rank_order: sums depend on how many ranks there are, so the plan is not proved to be the "
+            "model's and has no certificate of erasure");
+  const plan::Plan& plan = *plan::GetPlan(built->plan_bytes.data());
+  ASSERT_EQ(plan.certificates()->size(), 1u);
+  EXPECT_EQ(plan.certificates()->Get(0)->name()->str(), "plans/verify");
+  EXPECT_EQ(VerifyPlanOfModel(plan, options.model_dir).message().substr(0, 47),
+            "erasure: sums over the ranks are in rank_order,");
+}
+
+TEST(Erasure, NamesMemoryThatIsNotTheOneOfAllRanks) {
+  const auto refusal = [](std::vector<uint64_t> memory) {
+    Subject s(kMini);
+    s.plan.cluster->memory_bytes = std::move(memory);
+    const std::string bytes = PackPlan(s.plan);
+    return VerifyPlanOfModel(*plan::GetPlan(bytes.data()), Options(kMini, 2).model_dir).message();
+  };
+  EXPECT_EQ(refusal({uint64_t{1} << 30, uint64_t{1} << 20}),
+            "erasure: fact 'mrs.memory' is \"1048576, 1073741824\", expected \"1073741824\"");
+  // plans/verify accepts a plan that says nothing of memory.
+  EXPECT_EQ(refusal({}).substr(0, 10), "erasure: f");
+}
+
+TEST(Erasure, NamesAFactThatTheGraphDoesNotHave) {
+  Subject s(kMini);
+  s.plan.model->architecture = "nothing of its kind";
+  mlir::NamedAttrList model(mlir::cast<mlir::DictionaryAttr>((*s.module)->getAttr("mrs.model")));
+  model.erase("architecture");
+  (*s.module)->setAttr("mrs.model", model.getDictionary(s.module->getContext()));
+  EXPECT_EQ(s.Refusal(),
+            "erasure: fact 'mrs.model.architecture' is \"nothing of its kind\", which the graph does not say");
+}
+
+TEST(Erasure, TakesASliceAlongAnAxisOfOneRankForTheWhole) {
+  Subject s(kMini);
+  plan::WeightSource& norm = SourceOf(s.plan, "l0.input_norm.weight");
+  const uint64_t n = norm.rows().size();
+  norm.mutable_rows() = plan::Slice(0, static_cast<int64_t>(n), n, 1, plan::Axis::ep);
+  EXPECT_EQ(s.Refusal(), "");
 }
 
 TEST(Erasure, RefusesAFactThatNothingComparesAndAGraphThatIsSharded) {

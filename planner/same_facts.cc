@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,7 +18,8 @@ namespace {
 std::string Str(const auto& value) { return fmt::format("{}", value); }
 std::string Joined(const auto& list) { return fmt::format("{}", fmt::join(list, ", ")); }
 
-std::string Text(mlir::Attribute fact) {
+// nullopt: there is none, or it is of a kind that no fact has.
+std::optional<std::string> Text(mlir::Attribute fact) {
   if (auto flag = mlir::dyn_cast_or_null<mlir::BoolAttr>(fact)) return fmt::format("{}", flag.getValue());
   if (auto number = mlir::dyn_cast_or_null<mlir::IntegerAttr>(fact)) {
     llvm::SmallString<32> digits;
@@ -34,7 +36,7 @@ std::string Text(mlir::Attribute fact) {
   if (auto reals = mlir::dyn_cast_or_null<mlir::DenseF32ArrayAttr>(fact)) {
     return Joined(reals.asArrayRef());
   }
-  return "nothing of its kind";
+  return std::nullopt;
 }
 
 // Facts of a graph by name, each held against what the plan says; both as text.
@@ -77,8 +79,10 @@ ExpectedFacts::~ExpectedFacts() {
 
 void ExpectedFacts::Same(const std::string& name, const std::string& said) {
   seen_.insert(name);
-  const std::string expected = Text(facts_ ? facts_.get(name) : nullptr);
-  if (expected == said) return;
+  const std::optional<std::string> fact = Text(facts_ ? facts_.get(name) : nullptr);
+  if (fact == said) return;
+  if (!fact) return Fail(name, fmt::format("is \"{}\", which the graph does not say", Printable(said.substr(0, 60))));
+  const std::string& expected = *fact;
   // Of long texts the part where they begin to differ.
   size_t at = std::ranges::mismatch(expected, said).in1 - expected.begin();
   at -= std::min<size_t>(at, 20);
@@ -174,8 +178,10 @@ Status CheckSameFacts(mlir::DictionaryAttr expected, const plan::Plan& plan) {
       option.Same("name", plan.options()->Get(i)->name()->str());
       option.Same("value", plan.options()->Get(i)->value()->str());
     });
+    const auto& memory = *plan.cluster()->memory_bytes();
+    facts.Same("mrs.memory", Joined(std::set<uint64_t>(memory.begin(), memory.end())));  // one for all ranks
     // Of the layout and the host, not of the model.
-    for (const char* name : {"mrs.memory", "mrs.cluster", "mrs.buckets"}) facts.LeaveOut(name);
+    for (const char* name : {"mrs.cluster", "mrs.buckets"}) facts.LeaveOut(name);
   }
   return error.empty() ? Status() : Status(Error{ErrorKind::kRefused, error});
 }

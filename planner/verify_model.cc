@@ -22,7 +22,8 @@ BuildOptions OptionsOf(const plan::Plan& plan, const std::string& model_dir) {
   options.max_seqs = plan.max_seqs();
   options.numerics = plan::EnumNameChain(plan.numerics()->chain());
   options.dtype = plan::EnumNameDType(plan.numerics()->weight_dtype());
-  options.memory = plan.cluster()->memory_bytes()->Get(0);
+  const auto& memory = *plan.cluster()->memory_bytes();
+  if (memory.size() > 0) options.memory = memory.Get(0);  // of all ranks, or it is no fact of the graph's
   options.reduction = plan::EnumNameReduction(plan.numerics()->reduction());
   return options;
 }

@@ -108,11 +108,15 @@ TEST(PlanToText, SaysWhatTheFileClaimsAndWhatWasCheckedNow) {
   EXPECT_THAT(
       PlanToText(Opened(plan).plan(), ""),
       HasSubstr("certificate \"by hand\": \"nothing was proved\", as the file says; mrs-plan verify PLAN --model "
-                "DIR checks it again\nchecked now: plans/verify\n"));
+                "DIR checks it again\nchecked now: plans/verify: \"every index, "));
   plan.certificates[0]->name = kVerifyName;
-  plan.certificates[0]->statement = "it holds";
+  plan.certificates[0]->statement = "its answers are right";
   EXPECT_THAT(PlanToText(Opened(plan).plan(), ""),
-              EndsWith("certificate \"plans/verify\": \"it holds\", checked again now\n"));
+              HasSubstr("certificate \"plans/verify\": \"its answers are right\", as the file says; mrs-plan verify "
+                        "PLAN --model DIR checks it again\nchecked now: plans/verify: \"every index, "));
+  plan.certificates[0]->statement = kVerifyStatement;
+  EXPECT_THAT(PlanToText(Opened(plan).plan(), ""),
+              EndsWith("the same collectives; every tensor is read whole; it fits in memory\", checked again now\n"));
 }
 
 TEST(PlanToText, KeepsHostileTextOnItsLine) {
