@@ -15,7 +15,8 @@ import sys
 import tempfile
 import unittest
 
-from subjects import BUILD, GOLDEN, MINI, mutate_program, short  # first: it finds what exactness/ has
+# First of all: it finds what exactness/ has.
+from subjects import BUILD, GOLDEN, MINI, mutate_program, short
 
 import module_level
 import random_checkpoint

@@ -18,16 +18,8 @@ import sys
 import tempfile
 import time
 
-from subjects import (
-    GOLDEN,
-    MINI,
-    MODELS,
-    TPS,
-    build,
-    logits,
-    mutate_program,
-    short,
-)  # first: it finds what exactness/ has
+# First of all: it finds what exactness/ has.
+from subjects import GOLDEN, MINI, MODELS, TPS, build, logits, mutate_program, short
 
 import module_level
 import random_checkpoint
@@ -48,7 +40,10 @@ def plans(options, tally):
                 raise Failed(f"{short(model, tp)}: the unmutated build is refused: {said}")
             names = tools.call([mutate, whole, scratch, str(seed)]).splitlines()
             names = [line.split("\t")[0] for line in names]
-            judge = lambda name: call([tools.plan_program, "verify", f"{scratch}/{name}.mrsplan", "--model", model])
+
+            def judge(name):
+                return call([tools.plan_program, "verify", f"{scratch}/{name}.mrsplan", "--model", model])
+
             code, said = judge("none")
             if code != 0:
                 raise Failed(f"{short(model, tp)}: a plan taken apart and put together is refused: {said}")

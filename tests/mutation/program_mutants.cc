@@ -53,7 +53,7 @@ bool ExchangeOperands(PlanEdit& edit, std::string_view a, std::string_view b, si
   return true;
 }
 
-// A step of layer 1 takes a weight of layer 0: its operand `operand`, which must be one.
+// A step of layer 1 takes the weight that the same step of layer 0 has; of a fused product, the one of `part`.
 bool WeightOfAnotherLayer(PlanEdit& edit, OpKind op, std::string_view part) {
   const auto zero = edit.All(op, part, 0), one = edit.All(op, part, 1);
   if (zero.empty() || one.empty()) return false;

@@ -7,7 +7,8 @@ import re
 import subprocess
 import tempfile
 
-from subjects import TPS, build, logits, short  # first: it finds what exactness/ has
+# First of all: it finds what exactness/ has.
+from subjects import TPS, build, logits, short
 
 import compiler_mutants
 import source_mutants
