@@ -1,7 +1,6 @@
 #include "cli/session.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <cstdlib>
 
 #include "formats/input_file.h"
+#include "host/cores.h"
 #include "host/output.h"
 #include "kernels/kernels.h"
 #include "plans/text.h"
@@ -80,11 +80,6 @@ Result<kernels::Isa> ChooseIsa() {
                  fmt::format("MRS_ISA={}: expected reference, avx2, avx512, avx512bf16 or amx", name)};
   }
   return kernels::DetectIsa();
-}
-
-uint32_t CoreCount() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof(set), &set) == 0 ? static_cast<uint32_t>(CPU_COUNT(&set)) : 1;
 }
 
 Result<std::optional<text::Tokenizer>> OpenTokenizer(const plan::Plan& plan, const std::string& model_dir) {

@@ -10,9 +10,9 @@
 
 namespace mrs {
 
-// The host's total memory, or the lowest cgroup limit (v1 or v2, own group and all above) where that is lower.
-// The arguments are for tests: where /proc and /sys/fs/cgroup are.
-Result<uint64_t> HostMemoryBytes(const std::string& proc = "/proc", const std::string& cgroup = "/sys/fs/cgroup");
+// The total of host/memory.h, which the runtime holds a plan against, too. `root` is for tests: where /proc and /sys
+// are.
+Result<uint64_t> HostMemoryBytes(const std::string& root = "");
 
 // floor(0.9 x host_bytes / rank_count), in integers. rank_count > 0.
 uint64_t DefaultMemoryPerRank(uint64_t host_bytes, uint64_t rank_count);

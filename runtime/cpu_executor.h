@@ -20,7 +20,7 @@
 #include "runtime/bind.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/executor.h"
-#include "runtime/host_memory.h"
+#include "runtime/memory_need.h"
 #include "runtime/thread_pool.h"
 #include "runtime/weights.h"
 

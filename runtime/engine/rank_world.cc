@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -11,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "host/cores.h"
 #include "host/thread.h"
 #include "plans/contract.h"
 #include "runtime/comm/region.h"
@@ -44,12 +44,6 @@ Result<Fd> MakeEvent() {
 void Signal(const Fd& event) {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(event.get(), &one, sizeof(one));  // full is signalled too
-}
-
-uint32_t CoreCount() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return static_cast<uint32_t>(CPU_COUNT(&set));
 }
 
 // The largest result that the plan's largest bucket can give.

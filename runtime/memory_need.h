@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include "host/memory.h"
 #include "plans/status.h"
 
 namespace mrs {
@@ -18,15 +19,6 @@ struct MemoryNeed {
   uint64_t activation_bytes = 0;
   uint64_t kv_bytes = 0;
 };
-
-// The host's memory, or the cgroup's where that is less.
-struct HostMemory {
-  uint64_t total_bytes = 0;
-  uint64_t free_bytes = 0;  // what can be had without swapping: page cache counts as free
-};
-
-// `root` is "" but for tests. What cannot be read does not limit.
-HostMemory ReadHostMemory(const std::string& root = "");
 
 // `rank_count_here` ranks with the same need share the host's total; what is free is compared with this rank alone,
 // since its neighbours are loading at the same time.
