@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <new>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -40,6 +41,7 @@ struct TrackingIterator {
 class TreeBuilder : public nlohmann::json_sax<Json> {
  public:
   explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
+  ~TreeBuilder() override { ClearJson(&root); }
 
   bool null() override { return Add(nullptr); }
   bool boolean(bool value) override { return Add(value); }
@@ -57,6 +59,10 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   // An object of a few keys is searched; a bigger one gets a hash map, so a hostile one costs no quadratic time.
   bool key(std::string& name) override {
     Level& level = open_.back();
+    if (Stopped()) return false;
+    if (level.value->size() >= limits_.max_keys) {
+      return Fail(fmt::format("more than {} keys in one object", limits_.max_keys));
+    }
     // The vector below ordered_map, for appending without its search.
     auto* entries = static_cast<Json::object_t::Container*>(level.value->get_ptr<Json::object_t*>());
     size_t found = entries->size();
@@ -100,6 +106,7 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   std::string message;
   size_t error_position = 0;
   bool has_position = false;
+  bool stopped = false;
 
  private:
   static constexpr size_t kHashFrom = 16;
@@ -114,7 +121,13 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
     return false;
   }
 
+  bool Stopped() {
+    stopped = limits_.stop != nullptr && limits_.stop->load(std::memory_order_relaxed);
+    return stopped;
+  }
+
   Json* Place(Json value) {
+    if (Stopped()) return nullptr;
     if (++value_count_ > limits_.max_values) {
       Fail(fmt::format("more than {} values", limits_.max_values));
       return nullptr;
@@ -177,9 +190,7 @@ std::string_view PythonLiteralAt(std::string_view text, size_t offset) {
   return {};
 }
 
-}  // namespace
-
-Result<Json> ParseJson(std::string_view text, std::string_view where, const JsonLimits& limits) {
+Result<Json> Parse(std::string_view text, std::string_view where, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
     return Refuse("{}: {} bytes of JSON, at most {} are accepted", where, text.size(), limits.max_bytes);
   }
@@ -193,9 +204,12 @@ Result<Json> ParseJson(std::string_view text, std::string_view where, const Json
     const TrackingIterator begin{text.data(), &seen};
     const TrackingIterator end{text.data() + text.size(), &seen};
     if (Json::sax_parse(begin, end, &builder)) return std::move(builder.root);
+  } catch (const std::bad_alloc&) {
+    throw;  // not a fault of the text
   } catch (const std::exception& error) {
     builder.message = error.what();
   }
+  if (builder.stopped) return Error{ErrorKind::kCancelled, fmt::format("{}: is not needed any more", where)};
   const size_t read = builder.has_position ? builder.error_position : static_cast<size_t>(seen - text.data());
   const size_t offset = read == 0 ? 0 : std::min(read, text.size() + 1) - 1;
   if (const std::string_view literal = PythonLiteralAt(text, offset); builder.has_position && !literal.empty()) {
@@ -203,6 +217,28 @@ Result<Json> ParseJson(std::string_view text, std::string_view where, const Json
                   literal);
   }
   return Refuse("{}: {}: {}", where, Place(text, offset), builder.message);
+}
+
+}  // namespace
+
+// From the leaves up, so that what is destroyed is empty. As deep as a parsed value may be.
+void ClearJson(Json* json) noexcept {
+  if (auto* items = json->get_ptr<Json::array_t*>(); items != nullptr) {
+    for (Json& item : *items) ClearJson(&item);
+    items->clear();
+  } else if (auto* entries = json->get_ptr<Json::object_t*>(); entries != nullptr) {
+    for (auto& entry : *entries) ClearJson(&entry.second);
+    entries->clear();
+  }
+  *json = nullptr;
+}
+
+Result<Json> ParseJson(std::string_view text, std::string_view where, const JsonLimits& limits) {
+  try {
+    return Parse(text, where, limits);
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorKind::kUnavailable, "out of memory"};  // so short that the message needs none
+  }
 }
 
 Result<std::string> ReadFile(const std::string& path, size_t max_bytes, std::string_view if_absent) {

@@ -8,6 +8,7 @@
 // Json keeps the order of keys as written. Finding a key is linear in the object's size, so loop over big objects.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -22,16 +23,27 @@ namespace mrs {
 using Json = nlohmann::ordered_json;
 
 struct JsonLimits {
-  size_t max_bytes = size_t{64} << 20;  // of text
-  size_t max_values = size_t{8} << 20;  // values in all, each costs at least 16 bytes of memory
-  int max_depth = 64;                   // nested arrays and objects
-  bool refuse_duplicate_keys = true;    // false: the last one wins, as in Python
+  size_t max_bytes = size_t{64} << 20;      // of text
+  size_t max_values = size_t{8} << 20;      // values in all, each costs at least 16 bytes of memory
+  size_t max_keys = size_t{8} << 20;        // of one object
+  int max_depth = 64;                       // nested arrays and objects
+  bool refuse_duplicate_keys = true;        // false: the last one wins, as in Python
+  const std::atomic<bool>* stop = nullptr;  // set by another thread: nobody wants the result any more
 };
 
 // Parses one JSON text (RFC 8259). `where` names the source in errors: "config.json: line 3, column 7: ...".
 // Refuses invalid UTF-8, NUL bytes, NaN and Infinity (by name), numbers past the range of a double, trailing text and
-// whatever passes a limit. Integers past 64 bits become doubles.
+// whatever passes a limit, before it is built. Integers past 64 bits become doubles. Without memory it is kUnavailable,
+// and kCancelled when `stop` was set.
 Result<Json> ParseJson(std::string_view text, std::string_view where, const JsonLimits& limits = {});
+
+// Makes it null, without asking for memory. Json's own destructor does ask, for an array or object that is not empty, and
+// ends the process where there is none: what may be large, and is there when memory runs out, is cleared first.
+void ClearJson(Json* json) noexcept;
+struct ClearedJson {
+  Json value;
+  ~ClearedJson() { ClearJson(&value); }
+};
 
 // The whole of a regular file of at most `max_bytes`; errors as InputFile::Open has them. A git-lfs pointer is refused.
 Result<std::string> ReadFile(const std::string& path, size_t max_bytes, std::string_view if_absent = "");

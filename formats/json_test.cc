@@ -3,7 +3,23 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <new>
 #include <string>
+
+namespace {
+thread_local int64_t allocations_left = -1;  // -1: as many as there are
+}
+
+[[gnu::noinline]] void* operator new(size_t bytes) {
+  if (allocations_left == 0) throw std::bad_alloc();
+  if (allocations_left > 0) --allocations_left;
+  void* const memory = std::malloc(bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace mrs {
 namespace {
@@ -64,8 +80,49 @@ TEST(ParseJson, HoldsItsLimits) {
   limits.max_values = 3;
   EXPECT_EQ(ErrorOf("[1,2]", limits), "accepted");
   EXPECT_THAT(ErrorOf("[1,2,3]", limits), HasSubstr("more than 3 values"));
+  limits = {};
+  limits.max_keys = 2;
+  EXPECT_EQ(ErrorOf(R"({"a":{"b":1,"c":2}})", limits), "accepted");
+  // Where the third key ends, whatever comes after it.
+  EXPECT_EQ(ErrorOf(R"({"a":1,"b":2,"c":3,)" + std::string(1000, '!'), limits),
+            "x.json: line 1, column 16: more than 2 keys in one object");
   limits.max_bytes = 4;
   EXPECT_EQ(ErrorOf("[1,2]", limits), "x.json: 5 bytes of JSON, at most 4 are accepted");
+}
+
+TEST(ParseJson, StopsWhenNobodyWantsItAnyMore) {
+  std::atomic<bool> stop = true;
+  JsonLimits limits;
+  limits.stop = &stop;
+  for (const char* text : {"[1,2,!", "{\"a\":!", "1"}) {  // not read as far as the fault
+    const Result<Json> parsed = ParseJson(text, "x.json", limits);
+    ASSERT_FALSE(parsed.ok());
+    EXPECT_EQ(parsed.error().kind, ErrorKind::kCancelled);
+    EXPECT_EQ(parsed.message(), "x.json: is not needed any more");
+  }
+  stop = false;
+  EXPECT_TRUE(ParseJson("[1]", "x.json", limits).ok());
+}
+
+// Each allocation on the way fails once; none of them makes it a fault of the text, and nothing is thrown.
+TEST(ParseJson, ToldApartWithoutMemoryFromAFaultOfTheText) {
+  const std::string good = R"({"a long key of a request":["a long string of a request",{"b":1}]})";
+  for (const std::string& text : {good, good + "]"}) {
+    int64_t failed = 0;
+    for (;; ++failed) {
+      allocations_left = failed;
+      const Result<Json> parsed = ParseJson(text, "x.json");
+      const bool was_reached = allocations_left == 0;
+      allocations_left = -1;
+      if (parsed.ok() || parsed.error().kind != ErrorKind::kUnavailable) {
+        EXPECT_EQ(parsed.ok(), text == good);
+        break;
+      }
+      EXPECT_EQ(parsed.message(), "out of memory");
+      ASSERT_TRUE(was_reached);
+    }
+    EXPECT_GT(failed, 5);
+  }
 }
 
 TEST(ParseJson, SurvivesHugeNumbers) {

@@ -8,6 +8,7 @@
 // line.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -31,6 +32,7 @@ struct ChatTemplate {
 struct RenderOptions {
   int64_t max_steps = 20'000'000;              // expressions evaluated, and bytes handled / 16
   size_t max_output_bytes = size_t{64} << 20;  // of the result, and of any string on the way
+  const std::atomic<bool>* stop = nullptr;     // set by another thread: nobody wants the result any more
   std::optional<std::tm> now;                  // what strftime_now() tells; without it that name is undefined
 };
 

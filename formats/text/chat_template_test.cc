@@ -113,6 +113,11 @@ TEST(Render, AChainComparesEachWithTheNext) {
 
 TEST(Render, HoldsItsBudgets) {
   RenderOptions options;
+  const std::atomic<bool> stop = true;
+  options.stop = &stop;
+  EXPECT_THAT(Render(*ParseTemplate("{{ 1 }}"), Json::object(), options).message(),
+              HasSubstr("is not needed any more"));
+  options.stop = nullptr;
   options.max_steps = 1000;
   EXPECT_THAT(ErrorOf("{% for i in range(100000) %}{% endfor %}", Json::object(), options),
               HasSubstr("takes more steps than a rendering may"));

@@ -123,6 +123,9 @@ Result<Value> Repeat(Budget& budget, const Value& value, int64_t times) {
 }  // namespace
 
 Status Budget::Charge(int64_t steps) {
+  if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
+    return Error{ErrorKind::kCancelled, "is not needed any more"};
+  }
   steps_left -= std::min(steps, steps_left + 1);
   return steps_left < 0 ? Status(Refuse("takes more steps than a rendering may")) : Status();
 }

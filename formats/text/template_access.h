@@ -3,6 +3,7 @@
 //   GetAttribute("abc", "upper") -> a method;  CallMethod(it, {}) -> "ABC"
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,7 +19,8 @@ namespace mrs::text {
 // What a rendering may still spend.
 struct Budget {
   int64_t steps_left = 0;
-  size_t max_bytes = 0;  // of any one string
+  size_t max_bytes = 0;                     // of any one string
+  const std::atomic<bool>* stop = nullptr;  // set: nobody wants the result any more
   Status Charge(int64_t steps);
   Status ChargeBytes(size_t bytes);  // also refuses a string of more than max_bytes
 };

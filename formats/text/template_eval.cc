@@ -30,7 +30,7 @@ struct Macro {
 class Interpreter {
  public:
   explicit Interpreter(const RenderOptions& options)
-      : options_(options), budget_{options.max_steps, options.max_output_bytes} {}
+      : options_(options), budget_{options.max_steps, options.max_output_bytes, options.stop} {}
 
   Result<std::string> Run(const TemplateAst& ast, const Json& context) {
     scopes_.emplace_back();

@@ -94,7 +94,8 @@ Result<Tokenizer> ParseTokenizer(std::string_view json_text, std::string_view wh
   return tokenizer;
 }
 
-Result<std::vector<int32_t>> Encode(const Tokenizer& tokenizer, std::string_view text, bool add_special_tokens) {
+Result<std::vector<int32_t>> Encode(const Tokenizer& tokenizer, std::string_view text, bool add_special_tokens,
+                                    const std::atomic<bool>* stop) {
   if (text.size() > kMaxTextBytes) {
     return Refuse("a text of {} bytes cannot be tokenized; at most {} are accepted", text.size(), kMaxTextBytes);
   }
@@ -106,6 +107,9 @@ Result<std::vector<int32_t>> Encode(const Tokenizer& tokenizer, std::string_view
   std::vector<int32_t> ids;
   if (add_special_tokens) ids = tokenizer.prefix_ids;
   for (const Piece& piece : pieces) {
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
+      return Error{ErrorKind::kCancelled, "the ids are not needed any more"};
+    }
     if (piece.id >= 0) {
       ids.push_back(piece.id);
     } else if (!piece.text.empty()) {

@@ -7,6 +7,7 @@
 // A Tokenizer never changes once read: threads may share it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -40,7 +41,9 @@ Result<Tokenizer> ParseTokenizer(std::string_view json_text, std::string_view wh
 inline constexpr size_t kMaxTextBytes = size_t{64} << 20;
 
 // `text` must be UTF-8 of at most kMaxTextBytes. Added tokens in the text become their ids, special ones too.
-Result<std::vector<int32_t>> Encode(const Tokenizer& tokenizer, std::string_view text, bool add_special_tokens);
+// `stop`: set by another thread when nobody wants the ids any more; then it is kCancelled.
+Result<std::vector<int32_t>> Encode(const Tokenizer& tokenizer, std::string_view text, bool add_special_tokens,
+                                    const std::atomic<bool>* stop = nullptr);
 
 // Always UTF-8. Ids that name no token give no text.
 Result<std::string> Decode(const Tokenizer& tokenizer, std::span<const int32_t> ids, bool skip_special_tokens);

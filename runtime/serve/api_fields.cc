@@ -4,8 +4,22 @@
 
 namespace mrs::serve {
 
-Fault ReadNumber(const Json& body, std::string_view name, const NumberRange& range, float* value) {
-  const Json* field = FindValue(body, name);
+Fields::Fields(const Json& object) {
+  const auto* entries = object.get_ptr<const Json::object_t*>();
+  if (entries == nullptr) return;
+  by_name_.reserve(entries->size());
+  for (const auto& [name, value] : *entries) {
+    if (!value.is_null()) by_name_.emplace(name, &value);
+  }
+}
+
+const Json* Fields::Find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+Fault ReadNumber(const Fields& body, std::string_view name, const NumberRange& range, float* value) {
+  const Json* field = body.Find(name);
   if (field == nullptr) return {};
   const double number = field->is_number() ? field->get<double>() : 0.0;
   const bool inside = field->is_number() && (range.above_min ? number > range.min : number >= range.min) &&
@@ -32,8 +46,8 @@ std::optional<int64_t> WholeNumber(const Json& value) {
   return value.get<int64_t>();
 }
 
-Fault ReadInteger(const Json& body, std::string_view name, int64_t min, int64_t max, int64_t* value) {
-  const Json* field = FindValue(body, name);
+Fault ReadInteger(const Fields& body, std::string_view name, int64_t min, int64_t max, int64_t* value) {
+  const Json* field = body.Find(name);
   if (field == nullptr) return {};
   const std::optional<int64_t> number = WholeNumber(*field);
   if (!number.has_value() || *number < min || *number > max) {
@@ -43,8 +57,8 @@ Fault ReadInteger(const Json& body, std::string_view name, int64_t min, int64_t 
   return {};
 }
 
-Fault ReadFlag(const Json& body, std::string_view name, bool* value) {
-  const Json* field = FindValue(body, name);
+Fault ReadFlag(const Fields& body, std::string_view name, bool* value) {
+  const Json* field = body.Find(name);
   if (field == nullptr) return {};
   if (!field->is_boolean()) return BadParameter(name, "expected true or false, got {}", DescribeJson(*field));
   *value = field->get<bool>();

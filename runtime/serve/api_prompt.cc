@@ -13,6 +13,7 @@ namespace mrs::serve {
 namespace {
 
 constexpr size_t kMaxTemplateVariables = 64;
+constexpr int64_t kMaxTemplateSteps = 5'000'000;  // about a second, for which other requests wait
 
 // Clients know this case by OpenAI's code or by the words "maximum context length is".
 ApiError TooLong(const ApiModel& model, std::string_view param, std::string_view size) {
@@ -30,21 +31,24 @@ Fault CheckLength(const ApiModel& model, std::string_view param, size_t token_co
   return TooLong(model, param, fmt::format("{} tokens", token_count));
 }
 
+// More bytes than the longest tokens could hold: it would fit only if the tokenizer dropped most of it, as some drop
+// blanks and unknown characters. Not worth an encoder's seconds, for which all other requests wait.
+Fault CheckBytes(const ApiModel& model, std::string_view param, size_t bytes) {
+  if (bytes / model.longest_token_bytes <= model.facts.max_len) return {};
+  return TooLong(model, param, fmt::format("{} bytes", bytes));
+}
+
 Fault EncodeText(const ApiModel& model, std::string_view param, std::string_view text, bool add_special_tokens,
-                 std::vector<int32_t>* ids) {
-  // More bytes than the longest tokens could hold: it would fit only if the tokenizer dropped most of it, as some drop
-  // blanks and unknown characters. Not worth an encoder's seconds, for which all other requests wait.
-  if (text.size() / model.longest_token_bytes > model.facts.max_len) {
-    return TooLong(model, param, fmt::format("{} bytes", text.size()));
-  }
-  Result<std::vector<int32_t>> encoded = text::Encode(*model.facts.tokenizer, text, add_special_tokens);
+                 const std::atomic<bool>* stop, std::vector<int32_t>* ids) {
+  if (Fault fault = CheckBytes(model, param, text.size())) return fault;
+  Result<std::vector<int32_t>> encoded = text::Encode(*model.facts.tokenizer, text, add_special_tokens, stop);
   if (!encoded.ok()) return BadParameter(param, "{}", encoded.message());
   *ids = *std::move(encoded);
   return CheckLength(model, param, ids->size());
 }
 
-// A string, or a list of text parts, which join with newlines as in vLLM.
-Fault ReadContent(const Json& message, const std::string& where, std::string* content) {
+// A string, or a list of text parts, which join with newlines as in vLLM. `part_count`: of all messages so far.
+Fault ReadContent(const Json& message, const std::string& where, size_t* part_count, std::string* content) {
   const std::string param = where + ".content";
   const Json* field = FindValue(message, "content");
   if (field == nullptr && FindValue(message, "role") != nullptr && *FindValue(message, "role") == "assistant")
@@ -56,6 +60,11 @@ Fault ReadContent(const Json& message, const std::string& where, std::string* co
   }
   if (!field->is_array()) {
     return BadParameter(param, "expected a string or a list of text parts, got {}", DescribeJson(*field));
+  }
+  *part_count += field->size();
+  if (*part_count > kMaxContentParts) {
+    return BadParameter(param, "the messages have more than {} parts so far; send fewer, longer ones",
+                        kMaxContentParts);
   }
   for (size_t i = 0; i < field->size(); ++i) {
     const Json& part = (*field)[i];
@@ -92,7 +101,7 @@ Fault ReadRole(const Json& message, const std::string& where, std::string* role)
   return BadParameter(param, "expected system, developer, user or assistant, got {}", DescribeJson(*field));
 }
 
-Fault ReadMessage(const Json& message, const std::string& where, Json* out) {
+Fault ReadMessage(const Json& message, const std::string& where, size_t* part_count, Json* out) {
   if (!message.is_object()) return BadParameter(where, "expected an object, got {}", DescribeJson(message));
   std::string role;
   std::string content;
@@ -103,7 +112,7 @@ Fault ReadMessage(const Json& message, const std::string& where, Json* out) {
   if (FindValue(message, "function_call") != nullptr) {
     return BadParameter(where + ".function_call", "is not supported; tools come later");
   }
-  if (Fault fault = ReadContent(message, where, &content)) return fault;
+  if (Fault fault = ReadContent(message, where, part_count, &content)) return fault;
   *out = Json::object();
   (*out)["role"] = role;
   (*out)["content"] = std::move(content);
@@ -113,8 +122,20 @@ Fault ReadMessage(const Json& message, const std::string& where, Json* out) {
   return {};
 }
 
+// Of a content: a string, or parts.
+size_t TextBytes(const Json& content) {
+  if (const auto* text = content.get_ptr<const Json::string_t*>(); text != nullptr) return text->size();
+  size_t bytes = 0;
+  if (!content.is_array()) return bytes;
+  for (const Json& part : content) {
+    const Json* text = FindValue(part, "text");
+    if (text != nullptr && text->is_string()) bytes += text->get_ref<const std::string&>().size();
+  }
+  return bytes;
+}
+
 // What transformers passes to a template, and what the client adds with chat_template_kwargs.
-Fault MakeContext(const ApiModel& model, const Json& body, Json messages, Json* context) {
+Fault MakeContext(const ApiModel& model, const Fields& body, Json messages, Json* context) {
   bool add_generation_prompt = true;
   if (Fault fault = ReadFlag(body, "add_generation_prompt", &add_generation_prompt)) return fault;
   *context = Json::object();
@@ -124,7 +145,7 @@ Fault MakeContext(const ApiModel& model, const Json& body, Json messages, Json* 
   (*context)["add_generation_prompt"] = add_generation_prompt;
   (*context)["bos_token"] = model.facts.template_bos;
   (*context)["eos_token"] = model.facts.template_eos;
-  const Json* added = FindValue(body, "chat_template_kwargs");
+  const Json* added = body.Find("chat_template_kwargs");
   if (added == nullptr) return {};
   if (!added->is_object() || added->size() > kMaxTemplateVariables) {
     return BadParameter("chat_template_kwargs", "expected an object of at most {} keys, got {}", kMaxTemplateVariables,
@@ -146,39 +167,51 @@ std::tm LocalTime() {
 
 }  // namespace
 
-Fault ReadMessages(const ApiModel& model, const Json& body, std::vector<int32_t>* ids) {
+Fault ReadMessages(const ApiModel& model, const Fields& body, const std::atomic<bool>* stop,
+                   std::vector<int32_t>* ids) {
   if (!model.chat.has_value()) return BadParameter("messages", "{}", model.chat_refusal);
-  const Json* list = FindValue(body, "messages");
+  const Json* list = body.Find("messages");
   if (list == nullptr) return BadParameter("messages", "is missing; expected a list of messages");
   if (!list->is_array() || list->empty()) {
     return BadParameter("messages", "expected a list of at least one message, got {}", DescribeJson(*list));
   }
-  Json messages = Json::array();
+  if (list->size() > kMaxMessages) {
+    return BadParameter("messages", "{} messages, at most {} are accepted", list->size(), kMaxMessages);
+  }
+  ClearedJson messages{Json::array()};
+  size_t part_count = 0;
+  size_t content_bytes = 0;
   for (size_t i = 0; i < list->size(); ++i) {
     Json message;
-    if (Fault fault = ReadMessage((*list)[i], fmt::format("messages[{}]", i), &message)) return fault;
-    messages.push_back(std::move(message));
+    if (Fault fault = ReadMessage((*list)[i], fmt::format("messages[{}]", i), &part_count, &message)) return fault;
+    content_bytes += TextBytes(message["content"]);
+    if (Fault fault = CheckBytes(model, "messages", content_bytes)) return fault;  // before a template copies it
+    messages.value.push_back(std::move(message));
   }
   bool add_special_tokens = false;  // templates write them
   if (Fault fault = ReadFlag(body, "add_special_tokens", &add_special_tokens)) return fault;
-  Json context;
-  if (Fault fault = MakeContext(model, body, std::move(messages), &context)) return fault;
+  ClearedJson context;
+  if (Fault fault = MakeContext(model, body, std::move(messages.value), &context.value)) return fault;
   text::RenderOptions options;
   options.now = LocalTime();
-  const Result<std::string> prompt = text::Render(*model.chat, context, options);
+  options.max_steps = kMaxTemplateSteps;
+  options.stop = stop;
+  const Result<std::string> prompt = text::Render(*model.chat, context.value, options);
   if (!prompt.ok()) return BadParameter("messages", "the chat template refuses them: {}", prompt.message());
-  return EncodeText(model, "messages", *prompt, add_special_tokens, ids);
+  return EncodeText(model, "messages", *prompt, add_special_tokens, stop, ids);
 }
 
-Fault ReadPrompts(const ApiModel& model, const Json& body, std::vector<std::vector<int32_t>>* prompts) {
+Fault ReadPrompts(const ApiModel& model, const Fields& body, const std::atomic<bool>* stop,
+                  std::vector<std::vector<int32_t>>* prompts) {
   constexpr std::string_view kExpected = "expected a string, a list of strings, token ids, or lists of token ids";
-  const Json* field = FindValue(body, "prompt");
+  const Json* field = body.Find("prompt");
   if (field == nullptr) return BadParameter("prompt", "is missing; {}", kExpected);
   bool add_special_tokens = true;
   if (Fault fault = ReadFlag(body, "add_special_tokens", &add_special_tokens)) return fault;
   const bool is_list = field->is_array() && !field->empty() && !field->front().is_number();
   const size_t count = is_list ? field->size() : 1;
   if (count > kMaxPrompts) return BadParameter("prompt", "{} prompts, at most {} are accepted", count, kMaxPrompts);
+  size_t token_count = 0;
   for (size_t i = 0; i < count; ++i) {
     const Json& item = is_list ? (*field)[i] : *field;
     const std::string param = is_list ? fmt::format("prompt[{}]", i) : "prompt";
@@ -190,8 +223,14 @@ Fault ReadPrompts(const ApiModel& model, const Json& body, std::vector<std::vect
       return BadParameter(param, "{}, got {}", kExpected, DescribeJson(item));
     } else if (model.facts.tokenizer == nullptr) {
       return BadParameter(param, "this model has no tokenizer; send a list of token ids");
-    } else if (Fault fault = EncodeText(model, param, item.get_ref<const std::string&>(), add_special_tokens, &ids)) {
+    } else if (Fault fault =
+                   EncodeText(model, param, item.get_ref<const std::string&>(), add_special_tokens, stop, &ids)) {
       return fault;
+    }
+    token_count += ids.size();
+    if (count > 1 && token_count > kMaxPromptTokens) {
+      return BadParameter("prompt", "{} tokens in the first {} prompts, at most {} are accepted in all", token_count,
+                          i + 1, kMaxPromptTokens);
     }
   }
   return {};

@@ -4,16 +4,19 @@
 //   ReadPrompts(model, body, &lists);  // {"prompt":["a","b"]} -> two
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
-#include "formats/json.h"
 #include "runtime/serve/api_error.h"
+#include "runtime/serve/api_fields.h"
 #include "runtime/serve/api_model.h"
 
 namespace mrs::serve {
 
-Fault ReadMessages(const ApiModel& model, const Json& body, std::vector<int32_t>* ids);
-Fault ReadPrompts(const ApiModel& model, const Json& body, std::vector<std::vector<int32_t>>* prompts);
+// `stop`: null, or set when nobody waits for them any more.
+Fault ReadMessages(const ApiModel& model, const Fields& body, const std::atomic<bool>* stop, std::vector<int32_t>* ids);
+Fault ReadPrompts(const ApiModel& model, const Fields& body, const std::atomic<bool>* stop,
+                  std::vector<std::vector<int32_t>>* prompts);
 
 }  // namespace mrs::serve

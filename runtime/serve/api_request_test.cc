@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/text/tokenizer.h"
+#include "runtime/serve/api_fields.h"
 #include "runtime/serve/api_test_model.h"
 
 namespace mrs::serve {
@@ -246,6 +247,10 @@ TEST(ParseCompletionCall, RefusesAPromptThatLeavesNoRoom) {
   const std::string text(1 << 20, 'a');
   EXPECT_THAT(ParseCompletionCall(MakeApiModel(TestModel()), "{\"prompt\":\"" + text + "\"}", 0, &call)->message,
               HasSubstr("1048576 bytes leave no room"));
+  const std::string message = R"({"role":"user","content":")" + text.substr(0, 3000) + "\"}";
+  EXPECT_THAT(
+      ParseChatCall(MakeApiModel(TestModel()), "{\"messages\":[" + message + "," + message + "]}", 0, &call)->message,
+      HasSubstr("6000 bytes leave no room"));
 }
 
 TEST(ParseCompletionCall, TakesWhatBenchmarksSend) {
@@ -281,6 +286,115 @@ TEST(ParseChatCall, AnAssistantMayHaveSaidNothing) {
       model);
   EXPECT_EQ(TextOf(call.requests[0].prompt), "<|user|>Hi<|end|><|assistant|><|end|><|user|>a<|end|><|assistant|>");
   EXPECT_FALSE(call.requests[0].goes_on);
+}
+
+// usage_so_far is for streams that ask for the usage; alone, continuous_usage_stats asks for nothing, as in vLLM.
+TEST(ParseCompletionCall, ContinuousUsageStatsAloneAsksForNothing) {
+  const ApiCall call =
+      MustParse(false, R"({"prompt":"a","stream":true,"stream_options":{"continuous_usage_stats":true}})",
+                MakeApiModel(TestModel()));
+  EXPECT_FALSE(call.include_usage);
+  EXPECT_FALSE(call.usage_so_far);
+}
+
+TEST(Fields, FindsEachKeyAndTakesNullForAbsent) {
+  std::string text = "{\"nil\":null";
+  for (int i = 0; i < 2000; ++i) text += fmt::format(",\"k{}\":{}", i, i);
+  const Json json = *ParseJson(text + "}", "x");
+  const Fields fields(json);
+  EXPECT_EQ(fields.size(), 2000u);
+  EXPECT_EQ(*fields.Find("k0"), 0);
+  EXPECT_EQ(*fields.Find("k1999"), 1999);
+  EXPECT_EQ(fields.Find("k2000"), nullptr);
+  EXPECT_EQ(fields.Find("nil"), nullptr);
+  EXPECT_EQ(Fields(Json::array({1})).size(), 0u);
+}
+
+std::string Repeated(const std::string& item, size_t count) {
+  std::string list = item;
+  for (size_t i = 1; i < count; ++i) list += "," + item;
+  return list;
+}
+
+// A body is refused where it passes a limit: what follows it, which is no JSON, is not read any more.
+TEST(ParseCompletionCall, RefusesAManyFieldedBodyBeforeItCosts) {
+  const ApiModel model = MakeApiModel(TestModel());
+  std::string keys = "{\"prompt\":\"x\"";
+  size_t limit_at = 0;
+  for (int i = 0; i < 4000; ++i) {
+    keys += fmt::format(",\"{:x}\"", i);
+    if (i == 2047) limit_at = keys.size();
+    keys += ":0";
+  }
+  ApiCall call;
+  Fault fault = ParseCompletionCall(model, keys + "!", 0, &call);
+  ASSERT_TRUE(fault.has_value());
+  EXPECT_EQ(fault->message,
+            fmt::format("request body: line 1, column {}: more than 2048 keys in one object", limit_at));
+  fault = ParseCompletionCall(model, "{\"prompt\":[" + Repeated("0", 1'200'000) + "!", 0, &call);
+  ASSERT_TRUE(fault.has_value());
+  EXPECT_THAT(fault->message, HasSubstr("more than 1100000 values"));
+  EXPECT_EQ(fault->code, "invalid_json");
+}
+
+// Each list has a limit of its own, and what they come to together has one.
+TEST(ParseCompletionCall, BoundsTheTokensOfAllPrompts) {
+  ServedModel facts = TestModel();
+  facts.max_len = 8192;
+  const ApiModel model = MakeApiModel(facts);
+  const std::string prompt = "[" + Repeated("1", 4000) + "]";
+  ApiCall call;
+  EXPECT_FALSE(ParseCompletionCall(model, "{\"prompt\":[" + Repeated(prompt, 250) + "]}", 0, &call).has_value());
+  const Fault fault = ParseCompletionCall(model, "{\"prompt\":[" + Repeated(prompt, 251) + "]}", 0, &call);
+  ASSERT_TRUE(fault.has_value());
+  EXPECT_EQ(fault->message, "prompt: 1004000 tokens in the first 251 prompts, at most 1000000 are accepted in all");
+  EXPECT_EQ(ParseCompletionCall(model, "{\"prompt\":[" + Repeated("[1]", 257) + "]}", 0, &call)->message,
+            "prompt: 257 prompts, at most 256 are accepted");
+}
+
+TEST(ParseChatCall, BoundsMessagesAndTheirParts) {
+  ServedModel facts = TestModel();
+  facts.max_len = 8192;
+  const ApiModel model = MakeApiModel(facts);
+  ApiCall call;
+  EXPECT_EQ(ParseChatCall(model, "{\"messages\":[" + Repeated("{}", 16385) + "]}", 0, &call)->message,
+            "messages: 16385 messages, at most 16384 are accepted");
+  const std::string parts = Repeated(R"({"type":"text","text":""})", 8193);
+  const std::string message = R"({"role":"user","content":[)" + parts + "]}";
+  EXPECT_EQ(ParseChatCall(model, "{\"messages\":[" + message + "," + message + "]}", 0, &call)->message,
+            "messages[1].content: the messages have more than 16384 parts so far; send fewer, longer ones");
+}
+
+// 256 prompts with 64 stop strings, 1024 stop tokens and 1024 biases: one list of each.
+TEST(ParseCompletionCall, PromptsOfOneRequestShareItsLists) {
+  const ApiModel model = MakeApiModel(TestModel());
+  std::string biases = "\"0\":1";
+  for (int i = 1; i < 1000; ++i) biases += fmt::format(",\"{}\":1", i);
+  const ApiCall call =
+      MustParse(false,
+                "{\"prompt\":[" + Repeated("[1]", 256) + R"(],"stop":["ab","abc"],"stop_token_ids":[)" +
+                    Repeated("7", 1024) + "],\"logit_bias\":{" + biases + "}}",
+                model);
+  ASSERT_EQ(call.requests.size(), 256u);
+  const SamplingParams& first = call.requests[0].sampling;
+  for (const Request& request : call.requests) {
+    EXPECT_EQ(&request.sampling.stop.texts(), &first.stop.texts());
+    EXPECT_TRUE(request.sampling.stop_token_ids.shares(first.stop_token_ids));
+    EXPECT_TRUE(request.sampling.logit_bias.shares(first.logit_bias));
+  }
+  EXPECT_FALSE(first.stop.is_built());
+}
+
+TEST(ParseCall, StopsWhenNobodyWaitsAnyMore) {
+  ServedModel facts = TestModel();
+  facts.chat_template = "{% for i in range(4000000) %}{% endfor %}Hi";
+  const ApiModel model = MakeApiModel(facts);
+  const std::atomic<bool> stop = true;
+  ApiCall call;
+  const Fault fault = ParseChatCall(model, R"({"messages":[{"role":"user","content":"a"}]})", 0, &call, &stop);
+  ASSERT_TRUE(fault.has_value());
+  EXPECT_THAT(fault->message, HasSubstr("is not needed any more"));
+  EXPECT_TRUE(call.requests.empty());
 }
 
 TEST(ParseChatCall, NamesThePlaceOfBadJson) {

@@ -102,8 +102,8 @@ bool IsNeutral(const Json& value, std::string_view neutral) {
   return false;
 }
 
-Fault ReadStops(const ApiModel& model, const Json& body, StopStrings* stops) {
-  const Json* field = FindValue(body, "stop");
+Fault ReadStops(const ApiModel& model, const Fields& body, StopStrings* stops) {
+  const Json* field = body.Find("stop");
   if (field == nullptr) return {};
   const Json list = field->is_string() ? Json::array({*field}) : *field;
   if (!list.is_array())
@@ -131,8 +131,8 @@ Fault ReadStops(const ApiModel& model, const Json& body, StopStrings* stops) {
   return {};
 }
 
-Fault ReadBiases(const ApiModel& model, const Json& body, SharedList<std::pair<int32_t, float>>* biases) {
-  const Json* field = FindValue(body, "logit_bias");
+Fault ReadBiases(const ApiModel& model, const Fields& body, SharedList<std::pair<int32_t, float>>* biases) {
+  const Json* field = body.Find("logit_bias");
   if (field == nullptr) return {};
   if (!field->is_object()) {
     return BadParameter("logit_bias", "expected an object of token id to bias, got {}", DescribeJson(*field));
@@ -162,15 +162,15 @@ Fault ReadBiases(const ApiModel& model, const Json& body, SharedList<std::pair<i
   return {};
 }
 
-Fault ReadTopK(const Json& body, uint32_t* top_k) {
+Fault ReadTopK(const Fields& body, uint32_t* top_k) {
   int64_t value = *top_k;
   if (Fault fault = ReadInteger(body, "top_k", -1, std::numeric_limits<int32_t>::max(), &value)) return fault;
   *top_k = static_cast<uint32_t>(std::max<int64_t>(value, 0));  // -1 and 0: off
   return {};
 }
 
-Fault ReadSeed(const Json& body, uint64_t fresh, uint64_t* seed) {
-  const Json* field = FindValue(body, "seed");
+Fault ReadSeed(const Fields& body, uint64_t fresh, uint64_t* seed) {
+  const Json* field = body.Find("seed");
   if (field == nullptr) {
     *seed = fresh;
     return {};
@@ -187,9 +187,9 @@ Fault ReadSeed(const Json& body, uint64_t fresh, uint64_t* seed) {
 
 }  // namespace
 
-Fault CheckUnsupported(const Json& body) {
+Fault CheckUnsupported(const Fields& body) {
   for (const Unsupported& parameter : kUnsupported) {
-    const Json* value = FindValue(body, parameter.name);
+    const Json* value = body.Find(parameter.name);
     if (value != nullptr && !IsNeutral(*value, parameter.neutral)) {
       const std::string whole = DumpJson(*value);
       return BadParameter(parameter.name, "{} is not supported; leave it out",
@@ -199,7 +199,7 @@ Fault CheckUnsupported(const Json& body) {
   return {};
 }
 
-Fault CheckMinTokens(const Json& body, const SamplingParams& sampling) {
+Fault CheckMinTokens(const Fields& body, const SamplingParams& sampling) {
   int64_t min_tokens = 0;
   if (Fault fault = ReadInteger(body, "min_tokens", 0, sampling.max_tokens, &min_tokens)) return fault;
   const bool ends_early = !sampling.ignore_eos || !sampling.stop.empty() || !sampling.stop_token_ids.empty();
@@ -207,7 +207,7 @@ Fault CheckMinTokens(const Json& body, const SamplingParams& sampling) {
   return BadParameter("min_tokens", "{} is supported only with ignore_eos and without stops", min_tokens);
 }
 
-Fault ReadSampling(const ApiModel& model, const Json& body, uint64_t seed, SamplingParams* sampling) {
+Fault ReadSampling(const ApiModel& model, const Fields& body, uint64_t seed, SamplingParams* sampling) {
   const ServedModel& facts = model.facts;
   sampling->temperature = facts.default_temperature;
   sampling->top_p = facts.default_top_p;
@@ -229,7 +229,7 @@ Fault ReadSampling(const ApiModel& model, const Json& body, uint64_t seed, Sampl
   if (Fault fault = ReadSeed(body, seed, &sampling->seed)) return fault;
   if (Fault fault = ReadFlag(body, "ignore_eos", &sampling->ignore_eos)) return fault;
   if (Fault fault = ReadStops(model, body, &sampling->stop)) return fault;
-  if (const Json* ids = FindValue(body, "stop_token_ids")) {
+  if (const Json* ids = body.Find("stop_token_ids")) {
     std::vector<int32_t> list;
     if (Fault fault = ReadTokenIds(*ids, "stop_token_ids", facts.vocab, kMaxStopTokens, &list)) return fault;
     sampling->stop_token_ids = std::move(list);

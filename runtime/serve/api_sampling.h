@@ -6,20 +6,20 @@
 
 #include <cstdint>
 
-#include "formats/json.h"
 #include "runtime/engine/request.h"
 #include "runtime/serve/api_error.h"
+#include "runtime/serve/api_fields.h"
 #include "runtime/serve/api_model.h"
 
 namespace mrs::serve {
 
 // All but max_tokens and logprobs, which differ between chat and completions. Defaults are the plan's.
-Fault ReadSampling(const ApiModel& model, const Json& body, uint64_t seed, SamplingParams* sampling);
+Fault ReadSampling(const ApiModel& model, const Fields& body, uint64_t seed, SamplingParams* sampling);
 
 // Refuses by name what would change the answer and is not there: tools, n > 1, response_format, ...
-Fault CheckUnsupported(const Json& body);
+Fault CheckUnsupported(const Fields& body);
 
 // min_tokens, which benchmarks send: accepted where the answer has max_tokens whatever happens.
-Fault CheckMinTokens(const Json& body, const SamplingParams& sampling);
+Fault CheckMinTokens(const Fields& body, const SamplingParams& sampling);
 
 }  // namespace mrs::serve
