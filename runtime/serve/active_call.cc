@@ -39,8 +39,14 @@ ActiveCall::ActiveCall(const std::shared_ptr<ServerState>& state, ApiCall call, 
       tokenizer_(state->model.facts.tokenizer),
       sink_(std::move(sink)),
       writer_(call_, head_, tokenizer_),
-      choices_(call_.requests.size()),
+      choices_(call_.stream ? 0 : call_.requests.size()),
+      finished_(call_.requests.size()),
+      kept_(&state->answers),
       open_count_(call_.requests.size()) {}
+
+ActiveCall::~ActiveCall() {
+  if (const std::shared_ptr<ServerState> state = state_.lock()) NoteFreed(*state, kept_.bytes());
+}
 
 void ActiveCall::Start() {
   for (size_t i = 0; i < call_.requests.size(); ++i) {
@@ -65,7 +71,7 @@ void ActiveCall::Cancel() {
   if (done_) return;
   done_ = true;
   for (size_t i = 0; i < ids_.size(); ++i) {
-    if (!choices_[i].finish.has_value()) engine_.cancel(ids_[i]);
+    if (!finished_[i]) engine_.cancel(ids_[i]);
   }
 }
 
@@ -86,9 +92,7 @@ void ActiveCall::OnEvent(size_t index, const Event& event) {
   if (done_) return;
   if (event.token.has_value()) {
     if (!call_.stream) {
-      Choice& choice = choices_[index];
-      choice.text += event.token->text;
-      choice.tokens.push_back(*event.token);
+      Keep(index, *event.token);
     } else {
       started_stream_ = true;
       sink_.part(writer_.OnToken(index, *event.token));
@@ -97,10 +101,23 @@ void ActiveCall::OnEvent(size_t index, const Event& event) {
   if (event.finish.has_value() && !done_) OnFinish(index, *event.finish);
 }
 
-void ActiveCall::OnFinish(size_t index, const FinishEvent& finish) {
+// Counted as the vectors grow.
+void ActiveCall::Keep(size_t index, const TokenEvent& token) {
   Choice& choice = choices_[index];
-  choice.finish = finish;
-  choice.text += finish.text;
+  const size_t before = choice.bytes();
+  choice.Add(token, call_);
+  const size_t grown = choice.bytes() - before;
+  if (grown == 0 || kept_.Resize(kept_.bytes() + grown)) return;
+  Fail({.status = 503,
+        .message =
+            "the answers that are being kept for responses hold all the memory there is for them; try again, ask "
+            "for less, or stream",
+        .param = "",
+        .code = "overloaded"});
+}
+
+void ActiveCall::OnFinish(size_t index, const FinishEvent& finish) {
+  finished_[index] = true;
   --open_count_;
   const Fault fault = FaultOf(finish);
   // An error before the first part can still be the response's status.
@@ -113,9 +130,16 @@ void ActiveCall::OnFinish(size_t index, const FinishEvent& finish) {
       return sink_.end();
     }
   }
+  if (!call_.stream) {
+    choices_[index].finish = finish;
+    choices_[index].text += finish.text;
+  }
   if (open_count_ > 0 || done_) return;
   done_ = true;
-  if (!call_.stream) return sink_.whole(WholeResponse(call_, head_, tokenizer_, choices_));
+  if (!call_.stream) {
+    return sink_.whole(std::make_unique<WholeResponse>(std::move(call_), std::move(head_), tokenizer_,
+                                                       std::move(choices_), std::move(kept_)));
+  }
   sink_.part(writer_.End());
   sink_.end();
 }

@@ -13,6 +13,7 @@
 #include "runtime/serve/api_request.h"
 #include "runtime/serve/api_response.h"
 #include "runtime/serve/server_state.h"
+#include "runtime/serve/whole_response.h"
 
 namespace mrs::serve {
 
@@ -20,7 +21,7 @@ namespace mrs::serve {
 // any of it, abandon.
 struct CallSink {
   std::function<void(const ApiError&)> fail;
-  std::function<void(std::string body)> whole;
+  std::function<void(std::unique_ptr<WholeResponse>)> whole;
   std::function<void(std::string events)> part;
   std::function<void()> end;
   std::function<void()> abandon;
@@ -29,6 +30,7 @@ struct CallSink {
 class ActiveCall : public std::enable_shared_from_this<ActiveCall> {
  public:
   ActiveCall(const std::shared_ptr<ServerState>& state, ApiCall call, CallSink sink);
+  ~ActiveCall();
 
   void Start();
   void Cancel();  // nothing reaches the sink afterwards
@@ -38,6 +40,7 @@ class ActiveCall : public std::enable_shared_from_this<ActiveCall> {
   void OnFinish(size_t index, const FinishEvent& finish);
   void Fail(const ApiError& error);
   void Abandon(const std::string& why);
+  void Keep(size_t index, const TokenEvent& token);
 
   std::weak_ptr<ServerState> state_;
   EngineHandle& engine_;
@@ -46,7 +49,9 @@ class ActiveCall : public std::enable_shared_from_this<ActiveCall> {
   const text::Tokenizer* tokenizer_;
   CallSink sink_;
   ChunkWriter writer_;
-  std::vector<Choice> choices_;
+  std::vector<Choice> choices_;  // not streamed: what the response will show
+  std::vector<bool> finished_;
+  ByteHold kept_;  // the bytes of choices_
   std::vector<RequestId> ids_;
   size_t open_count_ = 0;
   bool started_stream_ = false;

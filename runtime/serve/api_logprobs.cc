@@ -14,15 +14,6 @@ namespace {
 
 constexpr double kLowestLogprob = -9999.0;  // stands for -inf, which JSON lacks; as OpenAI
 
-// The double with the fewest digits that still gives the f32 back: -0.1, not -0.10000000149011612.
-Json LogprobJson(float logprob) {
-  if (!(logprob > kLowestLogprob)) return kLowestLogprob;
-  const std::string digits = fmt::format("{}", logprob);
-  double value = logprob;
-  std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  return value;
-}
-
 std::string BytesOf(int32_t id, const text::Tokenizer& tokenizer) {
   Result<std::string> bytes = text::TokenBytes(tokenizer, id);
   return bytes.ok() ? *std::move(bytes) : "";
@@ -49,6 +40,17 @@ Json ChatToken(const TokenLogprob& token, const text::Tokenizer* tokenizer) {
   return object;
 }
 
+}  // namespace
+
+// The double with the fewest digits that still gives the f32 back: -0.1, not -0.10000000149011612.
+Json LogprobJson(float logprob) {
+  if (!(logprob > kLowestLogprob)) return kLowestLogprob;
+  const std::string digits = fmt::format("{}", logprob);
+  double value = logprob;
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
+}
+
 // Parts of a character differ only in their bytes, so they are spelled out: "bytes:\xe2\x82", as OpenAI did.
 std::string CompletionToken(int32_t id, const text::Tokenizer* tokenizer) {
   if (tokenizer == nullptr) return NameOf(id);
@@ -67,20 +69,29 @@ size_t CharactersOf(int32_t id, const text::Tokenizer* tokenizer) {
       std::count_if(bytes.begin(), bytes.end(), [](char byte) { return (byte & 0xC0) != 0x80; }));
 }
 
-}  // namespace
+Json ChatLogprob(const TokenLogprob& token, std::span<const TokenLogprob> top, const text::Tokenizer* tokenizer) {
+  Json entry = ChatToken(token, tokenizer);
+  Json list = Json::array();
+  for (const TokenLogprob& candidate : top) list.push_back(ChatToken(candidate, tokenizer));
+  entry["top_logprobs"] = std::move(list);
+  return entry;
+}
 
 Json ChatLogprobs(std::span<const TokenEvent> tokens, const text::Tokenizer* tokenizer) {
   Json content = Json::array();
-  for (const TokenEvent& token : tokens) {
-    Json entry = ChatToken(token.token, tokenizer);
-    Json top = Json::array();
-    for (const TokenLogprob& candidate : token.top) top.push_back(ChatToken(candidate, tokenizer));
-    entry["top_logprobs"] = std::move(top);
-    content.push_back(std::move(entry));
-  }
+  for (const TokenEvent& token : tokens) content.push_back(ChatLogprob(token.token, token.top, tokenizer));
   Json object = Json::object();
   object["content"] = std::move(content);
   object["refusal"] = nullptr;
+  return object;
+}
+
+Json CompletionTop(const TokenLogprob& token, std::span<const TokenLogprob> top, const text::Tokenizer* tokenizer) {
+  Json object = Json::object();
+  for (const TokenLogprob& candidate : top) {
+    object.emplace(CompletionToken(candidate.id, tokenizer), LogprobJson(candidate.logprob));
+  }
+  object.emplace(CompletionToken(token.id, tokenizer), LogprobJson(token.logprob));  // the chosen one is always there
   return object;
 }
 
@@ -90,15 +101,9 @@ Json CompletionLogprobs(std::span<const TokenEvent> tokens, const text::Tokenize
   Json logprobs = Json::array();
   Json tops = Json::array();
   for (const TokenEvent& token : tokens) {
-    Json top = Json::object();
-    for (const TokenLogprob& candidate : token.top) {
-      top.emplace(CompletionToken(candidate.id, tokenizer), LogprobJson(candidate.logprob));
-    }
-    std::string name = CompletionToken(token.token.id, tokenizer);
-    top.emplace(name, LogprobJson(token.token.logprob));  // the chosen one is always there
-    names.push_back(std::move(name));
+    names.push_back(CompletionToken(token.token.id, tokenizer));
     logprobs.push_back(LogprobJson(token.token.logprob));
-    tops.push_back(std::move(top));
+    tops.push_back(CompletionTop(token.token, token.top, tokenizer));
     offsets.push_back(*text_offset);
     *text_offset += CharactersOf(token.token.id, tokenizer);
   }

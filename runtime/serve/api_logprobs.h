@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <string>
 
 #include "formats/json.h"
 #include "formats/text/tokenizer.h"
@@ -14,8 +16,15 @@ namespace mrs::serve {
 
 // `tokenizer`: null where the model has none; tokens are then named "token_id:17", as vLLM does.
 Json ChatLogprobs(std::span<const TokenEvent> tokens, const text::Tokenizer* tokenizer);
+// One entry of its list.
+Json ChatLogprob(const TokenLogprob& token, std::span<const TokenLogprob> top, const text::Tokenizer* tokenizer);
 
 // `text_offset`: characters of answer before these tokens; moves on past them.
 Json CompletionLogprobs(std::span<const TokenEvent> tokens, const text::Tokenizer* tokenizer, size_t* text_offset);
+// One entry of each of its lists; text_offset moves on by CharactersOf.
+Json LogprobJson(float logprob);
+std::string CompletionToken(int32_t id, const text::Tokenizer* tokenizer);
+Json CompletionTop(const TokenLogprob& token, std::span<const TokenLogprob> top, const text::Tokenizer* tokenizer);
+size_t CharactersOf(int32_t id, const text::Tokenizer* tokenizer);
 
 }  // namespace mrs::serve

@@ -7,6 +7,26 @@
 namespace mrs::serve {
 namespace {
 
+Json IdsJson(std::span<const int32_t> ids) {
+  Json list = Json::array();
+  for (const int32_t id : ids) list.push_back(id);
+  return list;
+}
+
+Json IdsJson(std::span<const TokenEvent> tokens) {
+  Json list = Json::array();
+  for (const TokenEvent& token : tokens) list.push_back(token.token.id);
+  return list;
+}
+
+Json LogprobsJson(const ApiCall& call, std::span<const TokenEvent> tokens, const text::Tokenizer* tokenizer,
+                  size_t* text_offset) {
+  if (!call.requests[0].sampling.logprobs.has_value()) return nullptr;
+  return call.chat ? ChatLogprobs(tokens, tokenizer) : CompletionLogprobs(tokens, tokenizer, text_offset);
+}
+
+}  // namespace
+
 Json HeadJson(const ResponseHead& head, const char* object) {
   Json json = Json::object();
   json["id"] = head.id;
@@ -25,74 +45,14 @@ Json UsageJson(uint64_t prompt_tokens, uint64_t completion_tokens) {
   return usage;
 }
 
-Json IdsJson(std::span<const int32_t> ids) {
-  Json list = Json::array();
-  for (const int32_t id : ids) list.push_back(id);
-  return list;
-}
-
-Json IdsJson(std::span<const TokenEvent> tokens) {
-  Json list = Json::array();
-  for (const TokenEvent& token : tokens) list.push_back(token.token.id);
-  return list;
-}
-
 const char* FinishName(const FinishEvent& finish) { return finish.reason == FinishReason::kLength ? "length" : "stop"; }
 
-// As vLLM: the stop string or stop token that ended the answer; null for the model's own end and for length.
 Json StopReason(const FinishEvent& finish, const SamplingParams& sampling, int32_t last_token) {
   if (!finish.stop_text.empty()) return finish.stop_text;
   const auto& ids = sampling.stop_token_ids;
   const bool stopped =
       finish.reason == FinishReason::kStop && std::find(ids.begin(), ids.end(), last_token) != ids.end();
   return stopped ? Json(last_token) : Json();
-}
-
-Json LogprobsJson(const ApiCall& call, std::span<const TokenEvent> tokens, const text::Tokenizer* tokenizer,
-                  size_t* text_offset) {
-  if (!call.requests[0].sampling.logprobs.has_value()) return nullptr;
-  return call.chat ? ChatLogprobs(tokens, tokenizer) : CompletionLogprobs(tokens, tokenizer, text_offset);
-}
-
-}  // namespace
-
-std::string WholeResponse(const ApiCall& call, const ResponseHead& head, const text::Tokenizer* tokenizer,
-                          std::span<const Choice> choices) {
-  Json response = HeadJson(head, call.chat ? "chat.completion" : "text_completion");
-  Json list = Json::array();
-  uint64_t prompt_tokens = 0;
-  uint64_t completion_tokens = 0;
-  for (size_t i = 0; i < choices.size(); ++i) {
-    const Choice& choice = choices[i];
-    Json json = Json::object();
-    json["index"] = i;
-    if (call.chat) {
-      Json message = Json::object();
-      message["role"] = "assistant";
-      message["content"] = choice.text;
-      message["refusal"] = nullptr;
-      json["message"] = std::move(message);
-    } else {
-      json["text"] = choice.text;
-    }
-    size_t text_offset = 0;
-    json["logprobs"] = LogprobsJson(call, choice.tokens, tokenizer, &text_offset);
-    json["finish_reason"] = FinishName(*choice.finish);
-    const int32_t last_token = choice.tokens.empty() ? -1 : choice.tokens.back().token.id;
-    json["stop_reason"] = StopReason(*choice.finish, call.requests[i].sampling, last_token);
-    if (call.return_token_ids) {
-      json["token_ids"] = IdsJson(choice.tokens);
-      if (!call.chat) json["prompt_token_ids"] = IdsJson(call.requests[i].prompt);
-    }
-    list.push_back(std::move(json));
-    prompt_tokens += choice.finish->prompt_tokens;
-    completion_tokens += choice.finish->completion_tokens;
-  }
-  response["choices"] = std::move(list);
-  response["usage"] = UsageJson(prompt_tokens, completion_tokens);
-  // vLLM keeps the prompt's ids in each choice of a completion, but beside the choices of a chat.
-  if (call.return_token_ids && call.chat) response["prompt_token_ids"] = IdsJson(call.requests[0].prompt);
-  return DumpJson(response);
 }
 
 Fault FaultOf(const FinishEvent& finish) {

@@ -1,8 +1,7 @@
-// What the engine tells, as OpenAI's responses: one JSON object at the end, or a stream of chunks.
+// What the engine tells, as a stream of OpenAI's chunks; and what they have in common with a response in one
+// (whole_response.h).
 //
 //   ResponseHead head{.id = "chatcmpl-1f", .created = now, .model = "mini", .fingerprint = "plan-0123"};
-//   WholeResponse(call, head, tokenizer, choices)   // {"id":"chatcmpl-1f","object":"chat.completion",...}
-//
 //   ChunkWriter writer(call, head, tokenizer);
 //   writer.OnToken(0, token)     // "data: {...}\n\n", one a token even where it has no text yet: clients count them
 //   writer.OnFinish(0, finish)
@@ -10,7 +9,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,16 +28,12 @@ struct ResponseHead {
   std::string fingerprint;
 };
 
-// One prompt's answer so far.
-struct Choice {
-  std::vector<TokenEvent> tokens;
-  std::string text;
-  std::optional<FinishEvent> finish;
-};
-
-// All choices have finished, none with an error.
-std::string WholeResponse(const ApiCall& call, const ResponseHead& head, const text::Tokenizer* tokenizer,
-                          std::span<const Choice> choices);
+// {"id","object","created","model","system_fingerprint"}
+Json HeadJson(const ResponseHead& head, const char* object);
+Json UsageJson(uint64_t prompt_tokens, uint64_t completion_tokens);
+const char* FinishName(const FinishEvent& finish);  // "stop" or "length"
+// As vLLM: the stop string or stop token that ended the answer; null for the model's own end and for length.
+Json StopReason(const FinishEvent& finish, const SamplingParams& sampling, int32_t last_token);
 
 // The error that a finish stands for: 500 for the engine's, 503 where the server ends; nothing for stop and length.
 Fault FaultOf(const FinishEvent& finish);

@@ -85,34 +85,30 @@ void HttpSession::AnswerAtOnce() {
 
 // On the other thread: a long prompt must not keep other clients waiting for their tokens.
 void HttpSession::Translate(bool chat) {
-  struct Translated {
-    std::string body;
-    ApiCall call;
-    Fault fault;
-  };
-  const auto made = std::make_shared<Translated>();
-  made->body = std::move(parser_->get().body());
-  auto work = [weak = weak_from_this(), state = &state_, made, chat, seed = state_.random()] {
-    const Status translated = Guarded([&] {
-      made->fault = chat ? ParseChatCall(state->model, made->body, seed, &made->call)
-                         : ParseCompletionCall(state->model, made->body, seed, &made->call);
-      made->body = std::string();
-    });
-    const auto answer = [weak, made, error = translated.ok() ? "" : translated.message()] {
+  translation_ =
+      std::make_shared<Translation>(std::move(parser_->get().body()), std::move(body_hold_), chat, state_.random());
+  auto work = [weak = weak_from_this(), state = &state_, made = translation_] {
+    if (!made->TakeUp()) return;
+    ++state->translated;
+    if (!made->Run(state->model)) ++state->given_up;
+    if (made->body_bytes() > state->options.free_bytes) NoteFreed(*state, made->body_bytes());
+    boost::asio::post(state->io, [weak, made] {
       const std::shared_ptr<HttpSession> self = weak.lock();
-      if (self == nullptr || self->phase_ != Phase::kBusy) return;
+      if (self == nullptr || self->translation_ != made) return;
       self->OrClose([&] {
-        if (!error.empty()) {
-          made->fault = ApiError{
-              .status = 500, .message = fmt::format("the request cannot be read: {}", error), .param = "", .code = ""};
-        }
+        self->translation_.reset();
+        if (made->out_of_memory) return self->Reply(ErrorReply(OutOfMemory()));
         if (made->fault.has_value()) return self->Reply(ErrorReply(*made->fault));
         self->Run(std::move(made->call));
       });
-    };
-    boost::asio::post(state->io, answer);
+    });
   };
-  boost::asio::post(state_.translator, std::move(work));
+  if (translation_->body_bytes() <= state_.options.free_bytes) {
+    boost::asio::post(state_.translator, std::move(work));
+  } else {
+    state_.large_translations.push_back(std::move(work));
+    PostLarge(state_);
+  }
 }
 
 void HttpSession::Run(ApiCall call) {
@@ -125,12 +121,8 @@ void HttpSession::Run(ApiCall call) {
   };
   CallSink sink;
   sink.fail = [with_session](const ApiError& error) { with_session([&](HttpSession& self) { self.FailCall(error); }); };
-  sink.whole = [with_session](std::string body) {
-    with_session([&](HttpSession& self) {
-      if (!self.streaming_) return self.Reply({.status = 200, .body = std::move(body)});
-      self.StreamPart(body);
-      self.EndStream();
-    });
+  sink.whole = [with_session](std::unique_ptr<WholeResponse> response) {
+    with_session([&](HttpSession& self) { self.ReplyWhole(std::move(response)); });
   };
   sink.part = [with_session](const std::string& events) {
     with_session([&](HttpSession& self) { self.StreamPart(events); });
@@ -152,9 +144,13 @@ void HttpSession::OpenStream() {
 }
 
 void HttpSession::StreamPart(const std::string& part) {
-  constexpr size_t kMaxBacklogBytes = size_t{16} << 20;  // of a client that does not keep up
   if (!streaming_) OpenStream();
-  if (outgoing_.size() > kMaxBacklogBytes) return Close();
+  // Of a client that does not keep up, and of all that do not.
+  const size_t backlog = outgoing_.size() + writing_.size() - written_;
+  if (outgoing_.size() > state_.options.max_backlog_bytes ||
+      !backlog_hold_.Resize(backlog > state_.options.free_bytes ? backlog - state_.options.free_bytes : 0)) {
+    return Close();
+  }
   Send(chunked_ ? WriteChunk(part) : part);
 }
 
@@ -184,6 +180,29 @@ void HttpSession::Probe() {
     const std::shared_ptr<HttpSession> self = weak.lock();
     if (!error && self != nullptr) self->OrClose([&] { self->Probe(); });
   });
+}
+
+// What fits into one piece is sent with its length. The rest of a longer one is made as the client takes it.
+void HttpSession::ReplyWhole(std::unique_ptr<WholeResponse> response) {
+  std::string first = response->Next(kPieceBytes);
+  if (response->done() && !streaming_) return Reply({.status = 200, .body = std::move(first)});
+  call_.reset();
+  whole_ = std::move(response);
+  since_ = std::chrono::steady_clock::now();
+  if (!streaming_) OpenStream();
+  WritePiece(first);
+}
+
+void HttpSession::WritePiece(const std::string& piece) {
+  if (whole_->done()) DropWhole();
+  reply_complete_ = whole_ == nullptr;
+  Send(chunked_ ? WriteChunk(piece) + std::string(reply_complete_ ? kLastChunk : "") : piece);
+}
+
+void HttpSession::DropWhole() {
+  if (whole_ == nullptr) return;
+  NoteFreed(state_, whole_->kept_bytes());
+  whole_.reset();
 }
 
 void HttpSession::EndStream() {

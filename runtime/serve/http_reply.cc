@@ -25,7 +25,11 @@ std::string HttpDate(std::time_t time) {
                      t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
 }
 
-HttpReply ErrorReply(const ApiError& error) { return HttpReply{.status = error.status, .body = ErrorBody(error)}; }
+// What is full now may not be so in a second; a server that ends or has failed stays so.
+HttpReply ErrorReply(const ApiError& error) {
+  const bool passes = error.status == 503 && error.code != "shutting_down";
+  return HttpReply{.status = error.status, .body = ErrorBody(error), .fields = passes ? "Retry-After: 1\r\n" : ""};
+}
 
 std::string WriteReply(const HttpReply& reply, const ReplyForm& form) {
   const bool has_length = reply.status != 204 && reply.status != 304;  // those two never have a body

@@ -24,10 +24,8 @@ using boost::system::error_code;
 constexpr uint32_t kMaxHeadBytes = 32 * 1024;
 constexpr size_t kMaxRequestLineBytes = 16 * 1024;
 constexpr size_t kReadBytes = 64 * 1024;
-constexpr size_t kMaxPipelinedBytes = 64 * 1024;              // read ahead while a request runs
-constexpr size_t kMaxUnparsedBytes = 4 * kMaxPipelinedBytes;  // one endless chunk extension, or trailers
-constexpr size_t kMaxExtensionBytes = 16 * 1024;              // of all chunks of a body
-constexpr size_t kMaxLingerBytes = size_t{256} << 20;
+constexpr size_t kMaxUnparsedBytes = 256 * 1024;  // one endless chunk extension, or trailers
+constexpr size_t kMaxExtensionBytes = 16 * 1024;  // of all chunks of a body
 
 template <typename View>
 std::string ToString(View view) {
@@ -38,7 +36,7 @@ ApiError HttpError(int status, std::string message, std::string code) {
   return {.status = status, .message = std::move(message), .param = "", .code = std::move(code)};
 }
 
-std::vector<HttpField> FieldsOf(const http::request<http::string_body>& message) {
+std::vector<HttpField> FieldsOf(const http::request<GrowingBody>& message) {
   std::vector<HttpField> fields;
   for (const auto& field : message) {
     fields.push_back(
@@ -62,7 +60,9 @@ HttpSession::HttpSession(const std::shared_ptr<ServerState>& state, asio::ip::tc
       socket_(std::move(socket)),
       read_deadline_(state->io),
       write_deadline_(state->io),
-      next_probe_(state->io) {
+      next_probe_(state->io),
+      body_hold_(&state->bodies),
+      backlog_hold_(&state->backlogs) {
   on_chunk_ = [this](uint64_t, boost::beast::string_view extension, error_code& error) {
     extension_bytes_ += extension.size();
     error = extension_bytes_ > kMaxExtensionBytes ? error_code(http::error::header_limit) : error_code();
@@ -76,15 +76,44 @@ void HttpSession::Start() {
   });
 }
 
+void HttpSession::Enter(Phase phase) {
+  phase_ = phase;
+  since_ = std::chrono::steady_clock::now();
+}
+
+Seat HttpSession::seat() const {
+  const auto use = [this] {
+    switch (phase_) {
+      case Phase::kIdle:
+      case Phase::kLinger:
+      case Phase::kClosed:
+        return has_spoken_ ? SeatUse::kAnswered : SeatUse::kSilent;
+      case Phase::kReading:
+        return parser_.has_value() && parser_->is_header_done() ? SeatUse::kSending : SeatUse::kAsking;
+      case Phase::kBusy:
+        break;
+    }
+    return reply_complete_ || whole_ != nullptr ? SeatUse::kTaking : SeatUse::kBusy;
+  };
+  return {.use = use(), .since = since_};
+}
+
 void HttpSession::Drain() {
-  if (phase_ != Phase::kBusy) Close();
+  if (phase_ != Phase::kBusy) return Close();
+  if (translation_ == nullptr) return;
+  translation_->GiveUp();
+  Refuse(HttpError(503, "the server is shutting down", "shutting_down"));
 }
 
 void HttpSession::Close() {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
+  if (translation_ != nullptr) translation_->GiveUp();
+  translation_.reset();
   if (call_ != nullptr) call_->Cancel();
   call_.reset();
+  DropWhole();
+  DropBody();
   error_code ignored;
   read_deadline_.cancel(ignored);
   write_deadline_.cancel(ignored);
@@ -111,7 +140,7 @@ void HttpSession::OnReadDeadline() {
 void HttpSession::Read() {
   if (reading_ || client_ended_ || phase_ == Phase::kClosed) return;
   // Then a lost client shows when the answer is written.
-  if (phase_ == Phase::kBusy && buffer_.size() >= kMaxPipelinedBytes) return;
+  if (phase_ == Phase::kBusy && buffer_.size() >= state_.options.max_read_ahead_bytes) return;
   reading_ = true;
   socket_.async_read_some(buffer_.prepare(kReadBytes),
                           [self = shared_from_this()](error_code error, size_t byte_count) {
@@ -141,6 +170,8 @@ void HttpSession::OnClientEnd() {
   }
   AwaitReset();
   if (call_ != nullptr && !reply_complete_) Probe();
+  // What takes a while to translate is not translated for a client that has gone: an interim answer shows it.
+  if (translation_ != nullptr && translation_->body_bytes() > state_.options.free_bytes && chunked_) Send(kContinue);
 }
 
 void HttpSession::AwaitReset() {
@@ -168,7 +199,7 @@ void HttpSession::Parse() {
   if (phase_ == Phase::kLinger) {
     lingered_bytes_ += buffer_.size();
     buffer_.consume(buffer_.size());
-    if (lingered_bytes_ > kMaxLingerBytes) Close();
+    if (lingered_bytes_ > state_.options.max_linger_bytes) Close();
     return;
   }
   // Empty lines before a request: some old clients end a body so (RFC 9112, 2.2).
@@ -177,7 +208,8 @@ void HttpSession::Parse() {
   };
   while (phase_ == Phase::kIdle && starts_with("\r\n")) buffer_.consume(2);
   if (phase_ == Phase::kIdle && buffer_.size() > (starts_with("\r") ? 1 : 0)) {
-    phase_ = Phase::kReading;
+    Enter(Phase::kReading);
+    has_spoken_ = true;
     parser_.emplace();
     parser_->header_limit(kMaxHeadBytes);
     parser_->body_limit(kMaxBodyBytes);
@@ -194,14 +226,31 @@ void HttpSession::Parse() {
     buffer_.consume(used);
     if (error && error != http::error::need_more) return OnParseError(error);
     if (!had_head && parser_->is_header_done()) OnHead();
-    if (phase_ != Phase::kReading) return;
+    if (phase_ != Phase::kReading || !HoldBody()) return;
     if (parser_->is_done()) return OnMessage();
     if (used == 0 || error) break;
   }
   if (phase_ == Phase::kReading && buffer_.size() > kMaxUnparsedBytes) OnParseError(http::error::header_limit);
 }
 
+void HttpSession::DropBody() {
+  parser_.reset();
+  NoteFreed(state_, body_hold_.bytes());
+  body_hold_.Clear();
+}
+
+bool HttpSession::HoldBody() {
+  const size_t bytes = parser_->get().body().capacity();
+  if (body_hold_.Resize(bytes > state_.options.free_bytes ? bytes - state_.options.free_bytes : 0)) return true;
+  Refuse(HttpError(503,
+                   fmt::format("the bodies of all requests have {} bytes, as many as are held at once; try again",
+                               state_.bodies.held()),
+                   "overloaded"));
+  return false;
+}
+
 void HttpSession::OnParseError(error_code error) {
+  if (error == boost::system::errc::not_enough_memory) return Refuse(OutOfMemory());
   if (error == http::error::body_limit) {
     return Refuse(HttpError(413, fmt::format("the request body has more than {} bytes; send less", kMaxBodyBytes),
                             "body_too_large"));
@@ -244,12 +293,12 @@ void HttpSession::OnHead() {
 }
 
 void HttpSession::OnMessage() {
-  phase_ = Phase::kBusy;
+  Enter(Phase::kBusy);
   error_code ignored;
   read_deadline_.cancel(ignored);
   if (routed_.error.has_value()) {
     HttpReply reply = ErrorReply(*routed_.error);
-    reply.fields = routed_.fields;
+    reply.fields += routed_.fields;
     return Reply(reply);
   }
   if (routed_.endpoint == Endpoint::kChat || routed_.endpoint == Endpoint::kCompletions) {
@@ -259,12 +308,11 @@ void HttpSession::OnMessage() {
 }
 
 void HttpSession::NextRequest() {
-  phase_ = Phase::kIdle;
+  Enter(Phase::kIdle);
   reply_complete_ = false;
   streaming_ = false;
   parser_.reset();
   routed_ = {};
-  idle_since_ = std::chrono::steady_clock::now();
   SetReadDeadline(state_.options.idle_timeout);
   Parse();
   if (client_ended_ && (phase_ == Phase::kIdle || phase_ == Phase::kReading)) return OnClientEnd();
@@ -272,18 +320,21 @@ void HttpSession::NextRequest() {
 }
 
 void HttpSession::Refuse(const ApiError& error) {
-  phase_ = Phase::kBusy;
+  Enter(Phase::kBusy);
   keep_alive_ = false;
+  DropBody();
   error_code ignored;
   read_deadline_.cancel(ignored);
   HttpReply reply = ErrorReply(error);
-  reply.fields = routed_.fields;
+  reply.fields += routed_.fields;
   Reply(reply);
 }
 
 void HttpSession::Reply(const HttpReply& reply) {
+  translation_.reset();
   call_.reset();
   reply_complete_ = true;
+  since_ = std::chrono::steady_clock::now();
   Send(WriteReply(reply, {.keep_alive = keep_alive_, .head_only = head_only_, .date = HttpDate(std::time(nullptr))}));
 }
 
@@ -315,8 +366,11 @@ void HttpSession::OnWritten(error_code error, size_t byte_count) {
   if (error) return Close();
   written_ += byte_count;
   if (written_ < writing_.size() || !outgoing_.empty()) return Write();
+  if (writing_.capacity() > state_.options.free_bytes) std::string().swap(writing_);
   writing_.clear();
   written_ = 0;
+  backlog_hold_.Clear();
+  if (whole_ != nullptr) return WritePiece(whole_->Next(kPieceBytes));
   error_code ignored;
   write_deadline_.cancel(ignored);
   if (!reply_complete_) return;
@@ -332,8 +386,7 @@ void HttpSession::Linger() {
   error_code error;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
   if (error || state_.stopping) return Close();
-  phase_ = Phase::kLinger;
-  idle_since_ = std::chrono::steady_clock::now();
+  Enter(Phase::kLinger);
   SetReadDeadline(state_.options.linger_timeout);
   Parse();
   Read();

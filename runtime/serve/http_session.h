@@ -10,7 +10,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,9 +18,12 @@
 #include "host/output.h"
 #include "host/process.h"
 #include "runtime/serve/active_call.h"
+#include "runtime/serve/http_body.h"
 #include "runtime/serve/http_reply.h"
 #include "runtime/serve/http_route.h"
+#include "runtime/serve/seats.h"
 #include "runtime/serve/server_state.h"
+#include "runtime/serve/translation.h"
 
 namespace mrs::serve {
 
@@ -30,12 +32,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   HttpSession(const std::shared_ptr<ServerState>& state, boost::asio::ip::tcp::socket socket);
 
   void Start();
-  void Drain();  // the server stops: ends at once unless a response is under way
-  void Close();  // cancels what runs
-  // Since when all it has had to say is said; nothing before, and while it has something to do.
-  std::optional<std::chrono::steady_clock::time_point> idle_since() const {
-    return phase_ == Phase::kIdle || phase_ == Phase::kLinger ? idle_since_ : std::nullopt;
-  }
+  void Drain();       // the server stops: ends at once unless a response is under way
+  void Close();       // cancels what runs
+  Seat seat() const;  // what it does, and since when
 
  private:
   enum class Phase {
@@ -45,8 +44,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     kLinger,   // answered and said goodbye; what comes in is thrown away, so that the client can read the answer
     kClosed,
   };
-  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+  using Parser = boost::beast::http::request_parser<GrowingBody>;
   using Milliseconds = std::chrono::milliseconds;
+  static constexpr size_t kPieceBytes = 16 << 10;  // of a long response, made at a time: well under a millisecond
 
   // A step of this connection. One that finds no memory closes it: no answer goes on with a hole in it.
   template <typename Step>
@@ -64,6 +64,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void OnHead();
   void OnMessage();
   void OnParseError(boost::system::error_code error);
+  void DropBody();
+  bool HoldBody();  // false, and refused: all bodies together are too large
   void SetReadDeadline(Milliseconds after);
   void OnReadDeadline();
   void NextRequest();
@@ -80,11 +82,15 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void EndStream();
   void FailCall(const ApiError& error);
   void Probe();
+  void ReplyWhole(std::unique_ptr<WholeResponse> response);
+  void WritePiece(const std::string& piece);
+  void DropWhole();
 
   // Outgoing.
   void Refuse(const ApiError& error);  // and close
   void Reply(const HttpReply& reply);
   void Send(std::string_view bytes);
+  void Enter(Phase phase);
   void Write();
   void OnWritten(boost::system::error_code error, size_t byte_count);
   void Linger();
@@ -96,10 +102,12 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::steady_timer write_deadline_;
   boost::asio::steady_timer next_probe_;
   Phase phase_ = Phase::kIdle;
-  std::optional<std::chrono::steady_clock::time_point> idle_since_;
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();  // when phase_ began
+  bool has_spoken_ = false;
 
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
+  ByteHold body_hold_;  // of the body in parser_, beyond what is free
   Routed routed_;
   bool judged_line_ = false;
   size_t extension_bytes_ = 0;  // of the body's chunks
@@ -108,16 +116,19 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool client_ended_ = false;
   size_t lingered_bytes_ = 0;
 
+  std::shared_ptr<Translation> translation_;
   std::shared_ptr<ActiveCall> call_;
+  std::unique_ptr<WholeResponse> whole_;  // not all written
   bool head_only_ = false;
   bool chunked_ = false;
   bool keep_alive_ = false;
   bool events_ = false;     // the call's answer is a stream of events, and not one JSON text
   bool streaming_ = false;  // the answer's head is out, and its body comes in parts
 
-  std::string outgoing_;  // not yet handed to the socket
-  std::string writing_;   // what the socket is taking
-  size_t written_ = 0;    // of writing_
+  std::string outgoing_;   // not yet handed to the socket
+  std::string writing_;    // what the socket is taking
+  size_t written_ = 0;     // of writing_
+  ByteHold backlog_hold_;  // of both, beyond what is free
   bool reply_complete_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -27,7 +29,7 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-constexpr int kBacklog = 512;
+constexpr int kBacklog = 4096;  // clients not accepted yet; one more would try again only after a second
 constexpr std::chrono::milliseconds kAcceptAgainAfter{100};
 constexpr std::chrono::seconds kHeartbeat{1};
 
@@ -56,15 +58,16 @@ void StartSession(ServerState* state, asio::ip::tcp::socket socket) {
   session->Start();
 }
 
-// Its seat goes to a client that waits (ForgetSession accepts). False where none is idle.
-bool CloseLongestIdle(ServerState& state) {
-  std::shared_ptr<HttpSession> longest;
-  for (const std::shared_ptr<HttpSession>& session : state.sessions) {
-    if (!session->idle_since().has_value()) continue;
-    if (longest == nullptr || *session->idle_since() < *longest->idle_since()) longest = session;
-  }
-  if (longest != nullptr) longest->Close();
-  return longest != nullptr;
+// A seat goes to a client that waits (ForgetSession accepts). False where all are busy.
+bool FreeSeat(ServerState& state) {
+  std::vector<Seat> seats;
+  seats.reserve(state.sessions.size());
+  for (const std::shared_ptr<HttpSession>& session : state.sessions) seats.push_back(session->seat());
+  const std::optional<size_t> index = SeatToGive(seats);
+  if (!index.has_value()) return false;
+  const std::shared_ptr<HttpSession> gives_way = *std::next(state.sessions.begin(), static_cast<ptrdiff_t>(*index));
+  gives_way->Close();
+  return true;
 }
 
 // At the limit of connections: notices the next client without accepting it.
@@ -76,7 +79,7 @@ void AwaitClient(ServerState* state) {
     if (error) return AcceptLater(state);
     state->client_waits = true;
     if (state->sessions.size() < state->options.max_connections) return Accept(state);
-    CloseLongestIdle(*state);
+    FreeSeat(*state);
   });
 }
 
@@ -99,7 +102,7 @@ void AcceptNext(ServerState* state) {
     // Descriptors may run out before the limit is reached: it is the same to the client.
     state->client_waits = error == boost::system::errc::too_many_files_open ||
                           error == boost::system::errc::too_many_files_open_in_system;
-    if (state->client_waits && CloseLongestIdle(*state)) return;
+    if (state->client_waits && FreeSeat(*state)) return;
     if (error) return AcceptLater(state);
     StartSession(state, std::move(socket));
     Accept(state);
@@ -112,6 +115,8 @@ void Beat(ServerState* state) {
   state->heartbeat.async_wait([state](error_code error) {
     if (error || state->stopping) return;
     Beat(state);
+    // All may have been busy when the client that waits came.
+    if (state->client_waits && state->sessions.size() >= state->options.max_connections) FreeSeat(*state);
     Accept(state);
   });
 }
@@ -141,6 +146,31 @@ void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& sessi
     state.changed.notify_all();
   }
   Accept(&state);
+}
+
+void PostLarge(ServerState& state) {
+  if (state.large_is_posted || state.large_translations.empty()) return;
+  state.large_is_posted = true;
+  boost::asio::post(state.translator, [&state, work = std::move(state.large_translations.front())] {
+    work();
+    boost::asio::post(state.io, [&state] {
+      state.large_is_posted = false;
+      PostLarge(state);
+    });
+  });
+  state.large_translations.pop_front();
+}
+
+void NoteFreed(ServerState& state, size_t bytes) {
+  if (state.freed_bytes.fetch_add(bytes) + bytes < state.options.trim_bytes) return;
+  state.freed_bytes = 0;
+  // Without memory to ask for it, it is done another time.
+  (void)Guarded([&state] {
+    boost::asio::post(state.translator, [&state] {
+      malloc_trim(0);
+      ++state.trims;
+    });
+  });
 }
 
 struct Server::Threads {
@@ -195,10 +225,9 @@ Result<std::unique_ptr<Server>> Server::Start(BoundListener listener, EngineHand
 }
 
 Status Server::StartThreads(BoundListener listener, EngineHandle engine, const ServeOptions& options) {
-  const auto state = std::make_shared<ServerState>();
+  const auto state = std::make_shared<ServerState>(options);
   state->model = MakeApiModel(engine.model);
   state->engine = std::move(engine);
-  state->options = options;
   error_code error;
   // The acceptor closes its own.
   state->acceptor.assign(asio::ip::tcp::v4(), fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0), error);
@@ -214,6 +243,25 @@ Status Server::StartThreads(BoundListener listener, EngineHandle engine, const S
   MRS_ASSIGN_OR_RETURN(threads_->io, StartThread(
                                          "HTTP", [raw = state.get()] { ServeSockets(raw); }, end));
   return Status();
+}
+
+ServeUsage Server::usage() const {
+  ServeUsage usage;
+  if (state_ == nullptr) return usage;
+  {
+    const std::lock_guard lock(state_->mutex);
+    usage.connections = state_->session_count;
+  }
+  usage.body_bytes = state_->bodies.held();
+  usage.body_peak_bytes = state_->bodies.peak();
+  usage.backlog_bytes = state_->backlogs.held();
+  usage.backlog_peak_bytes = state_->backlogs.peak();
+  usage.answer_bytes = state_->answers.held();
+  usage.answer_peak_bytes = state_->answers.peak();
+  usage.translated = state_->translated;
+  usage.given_up = state_->given_up;
+  usage.trims = state_->trims;
+  return usage;
 }
 
 void Server::Stop() {

@@ -1,16 +1,20 @@
 // What the connections of a server share. All of it belongs to the I/O thread, but for `io` and `translator`.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <condition_variable>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <random>
 #include <set>
 
 #include "runtime/serve/api_model.h"
+#include "runtime/serve/byte_budget.h"
 #include "runtime/serve/server.h"
 
 namespace mrs::serve {
@@ -18,11 +22,25 @@ namespace mrs::serve {
 class HttpSession;
 
 struct ServerState : std::enable_shared_from_this<ServerState> {
+  explicit ServerState(const ServeOptions& serve_options)
+      : options(serve_options),
+        bodies(options.max_all_body_bytes),
+        backlogs(options.max_all_backlog_bytes),
+        answers(options.max_all_answer_bytes) {}
+
+  const ServeOptions options;
+  ByteBudget bodies;
+  ByteBudget backlogs;
+  ByteBudget answers;
+  std::atomic<uint64_t> translated{0};
+  std::atomic<uint64_t> given_up{0};
+  std::atomic<uint64_t> trims{0};
+  std::atomic<size_t> freed_bytes{0};  // since the last trim
+
   boost::asio::io_context io{1};
   boost::asio::io_context translator{1};  // templates and tokenizers may take a while; sockets must not wait for them
   ApiModel model;
   EngineHandle engine;
-  ServeOptions options;
   boost::asio::ip::tcp::acceptor acceptor{io};
   boost::asio::steady_timer accept_again{io};
   boost::asio::steady_timer heartbeat{io};
@@ -31,6 +49,8 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   bool stopping = false;
   std::mt19937_64 random{std::random_device{}()};  // seeds and response ids
   std::set<std::shared_ptr<HttpSession>> sessions;
+  std::deque<std::function<void()>> large_translations;  // that wait, so that small ones wait for one of them at most
+  bool large_is_posted = false;
 
   // For Server::Stop, which waits on another thread.
   std::mutex mutex;
@@ -40,5 +60,12 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
 
 // Removes a closed session, and accepts again where the limit had been reached.
 void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& session);
+
+// Puts the next large translation behind the small ones that are there, one at a time.
+void PostLarge(ServerState& state);
+
+// So much memory was freed. From time to time the allocator is told to give it back to the system, which it would keep
+// for good; on the translating thread, since it takes milliseconds.
+void NoteFreed(ServerState& state, size_t bytes);
 
 }  // namespace mrs::serve

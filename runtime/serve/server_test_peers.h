@@ -4,10 +4,14 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <cerrno>
+#include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <set>
@@ -49,6 +53,10 @@ class ScriptedEngine {
   bool AwaitCancel(RequestId id) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, kPatience, [&] { return cancelled_.count(id) > 0; });
+  }
+  RequestId last_id() {
+    const std::lock_guard lock(mutex_);
+    return last_id_;
   }
   bool Cancelled(RequestId id) {
     const std::lock_guard lock(mutex_);
@@ -140,14 +148,49 @@ class Client {
     answer.body = Take(std::min(seen_.size(), body_bytes));
     return answer;
   }
-  bool AtEnd() { return seen_.empty() && !More(); }
+  // Whether the server has ended the connection, and nothing was left to read. False where it says nothing, too.
+  bool AtEnd() { return seen_.empty() && !More() && ended_; }
+  // All of it, unless the server ends the connection or takes nothing for so long.
+  bool SendWithin(const std::string& bytes, std::chrono::milliseconds patience) {
+    for (size_t at = 0; at < bytes.size();) {
+      pollfd waits{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
+      if (poll(&waits, 1, static_cast<int>(patience.count())) != 1) return false;
+      const ssize_t sent = send(fd_.get(), bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent <= 0) return false;
+      at += static_cast<size_t>(sent);
+    }
+    return true;
+  }
+  // The body of a chunked answer, whose head has been read.
+  std::string ReadChunks() {
+    std::string body;
+    for (;;) {
+      const size_t bytes = std::strtoull(ReadUntil("\r\n").c_str(), nullptr, 16);
+      while (seen_.size() < bytes + 2 && More()) {
+      }
+      if (bytes == 0 || seen_.size() < bytes + 2) return Take(std::min<size_t>(seen_.size(), 2)), body;
+      body += Take(bytes);
+      Take(2);
+    }
+  }
+  std::string ReadLongAnswer() {
+    ReadUntil("\r\n\r\n");
+    return ReadChunks();
+  }
   void HalfClose() { shutdown(fd_.get(), SHUT_WR); }
+  // Leaves so that the server hears of it at once, whatever it does: what is said to it is not wanted.
+  void Reset() {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    fd_ = Fd();
+  }
 
  private:
   bool More() {
     char bytes[65536];
     const ssize_t got = recv(fd_.get(), bytes, sizeof(bytes), 0);
     if (got > 0) seen_.append(bytes, static_cast<size_t>(got));
+    ended_ = got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
     return got > 0;
   }
   std::string Take(size_t count) {
@@ -158,6 +201,7 @@ class Client {
 
   Fd fd_;
   bool connected_ = false;
+  bool ended_ = false;
   std::string seen_;
 };
 
