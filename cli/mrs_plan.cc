@@ -1,5 +1,6 @@
 // mrs-plan: decides everything about serving a model, ahead of time, and writes it into one file.
 #include <CLI/CLI.hpp>
+#include <span>
 
 #include "cli/exit_of.h"
 #include "host/output.h"
@@ -87,12 +88,15 @@ struct BuildCommand {
     if (!built) return Fail(built.error());
     for (const std::string& warning : built->warnings) mrs::Say("mrs-plan: warning: {}\n", warning);
     const bool unsharded = !ir_out.empty();
-    const mrs::Status written =
-        mrs::WritePlanFile(unsharded ? ir_out : out, unsharded ? built->unsharded_ir : built->plan_bytes);
-    if (!written) return Fail(written.error());
-    if (unsharded) return 0;
-    auto plan = mrs::OpenPlan(out);
+    if (unsharded) {
+      const mrs::Status written = mrs::WritePlanFile(ir_out, built->unsharded_ir);
+      return written.ok() ? 0 : Fail(written.error());
+    }
+    // The bytes that are written, and not what lies in the file a moment later.
+    auto plan = mrs::OpenPlanBytes(std::as_bytes(std::span(built->plan_bytes)), out);
     if (!plan) return Fail(plan.error());
+    const mrs::Status written = mrs::WritePlanFile(out, built->plan_bytes);
+    if (!written) return Fail(written.error());
     const mrs::Status printed = mrs::Print(mrs::PlanSummary(plan->plan(), plan->name()));
     if (printed.ok()) return 0;
     return Fail({printed.error().kind, fmt::format("{}; the plan {} is written all the same", printed.message(), out)});
