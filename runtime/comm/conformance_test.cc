@@ -102,8 +102,11 @@ class Conformance : public ::testing::TestWithParam<std::tuple<const char*, int>
   const char* transport() const { return std::get<0>(GetParam()); }
   int size() const { return std::get<1>(GetParam()); }
 
-  // spin 0: the suite runs more ranks than a small machine has cores.
-  WorldConfig Config() const { return {.transport = transport(), .size = size(), .options = {.spin = 0}}; }
+  // spin 0: the suite runs more ranks than a small machine has cores. What would hang is over soon, in each of many
+  // cases.
+  WorldConfig Config() const {
+    return {.transport = transport(), .size = size(), .options = {.timeout = milliseconds(5000), .spin = 0}};
+  }
 
   void ExpectNoComplaints(const WorldConfig& config, const std::function<std::string(Rank&)>& body) {
     EXPECT_THAT(RunWorld(config, body), Each(std::string()));

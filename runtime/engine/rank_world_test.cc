@@ -5,8 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <future>
@@ -22,6 +25,21 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+
+// Set for a rank that is ready, says that it failed, and reads no more.
+constexpr const char* kRankThatComplains = "MRS_TEST_RANK_THAT_COMPLAINS";
+
+int ComplainAsRank(int fd) {
+  const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  Channel channel{Fd(fd)};
+  if (!channel.Receive(deadline).ok()) return 1;
+  const Result<OpenedPlan> opened = OpenPlanDescriptor(channel.TakePassed().at(0).get(), "test");
+  if (!opened.ok() || !channel.Send(wire::Encode(MakeHello(*opened)), deadline).ok()) return 1;
+  if (!channel.Receive(deadline).ok() || shutdown(fd, SHUT_RD) != 0) return 1;
+  const wire::Failure failure{.rank = 0, .kind = ErrorKind::kRefused, .message = "a cosmic ray"};
+  if (!channel.Send(wire::Encode(wire::Ready{}) + wire::Encode(failure), deadline).ok()) return 1;
+  for (;;) pause();
+}
 
 class RankWorldTest : public ::testing::Test {
  protected:
@@ -198,6 +216,15 @@ TEST_F(RankWorldTest, PassesOnWhyARankCannotLoad) {
   }
 }
 
+// It reads no more, so the batch cannot be written: that is the consequence, and what it said before is the cause.
+TEST_F(RankWorldTest, AWriteErrorHidesNoFailure) {
+  setenv(kRankThatComplains, "1", 1);
+  const OpenedPlan opened = MakePlan(1);
+  const std::unique_ptr<RankWorld> world = StartReady(opened, wire::Transport::kLocal);
+  unsetenv(kRankThatComplains);
+  EXPECT_EQ(world->Run(1, SomeBatch()).message(), "rank 0 failed at step 1: a cosmic ray");
+}
+
 // The file behind a verified plan is another's to change: overwritten in place, truncated, gone.
 TEST_F(RankWorldTest, RunsWhatWasVerifiedWhateverBecomesOfTheFile) {
   const OpenedPlan opened = MakePlan(2);
@@ -264,7 +291,10 @@ TEST(CompareHello, NamesRankAndField) {
 }  // namespace mrs
 
 int main(int argc, char** argv) {
-  if (argc == 4 && std::strcmp(argv[1], "rank") == 0) return mrs::RankMain(std::atoi(argv[3]));
+  if (argc == 4 && std::strcmp(argv[1], "rank") == 0) {
+    const int fd = std::atoi(argv[3]);
+    return std::getenv(mrs::kRankThatComplains) != nullptr ? mrs::ComplainAsRank(fd) : mrs::RankMain(fd);
+  }
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }
