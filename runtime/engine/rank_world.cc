@@ -131,7 +131,7 @@ Status RankWorld::Spawn() {
   const uint32_t cores = CoreCount();
   const uint64_t busy = uint64_t{world_size} * options_.threads;
   spin_ = busy + 1 <= cores;
-  MRS_ASSIGN_OR_RETURN(const Fd plan, SealBytes("mrs-plan", opened_.bytes()));
+  MRS_ASSIGN_OR_RETURN(const Fd plan, SealBytes("plan", opened_.bytes()));
   Fd shared_memory;
   if (options_.transport == wire::Transport::kShm) {
     MRS_ASSIGN_OR_RETURN(shared_memory, CreateShmRegion(static_cast<int>(world_size)));

@@ -1,6 +1,6 @@
 // Bytes that nobody can change any more, to hand to other processes: what one of them verified, all of them get.
 //
-//   MRS_ASSIGN_OR_RETURN(const Fd plan, SealBytes("mrs-plan", opened.bytes()));   // a sealed memfd
+//   MRS_ASSIGN_OR_RETURN(const Fd plan, SealBytes("plan", opened.bytes()));   // a sealed memfd
 #pragma once
 
 #include <cstddef>
