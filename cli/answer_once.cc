@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 #include <mutex>
 #include <utility>
@@ -35,22 +34,6 @@ const char* ReasonName(FinishReason reason) {
       return "error";
   }
   return "error";
-}
-
-Result<std::vector<int32_t>> ParseIds(const std::string& list) {
-  std::vector<int32_t> ids;
-  const char* at = list.data();
-  const char* const end = at + list.size();
-  for (;;) {
-    int32_t id = 0;
-    const auto [next, error] = std::from_chars(at, end, id);
-    if (error != std::errc() || (next != end && *next != ',')) {
-      return Error{ErrorKind::kUsage, fmt::format("--prompt-ids {}: expected token ids like 1,2,3", list)};
-    }
-    ids.push_back(id);
-    if (next == end) return ids;
-    at = next + 1;
-  }
 }
 
 // fmt writes the shortest digits that give the same f32 back.
@@ -92,9 +75,8 @@ Result<std::vector<Request>> MakeRequests(const ExecOptions& options, const text
     MRS_ASSIGN_OR_RETURN(std::vector<int32_t> ids, text::Encode(*tokenizer, prompt, /*add_special_tokens=*/true));
     requests.push_back({.prompt = std::move(ids), .sampling = options.sampling, .goes_on = true});
   }
-  for (const std::string& list : options.prompt_ids) {
-    MRS_ASSIGN_OR_RETURN(std::vector<int32_t> ids, ParseIds(list));
-    requests.push_back({.prompt = std::move(ids), .sampling = options.sampling, .goes_on = true});
+  for (const std::vector<int32_t>& ids : options.prompt_ids) {
+    requests.push_back({.prompt = ids, .sampling = options.sampling, .goes_on = true});
   }
   for (Request& request : requests) request.sampling.logits_hash = options.json || !options.logits_out.empty();
   return requests;

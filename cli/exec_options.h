@@ -18,8 +18,8 @@ struct ExecOptions {
   uint32_t threads = 0;  // per rank; 0: the host's cores over its ranks
   uint32_t chunk = 256;
   double timeout_s = 60;
-  std::vector<std::string> prompts;     // texts
-  std::vector<std::string> prompt_ids;  // "1,2,3"
+  std::vector<std::string> prompts;              // texts
+  std::vector<std::vector<int32_t>> prompt_ids;  // token ids
   SamplingParams sampling;
   std::string logits_out;  // "": nowhere
   bool json = false;

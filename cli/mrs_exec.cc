@@ -1,13 +1,12 @@
 // mrs-exec: runs a plan. Serves it over HTTP, or answers the prompts of the command line and ends.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -16,8 +15,8 @@
 #include <string>
 
 #include "cli/answer_once.h"
+#include "cli/command_line.h"
 #include "cli/exec_options.h"
-#include "cli/exit_of.h"
 #include "cli/front.h"
 #include "cli/session.h"
 #include "host/output.h"
@@ -43,59 +42,120 @@ constexpr const char* kExamples = R"(Examples:
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 MRS_ISA=reference|avx2|avx512|avx512bf16|amx keeps to that instruction set; the tokens stay the same.)";
 
-void Register(CLI::App& app, ExecOptions* options) {
-  app.add_option("--plan", options->plan_path, "The plan, made by mrs-plan build")->required();
-  app.add_option("--model", options->model_dir,
-                 "Folder of the plan's weight files and tokenizer; {rank} in it stands for the rank's number "
-                 "[the plan's folder, or the current one]");
-  app.add_option("--transport", options->transport, "How ranks talk: auto, local (threads), shm or tcp")
-      ->capture_default_str();
-  app.add_option("--threads", options->threads, "Threads of each rank [the host's cores over the ranks]")
-      ->check(CLI::Range(1, 1024));
-  app.add_option("--chunk", options->chunk, "Prompt tokens of one sequence in one forward")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  app.add_option("--timeout", options->timeout_s, "Seconds without an answer until a rank counts as lost")
-      ->check(CLI::Range(0.1, 86400.0))
-      ->capture_default_str();
-  app.add_flag("--quiet", options->quiet, "Do not print the layout");
+constexpr std::string_view kCpusOnly =
+    "not there yet: ranks run on this host's CPUs; on what they run will be the plan's to say";
+constexpr std::string_view kNoKey = "not there yet: the server binds 127.0.0.1 only and asks for no key; leave it out";
+constexpr std::string_view kOneHost =
+    "not there yet: all ranks run on this host, and the plan says what each holds; build one with mrs-plan build --tp "
+    "N";
 
-  app.add_option("--host", options->host, "Address to serve on")->capture_default_str()->group("Serving");
-  app.add_option("--port", options->port, "Port to serve on; 0: any free one")->capture_default_str()->group("Serving");
+// What users of other servers try, and what is to come.
+constexpr mrs::cli::Elsewhere kElsewhere[] = {
+    {"--api-key-file --no-auth --auth", kNoKey},
+    {"--gpus --gpu --num-gpus --device --devices --device-ids --cuda", kCpusOnly},
+    {"-n --num-device-layers --device-layers --nodes --nnodes --node-rank --num-nodes --master-addr --head", kOneHost},
+    {"--pp -pp --pipeline-parallel-size --dp -dp --data-parallel-size --ep --enable-expert-parallel", kOneHost},
+    {"--cluster-secret-file --insecure-cluster", kOneHost},
+    {"--tp -tp --tensor-parallel-size", "the plan decides it: build one with mrs-plan build --tp N"},
+    {"--max-len --max-model-len --max-seq-len --ctx-size -c",
+     "the plan decides it: build one with mrs-plan build --max-len N"},
+    {"--max-seqs --max-num-seqs --parallel", "the plan decides it: build one with mrs-plan build --max-seqs N"},
+    {"--max-batch-size --max-num-batched-tokens", "use --chunk N; the plan's --max-seqs bounds the rest"},
+    {"--memory --gpu-memory-utilization --kv-cache-memory-bytes --pa-gpu-mem",
+     "the plan decides it: build one with mrs-plan build --memory BYTES"},
+    {"--dtype -d", "the plan decides it: build one with mrs-plan build --dtype TYPE"},
+    {"--numerics --reduction", "the plan decides it: give it to mrs-plan build"},
+    {"--name --served-model-name --alias -a", "the plan decides it: build one with mrs-plan build --name NAME"},
+    {"--quantization -q --isq --in-situ-quant --load-format", "not there yet: quantized weights"},
+    {"--chat-template -j --jinja-explicit --tokenizer --tok-model-id", "the plan and the model folder decide it"},
+    {"-m --model-id --model-path", "use --model DIR, with --plan x.mrsplan"},
+    {"-p", "use --port N, or --prompt TEXT"},
+    {"--ip --address --serve-ip --bind", "use --host; for now it is 127.0.0.1 only"},
+    {"--tls --ssl-keyfile --ssl-certfile --tls-key --tls-cert",
+     "not there yet: the server speaks plain HTTP to this host"},
+    {"-i --interactive --interactive-mode", "not there yet: use --prompt TEXT, or ask over HTTP"},
+    {"--rehearse --metrics --admin --enable-prefix-caching --no-prefix-caching --lora --enable-lora --lora-modules "
+     "--speculative-config --draft-model --kv-cache-dtype",
+     "not there yet; leave it out"},
+    {"--min-p --presence-penalty --frequency-penalty --repetition-penalty --logit-bias --logprobs --stop-token-ids",
+     "not there yet on the command line; ask over HTTP"},
+    {"--trust-remote-code", "no code of a model is ever run; leave it out"},
+    {"serve run server", "leave the word out: mrs-exec --plan x.mrsplan serves"},
+    {"chat bench doctor", "not there yet"},
+    {"build plan inspect verify", "that is a verb of mrs-plan"},
+};
 
+void RegisterOnce(mrs::cli::CommandLine& line, ExecOptions* options) {
+  CLI::App& app = line.app;
+  mrs::SamplingParams* const sampling = &options->sampling;
   const char* once = "Answering once";
   app.add_option("--prompt", options->prompts,
                  "Continue this text and exit; repeat it for a batch. The answer starts with a space where the text's "
                  "next word does")
       ->allow_extra_args(false)
       ->group(once);
-  app.add_option("--prompt-ids", options->prompt_ids, "The same with token ids: 1,2,3")
+  AddChecked(line, app, "--prompt-ids", "token ids like 1,2,3", "The same with token ids: 1,2,3",
+             [options](const std::string& text) {
+               std::optional<std::vector<int32_t>> ids = mrs::cli::ReadIds(text);
+               if (ids.has_value()) options->prompt_ids.push_back(*std::move(ids));
+               return ids.has_value();
+             })
+      ->expected(1, CLI::detail::expected_max_vector_size)
       ->allow_extra_args(false)
       ->group(once);
-  app.add_option("--max-tokens", options->sampling.max_tokens, "Tokens of the answer, at most")
-      ->capture_default_str()
+  AddNumber<uint32_t>(line, app, "--max-tokens", &sampling->max_tokens, 1, INT32_MAX, "Tokens of the answer, at most")
+      ->default_str(fmt::format("{}", sampling->max_tokens))
       ->group(once);
-  app.add_option("--temperature", options->sampling.temperature, "0: always the most probable token")
-      ->capture_default_str()
+  AddNumber<float>(line, app, "--temperature", &sampling->temperature, 0, 100, "0: always the most probable token")
+      ->default_str(fmt::format("{}", sampling->temperature))
       ->group(once);
-  app.add_option("--top-k", options->sampling.top_k, "Draw from the best k tokens; 0: from all")->group(once);
-  app.add_option("--top-p", options->sampling.top_p, "Draw from the best tokens that make up this probability")
+  AddNumber<uint32_t>(line, app, "--top-k", &sampling->top_k, 0, INT32_MAX, "Draw from the best k tokens; 0: from all")
       ->group(once);
-  app.add_option("--seed", options->sampling.seed, "The same seed gives the same answer")
-      ->capture_default_str()
+  AddNumber<float>(line, app, "--top-p", &sampling->top_p, 0, 1,
+                   "Draw from the best tokens that make up this probability", /*above_min=*/true)
       ->group(once);
-  app.add_option_function<std::vector<std::string>>(
-         "--stop", [options](const std::vector<std::string>& stops) { options->sampling.stop = stops; },
-         "End before this text; repeatable")
+  AddNumber<uint64_t>(line, app, "--seed", &sampling->seed, 0, UINT64_MAX, "The same seed gives the same answer")
+      ->default_str(fmt::format("{}", sampling->seed))
+      ->group(once);
+  AddChecked(line, app, "--stop", "a text of at least one byte", "End before this text; repeatable",
+             [sampling, stops = std::vector<std::string>()](const std::string& text) mutable {
+               stops.push_back(text);
+               sampling->stop = stops;
+               return !text.empty();
+             })
+      ->expected(1, CLI::detail::expected_max_vector_size)
       ->allow_extra_args(false)
       ->group(once);
-  app.add_flag("--ignore-eos", options->sampling.ignore_eos, "Go on after the end-of-sequence token")->group(once);
-  app.add_option("--logits-out", options->logits_out,
-                 "Write all logits here: f32 rows, the last prompt position's, then each step's; of several prompts, "
-                 "FILE.0, FILE.1, ...")
+  app.add_flag("--ignore-eos", sampling->ignore_eos, "Go on after the end-of-sequence token")->group(once);
+  AddText(line, app, "--logits-out", &options->logits_out, "a file name",
+          "Write all logits here: f32 rows, the last prompt position's, then each step's; of several prompts, FILE.0, "
+          "FILE.1, ...")
       ->group(once);
   app.add_flag("--json", options->json, "One JSON line a prompt: text, token_ids, logprobs, logits_sha256, ...")
       ->group(once);
+}
+
+void Register(mrs::cli::CommandLine& line, ExecOptions* options) {
+  CLI::App& app = line.app;
+  AddText(line, app, "--plan", &options->plan_path, "a file name", "The plan, made by mrs-plan build")->required();
+  AddText(line, app, "--model", &options->model_dir, "a folder",
+          "Folder of the plan's weight files and tokenizer; {rank} in it stands for the rank's number [the plan's "
+          "folder, or the current one]");
+  AddChoice(line, app, "--transport", &options->transport, {"auto", "local", "shm", "tcp"},
+            "How ranks talk: auto, local (threads), shm or tcp");
+  AddNumber<uint32_t>(line, app, "--threads", &options->threads, 1, 1024,
+                      "Threads of each rank [the host's cores over the ranks]");
+  AddNumber<uint32_t>(line, app, "--chunk", &options->chunk, 1, 1 << 20, "Prompt tokens of one sequence in one forward")
+      ->default_str(fmt::format("{}", options->chunk));
+  AddNumber<double>(line, app, "--timeout", &options->timeout_s, 0.1, 86400.0,
+                    "Seconds without an answer until a rank counts as lost")
+      ->default_str(fmt::format("{}", options->timeout_s));
+  app.add_flag("--quiet", options->quiet, "Do not print the layout");
+  AddText(line, app, "--host", &options->host, "a host name or address", "Address to serve on")->group("Serving");
+  AddNumber<uint16_t>(line, app, "--port", &options->port, 0, 65535, "Port to serve on; 0: any free one")
+      ->default_str(fmt::format("{}", options->port))
+      ->group("Serving");
+  RegisterOnce(line, options);
 }
 
 // What the main thread waits for: a signal to end, or word from another thread.
@@ -203,27 +263,31 @@ int Once(const ExecOptions& options) {
   return (*once)->Print((*loop)->signals.get());
 }
 
-// `mrs-exec rank --fd N` is what a supervisor starts; it is no verb for people.
-bool IsRank(int argc, char** argv) {
-  return argc == 4 && std::strcmp(argv[1], "rank") == 0 && std::strcmp(argv[2], "--fd") == 0;
+// `mrs-exec rank --fd N` is what a supervisor starts; it is no verb for people. The descriptor is its socket.
+int RunRank(int argc, char** argv) {
+  constexpr const char* kNotForPeople = "this verb is for mrs-exec itself; serve with mrs-exec --plan x.mrsplan";
+  if (argc != 4 || std::strcmp(argv[2], "--fd") != 0) {
+    return Fail({ErrorKind::kUsage, fmt::format("rank: expected --fd N; {}", kNotForPeople)});
+  }
+  const std::optional<int> fd = mrs::cli::ReadNumber<int>(argv[3], 3, INT32_MAX);
+  struct stat info {};
+  if (!fd.has_value() || fstat(*fd, &info) != 0 || !S_ISSOCK(info.st_mode)) {
+    return Fail({ErrorKind::kUsage, fmt::format("rank: --fd {}: expected the number of an open socket, 3 or more; {}",
+                                                mrs::cli::ShownValue(argv[3]), kNotForPeople)});
+  }
+  return mrs::RankMain(*fd);
 }
 
 int Main(int argc, char** argv) {
-  if (IsRank(argc, argv)) {
-    const int fd = std::atoi(argv[3]);
-    if (fd <= 2 || fcntl(fd, F_GETFD) < 0) return Fail({ErrorKind::kUsage, "rank: this verb is for mrs-exec itself"});
-    return mrs::RankMain(fd);
-  }
-  CLI::App app("mrs-exec runs a plan: serves it over HTTP (OpenAI's API), or answers --prompt and exits.", "mrs-exec");
-  app.set_version_flag("--version", "mrs-exec " MRS_VERSION);
-  app.footer(kExamples);
+  if (argc > 1 && std::strcmp(argv[1], "rank") == 0) return RunRank(argc, argv);
+  mrs::cli::CommandLine line(
+      "mrs-exec", "mrs-exec runs a plan: serves it over HTTP (OpenAI's API), or answers --prompt and exits.");
+  line.app.set_version_flag("--version", "mrs-exec " MRS_VERSION);
+  line.app.footer(kExamples);
+  line.elsewhere = kElsewhere;
   ExecOptions options;
-  Register(app, &options);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return mrs::cli::ExitOf(app, error);
-  }
+  Register(line, &options);
+  if (const std::optional<int> exit_code = mrs::cli::Parse(line, argc, argv)) return *exit_code;
   if ((options.json || !options.logits_out.empty()) && !options.answers_once()) {
     return Fail({ErrorKind::kUsage, "--json and --logits-out are for --prompt and --prompt-ids"});
   }

@@ -1,12 +1,13 @@
 // mrs-plan: decides everything about serving a model, ahead of time, and writes it into one file.
-#include <CLI/CLI.hpp>
 #include <span>
 
-#include "cli/exit_of.h"
+#include "cli/command_line.h"
 #include "host/output.h"
 #include "host/process.h"
 #include "planner/build.h"
+#include "planner/legality.h"
 #include "planner/verify_model.h"
+#include "plans/contract.h"
 #include "plans/reader.h"
 #include "plans/text.h"
 #include "plans/verify.h"
@@ -15,6 +16,11 @@
 namespace {
 
 using mrs::Fail;
+using mrs::cli::AddChoice;
+using mrs::cli::AddNumber;
+using mrs::cli::AddSize;
+using mrs::cli::AddText;
+using mrs::cli::CommandLine;
 using mrs::planner::BuildOptions;
 using mrs::planner::Built;
 
@@ -29,38 +35,40 @@ struct BuildCommand {
   std::string ir_in, ir_source, ir_out, out = "model.mrsplan";
   std::vector<CLI::Option*> of_a_model;  // what a finished module says itself
 
-  void Register(CLI::App& app, int* exit_code) {
-    CLI::App* verb = app.add_subcommand("build", "Plan a model for N ranks and write x.mrsplan");
-    verb->add_option("model", options.model_dir,
-                     "Model folder: config.json and safetensors (headers are read, never data)");
-    verb->add_option("--tp", options.tp, "Tensor-parallel ranks")->capture_default_str();
-    verb->add_option("--max-len", options.max_len,
-                     "Tokens of one sequence, prompt and answer [the model's, at most 8192]");
-    verb->add_option("--max-seqs", options.max_seqs, "Sequences of one forward")->capture_default_str();
-    verb->add_option("--numerics", options.numerics,
-                     "Order of sums: pair2 (native on AVX-512 BF16), block32 (for AMX tiles, emulated yet); auto: pair2")
-        ->capture_default_str();
-    verb->add_option("--dtype", options.dtype, "Matrices, their inputs and KV: bf16 or f32")->capture_default_str();
-    verb->add_option("--memory", options.memory, "Bytes a rank may use, e.g. 8GiB [90 % of this host's over its ranks]")
-        ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
-    verb->add_option("--name", options.name, "What clients call the model [model]");
-    verb->add_option("--reduction", options.reduction, "canonical, or rank_order: a control whose tokens depend on N")
-        ->capture_default_str();
+  CLI::App* Register(CommandLine& line) {
+    CLI::App* const verb = line.app.add_subcommand("build", "Plan a model for N ranks and write x.mrsplan");
+    AddText(line, *verb, "model", &options.model_dir, "a folder",
+            "Model folder: config.json and safetensors (headers are read, never data)");
+    AddNumber<int64_t>(line, *verb, "--tp", &options.tp, 1, mrs::kMaxChunks, "Tensor-parallel ranks")
+        ->default_str(fmt::format("{}", options.tp));
+    AddNumber<int64_t>(line, *verb, "--max-len", &options.max_len, 1, INT32_MAX,
+                       "Tokens of one sequence, prompt and answer [the model's, at most 8192]");
+    AddNumber<int64_t>(line, *verb, "--max-seqs", &options.max_seqs, 1, 4096, "Sequences of one forward")
+        ->default_str(fmt::format("{}", options.max_seqs));
+    AddChoice(line, *verb, "--numerics", &options.numerics, {"auto", "pair2", "block32"},
+              "Order of sums: pair2 (AVX-512 BF16), block32 (AMX); same tokens on any host");
+    AddChoice(line, *verb, "--dtype", &options.dtype, {"auto", "f32", "bf16"},
+              "Matrices, their inputs and KV: bf16 or f32");
+    AddSize(line, *verb, "--memory", &options.memory, mrs::contract::kMaxArenaBytes,
+            "Bytes a rank may use, e.g. 8GiB [90 % of this host's over its ranks]");
+    AddText(line, *verb, "--name", &options.name, "a name", "What clients call the model [model]");
+    AddChoice(line, *verb, "--reduction", &options.reduction, {"canonical", "rank_order"},
+              "canonical, or rank_order: a control whose tokens depend on N");
     // Those above; what goes with --ir stands below.
     of_a_model = verb->get_options(
         [](const CLI::Option* option) { return option->nonpositional() && !option->check_lname("help"); });
-    verb->add_option("--ir", ir_in,
-                     "Write the plan of this finished module instead of a model folder's; it says all of the above");
-    verb->add_option("--ir-source", ir_source,
-                     "The unsharded module (--ir-out) that the module of --ir must compute; without it the plan has no "
-                     "certificate of erasure");
-    verb->add_option("--ir-out", ir_out,
-                     "Write the unsharded module here, and no plan: what mrs-opt --mrs-plan starts from");
-    verb->add_option("-o,--output", out, "The plan")->capture_default_str();
+    AddText(line, *verb, "--ir", &ir_in, "a file name",
+            "Write the plan of this finished module instead of a model folder's; it says all of the above");
+    AddText(line, *verb, "--ir-source", &ir_source, "a file name",
+            "The unsharded module (--ir-out) that the module of --ir must compute; without it the plan has no "
+            "certificate of erasure");
+    AddText(line, *verb, "--ir-out", &ir_out, "a file name",
+            "Write the unsharded module here, and no plan: what mrs-opt --mrs-plan starts from");
+    AddText(line, *verb, "-o,--output", &out, "a file name", "The plan");
     verb->footer(
         "Example:\n  mrs-plan build models/mini --tp 2 -o mini.mrsplan\n  mrs-exec --plan mini.mrsplan --model "
         "models/mini");
-    verb->callback([this, exit_code] { *exit_code = Run(); });
+    return verb;
   }
 
   int Run() {
@@ -107,30 +115,31 @@ struct InspectCommand {
   std::string path;
   bool json = false;
 
-  void Register(CLI::App& app, int* exit_code) {
-    CLI::App* verb = app.add_subcommand("inspect", "Show what a plan says");
-    verb->add_option("plan", path, "x.mrsplan")->required();
+  CLI::App* Register(CommandLine& line) {
+    CLI::App* const verb = line.app.add_subcommand("inspect", "Show what a plan says");
+    AddText(line, *verb, "plan", &path, "a file name", "x.mrsplan")->required();
     verb->add_flag("--json", json, "Every field, as JSON");
-    verb->callback([this, exit_code] {
-      auto plan = mrs::OpenPlan(path);
-      *exit_code = !plan ? Fail(plan.error())
-                         : Print(json ? mrs::PlanToJson(plan->plan(), plan->name())
-                                      : mrs::PlanToText(plan->plan(), plan->name()));
-    });
+    return verb;
+  }
+
+  int Run() {
+    auto plan = mrs::OpenPlan(path);
+    if (!plan) return Fail(plan.error());
+    return Print(json ? mrs::PlanToJson(plan->plan(), plan->name()) : mrs::PlanToText(plan->plan(), plan->name()));
   }
 };
 
 struct VerifyCommand {
   std::string path, model_dir;
 
-  void Register(CLI::App& app, int* exit_code) {
-    CLI::App* verb =
-        app.add_subcommand("verify", "Check a plan in itself: exit code 0 if it holds, 1 with the reason if not");
-    verb->add_option("plan", path, "x.mrsplan")->required();
-    verb->add_option("--model", model_dir, "Also check that it is the plan of this model folder");
+  CLI::App* Register(CommandLine& line) {
+    CLI::App* const verb =
+        line.app.add_subcommand("verify", "Check a plan in itself: exit code 0 if it holds, 1 with the reason if not");
+    AddText(line, *verb, "plan", &path, "a file name", "x.mrsplan")->required();
+    AddText(line, *verb, "--model", &model_dir, "a folder", "Also check that it is the plan of this model folder");
     verb->footer(
         "Example:\n  mrs-plan verify mini.mrsplan --model models/mini    # proved to be that model's, by anybody");
-    verb->callback([this, exit_code] { *exit_code = Run(); });
+    return verb;
   }
 
   int Run() {
@@ -149,23 +158,46 @@ struct VerifyCommand {
   }
 };
 
+constexpr std::string_view kOneHost =
+    "not there yet: a plan is for CPU ranks of one host, tensor-parallel only; use --tp N";
+constexpr std::string_view kExecs = "that is an option of mrs-exec";
+
+// What users of other planners and servers try, and what is to come.
+constexpr mrs::cli::Elsewhere kElsewhere[] = {
+    {"--gpus --gpu --num-gpus --device --devices --cluster --cuda", kOneHost},
+    {"-n --ranks --world-size --nodes --nnodes --num-nodes --allow-any-world", kOneHost},
+    {"--pp -pp --pipeline-parallel-size --dp -dp --data-parallel-size --ep --expert-parallel-size", kOneHost},
+    {"-tp --tensor-parallel-size", "use --tp N"},
+    {"--max-model-len --max-seq-len --ctx-size -c", "use --max-len N"},
+    {"--max-num-seqs --max-batch-size --parallel", "use --max-seqs N"},
+    {"--gpu-memory-utilization --kv-cache-memory-bytes", "use --memory BYTES"},
+    {"--served-model-name --alias", "use --name NAME"},
+    {"--model --model-id --model-path -m", "give the model folder without a name: mrs-plan build DIR"},
+    {"--quantization -q --isq --load-format --kv-cache-dtype", "not there yet: quantized weights and caches"},
+    {"--search --auto --objective --predict --block-size --chat-template", "not there yet; leave it out"},
+    {"--trust-remote-code", "no code of a model is ever run; leave it out"},
+    {"--port --host --prompt --plan --threads --transport --chunk --timeout", kExecs},
+    {"--api-key-file --no-auth", "not there yet, and mrs-exec's to take: it binds 127.0.0.1 only and asks for no key"},
+    {"diff check explain simulate cluster export search", "not there yet; there are build, inspect, verify"},
+    {"serve run", "that is mrs-exec's: mrs-exec --plan x.mrsplan"},
+};
+
 int Main(int argc, char** argv) {
-  CLI::App app("mrs-plan: every rank's execution plan, decided and verified before a single device is touched");
-  app.set_version_flag("--version", "mrs-plan " MRS_VERSION);
-  app.require_subcommand(1);
-  int exit_code = 0;
+  CommandLine line("mrs-plan",
+                   "mrs-plan: every rank's execution plan, decided and verified before a single device is touched");
+  line.app.set_version_flag("--version", "mrs-plan " MRS_VERSION);
+  line.elsewhere = kElsewhere;
   BuildCommand build;
   InspectCommand inspect;
   VerifyCommand verify;
-  build.Register(app, &exit_code);
-  inspect.Register(app, &exit_code);
-  verify.Register(app, &exit_code);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return mrs::cli::ExitOf(app, error);
-  }
-  return exit_code;
+  const CLI::App* const builds = build.Register(line);
+  const CLI::App* const inspects = inspect.Register(line);
+  const CLI::App* const verifies = verify.Register(line);
+  if (const std::optional<int> exit_code = mrs::cli::Parse(line, argc, argv)) return *exit_code;
+  if (builds->parsed()) return build.Run();
+  if (inspects->parsed()) return inspect.Run();
+  MRS_CHECK(verifies->parsed());
+  return verify.Run();
 }
 
 }  // namespace

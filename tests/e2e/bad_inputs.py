@@ -64,13 +64,13 @@ class CommandLine:
         self.vocab = json.loads(read(os.path.join(MINI, "config.json")))["vocab_size"]
         self.cases = []
 
-    def refuse(self, name, code, message, *arguments, plan=None, model=MINI, before_start=None):
+    def refuse(self, name, code, message, *arguments, plan=None, model=MINI, quiet=True, before_start=None):
         """mrs-exec with --plan, --model and these arguments ends with the code, and `message` is all that it says."""
         plan = self.plan if plan is None else plan
         given = (["--plan", plan] if plan else []) + (["--model", model] if model else [])
 
         def case():
-            run = Run(self.work, *given, "--quiet", *arguments, before_start=before_start)
+            run = Run(self.work, *given, *(["--quiet"] if quiet else []), *arguments, before_start=before_start)
             try:
                 check_equal(run.ended(30), code, f"exit code\n  {run.described()}")
                 check_equal("\n".join(run.lines), message, "stderr")
@@ -234,19 +234,94 @@ class CommandLine:
                     plan=self.work.folder)
 
     def options(self):
-        more = "\nRun with --help for more information."
         ids = ("--prompt-ids", "1")
-        self.refuse("no --plan", 2, "--plan is required" + more, *ids, plan="")
-        self.refuse("unknown option", 2, "The following argument was not expected: --nonsense" + more, "--nonsense")
-        self.refuse("--threads 0", 2, "--threads: Value 0 not in range 1 to 1024" + more, *ids, "--threads", "0")
-        self.refuse("--chunk 0", 2, "--chunk: Value 0 not in range 1 to 1048576" + more, *ids, "--chunk", "0")
-        self.refuse("--transport nonsense", 2, "mrs-exec: --transport pigeon: expected auto, local, shm or tcp", *ids,
-                    "--transport", "pigeon")
+        see = "; see mrs-exec --help"
+
+        def wrong(*arguments, why, name=None):
+            self.refuse(f"command line: {name or ' '.join(arguments)!r}", 2, f"mrs-exec: {why}", *arguments)
+
+        self.refuse("no --plan", 2, "mrs-exec: --plan is required" + see, *ids, plan="")
+        # Numbers: the option, the value, the range.
+        for option, expected in (("--threads", "a whole number from 1 to 1024"),
+                                 ("--chunk", "a whole number from 1 to 1048576"),
+                                 ("--port", "a whole number from 0 to 65535"),
+                                 ("--max-tokens", "a whole number from 1 to 2147483647"),
+                                 ("--top-k", "a whole number from 0 to 2147483647"),
+                                 ("--seed", "a whole number from 0 to 18446744073709551615"),
+                                 ("--timeout", "a number from 0.1 to 86400"),
+                                 ("--temperature", "a number from 0 to 100"),
+                                 ("--top-p", "a number above 0 and at most 1")):
+            for value in ("-1", "99999999999999999999", "1x", "nan", "+1"):
+                wrong(option, value, why=f"{option} {value}: expected {expected}")
+            for empty in ((option, ""), (option + "=",)):
+                wrong(*empty, why=f'{option} "": expected {expected}')
+            wrong(option, " 1", why=f'{option} " 1": expected {expected}')
+            wrong(option, why=f"{option}: nothing follows; expected {expected}")
+            wrong(option, "--json", why=f"{option} --json: expected {expected}")
+            wrong(option, "1", option, "1", why=f"{option} is given more than once")
+        for option, value in (("--threads", "0"), ("--threads", "1025"), ("--chunk", "0"), ("--chunk", "1048577"),
+                              ("--max-tokens", "0"), ("--max-tokens", "2147483648"), ("--threads", "1.5")):
+            expected = {"--threads": "1 to 1024", "--chunk": "1 to 1048576", "--max-tokens": "1 to 2147483647"}[option]
+            wrong(option, value, why=f"{option} {value}: expected a whole number from {expected}")
+        wrong("--port", "70000", why="--port 70000: expected a whole number from 0 to 65535")
+        wrong("--port=70000", why="--port 70000: expected a whole number from 0 to 65535")
+        wrong("--temperature", "100.5", why="--temperature 100.5: expected a number from 0 to 100")
+        wrong("--top-p", "2", why="--top-p 2: expected a number above 0 and at most 1")
+        wrong("--top-p", "0", why="--top-p 0: expected a number above 0 and at most 1")
+        # Names.
+        for value in ("pigeon", "SHM"):
+            wrong("--transport", value, why=f"--transport {value}: expected one of auto, local, shm, tcp")
+        wrong("--transport", "", why='--transport "": expected one of auto, local, shm, tcp')
+        wrong("--plan=", why='--plan is given more than once')
+        self.refuse("empty --plan", 2, 'mrs-exec: --plan "": expected a file name', "--plan", "", plan="")
+        self.refuse("empty --model", 2, 'mrs-exec: --model "": expected a folder', "--model", "", model="")
+        wrong("--logits-out", "", *ids, why='--logits-out "": expected a file name')
+        wrong("--host", "", why='--host "": expected a host name or address')
+        wrong("--stop", "", *ids, why='--stop "": expected a text of at least one byte')
+        wrong("--json=yes", why="--json takes no value")
+        # What there is not.
+        wrong("--nonsense", why="--nonsense: there is no such option" + see)
+        wrong("--thread", "2", why="--thread: there is no such option; did you mean --threads?" + see)
+        wrong("--promt=secret text", why="--promt: there is no such option; did you mean --prompt?" + see)
+        wrong("-x", why="-x: there is no such option" + see)
+        wrong("stray", why="stray: not expected here" + see)
+        no_key = "not there yet: the server binds 127.0.0.1 only and asks for no key; leave it out"
+        one_host = ("not there yet: all ranks run on this host, and the plan says what each holds; build one with "
+                    "mrs-plan build --tp N")
+        for arguments, why in ((("--api-key-file", "k"), no_key), (("--no-auth",), no_key),
+                               (("--gpus", "2"), "not there yet: ranks run on this host's CPUs; on what they run will be "
+                                "the plan's to say"), (("--pp", "2"), one_host), (("-pp=2",), one_host),
+                               (("-n", "2"), one_host), (("--nnodes=2",), one_host),
+                               (("--tp", "2"), "the plan decides it: build one with mrs-plan build --tp N"),
+                               (("--max-model-len", "9"), "the plan decides it: build one with mrs-plan build --max-len N"),
+                               (("-m", "x"), "use --model DIR, with --plan x.mrsplan"),
+                               (("-i",), "not there yet: use --prompt TEXT, or ask over HTTP"),
+                               (("--min-p", "0.1"), "not there yet on the command line; ask over HTTP"),
+                               (("doctor",), "not there yet"),
+                               (("serve",), "leave the word out: mrs-exec --plan x.mrsplan serves")):
+            wrong(*arguments, why=f"{arguments[0].partition('=')[0]}: {why}")
+        # A key by argv: refused, and not said again.
+        for arguments in (("--api-key", "sk-1"), ("--api-key=sk-1",), ("--hf-token", "sk-1"), ("--admin-password=sk-1",)):
+            wrong(*arguments, why=f"{arguments[0].partition('=')[0]}: a secret on the command line can be read by everybody "
+                  "on this host, so none is taken there; leave it out: the server binds 127.0.0.1 only and asks for no key "
+                  "yet")
+        self.refuse("a key before anything else", 2,
+                    "mrs-exec: --api-key: a secret on the command line can be read by everybody on this host, so none is "
+                    "taken there; leave it out: the server binds 127.0.0.1 only and asks for no key yet", "--api-key", "sk-1",
+                    plan="", model="")
+        people = "this verb is for mrs-exec itself; serve with mrs-exec --plan x.mrsplan"
+        for arguments in ((), ("--fd",), ("--fd", "3", "x"), ("--socket", "3")):
+            self.refuse(f"rank {' '.join(arguments)}", 2, f"mrs-exec: rank: expected --fd N; {people}", "rank", *arguments,
+                        plan="", model="", quiet=False)
+        for value, shown in (("", '""'), ("ten", "ten"), ("-1", "-1"), ("0", "0"), ("2", "2"), ("3x", "3x"),
+                             ("1000000", "1000000"), ("99999999999999999999", "99999999999999999999")):
+            self.refuse(f"rank --fd {shown}", 2,
+                        f"mrs-exec: rank: --fd {shown}: expected the number of an open socket, 3 or more; {people}", "rank",
+                        "--fd", value, plan="", model="", quiet=False)
         self.refuse("--json without a prompt", 2, "mrs-exec: --json and --logits-out are for --prompt and --prompt-ids", "--json")
         self.refuse("--host wider than loopback", 1,
                     "mrs-exec: --host 0.0.0.0: mrs-exec binds 127.0.0.1 only until API keys "
                     "come", "--host", "0.0.0.0")
-        self.refuse("--port too large", 2, "Could not convert: --port = 70000" + more, "--port", "70000")
         with_port = socket.socket()
         with_port.bind(("127.0.0.1", 0))
         with_port.listen()
@@ -257,8 +332,9 @@ class CommandLine:
                     "--port", "--port", port)
 
     def prompts(self):
-        for given in ("1,,2", "1,2,", "one", "99999999999"):
-            self.refuse(f"--prompt-ids {given}", 2, f"mrs-exec: --prompt-ids {given}: expected token ids like 1,2,3",
+        for given, shown in (("1,,2",) * 2, ("1,2,",) * 2, ("one",) * 2, ("99999999999",) * 2, ("", '""'),
+                             ("1, 2", '"1, 2"')):
+            self.refuse(f"--prompt-ids {shown}", 2, f"mrs-exec: --prompt-ids {shown}: expected token ids like 1,2,3",
                         "--prompt-ids", given)
         prompt = "mrs-exec: prompt 0: "
         for id in (-1, self.vocab):
@@ -270,11 +346,6 @@ class CommandLine:
             ",".join(["1"] * 512))
         self.refuse("--prompt not UTF-8", 1, "mrs-exec: the text is not UTF-8 at byte 2", "--prompt",
                     os.fsdecode(b"ab\xff"))
-        for option, value, why in (("--max-tokens", "0", "max_tokens is 0, expected at least 1"),
-                                   ("--temperature", "-1", "temperature is -1, expected a finite number >= 0"),
-                                   ("--temperature", "nan", "temperature is nan, expected a finite number >= 0"),
-                                   ("--top-p", "2", "top_p is 2, expected 0 < top_p <= 1")):
-            self.refuse(f"{option} {value}", 1, prompt + why, "--prompt-ids", "1", option, value)
         bare = self.folder("bare", leave_out=("tokenizer.json", "tokenizer_config.json"))
         self.refuse("--prompt without a tokenizer",
                     1, "mrs-exec: --prompt needs a tokenizer and this plan has none; use "
