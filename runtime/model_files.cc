@@ -1,5 +1,6 @@
 #include "runtime/model_files.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +33,12 @@ bool ReadFully(int descriptor, uint64_t offset, std::span<std::byte> bytes) {
 Error CannotRead(const std::string& path) {
   const std::string reason = errno == 0 ? "it ended early; was it truncated meanwhile?" : std::strerror(errno);
   return Unavailable("{}: cannot be read: {}", path, reason);
+}
+
+Result<timespec> LastWritten(int descriptor, const std::string& path) {
+  struct stat info {};
+  if (fstat(descriptor, &info) != 0) return CannotRead(path);
+  return info.st_mtim;
 }
 
 }  // namespace
@@ -89,6 +96,7 @@ Result<ModelFiles> ModelFiles::Open(const plan::Plan& plan, const std::string& m
     OpenFile& open_file = files.files_[i];
     open_file.path = fmt::format("{}/{}", model_dir, recorded[i].name);
     MRS_ASSIGN_OR_RETURN(open_file.descriptor, OpenCheckpointFile(open_file.path, recorded[i]));
+    MRS_ASSIGN_OR_RETURN(open_file.written, LastWritten(open_file.descriptor, open_file.path));
   }
   return files;
 }
@@ -102,6 +110,16 @@ ModelFiles::~ModelFiles() {
 Status ModelFiles::Read(uint32_t file, uint64_t offset, std::span<std::byte> bytes) const {
   const OpenFile& open_file = files_[file];
   if (!ReadFully(open_file.descriptor, offset, bytes)) return CannotRead(open_file.path);
+  return Status();
+}
+
+Status ModelFiles::CheckUnchanged() const {
+  for (const OpenFile& file : files_) {
+    if (file.descriptor < 0) continue;
+    MRS_ASSIGN_OR_RETURN(const timespec now, LastWritten(file.descriptor, file.path));
+    if (now.tv_sec == file.written.tv_sec && now.tv_nsec == file.written.tv_nsec) continue;
+    return Refuse("{}: somebody wrote to it while it was loaded; start again once it is complete", file.path);
+  }
   return Status();
 }
 

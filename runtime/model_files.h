@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,10 +36,15 @@ class ModelFiles {
   // Fills `bytes` from `offset` of an open file; any number of threads at once.
   Status Read(uint32_t file, uint64_t offset, std::span<std::byte> bytes) const;
 
+  // Refuses files that somebody wrote to since they were opened: what was read may be half of one checkpoint and half
+  // of another.
+  Status CheckUnchanged() const;
+
  private:
   struct OpenFile {
     int descriptor = -1;  // -1: not needed
     std::string path;
+    timespec written{};  // when its content last changed
   };
   ModelFiles() = default;
   std::vector<OpenFile> files_;  // as Plan.files

@@ -130,6 +130,7 @@ Result<LoadedWeights> LoadWeights(const plan::Plan& plan, uint32_t rank, const s
     }
   });
   if (!loading.status.ok()) return loading.status;
+  MRS_RETURN_IF_ERROR(files.CheckUnchanged());
   return loaded;
 }
 

@@ -201,6 +201,33 @@ TEST_F(WeightsTest, RefusesFilesThatAreNotThePlans) {
   EXPECT_THAT(error(), HasSubstr(model.file + ": is a git-lfs pointer, not the file that it stands for"));
 }
 
+// Checked and read through one descriptor: another file of that name, put there meanwhile, is nobody's business.
+TEST_F(WeightsTest, ReadsTheFileThatWasChecked) {
+  const TestModel model = testing::MakeTestModel({}, directory_);
+  const Result<ModelFiles> files = ModelFiles::Open(model.plan(), directory_, {true});
+  ASSERT_TRUE(files.ok()) << files.message();
+  const std::string whole = ReadAll(model.file);
+  std::filesystem::remove(model.file);
+  WriteAll(model.file, std::string(whole.size(), 'x'));
+  std::string read(whole.size(), '\0');
+  const Status status = files->Read(0, 0, std::as_writable_bytes(std::span(read)));
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(read == whole);
+  EXPECT_TRUE(files->CheckUnchanged().ok());
+}
+
+// Half of one checkpoint and half of another would load as well as either.
+TEST_F(WeightsTest, RefusesAFileWrittenToWhileItIsLoaded) {
+  const TestModel model = testing::MakeTestModel({}, directory_);
+  std::filesystem::last_write_time(model.file, std::filesystem::file_time_type{});
+  const Result<LoadedWeights> loaded = LoadWeights(model.plan(), 0, directory_, pool_, [&](uint64_t, uint64_t) {
+    std::fstream(model.file, std::ios::binary | std::ios::in | std::ios::out).seekp(-1, std::ios::end).put('x');
+  });
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_EQ(loaded.message(),
+            model.file + ": somebody wrote to it while it was loaded; start again once it is complete");
+}
+
 // The right file, but a plan that says something else of it: names, places, shapes and types are the header's.
 TEST_F(WeightsTest, RefusesSourcesUnlikeTheFilesHeader) {
   const TestModel model = testing::MakeTestModel({}, directory_);
