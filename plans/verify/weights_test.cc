@@ -296,9 +296,14 @@ TEST(Verify, RejectsColumnsThatOverlap) {
 // Both ranks would bring the same chunks to the sum.
 TEST(Verify, RejectsColumnsThatRanksShare) {
   PlanT plan = TinyPlan();
-  SourceOf(plan, "l0.o").mutable_columns().mutate_every(2);
-  EXPECT_EQ(Refusal(plan),
-            "stage 0 weight 'l0.o': its ranks do not take the columns of tensor 'l0.o.tensor' in order, each once");
+  Slice& columns = SourceOf(plan, "l0.o").mutable_columns();
+  columns.mutate_every(2);
+  const char* expected =
+      "stage 0 weight 'l0.o': its ranks do not take the columns of tensor 'l0.o.tensor' in order, each once";
+  EXPECT_EQ(Refusal(plan), expected);
+  columns.mutate_size(32);  // all of K on both
+  columns.mutate_step(32);
+  EXPECT_EQ(Refusal(plan), expected);
 }
 
 TEST(Verify, RejectsColumnsOfAnotherSizeThanTheChunks) {
@@ -333,6 +338,22 @@ TEST(Verify, RejectsPaddingOfOtherThanTheVocabulary) {
   EXPECT_EQ(
       Refusal(plan),
       "stage 0 weight 'l0.k': tensor 'l0.k.tensor': the ranks read 16 rows of 15; only a vocabulary is padded, to "
+      "48");
+}
+
+// As many rows as a padded vocabulary, and none.
+TEST(Verify, RejectsPaddingThatHappensToBeAVocabularys) {
+  PlanT plan = TinyPlan({.tp = 1, .head_scale = 3});
+  Weight& o = WeightOf(plan, "l0.o");  // 12 heads in four chunks
+  o.mutate_chunk_count(4);
+  o.mutate_chunk_count_global(4);
+  o.mutate_chunk_k(24);
+  o.mutate_bytes(32 * 4 * 32 * 2);
+  EXPECT_EQ(Refusal(plan), "");
+  SourceOf(plan, "l0.k").mutate_tensor_rows(47);
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 0 weight 'l0.k': tensor 'l0.k.tensor': the ranks read 48 rows of 47; only a vocabulary is padded, to "
       "48");
 }
 
