@@ -116,6 +116,14 @@ TEST_F(PlanFile, RefusesAnotherKindOfFile) {
             "plan " + Path("text") + ": is no plan (its identifier is not MRSP); rebuild it with mrs-plan");
 }
 
+TEST_F(PlanFile, AGitLfsPointerIsCalledOne) {
+  Write("lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n");
+  EXPECT_EQ(OpenError("lfs"),
+            "plan " + Path("lfs") +
+                ": is a git-lfs pointer, not the plan that it stands for; run 'git lfs pull' where it "
+                "was cloned");
+}
+
 TEST_F(PlanFile, RefusesAChangedOrTruncatedFile) {
   std::string bytes = PackPlan(TinyPlan());
   const std::string expected =

@@ -18,6 +18,14 @@ struct OpenedPlan::State {
   std::string name;
 
   Status Check(std::string_view where) {
+    // A checkout without git-lfs has a few lines of text in its place: rebuilding would be no help.
+    constexpr std::string_view kPointer = "version https://git-lfs.github.com/spec/";
+    if (std::string_view(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size())
+            .starts_with(kPointer)) {
+      return Refuse(
+          "plan {}: is a git-lfs pointer, not the plan that it stands for; run 'git lfs pull' where it was cloned",
+          where);
+    }
     const Result<SealedPlan> sealed = CheckStructure(file.bytes());
     if (!sealed) return Wrong(where, sealed.error());
     if (const Status verified = VerifyPlan(*sealed->plan); !verified.ok()) return Wrong(where, verified.error());

@@ -6,7 +6,9 @@ Json ErrorObject(const ApiError& error) {
   const auto text_or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   Json object = Json::object();
   object["message"] = error.message;
-  object["type"] = error.status >= 500 ? "server_error" : "invalid_request_error";
+  // 501 and 505 are of what was asked: asking again changes nothing.
+  const bool ours = error.status >= 500 && error.status != 501 && error.status != 505;
+  object["type"] = ours ? "server_error" : "invalid_request_error";
   object["param"] = text_or_null(error.param);
   object["code"] = text_or_null(error.code);
   return object;

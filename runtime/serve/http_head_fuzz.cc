@@ -1,7 +1,10 @@
 // Feeds arbitrary bytes to what judges the head of a request, and to the routes.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "runtime/serve/http_head.h"
 #include "runtime/serve/http_route.h"
@@ -14,7 +17,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // One field a line; the first two lines are the method and the target.
   std::vector<HttpField> fields;
   std::vector<std::string> lines(1);
-  for (const char c : bytes) c == '\n' ? lines.emplace_back() : lines.back().push_back(c), void();
+  for (const char c : bytes) {
+    if (c == '\n') {
+      lines.emplace_back();
+    } else {
+      lines.back().push_back(c);
+    }
+  }
   for (const std::string& text : lines) {
     const size_t colon = std::min(text.find(':'), text.size());
     fields.push_back(

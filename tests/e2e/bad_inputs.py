@@ -36,6 +36,25 @@ def header_of(safetensors):
     return safetensors[:8 + struct.unpack("<Q", safetensors[:8])[0]]
 
 
+def split_weights(whole, folder):
+    """The tensors of one safetensors file in two, with their index; the two names."""
+    head = header_of(whole)
+    entries = {name: entry for name, entry in json.loads(head[8:]).items() if name != "__metadata__"}
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    parts, weight_map = [({}, b""), ({}, b"")], {}
+    for number, (name, entry) in enumerate(entries.items()):
+        part, data = parts[number % 2]
+        begin, end = entry["data_offsets"]
+        part[name] = {**entry, "data_offsets": [len(data), len(data) + end - begin]}
+        parts[number % 2] = part, data + whole[len(head) + begin:len(head) + end]
+        weight_map[name] = names[number % 2]
+    for name, (part, data) in zip(names, parts):
+        text = json.dumps(part).encode()
+        write(os.path.join(folder, name), struct.pack("<Q", len(text)) + text + data)
+    write(os.path.join(folder, "model.safetensors.index.json"), json.dumps({"weight_map": weight_map}).encode())
+    return names
+
+
 def sealed(body):
     """A plan's body with the SHA-256 that closes it."""
     return body + hashlib.sha256(body).digest()
@@ -161,6 +180,27 @@ class CommandLine:
             "shm",
             plan=self.work.plan(MINI, tp=2),
             model=copies)
+        # Weights in several files, one of them missing, beside the plan and by --model.
+        whole = self.folder("in-two", leave_out=("model.safetensors",))
+        names = split_weights(good, whole)
+        plan = self.work.plan(whole)
+        beside = self.work.path("beside", "x.mrsplan")
+        write(beside, read(plan))
+        write(self.work.path("beside", names[0]), read(os.path.join(whole, names[0])))
+        self.refuse("one file of two beside the plan",
+                    1, f"mrs-exec: the plan's weights: {os.path.dirname(beside)} lacks {names[1]} (1 of 2 files are there); "
+                    "copy what is missing, or say where all are with --model DIR",
+                    *ids,
+                    plan=beside,
+                    model="")
+        lacking = self.folder("one-of-two", leave_out=("model.safetensors",))
+        write(os.path.join(lacking, names[0]), read(os.path.join(whole, names[0])))
+        self.refuse("one file of two",
+                    1, f"{rank}{lacking}/{names[1]}: cannot be opened: No such file or directory; --model must name the "
+                    "folder the plan was built from",
+                    *ids,
+                    plan=plan,
+                    model=lacking)
         self.refuse("no model folder",
                     1, f"mrs-exec: the plan's weights (model.safetensors) are neither in "
                     f"{os.path.dirname(self.plan)} nor in the current folder; say where they are with --model DIR",
