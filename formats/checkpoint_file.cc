@@ -1,12 +1,11 @@
 #include "formats/checkpoint_file.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <unordered_map>
 #include <utility>
 
 #include "formats/json.h"
+#include "formats/sha256_of.h"
 
 namespace mrs {
 namespace {
@@ -15,12 +14,6 @@ std::string Hex(std::string_view bytes) {
   std::string hex;
   for (const char byte : bytes) hex += fmt::format("{:02x}", static_cast<unsigned>(static_cast<uint8_t>(byte)));
   return hex;
-}
-
-std::string Sha256(std::string_view bytes) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), reinterpret_cast<uint8_t*>(digest.data()));
-  return digest;
 }
 
 std::string Quoted(std::string_view name) { return DescribeJson(Json(std::string(name))); }
@@ -78,7 +71,7 @@ Status CheckCheckpointFile(const InputFile& file, const std::string& path, const
     MRS_RETURN_IF_ERROR(file.ReadAt(0, start.data(), start.size()));
     const std::string_view expected(reinterpret_cast<const char*>(recorded.header_sha256.data()),
                                     recorded.header_sha256.size());
-    if (const std::string actual = Sha256(start); actual != expected) {
+    if (const std::string actual = Sha256Of(start); actual != expected) {
       return Refuse(
           "{}: its header does not match the plan (expected sha256 {}, actual {}): this plan was made for another "
           "checkpoint; rebuild it with mrs-plan build",

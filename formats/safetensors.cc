@@ -1,12 +1,11 @@
 #include "formats/safetensors.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <tuple>
 
 #include "formats/input_file.h"
 #include "formats/json.h"
+#include "formats/sha256_of.h"
 
 namespace mrs {
 namespace {
@@ -143,9 +142,7 @@ Result<SafetensorsHeader> ParseSafetensorsHeader(std::string_view start, uint64_
     return Refuse("{}: header of {} bytes, {} given", where, header.header_bytes, start.size());
   }
   start = start.substr(0, header.header_bytes);
-  header.sha256.resize(SHA256_DIGEST_LENGTH);
-  SHA256(reinterpret_cast<const uint8_t*>(start.data()), start.size(),
-         reinterpret_cast<uint8_t*>(header.sha256.data()));
+  header.sha256 = Sha256Of(start);
 
   const std::string json_where = fmt::format("{}: header", where);
   JsonLimits limits;

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <exception>
@@ -14,7 +15,7 @@
 namespace mrs {
 namespace {
 
-const char* program_name = "mrs";  // set before any thread exists
+const char* program_name = program_invocation_short_name;  // until RunMain, which comes before any thread
 
 // A program started with one of them closed would get it for the next file it opens, and print into that file. What is
 // put there instead refuses: an output that was closed stays an error for whoever needs it.
@@ -33,6 +34,12 @@ Status TakeStandardDescriptors() {
 [[noreturn]] void Terminate() noexcept {
   if (std::current_exception() == nullptr) EndProcess("internal error", {ErrorKind::kRefused, "terminated"});
   EndProcess("ended", CaughtError());
+}
+
+// Constructors of other files run before main, and may find no memory.
+__attribute__((constructor(101))) void HearBeforeMain() {
+  program_name = program_invocation_short_name;
+  std::set_terminate(Terminate);
 }
 
 }  // namespace
@@ -66,7 +73,14 @@ void EndProcess(const char* what, const Error& error) noexcept {
 }
 
 int Fail(const Error& error) noexcept {
-  Say("{}: {}\n", program_name, error.message);
+  // There may be no memory for a longer one.
+  std::array<char, 4096> line;
+  const auto written = fmt::format_to_n(line.data(), line.size(), "{}: {}\n", program_name, error.message);
+  if (written.size <= line.size()) {
+    SayText({line.data(), written.size});
+  } else {
+    Say("{}: {}\n", program_name, error.message);
+  }
   return error.kind == ErrorKind::kUsage ? 2 : 1;
 }
 

@@ -1,19 +1,15 @@
 #include "plans/sha256.h"
 
-#include <openssl/evp.h>
-
-#include "plans/status.h"
+// OpenSSL's own functions and not its EVP, which allocates, fetches providers, and ends the process where memory runs
+// out meanwhile.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 namespace mrs {
 
 struct Sha256Stream::State {
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
-  State() {
-    MRS_CHECK(context != nullptr);
-    Start();
-  }
-  ~State() { EVP_MD_CTX_free(context); }
-  void Start() { MRS_CHECK(EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1); }
+  SHA256_CTX context;
+  State() { SHA256_Init(&context); }
 };
 
 Sha256Stream::Sha256Stream() : state_(std::make_unique<State>()) {}
@@ -22,14 +18,13 @@ Sha256Stream::Sha256Stream(Sha256Stream&&) noexcept = default;
 Sha256Stream& Sha256Stream::operator=(Sha256Stream&&) noexcept = default;
 
 void Sha256Stream::Update(std::span<const std::byte> bytes) {
-  MRS_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
+  SHA256_Update(&state_->context, bytes.data(), bytes.size());
 }
 
 Sha256Digest Sha256Stream::Finish() {
   Sha256Digest digest;
-  unsigned int length = 0;
-  MRS_CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), &length) == 1 && length == digest.size());
-  state_->Start();
+  SHA256_Final(digest.data(), &state_->context);
+  SHA256_Init(&state_->context);
   return digest;
 }
 

@@ -119,13 +119,11 @@ Result<Fd> ConnectTo(int peer, const MeshConfig& config, Clock::time_point end) 
   ConnectorMessage ours;
   MRS_ASSIGN_OR_RETURN(ours.nonce, RandomNonce());
   ours.hello = {.rank = static_cast<uint32_t>(config.rank), .size = static_cast<uint32_t>(config.endpoints.size())};
-  MRS_ASSIGN_OR_RETURN(ours.proof,
-                       MakeProof(config.secret, AuthRole::kConnector, acceptor_nonce, ours.nonce, ours.hello));
+  ours.proof = MakeProof(config.secret, AuthRole::kConnector, acceptor_nonce, ours.nonce, ours.hello);
   MRS_RETURN_IF_ERROR(step(BytesOf(ours), true));
   AcceptorMessage theirs;
   MRS_RETURN_IF_ERROR(step(BytesOf(theirs), false));
-  MRS_ASSIGN_OR_RETURN(const Proof proof,
-                       MakeProof(config.secret, AuthRole::kAcceptor, acceptor_nonce, ours.nonce, theirs.hello));
+  const Proof proof = MakeProof(config.secret, AuthRole::kAcceptor, acceptor_nonce, ours.nonce, theirs.hello);
   if (!SameProof(proof, theirs.proof)) {
     return Refuse("{}: what listens there does not know the cluster secret", where);
   }
@@ -159,8 +157,8 @@ Result<StrangerState> Advance(Stranger& stranger, const MeshConfig& config) {
   }
   stranger.received += static_cast<size_t>(bytes);
   if (stranger.received < sizeof(ConnectorMessage)) return StrangerState::kWaiting;
-  MRS_ASSIGN_OR_RETURN(const Proof proof, MakeProof(config.secret, AuthRole::kConnector, stranger.nonce,
-                                                    stranger.message.nonce, stranger.message.hello));
+  const Proof proof =
+      MakeProof(config.secret, AuthRole::kConnector, stranger.nonce, stranger.message.nonce, stranger.message.hello);
   return SameProof(proof, stranger.message.proof) ? StrangerState::kProven : StrangerState::kDropped;
 }
 
@@ -170,8 +168,7 @@ Result<int> Welcome(const Stranger& stranger, const MeshConfig& config, const st
   const Hello& hello = stranger.message.hello;
   AcceptorMessage answer;
   answer.hello = {.rank = static_cast<uint32_t>(config.rank), .size = static_cast<uint32_t>(config.endpoints.size())};
-  MRS_ASSIGN_OR_RETURN(answer.proof, MakeProof(config.secret, AuthRole::kAcceptor, stranger.nonce,
-                                               stranger.message.nonce, answer.hello));
+  answer.proof = MakeProof(config.secret, AuthRole::kAcceptor, stranger.nonce, stranger.message.nonce, answer.hello);
   // Sent even to a rank that is refused, so that it can name the difference too.
   const Result<bool> sent = Transfer(stranger.fd.get(), BytesOf(answer), true, end);
   if (hello.magic != answer.hello.magic || hello.version != answer.hello.version || hello.size != answer.hello.size) {

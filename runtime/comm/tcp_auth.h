@@ -45,8 +45,11 @@ enum class AuthRole : uint8_t { kConnector = 'C', kAcceptor = 'A' };
 
 Result<Nonce> RandomNonce();
 
-Result<Proof> MakeProof(std::string_view secret, AuthRole role, const Nonce& acceptor_nonce,
-                        const Nonce& connector_nonce, const Hello& hello);
+Proof MakeProof(std::string_view secret, AuthRole role, const Nonce& acceptor_nonce, const Nonce& connector_nonce,
+                const Hello& hello);
+
+// HMAC-SHA256 of RFC 2104.
+Proof Hmac(std::string_view secret, std::string_view message);
 
 // In constant time.
 bool SameProof(const Proof& a, const Proof& b);

@@ -41,6 +41,21 @@ Fd Intrude(uint16_t port) {
   return fd;
 }
 
+// Cases 1, 2 and 6 of RFC 4231.
+TEST(TcpAuth, Hmac_IsThatOfTheRfc) {
+  const auto hex = [](const Proof& proof) {
+    std::string text;
+    for (const std::byte byte : proof) text += fmt::format("{:02x}", static_cast<unsigned>(byte));
+    return text;
+  };
+  EXPECT_EQ(hex(Hmac(std::string(20, '\x0b'), "Hi There")),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+  EXPECT_EQ(hex(Hmac("Jefe", "what do ya want for nothing?")),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_EQ(hex(Hmac(std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First")),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 TEST(TcpAuth, Proof_DependsOnEveryInput) {
   const Nonce a = *RandomNonce();
   const Nonce b = *RandomNonce();
@@ -48,13 +63,13 @@ TEST(TcpAuth, Proof_DependsOnEveryInput) {
   const Hello hello{.rank = 1, .size = 2};
   Hello other = hello;
   other.rank = 0;
-  const Proof proof = *MakeProof("secret", AuthRole::kConnector, a, b, hello);
-  EXPECT_TRUE(SameProof(proof, *MakeProof("secret", AuthRole::kConnector, a, b, hello)));
-  EXPECT_FALSE(SameProof(proof, *MakeProof("Secret", AuthRole::kConnector, a, b, hello)));
-  EXPECT_FALSE(SameProof(proof, *MakeProof("", AuthRole::kConnector, a, b, hello)));
-  EXPECT_FALSE(SameProof(proof, *MakeProof("secret", AuthRole::kAcceptor, a, b, hello)));
-  EXPECT_FALSE(SameProof(proof, *MakeProof("secret", AuthRole::kConnector, b, a, hello)));
-  EXPECT_FALSE(SameProof(proof, *MakeProof("secret", AuthRole::kConnector, a, b, other)));
+  const Proof proof = MakeProof("secret", AuthRole::kConnector, a, b, hello);
+  EXPECT_TRUE(SameProof(proof, MakeProof("secret", AuthRole::kConnector, a, b, hello)));
+  EXPECT_FALSE(SameProof(proof, MakeProof("Secret", AuthRole::kConnector, a, b, hello)));
+  EXPECT_FALSE(SameProof(proof, MakeProof("", AuthRole::kConnector, a, b, hello)));
+  EXPECT_FALSE(SameProof(proof, MakeProof("secret", AuthRole::kAcceptor, a, b, hello)));
+  EXPECT_FALSE(SameProof(proof, MakeProof("secret", AuthRole::kConnector, b, a, hello)));
+  EXPECT_FALSE(SameProof(proof, MakeProof("secret", AuthRole::kConnector, a, b, other)));
 }
 
 TEST(Tcp, WrongSecret_IsRefusedByBothNames) {

@@ -146,3 +146,16 @@ int epoll_ctl(int fd, int what, int other, struct epoll_event* event) {
 int memfd_create(const char* name, unsigned flags) {
   return fails("descriptor", EMFILE) ? -1 : REAL(memfd_create)(name, flags);
 }
+
+// The C library's own are called by these names, since dlsym allocates.
+void* __libc_malloc(size_t bytes);
+void* __libc_calloc(size_t count, size_t bytes);
+void* __libc_realloc(void* old, size_t bytes);
+void* __libc_memalign(size_t alignment, size_t bytes);
+
+void* malloc(size_t bytes) { return fails("malloc", ENOMEM) ? NULL : __libc_malloc(bytes); }
+void* calloc(size_t count, size_t bytes) { return fails("malloc", ENOMEM) ? NULL : __libc_calloc(count, bytes); }
+void* realloc(void* old, size_t bytes) { return fails("malloc", ENOMEM) ? NULL : __libc_realloc(old, bytes); }
+void* aligned_alloc(size_t alignment, size_t bytes) {
+  return fails("malloc", ENOMEM) ? NULL : __libc_memalign(alignment, bytes);
+}
