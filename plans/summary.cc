@@ -7,6 +7,7 @@
 #include "plans/dtype.h"
 #include "plans/printable.h"
 #include "plans/text.h"
+#include "plans/verify.h"
 #include "plans/verify/context.h"
 
 namespace mrs {
@@ -97,7 +98,10 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
                                   Printable(p->provenance()->string_view())));
   }
   std::vector<std::string> proofs;
-  for (const plan::Certificate* c : *plan.certificates()) proofs.push_back(Printable(c->name()->string_view()));
+  for (const plan::Certificate* c : *plan.certificates()) {  // plans/verify has just passed: it is OpenPlan's plan
+    proofs.push_back(fmt::format("{} ({})", Printable(c->name()->string_view()),
+                                 c->name()->string_view() == kVerifyName ? "checked now" : "as the file says"));
+  }
   line("certificates", fmt::format("{}", fmt::join(proofs, ", ")));
   return out;
 }

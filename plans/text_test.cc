@@ -141,7 +141,7 @@ program      27 steps, 35 buffers, 16 weights
 collectives  3 all-reduce (384 B a token), 1 all-gather
 KV cache     16 blocks of 32 tokens, 1.00 KiB each, for 512 tokens in all
 predicted    weights: 170688 bytes (170688 to 170688), sum of the weights
-certificates by hand
+certificates by hand (as the file says)
 )");
 }
 
