@@ -86,7 +86,7 @@ def sources(options, tally):
             try:
                 with tree.changed(mutant.file, mutant.old, mutant.new):
                     code, said = run_test(tree, mutant)
-                    failed = re.findall(r"\[  FAILED  \] (\w+\.\S+)|^(?:FAIL|ERROR): (\S+)", said, re.M)
+                    failed = re.findall(r"\[  FAILED  \] (\S+\.\S+)|^(?:FAIL|ERROR): (\S+)", said, re.M)
                     names = ", ".join(sorted({a or b for a, b in failed}))[:200]
                     verdict = Verdict("killed", mutant.test, names) if code == 1 else Verdict("SURVIVED", "", said)
                     if code == 2:
