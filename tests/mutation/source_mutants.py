@@ -5,7 +5,11 @@ CTest's name of the test, and of the program to build for it unless there is a `
 (a filter) of those that were written for this.
 """
 
+import os
+import re
 from collections import namedtuple
+
+from scratch_tree import REPOSITORY
 
 Mutant = namedtuple("Mutant", "name file old new test cases target")
 
@@ -14,22 +18,14 @@ def mutant(name, file, old, new, test, cases="", target=""):
     return Mutant(name, file, old, new, test, cases, target or test)
 
 
-REFUSED_KEYS = (
-    ("quantization_config", "quantized checkpoints are"),
-    ("compression_config", "quantized checkpoints are"),
-    ("text_config", "multimodal models are"),
-    ("vision_config", "multimodal models are"),
-    ("audio_config", "multimodal models are"),
-    ("num_experts", "mixtures of experts are"),
-    ("num_local_experts", "mixtures of experts are"),
-    ("n_routed_experts", "mixtures of experts are"),
-    ("moe_intermediate_size", "mixtures of experts are"),
-    ("attn_logit_softcapping", "capped attention scores are"),
-    ("final_logit_softcapping", "capped logits are"),
-    ("clip_qkv", "clipped projections are"),
-    ("attn_output_gate", "gated attention is"),
-    ("attention_chunk_size", "chunked attention is"),
-)
+def refused_keys():
+    """A mutant for each row of the table of refused keys of config.json: the row is left out."""
+    file = "planner/model_config.cc"
+    with open(os.path.join(REPOSITORY, file)) as source:
+        table = re.search(r"kRefusedKeys\[\] = \{\n(.*?)\n\};", source.read(), re.S).group(1)
+    for row, key in re.findall(r'(^    \{"(\w+)", "[^"]*"\},$)', table, re.M):
+        yield mutant(f"refused_{key}", file, row + "\n", "", "planner_model_config_test", "ModelConfig.Refuses*")
+
 
 ENGINE, SERVE, TEXT, VERIFY = "runtime/engine/", "runtime/serve/", "formats/text/", "plans/verify/"
 COMM = "runtime/comm/scheduled_communicator.h"
@@ -134,12 +130,12 @@ MUTANTS = [
         "ServerBudgetTest.ListensToARefusedClientNoFurtherThanItMay",
     ),
     mutant(
-        "seat_of_an_ended_client",
+        "ended_client_is_translated_for",
         SERVE + "http_session.cc",
-        "  if (client_ended_ && (!keep_alive_ || buffer_.size() == 0)) return Close();\n",
-        "",
+        "translation_->body_bytes() > state_.options.free_bytes && chunked_) Send(kContinue);",
+        "translation_->body_bytes() > state_.options.free_bytes && chunked_) return;",
         "serve_server_budget_test",
-        "ServerBudgetTest.AnEndedClientKeepsNoSeat",
+        "ServerBudgetTest.AClientThatClosedIsNotTranslatedFor",
     ),
     mutant(
         "backlog_without_bound",
@@ -164,14 +160,16 @@ MUTANTS = [
         COMM,
         "        idle_count = 0;\n        give_up = {};\n",
         "        idle_count = 0;\n",
-        "comm_conformance_test",
+        "comm_exchange_test",
+        "Exchange.ProgressIn*RenewsTheTimeout",
     ),
     mutant(
         "write_error_hides_a_mismatch",
         COMM,
         "if (write_error && moved == 0) return",
         "if (write_error) return",
-        "comm_conformance_test",
+        "comm_exchange_test",
+        "Exchange.AWriteErrorHidesNoMismatch",
     ),
     # The executor.
     mutant(
@@ -228,16 +226,7 @@ MUTANTS = [
         "item.get<uint64_t>() <= static_cast<uint64_t>(spec.vocab)",
         "planner_model_config_test",
     ),
-    *(
-        mutant(
-            f"refused_{key}",
-            "planner/model_config.cc",
-            f'    {{"{key}", "{what}"}},\n',
-            "",
-            "planner_model_config_test",
-        )
-        for key, what in REFUSED_KEYS
-    ),
+    *refused_keys(),
     # The IR verifier.
     mutant(
         "kv_heads_of_other_queries",
