@@ -142,7 +142,7 @@ def Mrs_AllReduceOp : Mrs_Op<"all_reduce"> {
 }
 
 def Mrs_AllGatherOp : Mrs_Op<"all_gather"> {
-  let summary = "brings the slices of all tensor-parallel ranks together, one rank's rows after the other's, for an output";
+  let summary = "brings the ranks' slices together, one rank's rows after the other's, for an output to read";
   let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, OptionalAttr<I64Attr>:$order);
   let results = (outs Mrs_TensorType:$result);
   let assemblyFormat = "$name $x attr-dict `:` functional-type(operands, results)";

@@ -159,8 +159,8 @@ mlir::LogicalResult VerifyFinal(mlir::ModuleOp module) {
     return module.emitError() << "the module has no mrs.buckets, or one with less than 1 or more than 2^19 rows";
   }
   if (mlir::failed(VerifyOperations(program)) || mlir::failed(VerifySharding(module)) ||
-      mlir::failed(VerifyGathered(program)) || mlir::failed(VerifyWeights(program, TpOf(module))) || mlir::failed(VerifyChunks(program)) ||
-      mlir::failed(VerifySchedule(program))) {
+      mlir::failed(VerifyGathered(program)) || mlir::failed(VerifyWeights(program, TpOf(module))) ||
+      mlir::failed(VerifyChunks(program)) || mlir::failed(VerifySchedule(program))) {
     return mlir::failure();
   }
   if (!module->getAttr("mrs.kv"))

@@ -29,7 +29,8 @@ class StepVerifier {
     }
     if (auto input = mlir::dyn_cast<InputOp>(op_)) {
       if (!TypeOf(input.getResult()).isSharded() && !TypeOf(input.getResult()).getPartial()) return mlir::success();
-      return NamedError(op_) << "is " << input.getResult().getType() << ", but the executor writes all of it on every rank";
+      return NamedError(op_) << "is " << input.getResult().getType()
+                             << ", but the executor writes all of it on every rank";
     }
     if (auto gather = mlir::dyn_cast<AllGatherOp>(op_)) return VerifyAllGather(gather);
     if (auto output = mlir::dyn_cast<OutputOp>(op_)) {
