@@ -112,7 +112,7 @@ Error UnknownWord(const CommandLine& line, const CLI::App& verb, std::string_vie
 }
 
 // The arguments as CLI11 takes them, with "--name=" as a name and an empty value; or the first that cannot stand.
-Result<std::vector<std::string>> Judge(const CommandLine& line, std::span<char* const> arguments) {
+Result<std::vector<std::string>> Judge(CommandLine& line, std::span<char* const> arguments) {
   std::vector<std::string> judged;
   const CLI::App* verb = &line.app;
   const auto word_count = [](const CLI::App& app) {
@@ -152,13 +152,14 @@ Result<std::vector<std::string>> Judge(const CommandLine& line, std::span<char* 
       continue;
     }
     if (!Repeats(*option) && !seen.insert(option).second) return Usage("{} is given more than once", name);
-    if (!has_value && i + 1 == arguments.size()) {
-      const auto expected = line.expected.find(option);
-      return Usage("{}: nothing follows; expected {}", name,
-                   expected == line.expected.end() ? "a value" : expected->second);
-    }
+    const auto checked = line.checked.find(option);
+    const std::string expected = checked == line.checked.end() ? "a value" : checked->second.expected;
+    if (!has_value && i + 1 == arguments.size()) return Usage("{}: nothing follows; expected {}", name, expected);
     judged.push_back(!has_value ? std::string(arguments[++i])
                                 : argument.substr(name.size() + (argument.starts_with("--") ? 1 : 0)));
+    if (checked != line.checked.end() && !checked->second.read(judged.back())) {
+      return Usage("{} {}: expected {}", name, ShownValue(judged.back()), expected);
+    }
   }
   const auto asks_for_help = [](const std::string& name) {
     return name == "-h" || name == "--help" || name == "--version";
@@ -199,22 +200,21 @@ std::optional<int> Parse(CommandLine& line, int argc, char** argv) {
 
 CLI::Option* AddChecked(CommandLine& line, CLI::App& verb, const std::string& name, const std::string& expected,
                         const std::string& description, std::function<bool(const std::string&)> read) {
-  const std::string shown = name.substr(name.find("--") == name.npos ? 0 : name.find("--"));
-  const auto take = [&line, shown, expected, read = std::move(read)](const CLI::results_t& values) mutable {
+  // Values of named options are read by Judge, in the order in which they stand; only words are left to CLI11.
+  const bool named = name.starts_with('-');
+  const auto take = [&line, name, named, expected, read](const CLI::results_t& values) {
     for (const std::string& value : values) {
-      if (!read(value) && line.fault.ok()) {
-        line.fault = Usage("{} {}: expected {}", shown, ShownValue(value), expected);
-      }
+      if (!named && !read(value)) line.fault = Usage("{} {}: expected {}", name, ShownValue(value), expected);
     }
     return true;
   };
-  const char* const type = !name.starts_with('-')                   ? ""
+  const char* const type = !named                                   ? ""
                            : expected.starts_with("a whole number") ? "N"
                            : expected.starts_with("a number")       ? "X"
                            : expected.starts_with("1 to")           ? "BYTES"
                                                                     : "TEXT";
   CLI::Option* const option = verb.add_option(name, take, description)->type_name(type);
-  line.expected.emplace(option, expected);
+  if (named) line.checked.emplace(option, CheckedOption{expected, std::move(read)});
   return option;
 }
 

@@ -30,22 +30,28 @@ struct Elsewhere {
   std::string_view answer;
 };
 
+// What an option takes. `read` keeps a value, or returns false where it is none.
+struct CheckedOption {
+  std::string expected;  // "a whole number from 0 to 65535"
+  std::function<bool(const std::string&)> read;
+};
+
 struct CommandLine {
   CommandLine(const std::string& program, const std::string& description) : app(description, program) {}
 
   CLI::App app;
-  std::span<const Elsewhere> elsewhere;                // borrowed
-  std::map<const CLI::Option*, std::string> expected;  // what a value must be: "a whole number from 0 to 65535"
-  Status fault;                                        // the first value that is not
+  std::span<const Elsewhere> elsewhere;  // borrowed
+  std::map<const CLI::Option*, CheckedOption> checked;
+  Status fault;  // a word that is none of what stands there: "plan"
 };
 
-// Reads argv. Nothing: go on. Else the exit code: 0 after --help and --version, 2 after a complaint.
+// Reads argv, in its order: the first thing that is wrong is what is told. Nothing: go on. Else the exit code: 0 after
+// --help and --version, 2 after a complaint.
 std::optional<int> Parse(CommandLine& line, int argc, char** argv);
 
 // A value as messages show it: short, printable, and "" where it is empty.
 std::string ShownValue(std::string_view value);
 
-// `read` returns whether it could make something of the text.
 CLI::Option* AddChecked(CommandLine& line, CLI::App& verb, const std::string& name, const std::string& expected,
                         const std::string& description, std::function<bool(const std::string&)> read);
 

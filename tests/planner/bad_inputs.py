@@ -309,19 +309,26 @@ class BadInputs(unittest.TestCase):
             for empty in ((option, ""), (option + "=",)):
                 self.assert_wrong("build", "m", *empty, why=f'{option} "": expected {expected}')
             self.assert_wrong("build", "m", option, why=f"{option}: nothing follows; expected {expected}")
-            self.assert_wrong("build", option, "1", "m", option, "1", why=f"{option} is given more than once")
+            good = {"--numerics": "auto", "--dtype": "auto", "--reduction": "canonical"}.get(option, "1")
+            self.assert_wrong("build", option, good, "m", option, good, why=f"{option} is given more than once")
         self.assert_wrong("build", "m", "--tp", "17", why="--tp 17: expected a whole number from 1 to 16")
         self.assert_wrong("build", "m", "--max-seqs", "4097", why="--max-seqs 4097: expected a whole number from 1 to 4096")
         for value in ("lots", "8GiBs", "GiB", "8 GiB", "512TiB", "16777216EiB", "8XB"):
             shown = f'"{value}"' if " " in value else value
             self.assert_wrong("build", "m", "--memory", value, why=f"--memory {shown}: expected {memory}")
         for option in ("--ir", "--ir-source", "--ir-out", "-o", "--output"):
-            shown = "--output" if option == "-o" else option
-            self.assert_wrong("build", "m", option, "", why=f'{shown} "": expected a file name')
+            self.assert_wrong("build", "m", option, "", why=f'{option} "": expected a file name')
         self.assert_wrong("build", "m", "--name", "", why='--name "": expected a name')
         self.assert_wrong("build", "", why='model "": expected a folder')
         self.assert_wrong("verify", "", why='plan "": expected a file name')
         self.assert_wrong("inspect", "x", "--json=1", why="--json takes no value")
+        # What is wrong first is told.
+        wrong = ("--tp", "0"), ("--dtype", "x"), ("--fast",)
+        self.assert_wrong("build", *wrong[0], *wrong[1], *wrong[2], why="--tp 0: expected a whole number from 1 to 16")
+        self.assert_wrong("build", *wrong[1], *wrong[2], *wrong[0], why="--dtype x: expected one of auto, f32, bf16")
+        self.assert_wrong(
+            "build", *wrong[2], *wrong[0], *wrong[1], why="--fast: there is no such option; see mrs-plan build --help"
+        )
 
     def test_sizes(self):
         self.write("config.json", json.dumps(self.config))
