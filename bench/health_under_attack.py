@@ -96,10 +96,9 @@ def large_bodies(make):
     def attack(clients, deadline):
         path, body = make()
         data = request("POST", path, body)
-        for _ in range(12):
-            if time.monotonic() < deadline:
-                clients.connect(data)
-                clients.close()
+        while time.monotonic() < deadline:
+            clients.connect(data)
+            clients.close()
 
     return attack
 
@@ -136,10 +135,10 @@ def unfinished_bodies(clients, deadline):
 
 def long_answer(clients, deadline):
     """256 prompts with the log-probabilities of 20 alternatives a token, not streamed: tens of megabytes."""
-    client = clients.connect(completion(prompt=[[5, 6, 7]] * 256, max_tokens=300, ignore_eos=True, logprobs=20))
+    client = clients.connect(completion(prompt=[[5, 6, 7]] * 256, max_tokens=100, ignore_eos=True, logprobs=20))
     client.settimeout(1)
     read = 0
-    while time.monotonic() < deadline + 60:  # most of it comes at the end
+    while time.monotonic() < deadline + 120:  # most of it comes at the end
         try:
             part = client.recv(1 << 20)
         except socket.timeout:

@@ -8,6 +8,8 @@
 namespace mrs::serve {
 namespace {
 
+constexpr size_t kTreeBytes = 8;  // of memory for a byte of JSON, where it is all brackets and numbers
+
 Json ModelJson(const ApiModel& model) {
   Json json = Json::object();
   json["id"] = model.facts.name;
@@ -91,7 +93,7 @@ void HttpSession::Translate(bool chat) {
     if (!made->TakeUp()) return;
     ++state->translated;
     if (!made->Run(state->model)) ++state->given_up;
-    if (made->body_bytes() > state->options.free_bytes) NoteFreed(*state, made->body_bytes());
+    if (made->body_bytes() > state->options.free_bytes) NoteFreed(*state, made->body_bytes() * kTreeBytes);
     boost::asio::post(state->io, [weak, made] {
       const std::shared_ptr<HttpSession> self = weak.lock();
       if (self == nullptr || self->translation_ != made) return;

@@ -71,6 +71,7 @@ HttpSession::HttpSession(const std::shared_ptr<ServerState>& state, asio::ip::tc
 
 void HttpSession::Start() {
   OrClose([this] {
+    silent_ = state_.silent.insert(state_.silent.end(), this);
     SetReadDeadline(state_.options.header_timeout);
     Read();
   });
@@ -81,13 +82,18 @@ void HttpSession::Enter(Phase phase) {
   since_ = std::chrono::steady_clock::now();
 }
 
+void HttpSession::EndSilence() {
+  if (silent_.has_value()) state_.silent.erase(*silent_);
+  silent_.reset();
+}
+
 Seat HttpSession::seat() const {
   const auto use = [this] {
     switch (phase_) {
       case Phase::kIdle:
       case Phase::kLinger:
       case Phase::kClosed:
-        return has_spoken_ ? SeatUse::kAnswered : SeatUse::kSilent;
+        return silent_.has_value() ? SeatUse::kSilent : SeatUse::kAnswered;
       case Phase::kReading:
         return parser_.has_value() && parser_->is_header_done() ? SeatUse::kSending : SeatUse::kAsking;
       case Phase::kBusy:
@@ -108,6 +114,7 @@ void HttpSession::Drain() {
 void HttpSession::Close() {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
+  EndSilence();
   if (translation_ != nullptr) translation_->GiveUp();
   translation_.reset();
   if (call_ != nullptr) call_->Cancel();
@@ -209,7 +216,7 @@ void HttpSession::Parse() {
   while (phase_ == Phase::kIdle && starts_with("\r\n")) buffer_.consume(2);
   if (phase_ == Phase::kIdle && buffer_.size() > (starts_with("\r") ? 1 : 0)) {
     Enter(Phase::kReading);
-    has_spoken_ = true;
+    EndSilence();
     parser_.emplace();
     parser_->header_limit(kMaxHeadBytes);
     parser_->body_limit(kMaxBodyBytes);

@@ -91,6 +91,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void Reply(const HttpReply& reply);
   void Send(std::string_view bytes);
   void Enter(Phase phase);
+  void EndSilence();
   void Write();
   void OnWritten(boost::system::error_code error, size_t byte_count);
   void Linger();
@@ -103,7 +104,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::steady_timer next_probe_;
   Phase phase_ = Phase::kIdle;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();  // when phase_ began
-  bool has_spoken_ = false;
+  std::optional<std::list<HttpSession*>::iterator> silent_;  // of state_.silent; nothing once it has spoken
 
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -49,6 +50,7 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   bool stopping = false;
   std::mt19937_64 random{std::random_device{}()};  // seeds and response ids
   std::set<std::shared_ptr<HttpSession>> sessions;
+  std::list<HttpSession*> silent;  // of these, who have never said anything, in the order in which they came
   std::deque<std::function<void()>> large_translations;  // that wait, so that small ones wait for one of them at most
   bool large_is_posted = false;
 

@@ -5,7 +5,7 @@
 namespace mrs::serve {
 
 void Translation::DropBody() {
-  std::string().swap(body_);
+  body_ = BodyBytes();
   hold_.Clear();
 }
 
@@ -16,8 +16,8 @@ void Translation::GiveUp() {
 
 bool Translation::Run(const ApiModel& model) noexcept {
   const Status translated = Guarded([&] {
-    fault = chat_ ? ParseChatCall(model, body_, seed_, &call, &stop_)
-                  : ParseCompletionCall(model, body_, seed_, &call, &stop_);
+    fault = chat_ ? ParseChatCall(model, body_.view(), seed_, &call, &stop_)
+                  : ParseCompletionCall(model, body_.view(), seed_, &call, &stop_);
   });
   out_of_memory = !translated.ok();
   DropBody();

@@ -4,19 +4,19 @@
 
 #include <atomic>
 #include <cstdint>
-#include <string>
 #include <utility>
 
 #include "runtime/serve/api_error.h"
 #include "runtime/serve/api_request.h"
 #include "runtime/serve/byte_budget.h"
+#include "runtime/serve/http_body.h"
 
 namespace mrs::serve {
 
 class Translation {
  public:
   // `hold`: the bytes of `body`.
-  Translation(std::string body, ByteHold hold, bool chat, uint64_t seed)
+  Translation(BodyBytes body, ByteHold hold, bool chat, uint64_t seed)
       : body_bytes_(body.capacity()), body_(std::move(body)), hold_(std::move(hold)), chat_(chat), seed_(seed) {}
 
   size_t body_bytes() const { return body_bytes_; }  // as it came
@@ -38,7 +38,7 @@ class Translation {
   void DropBody();
 
   const size_t body_bytes_;
-  std::string body_;
+  BodyBytes body_;
   ByteHold hold_;
   bool chat_;
   uint64_t seed_;
