@@ -46,7 +46,7 @@ struct BuildCommand {
     AddNumber<int64_t>(line, *verb, "--max-seqs", &options.max_seqs, 1, 4096, "Sequences of one forward")
         ->default_str(fmt::format("{}", options.max_seqs));
     AddChoice(line, *verb, "--numerics", &options.numerics, {"auto", "pair2", "block32"},
-              "Order of sums: pair2 (AVX-512 BF16), block32 (AMX); same tokens on any host");
+              "Order of sums: pair2 (native on AVX-512 BF16), block32 (of AMX tiles, still emulated); auto: pair2");
     AddChoice(line, *verb, "--dtype", &options.dtype, {"auto", "f32", "bf16"},
               "Matrices, their inputs and KV: bf16 or f32");
     AddSize(line, *verb, "--memory", &options.memory, mrs::contract::kMaxArenaBytes,
