@@ -4,6 +4,7 @@
 #include "cli/command_line.h"
 #include "host/output.h"
 #include "host/process.h"
+#include "llvm/Support/ErrorHandling.h"
 #include "planner/build.h"
 #include "planner/legality.h"
 #include "planner/verify_model.h"
@@ -203,5 +204,9 @@ int Main(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // LLVM is built without exceptions: where it finds no memory it would abort.
+  llvm::install_bad_alloc_error_handler([](void*, const char*, bool) {
+    mrs::EndProcess("LLVM", {mrs::ErrorKind::kRefused, "out of memory"});
+  });
   return mrs::RunMain("mrs-plan", [&] { return Main(argc, argv); });
 }
