@@ -149,10 +149,36 @@ void HttpSession::Read() {
   // Then a lost client shows when the answer is written.
   if (phase_ == Phase::kBusy && buffer_.size() >= state_.options.max_read_ahead_bytes) return;
   reading_ = true;
+  if (phase_ == Phase::kLinger || (phase_ == Phase::kReading && body_hold_.bytes() > 0)) {
+    return socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this()](error_code error) {
+      self->OrClose([&] { self->OnReadable(error); });
+    });
+  }
   socket_.async_read_some(buffer_.prepare(kReadBytes),
                           [self = shared_from_this()](error_code error, size_t byte_count) {
                             self->OrClose([&] { self->OnRead(error, byte_count); });
                           });
+}
+
+// Much is to come, and from many clients at once, perhaps: each takes its turn, so that all the others do not wait for
+// all of it.
+void HttpSession::OnReadable(error_code error) {
+  if (error) return OnRead(error, 0);
+  if (phase_ == Phase::kClosed) return;
+  state_.bulk_reads.push_back(shared_from_this());
+  PostBulkRead(state_);
+}
+
+void HttpSession::ReadNow() {
+  OrClose([this] {
+    if (phase_ == Phase::kClosed) return;
+    error_code error;
+    socket_.non_blocking(true, error);
+    const size_t byte_count = error ? 0 : socket_.read_some(buffer_.prepare(kReadBytes), error);
+    if (error != asio::error::would_block) return OnRead(error, byte_count);
+    reading_ = false;
+    Read();
+  });
 }
 
 void HttpSession::OnRead(error_code error, size_t byte_count) {

@@ -35,6 +35,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void Drain();       // the server stops: ends at once unless a response is under way
   void Close();       // cancels what runs
   Seat seat() const;  // what it does, and since when
+  void ReadNow();     // its turn of bulk_reads
 
  private:
   enum class Phase {
@@ -59,6 +60,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   // Incoming.
   void Read();
+  void OnReadable(boost::system::error_code error);
   void OnRead(boost::system::error_code error, size_t byte_count);
   void Parse();
   void OnHead();

@@ -155,6 +155,18 @@ void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& sessi
   Accept(&state);
 }
 
+void PostBulkRead(ServerState& state) {
+  if (state.bulk_read_is_posted || state.bulk_reads.empty()) return;
+  state.bulk_read_is_posted = true;
+  boost::asio::post(state.io, [&state] {
+    state.bulk_read_is_posted = false;
+    const std::shared_ptr<HttpSession> next = std::move(state.bulk_reads.front());
+    state.bulk_reads.pop_front();
+    PostBulkRead(state);
+    next->ReadNow();
+  });
+}
+
 void PostLarge(ServerState& state) {
   if (state.large_is_posted || state.large_translations.empty()) return;
   state.large_is_posted = true;

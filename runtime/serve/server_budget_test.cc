@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <thread>
 
@@ -81,6 +82,31 @@ TEST_F(ServerBudgetTest, BodiesShareABudget) {
   EXPECT_EQ(first.ReadAnswer().status, 200);
   EXPECT_EQ(server_->usage().body_bytes, 0u);
   EXPECT_LE(server_->usage().body_peak_bytes, 1500u);
+}
+
+// Many large bodies at once, each in turns of 64 KB: all arrive whole.
+TEST_F(ServerBudgetTest, LargeBodiesComeInTurns) {
+  ServeOptions options;
+  options.free_bytes = 100;
+  Start(options);
+  constexpr size_t kBytes = size_t{1} << 20;
+  std::vector<std::thread> threads;
+  std::atomic<int> answered = 0;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([this, &answered] {
+      Client client(port_);
+      const std::string body = R"({"prompt":[1,2]})";
+      client.Post("/v1/completions", std::string(kBytes, ' ') + body);
+      client.HalfClose();
+      if (client.ReadUntil("\r\n\r\n").starts_with("HTTP/1.1 100")) client.ReadUntil("\r\n\r\n");
+      answered += client.ReadUntil("}]").find("text_completion") != std::string::npos;
+    });
+  }
+  for (RequestId id = 1; id <= 8; ++id) engine_.Finish(id, FinishReason::kStop);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(answered, 8);
+  EXPECT_GE(server_->usage().body_peak_bytes, kBytes - 100);
+  EXPECT_EQ(server_->usage().body_bytes, 0u);
 }
 
 // A client that only says how long its body will be holds nothing.

@@ -51,6 +51,8 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   std::mt19937_64 random{std::random_device{}()};  // seeds and response ids
   std::set<std::shared_ptr<HttpSession>> sessions;
   std::list<HttpSession*> silent;  // of these, who have never said anything, in the order in which they came
+  std::deque<std::shared_ptr<HttpSession>> bulk_reads;  // readable, of those who send much
+  bool bulk_read_is_posted = false;
   std::deque<std::function<void()>> large_translations;  // that wait, so that small ones wait for one of them at most
   bool large_is_posted = false;
 
@@ -62,6 +64,9 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
 
 // Removes a closed session, and accepts again where the limit had been reached.
 void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& session);
+
+// Lets the next of bulk_reads read once, and whatever else is ready run before the one after it.
+void PostBulkRead(ServerState& state);
 
 // Puts the next large translation behind the small ones that are there, one at a time.
 void PostLarge(ServerState& state);
