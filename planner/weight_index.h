@@ -13,7 +13,8 @@ namespace mrs {
 
 // Reads `folder`/model.safetensors, else the files of `folder`/model.safetensors.index.json. The index decides which
 // tensors there are: what a file holds beyond it is left out. A tensor of a type that mrs cannot read (integers, F64,
-// F8_E4M3, ...) is listed in `other_dtypes` only, one that no file holds in `only_in_index`. File names must be plain names ending in ".safetensors".
+// F8_E4M3, ...) is listed in `other_dtypes` only, one that no file holds in `only_in_index`. File names must be plain
+// names ending in ".safetensors".
 Result<Checkpoint> ReadCheckpoint(const std::string& folder);
 
 // "BF16", as safetensors spells it.

@@ -11,7 +11,8 @@ import os
 import socket
 import struct
 
-from harness import MINI, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main, without_root_rights
+from harness import (MINI, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main,
+                     without_root_rights)
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 ONE_OF = "a string, a list of strings, token ids, or lists of token ids"
@@ -145,13 +146,17 @@ class CommandLine:
         folder = self.folder("weights are a folder", leave_out=("model.safetensors",))
         os.mkdir(os.path.join(folder, "model.safetensors"))
         self.refuse("weights are a folder",
-                    1, f"{rank}{folder}/model.safetensors: is a directory, expected a file",
+                    1,
+                    f"{rank}{folder}/model.safetensors: is a directory, expected a file",
                     *ids,
                     model=folder)
 
         folder = self.folder("weights-are-a-pipe", leave_out=("model.safetensors",))
         os.mkfifo(os.path.join(folder, "model.safetensors"))
-        self.refuse("weights are a pipe", 1, f"{rank}{folder}/model.safetensors: is a pipe, expected a file", *ids,
+        self.refuse("weights are a pipe",
+                    1,
+                    f"{rank}{folder}/model.safetensors: is a pipe, expected a file",
+                    *ids,
                     model=folder)
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize {size}\n"
         refuse("weights are a git-lfs pointer",
@@ -188,15 +193,16 @@ class CommandLine:
         write(beside, read(plan))
         write(self.work.path("beside", names[0]), read(os.path.join(whole, names[0])))
         self.refuse("one file of two beside the plan",
-                    1, f"mrs-exec: the plan's weights: {os.path.dirname(beside)} lacks {names[1]} (1 of 2 files are there); "
-                    "copy what is missing, or say where all are with --model DIR",
+                    1, f"mrs-exec: the plan's weights: {os.path.dirname(beside)} lacks {names[1]} (1 of 2 files are "
+                    "there); copy what is missing, or say where all are with --model DIR",
                     *ids,
                     plan=beside,
                     model="")
         lacking = self.folder("one-of-two", leave_out=("model.safetensors",))
         write(os.path.join(lacking, names[0]), read(os.path.join(whole, names[0])))
         self.refuse("one file of two",
-                    1, f"{rank}{lacking}/{names[1]}: cannot be opened: No such file or directory; --model must name the "
+                    1,
+                    f"{rank}{lacking}/{names[1]}: cannot be opened: No such file or directory; --model must name the "
                     "folder the plan was built from",
                     *ids,
                     plan=plan,
@@ -282,15 +288,18 @@ class CommandLine:
 
         self.refuse("no --plan", 2, "mrs-exec: --plan is required" + see, *ids, plan="")
         # Numbers: the option, the value, the range.
-        for option, expected in (("--threads", "a whole number from 1 to 1024"),
-                                 ("--chunk", "a whole number from 1 to 1048576"),
-                                 ("--port", "a whole number from 0 to 65535"),
-                                 ("--max-tokens", "a whole number from 1 to 2147483647"),
-                                 ("--top-k", "a whole number from 0 to 2147483647"),
-                                 ("--seed", "a whole number from 0 to 18446744073709551615"),
-                                 ("--timeout", "a number from 0.1 to 86400"),
-                                 ("--temperature", "a number from 0 to 100"),
-                                 ("--top-p", "a number above 0 and at most 1")):
+        numbers = {
+            "--threads": "a whole number from 1 to 1024",
+            "--chunk": "a whole number from 1 to 1048576",
+            "--port": "a whole number from 0 to 65535",
+            "--max-tokens": "a whole number from 1 to 2147483647",
+            "--top-k": "a whole number from 0 to 2147483647",
+            "--seed": "a whole number from 0 to 18446744073709551615",
+            "--timeout": "a number from 0.1 to 86400",
+            "--temperature": "a number from 0 to 100",
+            "--top-p": "a number above 0 and at most 1",
+        }
+        for option, expected in numbers.items():
             for value in ("-1", "99999999999999999999", "1x", "nan", "+1"):
                 wrong(option, value, why=f"{option} {value}: expected {expected}")
             for empty in ((option, ""), (option + "=",)):
@@ -299,10 +308,9 @@ class CommandLine:
             wrong(option, why=f"{option}: nothing follows; expected {expected}")
             wrong(option, "--json", why=f"{option} --json: expected {expected}")
             wrong(option, "1", option, "1", why=f"{option} is given more than once")
-        for option, value in (("--threads", "0"), ("--threads", "1025"), ("--chunk", "0"), ("--chunk", "1048577"),
-                              ("--max-tokens", "0"), ("--max-tokens", "2147483648"), ("--threads", "1.5")):
-            expected = {"--threads": "1 to 1024", "--chunk": "1 to 1048576", "--max-tokens": "1 to 2147483647"}[option]
-            wrong(option, value, why=f"{option} {value}: expected a whole number from {expected}")
+        for option, value in (("--threads", "0"), ("--threads", "1025"), ("--threads", "1.5"), ("--chunk", "0"),
+                              ("--chunk", "1048577"), ("--max-tokens", "0"), ("--max-tokens", "2147483648")):
+            wrong(option, value, why=f"{option} {value}: expected {numbers[option]}")
         wrong("--port", "70000", why="--port 70000: expected a whole number from 0 to 65535")
         wrong("--port=70000", why="--port 70000: expected a whole number from 0 to 65535")
         wrong("--temperature", "100.5", why="--temperature 100.5: expected a number from 0 to 100")
@@ -328,37 +336,60 @@ class CommandLine:
         no_key = "not there yet: the server binds 127.0.0.1 only and asks for no key; leave it out"
         one_host = ("not there yet: all ranks run on this host, and the plan says what each holds; build one with "
                     "mrs-plan build --tp N")
-        for arguments, why in ((("--api-key-file", "k"), no_key), (("--no-auth",), no_key),
-                               (("--gpus", "2"), "not there yet: ranks run on this host's CPUs; on what they run will be "
-                                "the plan's to say"), (("--pp", "2"), one_host), (("-pp=2",), one_host),
-                               (("-n", "2"), one_host), (("--nnodes=2",), one_host),
-                               (("--tp", "2"), "the plan decides it: build one with mrs-plan build --tp N"),
-                               (("--max-model-len", "9"), "the plan decides it: build one with mrs-plan build --max-len N"),
-                               (("-m", "x"), "use --model DIR, with --plan x.mrsplan"),
-                               (("-i",), "not there yet: use --prompt TEXT, or ask over HTTP"),
-                               (("--min-p", "0.1"), "not there yet on the command line; ask over HTTP"),
-                               (("doctor",), "not there yet"),
-                               (("serve",), "leave the word out: mrs-exec --plan x.mrsplan serves")):
-            wrong(*arguments, why=f"{arguments[0].partition('=')[0]}: {why}")
+        for arguments, why in {
+                "--api-key-file k": no_key,
+                "--no-auth": no_key,
+                "--gpus 2": "not there yet: ranks run on this host's CPUs; on what they run will be the plan's to say",
+                "--pp 2": one_host,
+                "-pp=2": one_host,
+                "-n 2": one_host,
+                "--nnodes=2": one_host,
+                "--tp 2": "the plan decides it: build one with mrs-plan build --tp N",
+                "--max-model-len 9": "the plan decides it: build one with mrs-plan build --max-len N",
+                "-m x": "use --model DIR, with --plan x.mrsplan",
+                "-i": "not there yet: use --prompt TEXT, or ask over HTTP",
+                "--min-p 0.1": "not there yet on the command line; ask over HTTP",
+                "doctor": "not there yet",
+                "serve": "leave the word out: mrs-exec --plan x.mrsplan serves",
+        }.items():
+            wrong(*arguments.split(), why=f"{arguments.replace('=', ' ').split()[0]}: {why}")
         # A key by argv: refused, and not said again.
-        for arguments in (("--api-key", "sk-1"), ("--api-key=sk-1",), ("--hf-token", "sk-1"), ("--admin-password=sk-1",)):
-            wrong(*arguments, why=f"{arguments[0].partition('=')[0]}: a secret on the command line can be read by everybody "
-                  "on this host, so none is taken there; leave it out: the server binds 127.0.0.1 only and asks for no key "
-                  "yet")
-        self.refuse("a key before anything else", 2,
-                    "mrs-exec: --api-key: a secret on the command line can be read by everybody on this host, so none is "
-                    "taken there; leave it out: the server binds 127.0.0.1 only and asks for no key yet", "--api-key", "sk-1",
-                    plan="", model="")
+        no_secret = (
+            "a secret on the command line can be read by everybody on this host, so none is taken there; leave it "
+            "out: the server binds 127.0.0.1 only and asks for no key yet")
+        for arguments in (("--api-key", "sk-1"), ("--api-key=sk-1",), ("--hf-token", "sk-1"),
+                          ("--admin-password=sk-1",)):
+            wrong(*arguments, why=f"{arguments[0].partition('=')[0]}: {no_secret}")
+        self.refuse("a key before anything else",
+                    2,
+                    f"mrs-exec: --api-key: {no_secret}",
+                    "--api-key",
+                    "sk-1",
+                    plan="",
+                    model="")
         people = "this verb is for mrs-exec itself; serve with mrs-exec --plan x.mrsplan"
         for arguments in ((), ("--fd",), ("--fd", "3", "x"), ("--socket", "3")):
-            self.refuse(f"rank {' '.join(arguments)}", 2, f"mrs-exec: rank: expected --fd N; {people}", "rank", *arguments,
-                        plan="", model="", quiet=False)
+            self.refuse(f"rank {' '.join(arguments)}",
+                        2,
+                        f"mrs-exec: rank: expected --fd N; {people}",
+                        "rank",
+                        *arguments,
+                        plan="",
+                        model="",
+                        quiet=False)
         for value, shown in (("", '""'), ("ten", "ten"), ("-1", "-1"), ("0", "0"), ("2", "2"), ("3x", "3x"),
                              ("1000000", "1000000"), ("99999999999999999999", "99999999999999999999")):
-            self.refuse(f"rank --fd {shown}", 2,
-                        f"mrs-exec: rank: --fd {shown}: expected the number of an open socket, 3 or more; {people}", "rank",
-                        "--fd", value, plan="", model="", quiet=False)
-        self.refuse("--json without a prompt", 2, "mrs-exec: --json and --logits-out are for --prompt and --prompt-ids", "--json")
+            self.refuse(f"rank --fd {shown}",
+                        2,
+                        f"mrs-exec: rank: --fd {shown}: expected the number of an open socket, 3 or more; {people}",
+                        "rank",
+                        "--fd",
+                        value,
+                        plan="",
+                        model="",
+                        quiet=False)
+        self.refuse("--json without a prompt", 2, "mrs-exec: --json and --logits-out are for --prompt and --prompt-ids",
+                    "--json")
         self.refuse("--host wider than loopback", 1,
                     "mrs-exec: --host 0.0.0.0: mrs-exec binds 127.0.0.1 only until API keys "
                     "come", "--host", "0.0.0.0")
@@ -372,8 +403,8 @@ class CommandLine:
                     "--port", "--port", port)
 
     def prompts(self):
-        for given, shown in (("1,,2",) * 2, ("1,2,",) * 2, ("one",) * 2, ("99999999999",) * 2, ("", '""'),
-                             ("1, 2", '"1, 2"')):
+        for given in ("1,,2", "1,2,", "one", "99999999999", "", "1, 2"):
+            shown = given if given and " " not in given else json.dumps(given)
             self.refuse(f"--prompt-ids {shown}", 2, f"mrs-exec: --prompt-ids {shown}: expected token ids like 1,2,3",
                         "--prompt-ids", given)
         prompt = "mrs-exec: prompt 0: "
