@@ -151,6 +151,9 @@ TEST_F(HttpRfc, ChunksAreReadAsTheyShouldBe) {
     EXPECT_THAT(statuses(bad + kBody + "\r\n0\r\n\r\n"), ElementsAre(400)) << bad;
   }
   EXPECT_THAT(statuses("e\r\n" + kBody + "XX0\r\n\r\n"), ElementsAre(400));
+  Client bare(port_);  // told at once, and not when the body is late
+  bare.Send(kPost + kChunked + "\r\ne\n" + kBody + "\n0\n\n");
+  EXPECT_EQ(bare.ReadAnswer().status, 400);
   std::string extended;
   for (int i = 0; i < 14; ++i)
     extended += "1;" + std::string(2000, 'x') + "\r\n" + kBody[static_cast<size_t>(i)] + "\r\n";

@@ -45,6 +45,14 @@ std::vector<HttpField> FieldsOf(const http::request<GrowingBody>& message) {
   return fields;
 }
 
+bool HasBareLf(const boost::beast::flat_buffer& buffer) {
+  const std::string_view bytes(static_cast<const char*>(buffer.cdata().data()), buffer.size());
+  for (size_t at = bytes.find('\n'); at != bytes.npos; at = bytes.find('\n', at + 1)) {
+    if (at == 0 || bytes[at - 1] != '\r') return true;
+  }
+  return false;
+}
+
 // Whether the other end has reset the connection.
 bool IsReset(int socket) {
   tcp_info info{};
@@ -261,7 +269,11 @@ void HttpSession::Parse() {
     if (!had_head && parser_->is_header_done()) OnHead();
     if (phase_ != Phase::kReading || !HoldBody()) return;
     if (parser_->is_done()) return OnMessage();
-    if (used == 0 || error) break;
+    if (used == 0 || error) {
+      // In chunks and trailers the parser looks for CR LF only, and would wait for it.
+      if (error && parser_->is_header_done() && HasBareLf(buffer_)) return OnParseError(http::error::bad_line_ending);
+      break;
+    }
   }
   if (phase_ == Phase::kReading && buffer_.size() > kMaxUnparsedBytes) OnParseError(http::error::header_limit);
 }
