@@ -4,9 +4,9 @@
 
 A process of its own asks /health on a new connection, again and again, while another attacks the server: large bodies,
 bodies that never end, hundreds of prompts with kilobytes of stop strings, answers of tens of megabytes, a thousand
-connections that say nothing. Prints the median, the 99th percentile and the worst for each attack, and the memory of the
-server: before, at its peak, and some seconds after. Exits with 1 where a 99th percentile is past 50 ms, a probe is not
-answered, or more than 64 MiB stay behind. Every attack is bounded in time, bytes and connections, and local.
+connections that say nothing. Prints the median, the 99th percentile and the worst for each attack, and the server's
+memory: before, at its peak, and some seconds after. Exits with 1 where a 99th percentile is past 50 ms, a probe is not
+answered, or more than 64 MiB stay behind. Every attack is bounded in time and connections, and local.
 """
 
 import json

@@ -85,8 +85,11 @@ void AwaitClient(ServerState* state) {
     if (state->stopping) return;
     if (error) return AcceptLater(state);
     state->client_waits = true;
-    if (state->sessions.size() < state->options.max_connections) return Accept(state);
-    FreeSeat(*state);
+    // Descriptors may run out before the limit is reached: it is the same to the client.
+    if (!std::exchange(state->no_descriptor, false) && state->sessions.size() < state->options.max_connections) {
+      return Accept(state);
+    }
+    if (!FreeSeat(*state)) AcceptLater(state);
   });
 }
 
@@ -106,10 +109,10 @@ void AcceptNext(ServerState* state) {
   state->acceptor.async_accept([state](error_code error, asio::ip::tcp::socket socket) {
     state->listening = false;
     if (state->stopping) return;
-    // Descriptors may run out before the limit is reached: it is the same to the client.
-    state->client_waits = error == boost::system::errc::too_many_files_open ||
-                          error == boost::system::errc::too_many_files_open_in_system;
-    if (state->client_waits && FreeSeat(*state)) return;
+    state->client_waits = false;
+    state->no_descriptor = error == boost::system::errc::too_many_files_open ||
+                           error == boost::system::errc::too_many_files_open_in_system;
+    if (state->no_descriptor) return AwaitClient(state);
     if (error) return AcceptLater(state);
     StartSession(state, std::move(socket));
     Accept(state);
@@ -147,6 +150,7 @@ std::vector<std::shared_ptr<HttpSession>> SessionsOf(const ServerState& state) {
 
 void ForgetSession(ServerState& state, const std::shared_ptr<HttpSession>& session) {
   state.sessions.erase(session);
+  state.no_descriptor = false;  // it had one
   {
     const std::lock_guard lock(state.mutex);
     state.session_count = state.sessions.size();

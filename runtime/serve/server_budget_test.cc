@@ -1,6 +1,8 @@
 // What clients together may hold of a server, and for how long: by counted bytes, with small limits.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <functional>
@@ -352,6 +354,27 @@ TEST_F(ServerBudgetTest, SilentConnectionsGiveWayFirst) {
   another.Get("/health");
   EXPECT_EQ(another.ReadAnswer().status, 200);
   EXPECT_TRUE(also_silent.AtEnd());
+}
+
+// The last descriptor is the client's: that there is none for a next one, who is not there, does not end it.
+TEST_F(ServerBudgetTest, TheLastDescriptorServes) {
+  Start({});
+  const int first = dup(0);
+  const int second = dup(0);  // the two lowest that are free
+  close(first);
+  close(second);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit no_more{.rlim_cur = static_cast<rlim_t>(second) + 1, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &no_more), 0);
+  {
+    Client client(port_);  // its end takes one, the server's the other
+    EXPECT_TRUE(Await([](const ServeUsage& usage) { return usage.connections == 1; }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    client.Get("/health");
+    EXPECT_EQ(client.ReadAnswer().status, 200);
+  }
+  setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST_F(ServerBudgetTest, HalfARequestGivesWayToo) {

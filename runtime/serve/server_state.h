@@ -45,8 +45,9 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   boost::asio::ip::tcp::acceptor acceptor{io};
   boost::asio::steady_timer accept_again{io};
   boost::asio::steady_timer heartbeat{io};
-  bool listening = false;     // waits for the next client
-  bool client_waits = false;  // there is one, and no seat: whoever could be idle now leaves instead
+  bool listening = false;      // waits for the next client
+  bool client_waits = false;   // there is one, and no seat: whoever could be idle now leaves instead
+  bool no_descriptor = false;  // accepting failed for want of one, whether or not a client waits
   bool stopping = false;
   std::mt19937_64 random{std::random_device{}()};  // seeds and response ids
   std::set<std::shared_ptr<HttpSession>> sessions;
