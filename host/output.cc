@@ -31,14 +31,15 @@ ssize_t WritePiece(int fd, std::string_view text) noexcept {
 }  // namespace
 
 void SayText(std::string_view text) noexcept {
-  static std::timed_mutex mutex;
+  static std::mutex mutex;
+  Clock::time_point end = Clock::now() + kPatience;
+  std::unique_lock<std::mutex> lock(mutex, std::try_to_lock);
   // Whoever holds it waits for a second at most; its lines mixed with ours are better than ours lost.
-  std::unique_lock<std::timed_mutex> lock;
-  try {
-    lock = std::unique_lock(mutex, kPatience);
-  } catch (...) {
+  while (!lock.owns_lock() && Clock::now() < end) {
+    poll(nullptr, 0, 1);
+    lock = std::unique_lock<std::mutex>(mutex, std::try_to_lock);
   }
-  const Clock::time_point end = Clock::now() + kPatience;
+  end = Clock::now() + kPatience;
   while (!text.empty()) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
     if (left <= 0) return;
