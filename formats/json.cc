@@ -1,7 +1,10 @@
 #include "formats/json.h"
 
 #include <algorithm>
+#include <cctype>
+#include <cmath>
 #include <iterator>
+#include <limits>
 #include <new>
 #include <unordered_map>
 #include <utility>
@@ -37,17 +40,74 @@ struct TrackingIterator {
   bool operator!=(const TrackingIterator& other) const { return at != other.at; }
 };
 
+// A number that Python's json writes and JSON lacks.
+struct PythonNumber {
+  size_t at = 0;  // offset of its first byte
+  double value = 0;
+};
+
+// Finds them and writes a JSON number of the same length in their place, so that lines and columns stay. What only
+// looks like one (1NaN, NaNs, anything in a string) is left to the parser, which refuses it.
+std::vector<PythonNumber> ReplacePythonNumbers(std::string* text) {
+  struct Literal {
+    std::string_view name, placeholder;
+    double value;
+  };
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  static constexpr Literal kLiterals[] = {{"NaN", "0.0", std::numeric_limits<double>::quiet_NaN()},
+                                          {"Infinity", "0.000000", kInfinity},
+                                          {"-Infinity", "-0.000000", -kInfinity}};
+  const auto joins = [&](size_t i) {
+    return i < text->size() && (std::isalnum(static_cast<unsigned char>((*text)[i])) != 0 || (*text)[i] == '.' ||
+                                (*text)[i] == '+' || (*text)[i] == '-');
+  };
+  std::vector<PythonNumber> found;
+  for (size_t i = 0; i < text->size(); ++i) {
+    if ((*text)[i] == '"') {
+      for (++i; i < text->size() && (*text)[i] != '"'; ++i) {
+        if ((*text)[i] == '\\') ++i;
+      }
+      continue;
+    }
+    if (i > 0 && joins(i - 1)) continue;
+    for (const Literal& literal : kLiterals) {
+      if (text->compare(i, literal.name.size(), literal.name) != 0 || joins(i + literal.name.size())) continue;
+      text->replace(i, literal.name.size(), literal.placeholder);
+      found.push_back({i, literal.value});
+      i += literal.name.size() - 1;
+      break;
+    }
+  }
+  return found;
+}
+
 // Builds the tree without recursion, and appends to objects without the linear search of nlohmann::ordered_map.
 class TreeBuilder : public nlohmann::json_sax<Json> {
  public:
-  explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
+  // `numbers`: where `text` stands for others; `seen`: the parser's place in it.
+  TreeBuilder(const JsonLimits& limits, std::string_view text, const std::vector<PythonNumber>& numbers,
+              const char* const& seen)
+      : limits_(limits), text_(text), numbers_(numbers), seen_(seen) {}
   ~TreeBuilder() override { ClearJson(&root); }
 
   bool null() override { return Add(nullptr); }
   bool boolean(bool value) override { return Add(value); }
   bool number_integer(int64_t value) override { return Add(value); }
   bool number_unsigned(uint64_t value) override { return Add(value); }
-  bool number_float(double value, const std::string&) override { return Add(value); }
+  bool number_float(double value, const std::string& spelled) override {
+    // The parser has read one byte past the number, unless the text ends with it.
+    const auto read = static_cast<size_t>(seen_ - text_.data());
+    for (const size_t past : {size_t{1}, size_t{0}}) {
+      if (read < spelled.size() + past) continue;
+      const size_t at = read - past - spelled.size();
+      const auto found = std::lower_bound(numbers_.begin(), numbers_.end(), at,
+                                          [](const PythonNumber& number, size_t place) { return number.at < place; });
+      if (found != numbers_.end() && found->at == at && text_.substr(at, spelled.size()) == spelled) {
+        return Add(found->value);
+      }
+    }
+    return Add(value);
+  }
   bool string(std::string& value) override { return Add(std::move(value)); }
   bool binary(binary_t&) override { return Fail("binary values are not JSON"); }
 
@@ -166,6 +226,9 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   }
 
   const JsonLimits& limits_;
+  std::string_view text_;
+  const std::vector<PythonNumber>& numbers_;
+  const char* const& seen_;
   std::vector<Level> open_;
   Json* slot_ = nullptr;
   size_t value_count_ = 0;
@@ -198,8 +261,15 @@ Result<Json> Parse(std::string_view text, std::string_view where, const JsonLimi
   if (const size_t nul = text.find('\0'); nul != text.npos) {
     return Refuse("{}: {}: a NUL byte is not JSON", where, Place(text, nul));
   }
-  TreeBuilder builder(limits);
+  std::string replaced;
+  std::vector<PythonNumber> numbers;
+  if (limits.python_numbers && (text.find("NaN") != text.npos || text.find("Infinity") != text.npos)) {
+    replaced = text;
+    numbers = ReplacePythonNumbers(&replaced);
+    text = replaced;
+  }
   const char* seen = text.data();
+  TreeBuilder builder(limits, text, numbers, seen);
   try {
     const TrackingIterator begin{text.data(), &seen};
     const TrackingIterator end{text.data() + text.size(), &seen};
@@ -262,6 +332,9 @@ std::string DescribeJson(const Json& value) {
     std::string shown = DumpJson(Json(text->substr(0, kShown)));
     shown.insert(shown.size() - 1, "...");
     return shown;
+  }
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) {
+    return std::isnan(value.get<double>()) ? "NaN" : value.get<double>() > 0 ? "Infinity" : "-Infinity";
   }
   return DumpJson(value);
 }

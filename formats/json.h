@@ -28,12 +28,13 @@ struct JsonLimits {
   size_t max_keys = size_t{8} << 20;        // of one object
   int max_depth = 64;                       // nested arrays and objects
   bool refuse_duplicate_keys = true;        // false: the last one wins, as in Python
+  bool python_numbers = false;              // NaN, Infinity and -Infinity are numbers, as in Python
   const std::atomic<bool>* stop = nullptr;  // set by another thread: nobody wants the result any more
 };
 
 // Parses one JSON text (RFC 8259). `where` names the source in errors: "config.json: line 3, column 7: ...".
-// Refuses invalid UTF-8, NUL bytes, NaN and Infinity (by name), numbers past the range of a double, trailing text and
-// whatever passes a limit, before it is built. Integers past 64 bits become doubles. Without memory it is kUnavailable,
+// Refuses invalid UTF-8, NUL bytes, NaN and Infinity (by name, unless the limits let them in), numbers past the range
+// of a double, trailing text and whatever passes a limit, before it is built. Integers past 64 bits become doubles. Without memory it is kUnavailable,
 // and kCancelled when `stop` was set.
 Result<Json> ParseJson(std::string_view text, std::string_view where, const JsonLimits& limits = {});
 

@@ -7,6 +7,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
+  (void)mrs::ParseJson(text, "fuzz", {.python_numbers = true}).ok();
   const mrs::Result<mrs::Json> parsed = mrs::ParseJson(text, "fuzz");
   if (!parsed.ok()) return 0;
   (void)mrs::GetInt(*parsed, "a", "fuzz", 1).ok();

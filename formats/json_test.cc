@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <string>
 
@@ -50,6 +52,30 @@ TEST(ParseJson, RefusesPythonLiteralsByName) {
   EXPECT_THAT(ErrorOf("[-Infinity]"), HasSubstr(": -Infinity is Python"));
   EXPECT_THAT(ErrorOf("[Infinity]"), HasSubstr(": Infinity is Python"));
   EXPECT_THAT(ErrorOf("[True]"), HasSubstr(": True is Python"));
+}
+
+TEST(ParseJson, ReadsNumbersOfPythonWhereAsked) {
+  JsonLimits python;
+  python.python_numbers = true;
+  const std::string text = R"({"time_step_limit": [0.0, Infinity], "NaN": "NaN \" Infinity", "a": {"b":NaN},
+      "c": -Infinity, "d": 0.0, "e": 0.000000, "f": -0.000000})";
+  const Result<Json> parsed = ParseJson(text, "x.json", python);
+  ASSERT_TRUE(parsed.ok()) << parsed.message();
+  EXPECT_EQ((*parsed)["time_step_limit"][0], 0.0);
+  EXPECT_EQ((*parsed)["time_step_limit"][1], std::numeric_limits<double>::infinity());
+  EXPECT_EQ((*parsed)["NaN"], "NaN \" Infinity");
+  EXPECT_TRUE(std::isnan((*parsed)["a"]["b"].get<double>()));
+  EXPECT_EQ((*parsed)["c"], -std::numeric_limits<double>::infinity());
+  for (const char* key : {"d", "e", "f"}) EXPECT_EQ((*parsed)[key], 0.0) << key;
+  EXPECT_EQ(DescribeJson((*parsed)["a"]["b"]), "NaN");
+  EXPECT_EQ(DescribeJson((*parsed)["c"]), "-Infinity");
+  EXPECT_EQ(GetInt(*parsed, "c", "x.json").message(), "x.json: 'c': expected an integer, got -Infinity");
+  EXPECT_TRUE(std::isinf(ParseJson("Infinity", "x", python)->get<double>()));
+  for (const char* bad : {"[NaNs]", "[1NaN]", "[-NaN]", "[NaN.0]", "[--Infinity]", "[+Infinity]", "[Infinity1]",
+                          "[nan]", "[inf]", "{NaN: 1}", "[NaN NaN]"}) {
+    EXPECT_FALSE(ParseJson(bad, "x", python).ok()) << bad;
+  }
+  EXPECT_THAT(ErrorOf("[NaN,\n Infinity x]", python), HasSubstr("line 2, column 11"));
 }
 
 TEST(ParseJson, RefusesBytesThatAreNotUtf8) {
