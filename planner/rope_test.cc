@@ -54,6 +54,22 @@ TEST(Rope, AgreesWithTransformersWithinOneUnit) {
   EXPECT_GE(equal * 100, count * 95) << equal << " of " << count;
 }
 
+// As torch does it: one division in f32, not a product with the reciprocal.
+TEST(Rope, LinearDividesEachFrequencyToTheBit) {
+  for (const double theta : {10000.0, 12345.678}) {
+    const RopeSpec plain = ComputeRope({.theta = theta}, 96);
+    for (const float factor : {2.5f, 3.0f, 7.0f, 40.0f}) {
+      const RopeSpec linear = ComputeRope({.theta = theta, .scaling = RopeScaling::kLinear, .factor = factor}, 96);
+      size_t reciprocal = 0;
+      for (size_t i = 0; i < plain.inv_freq.size(); ++i) {
+        EXPECT_EQ(linear.inv_freq[i], plain.inv_freq[i] / factor) << factor << " " << i;
+        reciprocal += linear.inv_freq[i] == plain.inv_freq[i] * (1.0f / factor);
+      }
+      EXPECT_LT(reciprocal, plain.inv_freq.size()) << factor;  // the two do differ
+    }
+  }
+}
+
 TEST(Rope, ReadsBothSpellings) {
   EXPECT_EQ(ComputeRope(Config("{}"), 4).rule, "theta 10000");
   EXPECT_EQ(ComputeRope(Config(R"({"rope_theta": 500000, "rope_scaling": null})"), 4).rule, "theta 500000");

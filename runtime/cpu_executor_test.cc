@@ -142,24 +142,65 @@ TEST_F(CpuExecutorTest, RunsPlansThatVerify) {
 }
 
 // f32 sums against double: 1e-4 of the logits' RMS is hundreds of roundings, and far below any mistake.
+void ExpectTheModel(const TestModel& model) {
+  const std::vector<Prompt> prompts = RandomPrompts(model.config, {70});
+  const LogitRows actual = Logits(model, prompts, 64)[0];
+  const std::vector<std::vector<double>> expected = testing::ScalarLogits(model, prompts[0]);
+  ASSERT_EQ(actual.size(), expected.size());
+  double squares = 0;
+  double worst = 0;
+  for (size_t row = 0; row < expected.size(); ++row) {
+    for (size_t id = 0; id < expected[row].size(); ++id) {
+      squares += expected[row][id] * expected[row][id];
+      worst = std::max(worst, std::abs(expected[row][id] - actual[row][id]));
+    }
+  }
+  const double rms = std::sqrt(squares / static_cast<double>(expected.size() * model.config.vocab));
+  EXPECT_GT(rms, 0.1);
+  EXPECT_LT(worst, 1e-4 * rms);
+}
+
 TEST_F(CpuExecutorTest, ComputesTheModel) {
   for (const bool bias_and_qk_norm : {true, false}) {
-    const TestModel model = MakeTestModel({.qk_norm = bias_and_qk_norm, .bias = bias_and_qk_norm}, directory_);
-    const std::vector<Prompt> prompts = RandomPrompts(model.config, {70});
-    const LogitRows actual = Logits(model, prompts, 64)[0];
-    const std::vector<std::vector<double>> expected = testing::ScalarLogits(model, prompts[0]);
-    ASSERT_EQ(actual.size(), expected.size());
-    double squares = 0;
-    double worst = 0;
-    for (size_t row = 0; row < expected.size(); ++row) {
-      for (size_t id = 0; id < expected[row].size(); ++id) {
-        squares += expected[row][id] * expected[row][id];
-        worst = std::max(worst, std::abs(expected[row][id] - actual[row][id]));
-      }
+    ExpectTheModel(MakeTestModel({.qk_norm = bias_and_qk_norm, .bias = bias_and_qk_norm}, directory_));
+  }
+}
+
+TEST_F(CpuExecutorTest, MultipliesRotationsByTheAttentionFactor) {
+  TestModel model = MakeTestModel({}, directory_);
+  const std::vector<Prompt> prompts = RandomPrompts(model.config, {20});
+  const std::vector<LogitRows> plain = Logits(model, prompts, 20);
+  model.tree.ropes[0]->attention_factor = 1.25F;
+  testing::Repack(&model);
+  ASSERT_TRUE(VerifyPlan(model.plan()).ok());
+  ExpectTheModel(model);
+  EXPECT_FALSE(Logits(model, prompts, 20) == plain);
+}
+
+// Where a layer's cache lies changes no bit: three layers in one class, or the last two in a class of their own.
+TEST_F(CpuExecutorTest, KeepsEachCacheClassApart) {
+  for (const uint32_t tp : {1, 2}) {
+    TestModel model = MakeTestModel({.tp = tp, .layers = 3}, directory_);
+    const std::vector<Prompt> prompts = RandomPrompts(model.config, {70, 33, 5});
+    const std::vector<LogitRows> together = Logits(model, prompts, 7);
+    plan::KvClass& first = model.tree.kv_classes[0];
+    const uint64_t layer_bytes = first.block_bytes() / 3;
+    plan::KvClass second = first;
+    first.mutate_layer_count(1);
+    first.mutate_block_bytes(layer_bytes);
+    second.mutate_layer_count(2);
+    second.mutate_block_bytes(2 * layer_bytes);
+    model.tree.kv_classes.push_back(second);
+    std::vector<plan::AttentionAttr>& attentions = model.tree.stages[0]->attentions;
+    ASSERT_EQ(attentions.size(), 3u);
+    for (uint32_t layer = 1; layer < 3; ++layer) {
+      attentions[layer].mutate_kv_class(1);
+      attentions[layer].mutate_kv_layer(layer - 1);
     }
-    const double rms = std::sqrt(squares / static_cast<double>(expected.size() * model.config.vocab));
-    EXPECT_GT(rms, 0.1);
-    EXPECT_LT(worst, 1e-4 * rms);
+    testing::Repack(&model);
+    const Status status = VerifyPlan(model.plan());
+    ASSERT_TRUE(status.ok()) << status.message();
+    EXPECT_TRUE(Logits(model, prompts, 7) == together) << "tp " << tp;
   }
 }
 

@@ -33,15 +33,15 @@ Row Norm(const TestTensor& weight, const Row& x) {
   return y;
 }
 
-void Rotate(const std::vector<float>& inv_freq, size_t position, Row* x) {
+void Rotate(const std::vector<float>& inv_freq, double factor, size_t position, Row* x) {
   const size_t half = inv_freq.size();
   for (size_t head = 0; head < x->size(); head += 2 * half) {
     for (size_t i = 0; i < half; ++i) {
       const double angle = static_cast<float>(position) * inv_freq[i];  // in f32, as the contract says
       const double a = (*x)[head + i];
       const double b = (*x)[head + half + i];
-      (*x)[head + i] = a * std::cos(angle) - b * std::sin(angle);
-      (*x)[head + half + i] = b * std::cos(angle) + a * std::sin(angle);
+      (*x)[head + i] = factor * (a * std::cos(angle) - b * std::sin(angle));
+      (*x)[head + half + i] = factor * (b * std::cos(angle) + a * std::sin(angle));
     }
   }
 }
@@ -78,6 +78,7 @@ std::vector<std::vector<double>> ScalarLogits(const TestModel& model, const std:
   const TestModelConfig& c = model.config;
   const auto tensor = [&](const std::string& name) -> const TestTensor& { return model.tensors.at(name); };
   const auto bias = [&](const std::string& name) { return c.bias ? &model.tensors.at(name) : nullptr; };
+  const double attention_factor = model.tree.ropes[0]->attention_factor;
   std::vector<std::vector<Row>> k(c.layers);
   std::vector<std::vector<Row>> v(c.layers);
   std::vector<Row> logits;
@@ -94,8 +95,8 @@ std::vector<std::vector<double>> ScalarLogits(const TestModel& model, const std:
         q = Norm(tensor(l + "q_norm"), q);
         key = Norm(tensor(l + "k_norm"), key);
       }
-      Rotate(model.inv_freq, position, &q);
-      Rotate(model.inv_freq, position, &key);
+      Rotate(model.inv_freq, attention_factor, position, &q);
+      Rotate(model.inv_freq, attention_factor, position, &key);
       k[layer].push_back(key);
       v[layer].push_back(Product(tensor(l + "v"), h, bias(l + "v.bias")));
       AddTo(&x, Product(tensor(l + "o"), Attend(c, q, k[layer], v[layer]), bias(l + "o.bias")));
