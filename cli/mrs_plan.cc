@@ -52,7 +52,7 @@ struct BuildCommand {
               "Matrices, their inputs and KV: bf16 or f32");
     AddSize(line, *verb, "--memory", &options.memory, mrs::contract::kMaxArenaBytes,
             "Bytes a rank may use, e.g. 8GiB [90 % of this host's over its ranks]");
-    AddText(line, *verb, "--name", &options.name, "a name", "What clients call the model [model]");
+    AddText(line, *verb, "--name", &options.name, "a name", "What clients call the model [its folder]");
     AddChoice(line, *verb, "--reduction", &options.reduction, {"canonical", "rank_order"},
               "canonical, or rank_order: a control whose tokens depend on N");
     // Those above; what goes with --ir stands below.

@@ -178,15 +178,23 @@ ServedModel Session::served_model() const {
   served.name = model.name()->str();
   served.plan_sha256 = opened_.name();
   served.chat_template = model.chat_template()->str();
-  served.template_bos = model.template_bos()->str();
-  served.template_eos = model.template_eos()->str();
+  for (const plan::TemplateToken* token : *model.template_tokens()) {
+    served.template_tokens.emplace_back(token->name()->str(), token->text()->str());
+  }
   served.max_len = opened_.plan().max_len();
   served.max_seqs = opened_.plan().max_seqs();
   served.vocab = model.vocab();
-  served.default_temperature = sampling.temperature();
-  served.default_top_p = sampling.top_p();
-  served.default_top_k = sampling.top_k();
-  served.default_repetition_penalty = sampling.repetition_penalty();
+  served.defaults.temperature = sampling.temperature();
+  served.defaults.top_p = sampling.top_p();
+  served.defaults.top_k = sampling.top_k();
+  served.defaults.min_p = sampling.min_p();
+  served.defaults.repetition_penalty = sampling.repetition_penalty();
+  served.defaults.presence_penalty = sampling.presence_penalty();
+  served.defaults.frequency_penalty = sampling.frequency_penalty();
+  served.defaults.max_tokens = sampling.max_tokens();
+  std::vector<std::string> stops;
+  for (const flatbuffers::String* stop : *sampling.stop()) stops.push_back(stop->str());
+  served.defaults.stop = std::move(stops);
   served.tokenizer = tokenizer();
   return served;
 }

@@ -16,7 +16,7 @@ namespace mrs::planner {
 
 struct BuildOptions {
   std::string model_dir;
-  std::string name;  // what clients call the model; "": "model"
+  std::string name;  // what clients call the model; "": after its folder
   int64_t tp = 1;
   std::optional<int64_t> max_len;  // absent: the model's own, at most 8192
   int64_t max_seqs = 16;

@@ -42,8 +42,12 @@ std::unique_ptr<plan::ModelT> Model(const PlanFacts& facts) {
   out->eos = m.eos;
   out->pad = m.pad;
   out->chat_template = m.chat_template;
-  out->template_bos = m.template_bos;
-  out->template_eos = m.template_eos;
+  for (const auto& [name, text] : m.template_tokens) {
+    auto token = std::make_unique<plan::TemplateTokenT>();
+    token->name = name;
+    token->text = text;
+    out->template_tokens.push_back(std::move(token));
+  }
   out->has_tokenizer = facts.tokenizer.has_value();
   if (facts.tokenizer) out->tokenizer = File(*facts.tokenizer);
   out->sampling = std::make_unique<plan::SamplingDefaultsT>();
@@ -51,6 +55,11 @@ std::unique_ptr<plan::ModelT> Model(const PlanFacts& facts) {
   out->sampling->top_p = m.sampling.top_p;
   out->sampling->top_k = m.sampling.top_k;
   out->sampling->repetition_penalty = m.sampling.repetition_penalty;
+  out->sampling->min_p = m.sampling.min_p;
+  out->sampling->presence_penalty = m.sampling.presence_penalty;
+  out->sampling->frequency_penalty = m.sampling.frequency_penalty;
+  out->sampling->max_tokens = m.sampling.max_tokens;
+  out->sampling->stop = m.sampling.stop;
   return out;
 }
 

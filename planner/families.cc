@@ -44,6 +44,7 @@ constexpr size_t kAfterLayers = 2;
 
 constexpr Family kFamilies[] = {
     {.architecture = "LlamaForCausalLM",
+     .model_type = "llama",
      .qkv_bias = Bias::kByConfig,
      .o_bias = Bias::kByConfig,
      .mlp_bias = Bias::kByConfig,
@@ -56,6 +57,7 @@ constexpr Family kFamilies[] = {
      .default_eos = 2,
      .tensors = kLlamaTensors},
     {.architecture = "MistralForCausalLM",
+     .model_type = "mistral",
      .qkv_bias = Bias::kNever,
      .o_bias = Bias::kNever,
      .mlp_bias = Bias::kNever,
@@ -68,6 +70,7 @@ constexpr Family kFamilies[] = {
      .default_eos = 2,
      .tensors = kLlamaTensors},
     {.architecture = "Qwen2ForCausalLM",
+     .model_type = "qwen2",
      .qkv_bias = Bias::kAlways,
      .o_bias = Bias::kNever,
      .mlp_bias = Bias::kNever,
@@ -80,6 +83,7 @@ constexpr Family kFamilies[] = {
      .default_eos = -1,
      .tensors = kLlamaTensors},
     {.architecture = "Qwen3ForCausalLM",
+     .model_type = "qwen3",
      .qkv_bias = Bias::kByConfig,
      .o_bias = Bias::kByConfig,
      .mlp_bias = Bias::kNever,
@@ -191,7 +195,7 @@ std::vector<std::string> UnknownTensors(const ModelSpec& spec, const std::vector
   size_t unnamed = 0;
   const auto check = [&](const std::string& name) {
     constexpr std::string_view kLeftover = "rotary_emb.inv_freq";
-    if (known.count(name) != 0 || (spec.tied_embeddings && name == "lm_head.weight")) return;
+    if (known.count(name) != 0) return;
     if (name.size() >= kLeftover.size() && name.ends_with(kLeftover)) return;
     if (warnings.size() < kNamed) {
       warnings.push_back(fmt::format("checkpoint: tensor {} is no part of {}; it is not used", DescribeJson(Json(name)),
@@ -249,6 +253,33 @@ std::string TensorName(const ModelSpec& spec, TensorRole role, int64_t layer) {
   return "";
 }
 
+void ResolveTiedHead(ModelSpec& spec, Checkpoint& checkpoint, std::vector<std::string>* warnings) {
+  if (!spec.tied_embeddings) return;
+  const auto name_of = [&](TensorRole role) {
+    for (const TensorPattern& pattern : FamilyOf(spec).tensors) {
+      if (pattern.role == role) return std::string(pattern.name);
+    }
+    MRS_CHECK(false);
+  };
+  const std::string embedding = name_of(kEmbedding), head = name_of(kHead);
+  const auto has = [&](const std::string& name) {
+    return checkpoint.tensors.count(name) + checkpoint.other_dtypes.count(name) != 0;
+  };
+  if (!has(head)) return;
+  if (has(embedding)) {
+    spec.tied_embeddings = false;
+    warnings->push_back(fmt::format(
+        "config.json: 'tie_word_embeddings' true is not used: the checkpoint holds {} beside {}, and each is used, as "
+        "transformers does",
+        head, embedding));
+    return;
+  }
+  if (auto tensor = checkpoint.tensors.extract(head)) {
+    tensor.key() = embedding;
+    checkpoint.tensors.insert(std::move(tensor));
+  }
+}
+
 Result<TensorReport> CheckTensors(const ModelSpec& spec, const Checkpoint& checkpoint) {
   const std::vector<ModelTensor> expected = ExpectedTensors(spec);
   TensorReport report;
@@ -278,10 +309,6 @@ Result<TensorReport> CheckTensors(const ModelSpec& spec, const Checkpoint& check
     return {};
   };
   for (const ModelTensor& tensor : expected) MRS_RETURN_IF_ERROR(check(tensor));
-  if (spec.tied_embeddings &&
-      checkpoint.tensors.count("lm_head.weight") + checkpoint.other_dtypes.count("lm_head.weight") != 0) {
-    MRS_RETURN_IF_ERROR(check({kHead, -1, "lm_head.weight", {spec.vocab, spec.hidden}, true}));
-  }
   report.warnings = UnknownTensors(spec, expected, checkpoint);
   WarnOfGhosts(checkpoint, report.warnings);
   return report;

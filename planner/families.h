@@ -55,6 +55,7 @@ struct TensorPattern {
 // Defaults are what transformers 5.23 takes where the key is absent.
 struct Family {
   std::string_view architecture;
+  std::string_view model_type;
   Bias qkv_bias;
   Bias o_bias;
   Bias mlp_bias;
@@ -92,9 +93,13 @@ struct TensorReport {
   std::vector<std::string> warnings;            // tensors of the checkpoint that the model does not know
 };
 
-// Every expected tensor is there, of the right shape and type; a tied lm_head.weight may be there too, if like the
-// embedding. Leftovers of old exports (rotary_emb.inv_freq) are passed over in silence, other unknown tensors warned
-// of.
+// What `tie_word_embeddings` means for this checkpoint, as in transformers: where it holds both the embedding and
+// lm_head.weight, they are not tied after all, which is warned of; where it holds lm_head.weight alone, that is the
+// embedding, too, and is listed under its name.
+void ResolveTiedHead(ModelSpec& spec, Checkpoint& checkpoint, std::vector<std::string>* warnings);
+
+// Every expected tensor is there, of the right shape and type. Leftovers of old exports (rotary_emb.inv_freq) are
+// passed over in silence, other unknown tensors warned of.
 Result<TensorReport> CheckTensors(const ModelSpec& spec, const Checkpoint& checkpoint);
 
 }  // namespace mrs

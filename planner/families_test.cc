@@ -131,17 +131,46 @@ TEST(Families, RefusesWrongTypes) {
       "not supported yet)");
 }
 
-TEST(Families, ChecksATiedHeadWhereItIsThere) {
+TEST(Families, ATiedModelWithAHeadOfItsOwnUsesIt) {
   ModelSpec spec = Spec("LlamaForCausalLM");
   spec.tied_embeddings = true;
   Checkpoint checkpoint = Whole(spec);
+  std::vector<std::string> warnings;
+  ResolveTiedHead(spec, checkpoint, &warnings);
+  EXPECT_TRUE(spec.tied_embeddings);
   EXPECT_EQ(Error(spec, checkpoint), "accepted");
+  EXPECT_EQ(TensorName(spec, TensorRole::kHead), "model.embed_tokens.weight");
+  EXPECT_THAT(warnings, ::testing::ElementsAre());
+
   checkpoint.tensors["lm_head.weight"] = {"lm_head.weight", ElementType::kBf16, {31, 12}, 0, 0, 0};
+  ResolveTiedHead(spec, checkpoint, &warnings);
+  EXPECT_FALSE(spec.tied_embeddings);
+  EXPECT_EQ(TensorName(spec, TensorRole::kHead), "lm_head.weight");
+  EXPECT_THAT(warnings,
+              ::testing::ElementsAre(
+                  "config.json: 'tie_word_embeddings' true is not used: the checkpoint holds lm_head.weight beside "
+                  "model.embed_tokens.weight, and each is used, as transformers does"));
   EXPECT_EQ(Error(spec, checkpoint), "accepted");
   EXPECT_TRUE(CheckTensors(spec, checkpoint)->warnings.empty());
   checkpoint.tensors.at("lm_head.weight").shape = {32, 12};
   EXPECT_EQ(Error(spec, checkpoint),
             "checkpoint: tensor 'lm_head.weight' has shape [32, 12]; config.json makes it [31, 12]");
+}
+
+TEST(Families, ATiedModelWithAHeadAloneEmbedsWithIt) {
+  ModelSpec spec = Spec("LlamaForCausalLM");
+  spec.tied_embeddings = true;
+  Checkpoint checkpoint = Whole(spec);
+  auto tensor = checkpoint.tensors.extract("model.embed_tokens.weight");
+  tensor.key() = tensor.mapped().name = "lm_head.weight";
+  checkpoint.tensors.insert(std::move(tensor));
+  std::vector<std::string> warnings;
+  ResolveTiedHead(spec, checkpoint, &warnings);
+  EXPECT_TRUE(spec.tied_embeddings);
+  EXPECT_EQ(Error(spec, checkpoint), "accepted");
+  EXPECT_EQ(checkpoint.tensors.at("model.embed_tokens.weight").name, "lm_head.weight");  // what the file calls it
+  EXPECT_TRUE(CheckTensors(spec, checkpoint)->warnings.empty());
+  EXPECT_THAT(warnings, ::testing::ElementsAre());
 }
 
 TEST(Families, WarnsOfTensorsItDoesNotKnow) {

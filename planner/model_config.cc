@@ -2,8 +2,14 @@
 
 #include <algorithm>
 
+#include "formats/text/utf8.h"
+#include "planner/fact_keys.h"
 #include "planner/families.h"
+#include "planner/generation_config.h"
+#include "planner/model_name.h"
 #include "planner/model_text.h"
+#include "planner/model_tokenizer.h"
+#include "planner/optional_file.h"
 #include "planner/rope.h"
 
 namespace mrs {
@@ -26,6 +32,7 @@ struct RefusedKey {
 constexpr RefusedKey kRefusedKeys[] = {
     {"quantization_config", "quantized checkpoints are"},
     {"compression_config", "quantized checkpoints are"},
+    {"quantization", "quantized checkpoints are"},
     {"text_config", "multimodal models are"},
     {"vision_config", "multimodal models are"},
     {"audio_config", "multimodal models are"},
@@ -128,6 +135,73 @@ Result<int64_t> ReadHeadDim(const Json& config, std::string_view where, const Fa
   return head_dim;
 }
 
+// What transformers does not read in this family, though others do.
+void WarnOfOtherFamilies(const Json& config, std::string_view where, const Family& family,
+                         std::vector<std::string>* warnings) {
+  const auto idle = [&](const char* key, std::string_view why) {
+    const Json* value = FindValue(config, key);
+    if (value == nullptr || MeansNothing(*value)) return;
+    warnings->push_back(fmt::format("{}: '{}' {} is not used: {} {}", where, key, DescribeJson(*value),
+                                    family.architecture, why));
+  };
+  if (family.window == Window::kNone) {
+    for (const char* key : {"sliding_window", "use_sliding_window"}) idle(key, "has no sliding windows");
+  }
+  if (family.window == Window::kByLength) idle("use_sliding_window", "goes by sliding_window alone");
+  if (family.qkv_bias == Bias::kNever) idle("attention_bias", "has no such biases");
+  if (family.mlp_bias == Bias::kNever) idle("mlp_bias", "has no such biases");
+  const Json* type = FindValue(config, "model_type");
+  if (type != nullptr && *type != family.model_type) {
+    warnings->push_back(fmt::format("{}: 'model_type' {} is not used: architectures says {}, whose type is \"{}\"",
+                                    where, DescribeJson(*type), family.architecture, family.model_type));
+  }
+}
+
+// Facts of the rule that is not in use, or that a second place says otherwise.
+void WarnOfRope(const Json& config, std::string_view where, const RopeConfig& rope,
+                std::vector<std::string>* warnings) {
+  const Json* scaling = FindValue(config, "rope_scaling");
+  const Json* parameters = FindValue(config, "rope_parameters");
+  const bool scaled = scaling != nullptr && !scaling->empty();
+  if (scaled && parameters != nullptr && !parameters->empty() && *parameters != *scaling) {
+    warnings->push_back(fmt::format("{}: 'rope_parameters' is not used: rope_scaling is there, and wins", where));
+  }
+  const Json* used = scaled ? scaling : parameters;
+  if (used == nullptr) return;
+  const std::string place = fmt::format("{}: {}", where, scaled ? "rope_scaling" : "rope_parameters");
+  WarnOfKeys(FactFile::kRope, *used, place, warnings);
+  const auto idle = [&](const char* key, std::string_view why) {
+    if (const Json* value = FindValue(*used, key)) {
+      warnings->push_back(fmt::format("{}: '{}' {} is not used: {}", place, key, DescribeJson(*value), why));
+    }
+  };
+  const Json* factor = FindValue(*used, "factor");
+  if (rope.scaling == RopeScaling::kNone && factor != nullptr && *factor != 1) idle("factor", "the rule is default");
+  if (rope.scaling != RopeScaling::kLlama3) {
+    for (const char* key : {"low_freq_factor", "high_freq_factor"}) idle(key, "the rule is not llama3");
+  }
+  const Json* inner = FindValue(*used, "rope_theta");
+  const Json* outer = FindValue(config, "rope_theta");
+  if (inner != nullptr && outer != nullptr && *inner != *outer) {
+    warnings->push_back(fmt::format("{}: 'rope_theta' {} is not used: that of {} wins", where, DescribeJson(*outer),
+                                    scaled ? "rope_scaling" : "rope_parameters"));
+  }
+}
+
+// No file names a token that ends an answer.
+void EndByDefault(const Json& config, const Family& family, ModelSpec& spec, std::vector<std::string>* warnings) {
+  if (!spec.eos.empty()) return;
+  std::string ends = "nothing ends an answer but a stop string and its length";
+  if (!config.contains("eos_token_id") && family.default_eos >= 0 && family.default_eos < spec.vocab) {
+    spec.eos = {family.default_eos};
+    ends = fmt::format("answers end at token {}, the default of {}", family.default_eos, family.architecture);
+  }
+  warnings->push_back(
+      fmt::format("no file names an end-of-text token (eos_token_id of config.json or generation_config.json, eos_token "
+                  "of tokenizer_config.json): {}",
+                  ends));
+}
+
 Result<bool> ReadBias(const Json& config, std::string_view where, const char* key, Bias bias) {
   if (bias != Bias::kByConfig) return bias == Bias::kAlways;
   return GetBoolOr(config, key, where, false);
@@ -135,7 +209,7 @@ Result<bool> ReadBias(const Json& config, std::string_view where, const char* ke
 
 }  // namespace
 
-Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where) {
+Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where, std::vector<std::string>* warnings) {
   MRS_ASSIGN_OR_RETURN(const Family* family, ReadFamily(config, where));
   MRS_RETURN_IF_ERROR(RefuseUnplanned(config, where));
 
@@ -166,27 +240,36 @@ Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where) {
   spec.rope = ComputeRope(rope, spec.head_dim);
 
   if (family->default_bos >= 0 && family->default_bos < spec.vocab) spec.bos = family->default_bos;
-  if (family->default_eos >= 0 && family->default_eos < spec.vocab) spec.eos = {family->default_eos};
   MRS_RETURN_IF_ERROR(ReadTokenIds(config, where, spec));
+  WarnOfOtherFamilies(config, where, *family, warnings);
+  WarnOfRope(config, where, rope, warnings);
+  WarnOfKeys(FactFile::kConfig, config, where, warnings);
   return spec;
 }
 
-Result<ModelSpec> ReadModelConfig(const std::string& folder, const ModelOptions& options) {
-  const bool printable = std::none_of(options.name.begin(), options.name.end(),
-                                      [](char c) { return static_cast<unsigned char>(c) < 0x20; });
-  if (options.name.empty() || options.name.size() > 255 || !printable) {
-    return Refuse("model name: expected 1 to 255 bytes without control characters, got {}",
-                  DescribeJson(Json(options.name)));
+Result<ModelFolderFacts> ReadModelConfig(const std::string& folder, const ModelOptions& options) {
+  const std::string name = options.name.empty() ? NameOfFolder(folder) : options.name;
+  const bool printable =
+      std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+  if (name.size() > 255 || !printable || text::FindInvalidUtf8(name) != name.npos) {
+    return Refuse("model name: expected 1 to 255 bytes of UTF-8 without control characters, got {}{}",
+                  DescribeJson(Json(name)), options.name.empty() ? "; give another with --name" : "");
   }
   constexpr const char* kConfig = "config.json";
   const std::string path = fmt::format("{}/{}", folder, kConfig);
   MRS_ASSIGN_OR_RETURN(const std::string text,
                        ReadFile(path, kMaxConfigBytes, "give the folder of a Hugging Face checkpoint"));
-  MRS_ASSIGN_OR_RETURN(const Json config, ParseJson(text, kConfig));
-  MRS_ASSIGN_OR_RETURN(ModelSpec spec, ParseModelConfig(config, kConfig));
-  spec.name = options.name;
-  MRS_RETURN_IF_ERROR(ReadModelText(folder, spec));
-  return spec;
+  MRS_ASSIGN_OR_RETURN(const Json config, ParseJson(text, kConfig, kModelJsonLimits));
+  ModelFolderFacts facts;
+  MRS_ASSIGN_OR_RETURN(facts.spec, ParseModelConfig(config, kConfig, &facts.warnings));
+  facts.spec.name = name;
+  MRS_ASSIGN_OR_RETURN(const std::optional<ModelTokenizer> tokenizer, ReadModelTokenizer(folder, &facts.warnings));
+  if (tokenizer) facts.tokenizer = tokenizer->file;
+  MRS_RETURN_IF_ERROR(ReadGenerationConfig(folder, facts.spec, &facts.warnings));
+  MRS_RETURN_IF_ERROR(
+      ReadModelText(folder, tokenizer ? &tokenizer->tokenizer : nullptr, facts.spec, &facts.warnings));
+  EndByDefault(config, *FindFamily(facts.spec.architecture), facts.spec, &facts.warnings);
+  return facts;
 }
 
 }  // namespace mrs

@@ -1,9 +1,12 @@
 // What a model is, read from its folder's config.json (and what its other small files say about text), all checked.
 //
-//   ReadModelConfig("models/mini")  ->  ModelSpec{architecture "LlamaForCausalLM", hidden 256, layers 6, ...}
+//   ReadModelConfig("models/mini")->spec  ->  {name "mini", architecture "LlamaForCausalLM", hidden 256, layers 4, ...}
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "formats/json.h"
 #include "planner/model_spec.h"
@@ -12,15 +15,23 @@
 namespace mrs {
 
 struct ModelOptions {
-  std::string name = "model";  // what clients call it; never taken from the folder's path
+  std::string name;  // what clients call it; "": after the folder
 };
 
-// Reads config.json, which must be there, and what ReadModelText reads. Absent keys take the defaults of transformers
-// 5.23; sizes have none. Whatever would change the computation in a way that mrs does not plan is refused by name:
-// other architectures, sliding windows in use, other RoPE rules, quantized, multimodal and mixture-of-experts models.
-Result<ModelSpec> ReadModelConfig(const std::string& folder, const ModelOptions& options = {});
+struct ModelFolderFacts {
+  ModelSpec spec;
+  std::optional<CheckpointFile> tokenizer;  // tokenizer.json; header_sha256 covers the whole file
+  std::vector<std::string> warnings;        // facts that are not used, each by name
+};
+
+// Reads config.json, which must be there, tokenizer.json, and what ReadGenerationConfig and ReadModelText read. Absent
+// keys take the defaults of transformers 5.23; sizes have none. Whatever would change the computation in a way that mrs
+// does not plan is refused by name: other architectures, sliding windows in use, other RoPE rules, quantized,
+// multimodal and mixture-of-experts models. An answer ends at the tokens that config.json, generation_config.json and
+// the tokenizer's eos_token name, together.
+Result<ModelFolderFacts> ReadModelConfig(const std::string& folder, const ModelOptions& options = {});
 
 // The part that config.json says; `where` names it in errors.
-Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where);
+Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where, std::vector<std::string>* warnings);
 
 }  // namespace mrs

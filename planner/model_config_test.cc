@@ -35,14 +35,23 @@ Json Config(const char* architecture, const std::string& patch = "{}") {
 }
 
 ModelSpec Spec(const Json& config) {
-  const Result<ModelSpec> spec = ParseModelConfig(config, "config.json");
+  std::vector<std::string> warnings;
+  const Result<ModelSpec> spec = ParseModelConfig(config, "config.json", &warnings);
   EXPECT_TRUE(spec.ok()) << spec.message();
   return spec.ok() ? *spec : ModelSpec();
 }
 
 std::string Error(const Json& config) {
-  const Result<ModelSpec> spec = ParseModelConfig(config, "config.json");
+  std::vector<std::string> warnings;
+  const Result<ModelSpec> spec = ParseModelConfig(config, "config.json", &warnings);
   return spec.ok() ? "accepted" : spec.message();
+}
+
+std::vector<std::string> Warnings(const Json& config) {
+  std::vector<std::string> warnings;
+  const Result<ModelSpec> spec = ParseModelConfig(config, "config.json", &warnings);
+  EXPECT_TRUE(spec.ok()) << spec.message();
+  return warnings;
 }
 
 std::string LlamaError(const std::string& patch) { return Error(Config("LlamaForCausalLM", patch)); }
@@ -79,7 +88,7 @@ TEST(ModelConfig, TakesTheDefaultsOfTransformers) {
   EXPECT_EQ(llama.norm_eps, 1e-6f);
   EXPECT_EQ(llama.rope.rule, "theta 10000");
   EXPECT_EQ(llama.bos, 1);
-  EXPECT_THAT(llama.eos, ElementsAre(2));
+  EXPECT_TRUE(llama.eos.empty());  // the default of the family counts only where no file names one
   EXPECT_FALSE(llama.tied_embeddings || llama.qkv_bias || llama.o_bias || llama.mlp_bias || llama.qk_norm);
 
   const ModelSpec qwen2 = Spec(Config("Qwen2ForCausalLM", R"({"num_key_value_heads": null, "attention_bias": false})"));
@@ -178,94 +187,220 @@ TEST(ModelConfig, RefusesValuesOutOfRange) {
   EXPECT_EQ(LlamaError(R"({"bos_token_id": 2001})"),
             "config.json: 'bos_token_id': expected an integer from -1 to 2000, got 2001");
   EXPECT_EQ(LlamaError(R"({"eos_token_id": [5, -1]})"),
-            "config.json: 'eos_token_id': expected at most 1024 integers from 0 to 2000, got -1");
+            "config.json: 'eos_token_id': expected integers from 0 to 2000, got -1");
 }
 
-Result<ModelSpec> Read(const ModelFolder& folder) { return ReadModelConfig(folder.path()); }
+TEST(ModelConfig, RefusesEachKeyThatChangesTheComputation) {
+  const std::pair<const char*, const char*> refused[] = {
+      {"quantization_config", "quantized checkpoints are"},
+      {"compression_config", "quantized checkpoints are"},
+      {"quantization", "quantized checkpoints are"},
+      {"text_config", "multimodal models are"},
+      {"vision_config", "multimodal models are"},
+      {"audio_config", "multimodal models are"},
+      {"num_experts", "mixtures of experts are"},
+      {"num_local_experts", "mixtures of experts are"},
+      {"n_routed_experts", "mixtures of experts are"},
+      {"moe_intermediate_size", "mixtures of experts are"},
+      {"attn_logit_softcapping", "capped attention scores are"},
+      {"final_logit_softcapping", "capped logits are"},
+      {"clip_qkv", "clipped projections are"},
+      {"attn_output_gate", "gated attention is"},
+      {"attention_chunk_size", "chunked attention is"},
+  };
+  for (const auto& [key, what] : refused) {
+    Json config = Config("LlamaForCausalLM");
+    for (const Json& value : {Json(2), Json(true), Json::object(), Json("x"), Json(0.5)}) {
+      config[key] = value;
+      EXPECT_EQ(Error(config), fmt::format("config.json: '{}': {} not supported yet", key, what)) << value;
+    }
+    for (const Json& value : {Json(0), Json(0.0), Json(false), Json(nullptr)}) {
+      config[key] = value;
+      EXPECT_EQ(Error(config), "accepted") << key;
+      EXPECT_THAT(Warnings(config), ElementsAre()) << key;
+    }
+  }
+}
+
+TEST(ModelConfig, WarnsOfFactsOfOtherFamiliesAndRules) {
+  EXPECT_THAT(
+      Warnings(Config("LlamaForCausalLM", R"({"sliding_window": 4096, "use_sliding_window": true})")),
+      ElementsAre("config.json: 'sliding_window' 4096 is not used: LlamaForCausalLM has no sliding windows",
+                  "config.json: 'use_sliding_window' true is not used: LlamaForCausalLM has no sliding windows"));
+  EXPECT_THAT(
+      Warnings(
+          Config("MistralForCausalLM", R"({"use_sliding_window": true, "attention_bias": true, "mlp_bias": true})")),
+      ElementsAre("config.json: 'use_sliding_window' true is not used: MistralForCausalLM goes by sliding_window alone",
+                  "config.json: 'attention_bias' true is not used: MistralForCausalLM has no such biases",
+                  "config.json: 'mlp_bias' true is not used: MistralForCausalLM has no such biases"));
+  EXPECT_THAT(Warnings(Config("Qwen2ForCausalLM", R"({"model_type": "llama", "attention_bias": false})")),
+              ElementsAre("config.json: 'model_type' \"llama\" is not used: architectures says Qwen2ForCausalLM, whose "
+                          "type is \"qwen2\""));
+  EXPECT_THAT(Warnings(Config("LlamaForCausalLM", R"({"rope_theta": 5, "rope_scaling": {"rope_type": "default",
+                  "rope_theta": 6, "factor": 8, "low_freq_factor": 1, "mscale": 1, "turns": 2}})")),
+              ElementsAre("config.json: rope_scaling: mrs does not know \"turns\"; nothing of it is used",
+                          "config.json: rope_scaling: 'factor' 8 is not used: the rule is default",
+                          "config.json: rope_scaling: 'low_freq_factor' 1 is not used: the rule is not llama3",
+                          "config.json: 'rope_theta' 5 is not used: that of rope_scaling wins"));
+  EXPECT_THAT(Warnings(Config("LlamaForCausalLM", R"({"rope_scaling": {"type": "linear", "factor": 2},
+                                                     "rope_parameters": {"type": "default"}})")),
+              ElementsAre("config.json: 'rope_parameters' is not used: rope_scaling is there, and wins"));
+  EXPECT_THAT(Warnings(Config("LlamaForCausalLM", R"({"rope_parameters": {"type": "default", "factor": 1.0}})")),
+              ElementsAre());
+}
+
+std::string ReadError(const ModelFolder& folder, const std::string& name = "m") {
+  const Result<ModelFolderFacts> facts = ReadModelConfig(folder.path(), {.name = name});
+  return facts.ok() ? "accepted" : facts.message();
+}
+
+ModelFolderFacts Read(const ModelFolder& folder) {
+  Result<ModelFolderFacts> facts = ReadModelConfig(folder.path(), {.name = "m"});
+  EXPECT_TRUE(facts.ok()) << facts.message();
+  return facts.ok() ? *std::move(facts) : ModelFolderFacts();
+}
 
 TEST(ModelConfig, ReadsAFolder) {
   ModelFolder folder;
   folder.Write("config.json", Config("LlamaForCausalLM", R"({"bos_token_id": 5, "eos_token_id": 6})").dump());
-  Result<ModelSpec> spec = Read(folder);
-  ASSERT_TRUE(spec.ok()) << spec.message();
-  EXPECT_EQ(spec->name, "model");
-  EXPECT_EQ(spec->chat_template, "");
-  EXPECT_EQ(spec->sampling.temperature, 1.0f);
-
-  folder.Write(
-      "generation_config.json",
-      R"({"eos_token_id": [8, 6], "temperature": 0.6, "top_p": 0.9, "top_k": 20, "repetition_penalty": 1.05})");
-  folder.Write("tokenizer_config.json", R"({"bos_token": {"content": "<s>", "lstrip": false}, "eos_token": "</s>",
-                                           "chat_template": "{{ messages }}"})");
-  spec = ReadModelConfig(folder.path(), {.name = "mini"});
-  ASSERT_TRUE(spec.ok()) << spec.message();
-  EXPECT_EQ(spec->name, "mini");
-  EXPECT_EQ(spec->bos, 5);
-  EXPECT_THAT(spec->eos, ElementsAre(6, 8));
-  EXPECT_EQ(spec->sampling.temperature, 0.6f);
-  EXPECT_EQ(spec->sampling.top_p, 0.9f);
-  EXPECT_EQ(spec->sampling.top_k, 20u);
-  EXPECT_EQ(spec->sampling.repetition_penalty, 1.05f);
-  EXPECT_EQ(spec->template_bos, "<s>");
-  EXPECT_EQ(spec->template_eos, "</s>");
-  EXPECT_EQ(spec->chat_template, "{{ messages }}");
-
-  folder.Write("generation_config.json", R"({"do_sample": false, "temperature": 0.6})");
-  folder.Write("chat_template.jinja", "{{ from_file }}");
-  spec = Read(folder);
-  ASSERT_TRUE(spec.ok()) << spec.message();
-  EXPECT_THAT(spec->eos, ElementsAre(6));
-  EXPECT_EQ(spec->sampling.temperature, 0.0f);
-  EXPECT_EQ(spec->chat_template, "{{ from_file }}");
+  ModelFolderFacts facts = Read(folder);
+  EXPECT_EQ(facts.spec.name, "m");
+  EXPECT_EQ(facts.spec.chat_template, "");
+  EXPECT_EQ(facts.spec.sampling.temperature, 1.0f);
+  EXPECT_FALSE(facts.tokenizer.has_value());
+  EXPECT_THAT(facts.warnings, ElementsAre());
 }
 
-TEST(ModelConfig, PicksTheDefaultOfNamedTemplates) {
+TEST(ModelConfig, IsCalledAfterItsFolderUnlessToldOtherwise) {
   ModelFolder folder;
-  folder.Write("config.json", Config("LlamaForCausalLM").dump());
-  const auto with = [&](const std::string& templates) {
-    folder.Write("tokenizer_config.json", R"({"bos_token": null, "chat_template": )" + templates + "}");
-    const Result<ModelSpec> spec = Read(folder);
-    return spec.ok() ? spec->chat_template : spec.message();
+  folder.Write("config.json", Config("LlamaForCausalLM", R"({"eos_token_id": 6})").dump());
+  const std::string last = folder.path().substr(folder.path().rfind('/') + 1);
+  EXPECT_EQ(ReadModelConfig(folder.path())->spec.name, last);
+  EXPECT_EQ(ReadModelConfig(folder.path() + "/")->spec.name, last);
+  EXPECT_EQ(ReadModelConfig(folder.path(), {.name = "Mini 2"})->spec.name, "Mini 2");
+  EXPECT_EQ(ReadError(folder, "a\nb"),
+            "model name: expected 1 to 255 bytes of UTF-8 without control characters, got \"a\\nb\"");
+  EXPECT_EQ(ReadError(folder, std::string(256, 'x')).substr(0, 73),
+            "model name: expected 1 to 255 bytes of UTF-8 without control characters, ");
+  const std::string odd = folder.path() + "/a\xff";
+  std::filesystem::create_directory(odd);
+  std::filesystem::copy_file(folder.path() + "/config.json", odd + "/config.json");
+  EXPECT_EQ(ReadModelConfig(odd).message(),
+            "model name: expected 1 to 255 bytes of UTF-8 without control characters, got \"a\xEF\xBF\xBD\"; give "
+            "another with --name");
+}
+
+// config.json as transformers reads it: with Python's json.
+TEST(ModelConfig, ReadsInfinityAndNaNWhereTransformersDoes) {
+  ModelFolder folder;
+  std::string config = Config("LlamaForCausalLM", R"({"eos_token_id": 6})").dump();
+  config.insert(1, R"("time_step_limit": [0.0, Infinity], "a": {"b": NaN, "c": -Infinity}, )");
+  folder.Write("config.json", config);
+  EXPECT_THAT(Read(folder).warnings,
+              ElementsAre("config.json: mrs does not know \"time_step_limit\", \"a\"; nothing of them is used"));
+  config.insert(1, R"("rms_norm_eps": Infinity, )");
+  folder.Write("config.json", config);
+  EXPECT_EQ(ReadError(folder), "config.json: 'rms_norm_eps': expected a number from 1e-30 to 1, got inf");
+  config.insert(1, R"("head_dim": NaN, )");
+  folder.Write("config.json", config);
+  EXPECT_EQ(ReadError(folder), "config.json: 'head_dim': expected an integer from 1 to 4096, got NaN");
+  folder.Write("config.json", Config("LlamaForCausalLM", R"({"eos_token_id": 6})").dump());
+  folder.Write("generation_config.json", R"({"temperature": NaN})");
+  EXPECT_EQ(ReadError(folder), "generation_config.json: 'temperature': expected a number from 0 to 100, got NaN");
+  folder.Write("generation_config.json", R"({"max_time": Infinity})");
+  folder.Write("tokenizer_config.json", R"({"model_max_length": Infinity})");
+  EXPECT_THAT(Read(folder).warnings,
+              ElementsAre("generation_config.json: 'max_time' Infinity is not used: the sampler has no such rule"));
+}
+
+TEST(ModelConfig, EndsWhereAllFilesTogetherSay) {
+  ModelFolder folder;
+  const auto config = [&](const std::string& eos) {
+    folder.Write("config.json", Config("LlamaForCausalLM", R"({"eos_token_id": )" + eos + "}").dump());
   };
-  EXPECT_EQ(with(R"([{"name": "tools", "template": "T"}, {"name": "default", "template": "D"}])"), "D");
-  EXPECT_EQ(with(R"([{"name": "tools", "template": "T"}])"), "T");
-  EXPECT_EQ(with("null"), "");
-  EXPECT_EQ(
-      with(R"([{"name": "tools", "template": "T"}, {"name": "rag", "template": "R"}])"),
-      "tokenizer_config.json: chat_template: none of the templates \"tools\", \"rag\" is \"default\"; put the one "
-      "to use into chat_template.jinja");
-  EXPECT_EQ(with("7"), "tokenizer_config.json: 'chat_template': expected a string, got 7");
+  config("6");
+  folder.Write("generation_config.json", R"({"eos_token_id": [9, 6]})");
+  folder.Write("tokenizer_config.json",
+               R"({"eos_token": "<|im_end|>", "added_tokens_decoder": {"7": {"content": "<|im_end|>"}}})");
+  EXPECT_THAT(Read(folder).spec.eos, ElementsAre(6, 7, 9));
+  EXPECT_THAT(Read(folder).warnings, ElementsAre());
+  config("null");
+  folder.Remove("generation_config.json");
+  EXPECT_THAT(Read(folder).spec.eos, ElementsAre(7));
+  EXPECT_THAT(Read(folder).warnings, ElementsAre());
+}
+
+TEST(ModelConfig, WarnsWhereNoFileNamesAnEnd) {
+  ModelFolder folder;
+  const std::string none =
+      "no file names an end-of-text token (eos_token_id of config.json or generation_config.json, eos_token of "
+      "tokenizer_config.json): ";
+  folder.Write("config.json", Config("LlamaForCausalLM", R"({"eos_token_id": null})").dump());
+  EXPECT_TRUE(Read(folder).spec.eos.empty());
+  EXPECT_THAT(Read(folder).warnings, ElementsAre(none + "nothing ends an answer but a stop string and its length"));
+  folder.Write("config.json", Config("LlamaForCausalLM").dump());
+  EXPECT_THAT(Read(folder).spec.eos, ElementsAre(2));
+  EXPECT_THAT(Read(folder).warnings, ElementsAre(none + "answers end at token 2, the default of LlamaForCausalLM"));
+  folder.Write("config.json", Config("Qwen3ForCausalLM").dump());
+  EXPECT_TRUE(Read(folder).spec.eos.empty());
+  EXPECT_THAT(Read(folder).warnings, ElementsAre(none + "nothing ends an answer but a stop string and its length"));
 }
 
 TEST(ModelConfig, RefusesBrokenFoldersByFile) {
   ModelFolder folder;
   EXPECT_EQ(
-      Read(folder).message(),
+      ReadError(folder),
       folder.path() +
           "/config.json: cannot be opened: No such file or directory; give the folder of a Hugging Face checkpoint");
   folder.Write("config.json", "[1]");
-  EXPECT_EQ(Read(folder).message(), "config.json: expected an object with 'architectures', got an array of 1 values");
+  EXPECT_EQ(ReadError(folder), "config.json: expected an object with 'architectures', got an array of 1 values");
   folder.Write("config.json", "{\"architectures\":\n [");
-  EXPECT_THAT(Read(folder).message(), ::testing::StartsWith("config.json: line 2, column "));
-  folder.Write("config.json", Config("LlamaForCausalLM").dump());
-  EXPECT_EQ(ReadModelConfig(folder.path(), {.name = "a\nb"}).message(),
-            "model name: expected 1 to 255 bytes without control characters, got \"a\\nb\"");
-  folder.Write("generation_config.json", R"({"top_p": 1.5})");
-  EXPECT_EQ(Read(folder).message(), "generation_config.json: 'top_p': expected a number from 0 to 1, got 1.5");
-  folder.Write("generation_config.json", R"({"top_k": -1})");
-  EXPECT_EQ(Read(folder).message(),
-            "generation_config.json: 'top_k': expected an integer from 0 to 2147483647, got -1");
-  folder.Write("generation_config.json", "7");
-  EXPECT_EQ(Read(folder).message(), "generation_config.json: expected an object, got 7");
-  folder.Remove("generation_config.json");
-  folder.Write("tokenizer_config.json", R"({"bos_token": 7})");
-  EXPECT_EQ(Read(folder).message(), "tokenizer_config.json: 'bos_token': expected a string, got 7");
-  folder.Write("tokenizer_config.json", R"({"eos_token": {"id": 7}})");
-  EXPECT_EQ(Read(folder).message(), "tokenizer_config.json: eos_token: 'content' is missing; expected a string");
-  folder.Remove("tokenizer_config.json");
-  folder.Write("chat_template.jinja", std::string(1048577, ' '));
-  EXPECT_EQ(Read(folder).message(),
-            folder.path() + "/chat_template.jinja: 1048577 bytes, at most 1048576 are accepted");
+  EXPECT_THAT(ReadError(folder), ::testing::StartsWith("config.json: line 2, column "));
+}
+
+// The bundled model, and the configs of real ones, say nothing that is warned of without need.
+TEST(ModelConfig, RealConfigsAreQuiet) {
+  const std::pair<const char*, const char*> configs[] = {
+      {"Qwen3-0.6B", R"({"architectures": ["Qwen3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+          "bos_token_id": 151643, "eos_token_id": 151645, "head_dim": 128, "hidden_act": "silu", "hidden_size": 1024,
+          "initializer_range": 0.02, "intermediate_size": 3072, "max_position_embeddings": 40960,
+          "max_window_layers": 28, "model_type": "qwen3", "num_attention_heads": 16, "num_hidden_layers": 28,
+          "num_key_value_heads": 8, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000,
+          "sliding_window": null, "tie_word_embeddings": true, "torch_dtype": "bfloat16",
+          "transformers_version": "4.51.0", "use_cache": true, "use_sliding_window": false, "vocab_size": 151936})"},
+      {"Llama-3.1-8B", R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+          "bos_token_id": 128000, "eos_token_id": 128001, "hidden_act": "silu", "hidden_size": 4096,
+          "initializer_range": 0.02, "intermediate_size": 14336, "max_position_embeddings": 131072, "mlp_bias": false,
+          "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8,
+          "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": {"factor": 8.0, "low_freq_factor": 1.0,
+          "high_freq_factor": 4.0, "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+          "rope_theta": 500000.0, "tie_word_embeddings": false, "torch_dtype": "bfloat16",
+          "transformers_version": "4.43.0.dev0", "use_cache": true, "vocab_size": 128256})"},
+      {"Qwen2-7B", R"({"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643,
+          "eos_token_id": 151643, "hidden_act": "silu", "hidden_size": 3584, "initializer_range": 0.02,
+          "intermediate_size": 18944, "max_position_embeddings": 131072, "max_window_layers": 28,
+          "model_type": "qwen2", "num_attention_heads": 28, "num_hidden_layers": 28, "num_key_value_heads": 4,
+          "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 131072, "tie_word_embeddings": false,
+          "torch_dtype": "bfloat16", "transformers_version": "4.37.2", "use_cache": true, "use_mrope": false,
+          "use_sliding_window": false, "vocab_size": 152064})"},
+      {"Mistral-7B-v0.3", R"({"architectures": ["MistralForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 1,
+          "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02,
+          "intermediate_size": 14336, "max_position_embeddings": 32768, "model_type": "mistral",
+          "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8, "rms_norm_eps": 1e-05,
+          "rope_theta": 1000000.0, "sliding_window": null, "tie_word_embeddings": false, "torch_dtype": "bfloat16",
+          "transformers_version": "4.42.0.dev0", "use_cache": true, "vocab_size": 32768})"},
+      {"Llama-2-7b", R"({"_name_or_path": "meta-llama/Llama-2-7b-hf", "architectures": ["LlamaForCausalLM"],
+          "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02,
+          "intermediate_size": 11008, "max_length": 4096, "max_position_embeddings": 4096, "model_type": "llama",
+          "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 32, "pad_token_id": 0,
+          "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": null, "tie_word_embeddings": false,
+          "torch_dtype": "float16", "transformers_version": "4.31.0.dev0", "use_cache": true, "vocab_size": 32000})"},
+  };
+  for (const auto& [name, text] : configs) {
+    const Result<Json> config = ParseJson(text, name);
+    ASSERT_TRUE(config.ok()) << config.message();
+    EXPECT_THAT(Warnings(*config), ElementsAre()) << name;
+  }
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 
 #include <fmt/ranges.h>
 
-#include "formats/input_file.h"
 #include "formats/json.h"
 #include "llvm/ADT/StringExtras.h"
 #include "planner/families.h"
@@ -20,7 +19,6 @@ namespace mrs::planner {
 namespace {
 
 constexpr int64_t kDefaultMaxLen = 8192;
-constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
 
 // pair2 runs natively on AVX-512 BF16, AMX hosts included; block32 has no tiles yet, so it is emulated everywhere.
 constexpr const char* kNativeChain = "pair2";
@@ -59,14 +57,6 @@ std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
   return Hex(Sha256(std::as_bytes(std::span(text))));
 }
 
-Result<std::optional<CheckpointFile>> ReadTokenizerFile(const std::string& dir) {
-  const std::string path = dir + "/tokenizer.json";
-  if (!IsNamed(path)) return std::optional<CheckpointFile>();
-  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxTokenizerBytes));
-  const Sha256Digest hash = Sha256(std::as_bytes(std::span(text)));
-  return std::optional(CheckpointFile{"tokenizer.json", text.size(), text.size(), std::string(hash.begin(), hash.end())});
-}
-
 int64_t CountParameters(const ModelSpec& model, const Checkpoint& checkpoint) {
   int64_t count = 0;
   for (const ModelTensor& tensor : ExpectedTensors(model)) {
@@ -82,12 +72,15 @@ int64_t CountParameters(const ModelSpec& model, const Checkpoint& checkpoint) {
 Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   ModelFacts result;
   PlanFacts& facts = result.facts;
-  MRS_ASSIGN_OR_RETURN(facts.model, ReadModelConfig(options.model_dir, {.name = options.name.empty() ? "model" : options.name}));
+  MRS_ASSIGN_OR_RETURN(ModelFolderFacts folder, ReadModelConfig(options.model_dir, {.name = options.name}));
+  facts.model = std::move(folder.spec);
+  facts.tokenizer = std::move(folder.tokenizer);
+  result.warnings = std::move(folder.warnings);
   MRS_RETURN_IF_ERROR(CheckOptions(options, facts.model));
   MRS_ASSIGN_OR_RETURN(result.checkpoint, ReadCheckpoint(options.model_dir));
+  ResolveTiedHead(facts.model, result.checkpoint, &result.warnings);
   MRS_ASSIGN_OR_RETURN(const TensorReport report, CheckTensors(facts.model, result.checkpoint));
-  result.warnings = report.warnings;
-  MRS_ASSIGN_OR_RETURN(facts.tokenizer, ReadTokenizerFile(options.model_dir));
+  result.warnings.insert(result.warnings.end(), report.warnings.begin(), report.warnings.end());
   facts.files = result.checkpoint.files;
   facts.model_fingerprint = Fingerprint(facts.model, result.checkpoint);
   facts.parameter_count = CountParameters(facts.model, result.checkpoint);

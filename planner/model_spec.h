@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mrs {
@@ -23,11 +24,16 @@ struct SamplingSpec {        // from generation_config.json; the neutral values 
   float top_p = 1.0f;
   uint32_t top_k = 0;  // 0: off
   float repetition_penalty = 1.0f;
+  float min_p = 0.0f;  // 0: off
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  uint32_t max_tokens = 0;        // of an answer; 0: not said
+  std::vector<std::string> stop;  // texts that end an answer
 };
 
 // A dense decoder: embed, layers of (norm, attention, norm, gated MLP), norm, lm_head.
 struct ModelSpec {
-  std::string name;          // from --name, else "model": never the folder's path
+  std::string name;          // what clients call it: --name, else after the folder
   std::string architecture;  // "LlamaForCausalLM"
   int64_t hidden = 0;
   int64_t layers = 0;
@@ -49,8 +55,7 @@ struct ModelSpec {
   std::vector<int32_t> eos;  // sorted, unique
   int32_t pad = -1;
   std::string chat_template;  // "": none
-  std::string template_bos;
-  std::string template_eos;
+  std::vector<std::pair<std::string, std::string>> template_tokens;  // {"eos_token", "</s>"}, sorted by name
   SamplingSpec sampling;
 };
 

@@ -1,23 +1,23 @@
-// What a model folder says about text: special tokens, sampling defaults and the chat template.
+// What a model folder says about chats: its special tokens by name, the one that ends a turn, and the chat template.
 //
-//   generation_config.json {"eos_token_id": [7, 3], "temperature": 0.6}  ->  spec.eos {3, 7}, sampling.temperature 0.6
+//   tokenizer_config.json {"eos_token": "<|im_end|>", "pad_token": "<pad>", "chat_template": "{{ messages }}"}
+//     ->  spec.eos gains the token's id, spec.template_tokens {{"eos_token", "<|im_end|>"}, {"pad_token", "<pad>"}},
+//     ...
 #pragma once
 
 #include <string>
-#include <string_view>
+#include <vector>
 
-#include "formats/json.h"
+#include "formats/text/tokenizer.h"
 #include "planner/model_spec.h"
 #include "plans/status.h"
 
 namespace mrs {
 
-// Sets bos, eos and pad from `bos_token_id`, `eos_token_id` (a number or a list) and `pad_token_id`. Null and -1 mean
-// none, an absent key leaves the field. Ids at or past spec.vocab are refused.
-Status ReadTokenIds(const Json& config, std::string_view where, ModelSpec& spec);
-
-// Reads, where they exist, generation_config.json (its token ids win over config.json's), tokenizer_config.json and
-// chat_template.jinja (which wins over the template in tokenizer_config.json).
-Status ReadModelText(const std::string& folder, ModelSpec& spec);
+// Reads, where they exist, tokenizer_config.json, special_tokens_map.json (which names tokens that the former does not)
+// and chat_template.jinja (which wins over the template in tokenizer_config.json). Every template must parse, also one
+// that is not used. `tokenizer`: null where there is none.
+Status ReadModelText(const std::string& folder, const text::Tokenizer* tokenizer, ModelSpec& spec,
+                     std::vector<std::string>* warnings);
 
 }  // namespace mrs

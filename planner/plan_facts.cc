@@ -144,8 +144,10 @@ void ModelFields(Archive& a, ModelSpec& model) {
   a.Ints("eos", model.eos);
   a.Int("pad", model.pad);
   a.Text("chat_template", model.chat_template);
-  a.Text("template_bos", model.template_bos);
-  a.Text("template_eos", model.template_eos);
+  a.List("template_tokens", model.template_tokens, [](auto& t, std::pair<std::string, std::string>& token) {
+    t.Text("name", token.first);
+    t.Text("text", token.second);
+  });
   a.Group("rope", [&](auto& r) {
     r.Floats("inv_freq", model.rope.inv_freq);
     r.Float("attention_factor", model.rope.attention_factor);
@@ -156,6 +158,11 @@ void ModelFields(Archive& a, ModelSpec& model) {
     s.Float("top_p", model.sampling.top_p);
     s.Int("top_k", model.sampling.top_k);
     s.Float("repetition_penalty", model.sampling.repetition_penalty);
+    s.Float("min_p", model.sampling.min_p);
+    s.Float("presence_penalty", model.sampling.presence_penalty);
+    s.Float("frequency_penalty", model.sampling.frequency_penalty);
+    s.Int("max_tokens", model.sampling.max_tokens);
+    s.List("stop", model.sampling.stop, [](auto& t, std::string& text) { t.Text("text", text); });
   });
 }
 

@@ -137,8 +137,10 @@ void SameModel(ExpectedFacts model, const plan::Plan& plan) {
   model.Same("eos", Joined(*m.eos()));
   model.Same("pad", Str(m.pad()));
   model.Same("chat_template", m.chat_template()->str());
-  model.Same("template_bos", m.template_bos()->str());
-  model.Same("template_eos", m.template_eos()->str());
+  model.Each("template_tokens", m.template_tokens()->size(), [&](ExpectedFacts& token, uint32_t i) {
+    token.Same("name", m.template_tokens()->Get(i)->name()->str());
+    token.Same("text", m.template_tokens()->Get(i)->text()->str());
+  });
   const plan::Rope& r = *plan.ropes()->Get(0);
   ExpectedFacts rope = model.Group("rope");
   rope.Same("inv_freq", Joined(*r.inv_freq()));
@@ -150,6 +152,12 @@ void SameModel(ExpectedFacts model, const plan::Plan& plan) {
   sampling.Same("top_p", Str(s.top_p()));
   sampling.Same("top_k", Str(s.top_k()));
   sampling.Same("repetition_penalty", Str(s.repetition_penalty()));
+  sampling.Same("min_p", Str(s.min_p()));
+  sampling.Same("presence_penalty", Str(s.presence_penalty()));
+  sampling.Same("frequency_penalty", Str(s.frequency_penalty()));
+  sampling.Same("max_tokens", Str(s.max_tokens()));
+  sampling.Each("stop", s.stop()->size(),
+                [&](ExpectedFacts& stop, uint32_t i) { stop.Same("text", s.stop()->Get(i)->str()); });
 }
 
 }  // namespace

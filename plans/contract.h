@@ -11,7 +11,7 @@
 namespace mrs::contract {
 
 inline constexpr std::string_view kFileExtension = ".mrsplan";
-inline constexpr uint16_t kFormatMajor = 1;
+inline constexpr uint16_t kFormatMajor = 2;
 inline constexpr uint16_t kFormatMinor = 0;
 inline constexpr uint32_t kNumericsRevision = 1;  // of the sums that kernels/kernels.h describes
 
@@ -52,5 +52,12 @@ inline constexpr uint64_t kMaxBatchTokens = uint64_t{1} << 20;
 inline constexpr uint64_t kMaxVocab = uint64_t{1} << 24;
 inline constexpr uint64_t kMaxWidth = uint64_t{1} << 31;       // elements of a row, rows or columns of a tensor
 inline constexpr uint64_t kMaxArenaBytes = uint64_t{1} << 48;  // of one rank
+inline constexpr uint64_t kMaxEndTokens = 256;
+inline constexpr uint64_t kMaxTemplateTokens = 64;
+inline constexpr uint64_t kMaxTemplateTokenBytes = 1024;  // of a name or a text
+inline constexpr uint64_t kMaxStops = 64;                 // default stop strings
+inline constexpr uint64_t kMaxStopBytes = 1024;           // of one
+inline constexpr uint64_t kMaxAllStopBytes = 4096;
+inline constexpr uint64_t kMaxAnswerTokens = (uint64_t{1} << 31) - 1;
 
 }  // namespace mrs::contract

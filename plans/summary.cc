@@ -40,6 +40,23 @@ std::string CollectiveLine(const StageView& stage, plan::Variant variant) {
   return fmt::format("{} all-reduce ({} a token), {} all-gather", reduces, HumanBytes(reduce_bytes_per_token), gathers);
 }
 
+// How an answer is drawn and where it ends, unless a request says otherwise.
+std::string AnswersLine(const plan::Model& model) {
+  const plan::SamplingDefaults& sampling = *model.sampling();
+  std::string text = sampling.temperature() == 0 ? "greedy" : fmt::format("temperature {}", sampling.temperature());
+  if (sampling.temperature() != 0) {
+    if (sampling.top_p() < 1) text += fmt::format(", top_p {}", sampling.top_p());
+    if (sampling.top_k() > 0) text += fmt::format(", top_k {}", sampling.top_k());
+    if (sampling.min_p() > 0) text += fmt::format(", min_p {}", sampling.min_p());
+  }
+  if (sampling.max_tokens() > 0) text += fmt::format(", at most {} tokens", sampling.max_tokens());
+  if (model.eos()->size() == 0) return text + ", no token ends one";
+  const uint32_t shown = std::min<uint32_t>(model.eos()->size(), 8);
+  return fmt::format("{}, end at token{} {}{}", text, model.eos()->size() == 1 ? "" : "s",
+                     fmt::join(model.eos()->begin(), model.eos()->begin() + shown, ", "),
+                     shown < model.eos()->size() ? ", ..." : "");
+}
+
 }  // namespace
 
 std::string HumanBytes(uint64_t bytes) {
@@ -72,6 +89,7 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
   line("numerics", fmt::format("{}, {} sums, weights {}, revision {}", plan::EnumNameChain(plan.numerics()->chain()),
                                plan::EnumNameReduction(plan.numerics()->reduction()),
                                plan::EnumNameDType(plan.numerics()->weight_dtype()), plan.numerics()->revision()));
+  line("answers", AnswersLine(model));
   line("limits", fmt::format("{} tokens a sequence, {} sequences at once", plan.max_len(), plan.max_seqs()));
   verify::Budget budget;
   for (uint32_t s = 0; s < plan.stages()->size(); ++s) {

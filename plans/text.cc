@@ -34,10 +34,16 @@ void AppendModel(const plan::Model& model, std::string* out) {
   Line(out, "  vocab {}, padded {}, max_position {}", model.vocab(), model.vocab_padded(), model.max_position());
   Line(out, "  bos {}, eos [{}], pad {}", model.bos(), fmt::join(*model.eos(), ", "), model.pad());
   const plan::SamplingDefaults& sampling = *model.sampling();
-  Line(out, "  sampling temperature {}, top_p {}, top_k {}, repetition_penalty {}", sampling.temperature(),
-       sampling.top_p(), sampling.top_k(), sampling.repetition_penalty());
+  Line(out, "  sampling temperature {}, top_p {}, top_k {}, min_p {}", sampling.temperature(), sampling.top_p(),
+       sampling.top_k(), sampling.min_p());
+  Line(out, "  penalties repetition {}, presence {}, frequency {}", sampling.repetition_penalty(),
+       sampling.presence_penalty(), sampling.frequency_penalty());
+  Line(out, "  max_tokens {}", sampling.max_tokens());
+  for (const flatbuffers::String* stop : *sampling.stop()) Line(out, "  stop {}", Quoted(stop));
   Line(out, "  chat_template {}", Quoted(model.chat_template()));
-  Line(out, "  template_bos {}, template_eos {}", Quoted(model.template_bos()), Quoted(model.template_eos()));
+  for (const plan::TemplateToken* token : *model.template_tokens()) {
+    Line(out, "  template {} {}", Quoted(token->name()), Quoted(token->text()));
+  }
 }
 
 void AppendFile(std::string_view what, const plan::File& file, std::string* out) {

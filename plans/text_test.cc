@@ -93,7 +93,7 @@ TEST(PlanToJson, StaysValidForAnyText) {
 TEST(PlanToText, ShowsAStepOnOneLine) {
   const OpenedPlan opened = Tiny();
   const std::string text = PlanToText(opened.plan(), opened.name());
-  EXPECT_THAT(text, HasSubstr("plan " + opened.name() + "\nformat 1.0, by \"by hand\"\n"));
+  EXPECT_THAT(text, HasSubstr("plan " + opened.name() + "\nformat 2.0, by \"by hand\"\n"));
   EXPECT_THAT(text,
               HasSubstr("  step 12 all_reduce 'l0.o_sum' (l0.o.out f32 [tokens, 32]) -> (l0.o_sum.out f32 [tokens, "
                         "32]) group 0 number 1, halving_doubling, 32 f32 a row layer 0 after 11\n"));
@@ -134,6 +134,7 @@ TEST(PlanSummary, SaysModelLayoutMemoryAndCollectives) {
 model        tiny (LlamaForCausalLM), 12345 parameters, 1 layers, hidden 32, 4 heads (2 KV) of 8
 layout       2 ranks: tp 2, dp 1, 1 stage
 numerics     pair2, canonical sums, weights bf16, revision 1
+answers      temperature 1, end at token 2
 limits       100 tokens a sequence, 4 sequences at once
 memory       220 KiB a rank: weights 167 KiB, KV 16.0 KiB, activations 37.1 KiB
 batches      1, 32 tokens
@@ -143,6 +144,53 @@ KV cache     16 blocks of 32 tokens, 1.00 KiB each, for 512 tokens in all
 predicted    weights: 170688 bytes (170688 to 170688), sum of the weights
 certificates by hand (as the file says)
 )");
+}
+
+TEST(PlanSummary, SaysHowAnswersAreDrawnAndEnd) {
+  const auto line = [](const plan::PlanT& plan) {
+    const std::string bytes = PackPlan(plan);
+    const OpenedPlan opened = *OpenPlanBytes(std::as_bytes(std::span(bytes)));
+    const std::string summary = PlanSummary(opened.plan(), opened.name());
+    const size_t begin = summary.find("answers      ") + 13;
+    return summary.substr(begin, summary.find('\n', begin) - begin);
+  };
+  plan::PlanT plan = TinyPlan();
+  plan.model->eos = {2, 5};
+  plan.model->sampling->temperature = 0.5f;
+  plan.model->sampling->top_p = 0.75f;
+  plan.model->sampling->top_k = 20;
+  plan.model->sampling->min_p = 0.125f;
+  plan.model->sampling->max_tokens = 64;
+  EXPECT_EQ(line(plan), "temperature 0.5, top_p 0.75, top_k 20, min_p 0.125, at most 64 tokens, end at tokens 2, 5");
+  plan.model->eos = {};
+  plan.model->sampling->temperature = 0;
+  plan.model->sampling->max_tokens = 0;
+  EXPECT_EQ(line(plan), "greedy, no token ends one");
+  plan.model->eos = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  EXPECT_EQ(line(plan), "greedy, end at tokens 0, 1, 2, 3, 4, 5, 6, 7, ...");
+}
+
+TEST(PlanToText, ShowsSamplingAndTheTokensOfTheTemplate) {
+  plan::PlanT plan = TinyPlan();
+  plan::SamplingDefaultsT& sampling = *plan.model->sampling;
+  sampling.min_p = 0.25f;
+  sampling.presence_penalty = 0.5f;
+  sampling.frequency_penalty = -1;
+  sampling.max_tokens = 9;
+  sampling.stop = {"a\nb"};
+  plan.model->template_tokens[0]->name = "pad_token";
+  plan.model->template_tokens[0]->text = "<pad>";
+  const std::string bytes = PackPlan(plan);
+  const OpenedPlan opened = *OpenPlanBytes(std::as_bytes(std::span(bytes)));
+  EXPECT_THAT(PlanToText(opened.plan(), opened.name()),
+              HasSubstr("  sampling temperature 1, top_p 1, top_k 0, min_p 0.25\n"
+                        "  penalties repetition 1, presence 0.5, frequency -1\n"
+                        "  max_tokens 9\n"
+                        "  stop \"a\\x0ab\"\n"));
+  EXPECT_THAT(PlanToText(opened.plan(), opened.name()), HasSubstr("  template \"pad_token\" \"<pad>\"\n"));
+  const json parsed = json::parse(PlanToJson(opened.plan(), opened.name()));
+  EXPECT_EQ(parsed["model"]["sampling"]["stop"], json::array({"a\nb"}));
+  EXPECT_EQ(parsed["model"]["template_tokens"][0]["text"], "<pad>");
 }
 
 TEST(HumanBytes, KeepsThreeDigits) {

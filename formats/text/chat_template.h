@@ -39,6 +39,10 @@ struct RenderOptions {
 // At most 1 MB of template.
 Result<ChatTemplate> ParseTemplate(std::string_view text);
 
+// Whether the template goes through a message's content part by part, {"type": "text", "text": ...}, and must be given
+// it so. False: it wants one string.
+bool ReadsContentInParts(const ChatTemplate& chat_template);
+
 // `context` is an object: its keys are the template's variables. What raise_exception("...") says becomes the error.
 Result<std::string> Render(const ChatTemplate& chat_template, const Json& context, const RenderOptions& options = {});
 

@@ -15,6 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const mrs::Result<mrs::text::ChatTemplate> chat = mrs::text::ParseTemplate(text);
   if (!chat.ok()) return 0;
+  (void)mrs::text::ReadsContentInParts(*chat);
   mrs::text::RenderOptions options;
   options.max_steps = 200'000;
   options.max_output_bytes = 1 << 20;

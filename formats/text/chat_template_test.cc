@@ -72,6 +72,42 @@ TEST(ChatTemplateGolden, FeaturesRenderAsInTransformers) {
   for (const Json& one : golden["features"]) ExpectCase(one["template"].get<std::string>(), golden["context"], one);
 }
 
+// Judged as vLLM's _detect_content_format does.
+TEST(ReadsContentInParts, WhereALoopOverMessagesHoldsALoopOverContent) {
+  const auto parts = [](const std::string& text) {
+    const Result<ChatTemplate> chat = ParseTemplate(text);
+    EXPECT_TRUE(chat.ok()) << chat.message();
+    return ReadsContentInParts(*chat);
+  };
+  const auto in_loop = [](const std::string& body) { return "{% for m in messages %}" + body + "{% endfor %}"; };
+  const std::string loop = "{% for p in m.content %}{{ p.text }}{% endfor %}";
+  EXPECT_TRUE(parts(in_loop(loop)));
+  EXPECT_TRUE(parts(in_loop("{% for p in m['content'] %}{{ p['text'] }}{% endfor %}")));
+  EXPECT_TRUE(parts(in_loop("{% for p in m.content | reverse %}{{ p.text }}{% endfor %}")));
+  EXPECT_TRUE(parts(in_loop("{% for p in m.content[1:] %}{{ p.text }}{% endfor %}")));
+  EXPECT_TRUE(parts(in_loop("{% if m.content is string %}{{ m.content }}{% else %}" + loop + "{% endif %}")));
+  EXPECT_TRUE(parts("{% for m in messages[1:] %}" + loop + "{% endfor %}"));
+  EXPECT_TRUE(parts("{% for m in messages | list %}" + loop + "{% endfor %}"));
+  EXPECT_TRUE(
+      parts("{% set rest = messages[1:] %}{% set most = rest | list %}{% for m in most %}" + loop + "{% endfor %}"));
+  EXPECT_TRUE(parts("{% macro all() %}" + in_loop(loop) + "{% endmacro %}{{ all() }}"));
+  EXPECT_TRUE(parts(in_loop("{% if m.role == 'user' %}{% else %}" + loop + "{% endif %}")));
+  // The loops need not be one in the other: names count, not scopes.
+  EXPECT_TRUE(parts(in_loop("") + loop));
+
+  EXPECT_FALSE(parts(in_loop("{{ m.content }}")));
+  EXPECT_FALSE(parts(in_loop("{{ m['content'] | trim }}")));
+  EXPECT_FALSE(parts(in_loop("{% for p in m.tool_calls %}{{ p.text }}{% endfor %}")));
+  EXPECT_FALSE(parts(in_loop("{% for p in m['contents'] %}{{ p }}{% endfor %}")));
+  EXPECT_FALSE(parts("{% for d in documents %}{% for p in d.content %}{{ p }}{% endfor %}{% endfor %}"));
+  EXPECT_FALSE(parts("{% for p in messages[0].content %}{{ p.text }}{% endfor %}"));  // one message by its number
+  EXPECT_FALSE(parts(in_loop("{% set c = m.content %}{% for p in c %}{{ p }}{% endfor %}")));
+  EXPECT_FALSE(parts(in_loop("{% for a, b in m.content %}{{ a }}{% endfor %}")));
+  EXPECT_FALSE(parts("{% set ns = namespace(x=0) %}{% set ns.x = messages %}" + in_loop(loop)));  // vLLM gives up
+  EXPECT_FALSE(parts("{{ messages }}"));
+  EXPECT_FALSE(parts(""));
+}
+
 TEST(ParseTemplate, RefusesByNameAndLineWhatIsNotOfTheCore) {
   EXPECT_EQ(ErrorOf("a\n{% include 'x' %}"),
             "chat template: line 2: the tag 'include' is not supported; supported: if, for, set, macro, break, "

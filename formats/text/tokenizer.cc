@@ -3,14 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "formats/json.h"
 #include "formats/text/utf8.h"
 
 namespace mrs::text {
 namespace {
-
-// One vocabulary of 256 thousand tokens is about 20 MB of JSON.
-constexpr JsonLimits kFileLimits = {.max_bytes = size_t{128} << 20, .max_values = size_t{16} << 20, .max_depth = 32};
 
 constexpr size_t kMaxTemplateIds = 1024;
 
@@ -73,12 +69,16 @@ const Json& Member(const Json& object, std::string_view key) {
 }  // namespace
 
 Result<Tokenizer> LoadTokenizer(const std::string& path) {
-  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kFileLimits.max_bytes));
+  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kTokenizerLimits.max_bytes));
   return ParseTokenizer(text, path);
 }
 
 Result<Tokenizer> ParseTokenizer(std::string_view json_text, std::string_view where) {
-  MRS_ASSIGN_OR_RETURN(const Json file, ParseJson(json_text, where, kFileLimits));
+  MRS_ASSIGN_OR_RETURN(const Json file, ParseJson(json_text, where, kTokenizerLimits));
+  return MakeTokenizer(file, where);
+}
+
+Result<Tokenizer> MakeTokenizer(const Json& file, std::string_view where) {
   const auto part = [&](std::string_view name) { return fmt::format("{}: {}", where, name); };
   Tokenizer tokenizer;
   MRS_ASSIGN_OR_RETURN(const Json* model, GetObject(file, "model", where));

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/json.h"
 #include "formats/text/added_tokens.h"
 #include "formats/text/bpe.h"
 #include "formats/text/decoder.h"
@@ -37,6 +38,11 @@ struct Tokenizer {
 // Refuses by name what is not supported, and a file that is malformed or contradicts itself.
 Result<Tokenizer> LoadTokenizer(const std::string& path);
 Result<Tokenizer> ParseTokenizer(std::string_view json_text, std::string_view where);
+Result<Tokenizer> MakeTokenizer(const Json& file, std::string_view where);
+
+// One vocabulary of 256 thousand tokens is about 20 MB of JSON.
+inline constexpr JsonLimits kTokenizerLimits = {
+    .max_bytes = size_t{128} << 20, .max_values = size_t{16} << 20, .max_depth = 32};
 
 inline constexpr size_t kMaxTextBytes = size_t{64} << 20;
 

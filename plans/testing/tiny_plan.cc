@@ -82,6 +82,9 @@ class Builder {
     m.eos = {2};
     m.pad = -1;
     m.chat_template = "{{ \"hi\" }}\n";
+    m.template_tokens.push_back(std::make_unique<TemplateTokenT>());
+    m.template_tokens[0]->name = "eos_token";
+    m.template_tokens[0]->text = "</s>";
     m.sampling = std::make_unique<SamplingDefaultsT>();
     m.sampling->temperature = 1;
     m.sampling->top_p = 1;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include "plans/printable.h"
 #include "plans/verify/checks.h"
@@ -41,6 +42,69 @@ Status CheckCounts(const plan::Plan& plan) {
   return Status();
 }
 
+// An id past the vocabulary could never be chosen: as an end it would end nothing.
+Status CheckSpecialTokens(const plan::Model& model) {
+  const auto last = static_cast<int32_t>(model.vocab() - 1);
+  MRS_RETURN_IF_ERROR(InRange("the number of model.eos ids", model.eos()->size(), 0, contract::kMaxEndTokens));
+  int32_t before = -1;
+  for (const int32_t eos : *model.eos()) {
+    if (eos < 0 || eos > last) return Refuse("model.eos holds {}, expected token ids from 0 to {}", eos, last);
+    if (eos <= before) return Refuse("model.eos holds {} after {}, expected ascending ids", eos, before);
+    before = eos;
+  }
+  const auto one = [&](std::string_view what, int32_t id) {
+    if (id >= -1 && id <= last) return Status();
+    return Status(Refuse("model.{} is {}, expected a token id from 0 to {}, or -1", what, id, last));
+  };
+  MRS_RETURN_IF_ERROR(one("bos", model.bos()));
+  return one("pad", model.pad());
+}
+
+Status CheckTemplateTokens(const flatbuffers::Vector<flatbuffers::Offset<plan::TemplateToken>>& tokens) {
+  using namespace contract;
+  MRS_RETURN_IF_ERROR(InRange("the number of template tokens", tokens.size(), 0, kMaxTemplateTokens));
+  std::string_view before;
+  for (const plan::TemplateToken* token : tokens) {
+    const std::string_view name = token->name()->string_view();
+    MRS_RETURN_IF_ERROR(InRange("the size of a template token's name", name.size(), 1, kMaxTemplateTokenBytes));
+    MRS_RETURN_IF_ERROR(InRange(fmt::format("the size of template token '{}'", Printable(name)), token->text()->size(),
+                                0, kMaxTemplateTokenBytes));
+    if (name <= before) {
+      return Refuse("template token '{}' follows '{}', expected each once, sorted by name", Printable(name),
+                    Printable(before));
+    }
+    before = name;
+  }
+  return Status();
+}
+
+Status CheckSampling(const plan::SamplingDefaults& sampling) {
+  using namespace contract;
+  if (sampling.temperature() < 0)
+    return Refuse("sampling.temperature is {}, expected 0 or more", sampling.temperature());
+  if (!(sampling.top_p() > 0 && sampling.top_p() <= 1)) {
+    return Refuse("sampling.top_p is {}, expected more than 0, at most 1", sampling.top_p());
+  }
+  if (!(sampling.repetition_penalty() > 0)) {
+    return Refuse("sampling.repetition_penalty is {}, expected more than 0", sampling.repetition_penalty());
+  }
+  if (!(sampling.min_p() >= 0 && sampling.min_p() <= 1)) {
+    return Refuse("sampling.min_p is {}, expected 0 to 1", sampling.min_p());
+  }
+  for (const auto& [what, penalty] : {std::pair{"presence_penalty", sampling.presence_penalty()},
+                                      std::pair{"frequency_penalty", sampling.frequency_penalty()}}) {
+    if (!(penalty >= -2 && penalty <= 2)) return Refuse("sampling.{} is {}, expected -2 to 2", what, penalty);
+  }
+  MRS_RETURN_IF_ERROR(InRange("sampling.max_tokens", sampling.max_tokens(), 0, kMaxAnswerTokens));
+  MRS_RETURN_IF_ERROR(InRange("the number of sampling.stop texts", sampling.stop()->size(), 0, kMaxStops));
+  uint64_t all_bytes = 0;
+  for (const flatbuffers::String* stop : *sampling.stop()) {
+    MRS_RETURN_IF_ERROR(InRange("the size of a sampling.stop text", stop->size(), 1, kMaxStopBytes));
+    all_bytes += stop->size();
+  }
+  return InRange("the size of all sampling.stop texts", all_bytes, 0, kMaxAllStopBytes);
+}
+
 Status CheckModel(const plan::Model& model) {
   MRS_RETURN_IF_ERROR(InRange("model.layer_count", model.layer_count(), 1, contract::kMaxLayers));
   MRS_RETURN_IF_ERROR(InRange("model.hidden", model.hidden(), 1, contract::kMaxWidth));
@@ -55,26 +119,13 @@ Status CheckModel(const plan::Model& model) {
     return Refuse("model: {} query heads do not share {} KV heads evenly", model.heads(), model.kv_heads());
   }
   MRS_RETURN_IF_ERROR(InRange("the size of model.fingerprint", model.fingerprint()->size(), 32, 32));
-  MRS_RETURN_IF_ERROR(InRange("the number of model.eos ids", model.eos()->size(), 0, 256));
-  for (const int32_t eos : *model.eos()) {
-    if (eos < 0) return Refuse("model.eos holds {}, expected token ids from 0", eos);
-  }
-  if (model.bos() < -1) return Refuse("model.bos is {}, expected a token id or -1", model.bos());
-  if (model.pad() < -1) return Refuse("model.pad is {}, expected a token id or -1", model.pad());
+  MRS_RETURN_IF_ERROR(CheckSpecialTokens(model));
   if (model.has_tokenizer() != (model.tokenizer() != nullptr)) {
     return Refuse("model.has_tokenizer is {}, but a tokenizer file is {}", model.has_tokenizer(),
                   model.tokenizer() != nullptr ? "named" : "not named");
   }
-  const plan::SamplingDefaults& sampling = *model.sampling();
-  if (sampling.temperature() < 0)
-    return Refuse("sampling.temperature is {}, expected 0 or more", sampling.temperature());
-  if (!(sampling.top_p() > 0 && sampling.top_p() <= 1)) {
-    return Refuse("sampling.top_p is {}, expected more than 0, at most 1", sampling.top_p());
-  }
-  if (!(sampling.repetition_penalty() > 0)) {
-    return Refuse("sampling.repetition_penalty is {}, expected more than 0", sampling.repetition_penalty());
-  }
-  return Status();
+  MRS_RETURN_IF_ERROR(CheckTemplateTokens(*model.template_tokens()));
+  return CheckSampling(*model.sampling());
 }
 
 Status CheckNumerics(const plan::Numerics& numerics) {

@@ -112,7 +112,76 @@ TEST(Verify, RejectsShortFingerprint) {
 TEST(Verify, RejectsNegativeEos) {
   PlanT plan = TinyPlan();
   plan.model->eos = {-2};
-  EXPECT_EQ(Refusal(plan), "model.eos holds -2, expected token ids from 0");
+  EXPECT_EQ(Refusal(plan), "model.eos holds -2, expected token ids from 0 to 39");
+}
+
+TEST(Verify, RejectsEndTokensPastTheVocabulary) {
+  PlanT plan = TinyPlan();
+  plan.model->eos = {2, 39};
+  EXPECT_EQ(Refusal(plan), "");
+  plan.model->eos = {2, 40};  // a row of the padding
+  EXPECT_EQ(Refusal(plan), "model.eos holds 40, expected token ids from 0 to 39");
+  plan = TinyPlan();
+  plan.model->bos = 40;
+  EXPECT_EQ(Refusal(plan), "model.bos is 40, expected a token id from 0 to 39, or -1");
+  plan = TinyPlan();
+  plan.model->pad = 40;
+  EXPECT_EQ(Refusal(plan), "model.pad is 40, expected a token id from 0 to 39, or -1");
+}
+
+TEST(Verify, RejectsUnsortedOrTooManyEndTokens) {
+  PlanT plan = TinyPlan();
+  plan.model->eos = {5, 2};
+  EXPECT_EQ(Refusal(plan), "model.eos holds 2 after 5, expected ascending ids");
+  plan.model->eos = {5, 5};
+  EXPECT_EQ(Refusal(plan), "model.eos holds 5 after 5, expected ascending ids");
+  plan.model->eos = std::vector<int32_t>(257, 1);
+  EXPECT_EQ(Refusal(plan), "the number of model.eos ids is 257, expected 0 to 256");
+}
+
+TEST(Verify, RejectsSamplingDefaultsOutOfRange) {
+  const auto with = [](void (*edit)(SamplingDefaultsT&)) {
+    PlanT plan = TinyPlan();
+    edit(*plan.model->sampling);
+    return Refusal(plan);
+  };
+  EXPECT_EQ(with([](SamplingDefaultsT& s) { s.min_p = 1; }), "");
+  EXPECT_EQ(with([](SamplingDefaultsT& s) { s.min_p = 1.5f; }), "sampling.min_p is 1.5, expected 0 to 1");
+  EXPECT_EQ(with([](SamplingDefaultsT& s) { s.presence_penalty = -2.5f; }),
+            "sampling.presence_penalty is -2.5, expected -2 to 2");
+  EXPECT_EQ(with([](SamplingDefaultsT& s) { s.frequency_penalty = 2.5f; }),
+            "sampling.frequency_penalty is 2.5, expected -2 to 2");
+  EXPECT_EQ(with([](SamplingDefaultsT& s) { s.max_tokens = uint32_t{1} << 31; }),
+            "sampling.max_tokens is 2147483648, expected 0 to 2147483647");
+  EXPECT_EQ(with([](SamplingDefaultsT& s) {
+              s.stop = {"a", ""};
+            }),
+            "the size of a sampling.stop text is 0, expected 1 to 1024");
+  EXPECT_EQ(with([](SamplingDefaultsT& s) { s.stop.assign(65, "a"); }),
+            "the number of sampling.stop texts is 65, expected 0 to 64");
+  EXPECT_EQ(with([](SamplingDefaultsT& s) { s.stop.assign(5, std::string(1024, 'a')); }),
+            "the size of all sampling.stop texts is 5120, expected 0 to 4096");
+}
+
+TEST(Verify, RejectsTemplateTokensUnsortedOrTooLong) {
+  const auto with = [](const std::vector<std::pair<std::string, std::string>>& tokens) {
+    PlanT plan = TinyPlan();
+    plan.model->template_tokens.clear();
+    for (const auto& [name, text] : tokens) {
+      plan.model->template_tokens.push_back(std::make_unique<TemplateTokenT>());
+      plan.model->template_tokens.back()->name = name;
+      plan.model->template_tokens.back()->text = text;
+    }
+    return Refusal(plan);
+  };
+  EXPECT_EQ(with({{"bos_token", ""}, {"eos_token", "</s>"}}), "");
+  EXPECT_EQ(with({{"eos_token", "</s>"}, {"bos_token", "<s>"}}),
+            "template token 'bos_token' follows 'eos_token', expected each once, sorted by name");
+  EXPECT_EQ(with({{"eos_token", "a"}, {"eos_token", "b"}}),
+            "template token 'eos_token' follows 'eos_token', expected each once, sorted by name");
+  EXPECT_EQ(with({{"", "a"}}), "the size of a template token's name is 0, expected 1 to 1024");
+  EXPECT_EQ(with({{"pad_token", std::string(1025, 'a')}}),
+            "the size of template token 'pad_token' is 1025, expected 0 to 1024");
 }
 
 TEST(Verify, RejectsTokenizerFlagWithoutFile) {

@@ -6,6 +6,8 @@
 
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "plans/status.h"
 #include "runtime/engine/request.h"
@@ -19,18 +21,14 @@ struct Tokenizer;
 // Facts of the plan, fixed before the first request.
 struct ServedModel {
   std::string name;
-  std::string plan_sha256;    // hex
-  std::string chat_template;  // "": none
-  std::string template_bos;
-  std::string template_eos;
-  uint32_t max_len = 0;  // prompt and answer together
+  std::string plan_sha256;                                           // hex
+  std::string chat_template;                                         // "": none
+  std::vector<std::pair<std::string, std::string>> template_tokens;  // variables of the template: "eos_token", "</s>"
+  uint32_t max_len = 0;                                              // prompt and answer together
   uint32_t max_seqs = 0;
   uint32_t vocab = 0;
-  float default_temperature = 1.0f;
-  float default_top_p = 1.0f;
-  uint32_t default_top_k = 0;
-  float default_repetition_penalty = 1.0f;
-  const text::Tokenizer* tokenizer = nullptr;  // borrowed; null: token ids only
+  SamplingParams defaults = {.temperature = 1.0f, .max_tokens = 0};  // max_tokens 0: the model's makers set none
+  const text::Tokenizer* tokenizer = nullptr;                        // borrowed; null: token ids only
 };
 
 enum class EngineState { kLoading, kReady, kFailed, kStopping };

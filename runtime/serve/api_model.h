@@ -16,6 +16,7 @@ struct ApiModel {
   ServedModel facts;
   size_t longest_token_bytes = 64;  // at least that
   std::optional<text::ChatTemplate> chat;
+  bool content_in_parts = false;  // `chat` goes through a message's content part by part
   std::string chat_refusal;  // why there is no `chat`
 };
 

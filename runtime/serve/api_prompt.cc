@@ -47,15 +47,15 @@ Fault EncodeText(const ApiModel& model, std::string_view param, std::string_view
   return CheckLength(model, param, ids->size());
 }
 
-// A string, or a list of text parts, which join with newlines as in vLLM. `part_count`: of all messages so far.
-Fault ReadContent(const Json& message, const std::string& where, size_t* part_count, std::string* content) {
+// A string, or a list of text parts. `part_count`: of all messages so far.
+Fault ReadContent(const Json& message, const std::string& where, size_t* part_count, std::vector<std::string>* parts) {
   const std::string param = where + ".content";
   const Json* field = FindValue(message, "content");
   if (field == nullptr && FindValue(message, "role") != nullptr && *FindValue(message, "role") == "assistant")
     return {};
   if (field == nullptr) return BadParameter(param, "is missing or null; expected a string or a list of text parts");
   if (field->is_string()) {
-    *content = field->get_ref<const std::string&>();
+    parts->push_back(field->get_ref<const std::string&>());
     return {};
   }
   if (!field->is_array()) {
@@ -80,10 +80,17 @@ Fault ReadContent(const Json& message, const std::string& where, size_t* part_co
     if (text == nullptr || !text->is_string()) {
       return BadParameter(fmt::format("{}[{}].text", param, i), "is missing; expected a string");
     }
-    if (i > 0) *content += '\n';
-    *content += text->get_ref<const std::string&>();
+    parts->push_back(text->get_ref<const std::string&>());
   }
   return {};
+}
+
+// As the template reads it, and as vLLM hands it over: part by part, or as one string, where parts join with newlines.
+Json ContentFor(const ApiModel& model, const std::vector<std::string>& parts) {
+  if (!model.content_in_parts) return fmt::format("{}", fmt::join(parts, "\n"));
+  Json list = Json::array();
+  for (const std::string& text : parts) list.push_back({{"type", "text"}, {"text", text}});
+  return list;
 }
 
 Fault ReadRole(const Json& message, const std::string& where, std::string* role) {
@@ -101,10 +108,10 @@ Fault ReadRole(const Json& message, const std::string& where, std::string* role)
   return BadParameter(param, "expected system, developer, user or assistant, got {}", DescribeJson(*field));
 }
 
-Fault ReadMessage(const Json& message, const std::string& where, size_t* part_count, Json* out) {
+Fault ReadMessage(const ApiModel& model, const Json& message, const std::string& where, size_t* part_count, Json* out) {
   if (!message.is_object()) return BadParameter(where, "expected an object, got {}", DescribeJson(message));
   std::string role;
-  std::string content;
+  std::vector<std::string> parts;
   if (Fault fault = ReadRole(message, where, &role)) return fault;
   if (const Json* calls = FindValue(message, "tool_calls"); calls != nullptr && !calls->empty()) {
     return BadParameter(where + ".tool_calls", "is not supported; tools come later");
@@ -112,10 +119,10 @@ Fault ReadMessage(const Json& message, const std::string& where, size_t* part_co
   if (FindValue(message, "function_call") != nullptr) {
     return BadParameter(where + ".function_call", "is not supported; tools come later");
   }
-  if (Fault fault = ReadContent(message, where, part_count, &content)) return fault;
+  if (Fault fault = ReadContent(message, where, part_count, &parts)) return fault;
   *out = Json::object();
   (*out)["role"] = role;
-  (*out)["content"] = std::move(content);
+  (*out)["content"] = ContentFor(model, parts);
   for (const char* key : {"name", "reasoning_content"}) {  // templates may read them
     if (const Json* text = FindValue(message, key); text != nullptr && text->is_string()) (*out)[key] = *text;
   }
@@ -143,8 +150,7 @@ Fault MakeContext(const ApiModel& model, const Fields& body, Json messages, Json
   (*context)["tools"] = nullptr;
   (*context)["documents"] = nullptr;
   (*context)["add_generation_prompt"] = add_generation_prompt;
-  (*context)["bos_token"] = model.facts.template_bos;
-  (*context)["eos_token"] = model.facts.template_eos;
+  for (const auto& [name, text] : model.facts.template_tokens) (*context)[name] = text;
   const Json* added = body.Find("chat_template_kwargs");
   if (added == nullptr) return {};
   if (!added->is_object() || added->size() > kMaxTemplateVariables) {
@@ -183,7 +189,7 @@ Fault ReadMessages(const ApiModel& model, const Fields& body, const std::atomic<
   size_t content_bytes = 0;
   for (size_t i = 0; i < list->size(); ++i) {
     Json message;
-    if (Fault fault = ReadMessage((*list)[i], fmt::format("messages[{}]", i), &part_count, &message)) return fault;
+    if (Fault fault = ReadMessage(model, (*list)[i], fmt::format("messages[{}]", i), &part_count, &message)) return fault;
     content_bytes += TextBytes(message["content"]);
     if (Fault fault = CheckBytes(model, "messages", content_bytes)) return fault;  // before a template copies it
     messages.value.push_back(std::move(message));

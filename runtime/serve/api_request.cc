@@ -12,7 +12,7 @@ namespace mrs::serve {
 namespace {
 
 constexpr int64_t kMaxLogprobs = 20;
-constexpr int64_t kCompletionMaxTokens = 16;  // OpenAI's default
+constexpr int64_t kCompletionMaxTokens = 16;  // OpenAI's default, where the model's makers set none
 
 Fault ParseBody(std::string_view text, const std::atomic<bool>* stop, Json* body) {
   Result<Json> parsed =
@@ -103,8 +103,10 @@ Fault ParseChatCall(const ApiModel& model, std::string_view text, uint64_t seed,
   if (Fault fault = ParseBody(text, stop, &json.value)) return fault;
   const Fields body(json.value);
   if (Fault fault = ReadCommon(model, body, seed, call, &sampling)) return fault;
-  // max_completion_tokens is the later name and wins; the default is all that is left of the plan's length.
-  if (Fault fault = ReadMaxTokens(body, "max_tokens", model.facts.max_len, &sampling.max_tokens)) return fault;
+  // max_completion_tokens is the later name and wins; the default is the model's, else all that is left of the plan's
+  // length.
+  const int64_t by_default = sampling.max_tokens > 0 ? sampling.max_tokens : model.facts.max_len;
+  if (Fault fault = ReadMaxTokens(body, "max_tokens", by_default, &sampling.max_tokens)) return fault;
   if (Fault fault = ReadMaxTokens(body, "max_completion_tokens", sampling.max_tokens, &sampling.max_tokens)) {
     return fault;
   }
@@ -123,7 +125,8 @@ Fault ParseCompletionCall(const ApiModel& model, std::string_view text, uint64_t
   if (Fault fault = ParseBody(text, stop, &json.value)) return fault;
   const Fields body(json.value);
   if (Fault fault = ReadCommon(model, body, seed, call, &sampling)) return fault;
-  if (Fault fault = ReadMaxTokens(body, "max_tokens", kCompletionMaxTokens, &sampling.max_tokens)) return fault;
+  const int64_t by_default = sampling.max_tokens > 0 ? sampling.max_tokens : kCompletionMaxTokens;
+  if (Fault fault = ReadMaxTokens(body, "max_tokens", by_default, &sampling.max_tokens)) return fault;
   if (body.Find("max_completion_tokens") != nullptr) {
     return BadParameter("max_completion_tokens", "is for chats; use max_tokens");
   }

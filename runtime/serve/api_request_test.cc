@@ -74,6 +74,96 @@ TEST(ParseChatCall, HandsChatTemplateVariablesOn) {
   EXPECT_EQ(TextOf(call.requests[0].prompt), "Hello<|end|>");
 }
 
+// What generation_config.json said, where the request does not.
+TEST(ParseChatCall, TakesEverySamplingDefaultOfThePlan) {
+  ServedModel facts = TestModel();
+  facts.defaults = {.temperature = 0.5f,
+                    .top_k = 3,
+                    .top_p = 0.75f,
+                    .min_p = 0.25f,
+                    .repetition_penalty = 1.5f,
+                    .presence_penalty = 0.5f,
+                    .frequency_penalty = -0.5f,
+                    .max_tokens = 9,
+                    .stop = {"END"}};
+  const ApiModel model = MakeApiModel(facts);
+  const auto check = [](const SamplingParams& sampling) {
+    EXPECT_EQ(sampling.temperature, 0.5f);
+    EXPECT_EQ(sampling.top_k, 3u);
+    EXPECT_EQ(sampling.top_p, 0.75f);
+    EXPECT_EQ(sampling.min_p, 0.25f);
+    EXPECT_EQ(sampling.repetition_penalty, 1.5f);
+    EXPECT_EQ(sampling.presence_penalty, 0.5f);
+    EXPECT_EQ(sampling.frequency_penalty, -0.5f);
+    EXPECT_EQ(sampling.max_tokens, 9u);
+    EXPECT_EQ(sampling.stop.texts(), (std::vector<std::string>{"END"}));
+  };
+  const std::string chat = R"({"messages":[{"role":"user","content":"Hi"}])";
+  check(MustParse(true, chat + "}", model).requests[0].sampling);
+  check(MustParse(false, R"({"prompt":"Once"})", model).requests[0].sampling);
+  const SamplingParams sampling =
+      MustParse(true, chat + R"(,"max_tokens":5,"min_p":0,"presence_penalty":0,"frequency_penalty":1,"stop":["a"]})",
+                model)
+          .requests[0]
+          .sampling;
+  EXPECT_EQ(sampling.max_tokens, 5u);
+  EXPECT_EQ(sampling.min_p, 0.0f);
+  EXPECT_EQ(sampling.presence_penalty, 0.0f);
+  EXPECT_EQ(sampling.frequency_penalty, 1.0f);
+  EXPECT_EQ(sampling.stop.texts(), (std::vector<std::string>{"a"}));
+  EXPECT_TRUE(MustParse(true, chat + R"(,"stop":[]})", model).requests[0].sampling.stop.empty());
+}
+
+TEST(ParseChatCall, ATemplateSeesEveryNamedToken) {
+  ServedModel facts = TestModel();
+  facts.chat_template = "{{ bos_token }}|{{ pad_token }}|{{ unk_token is defined }}|{{ eos_token }}";
+  facts.template_tokens = {{"bos_token", "<|user|>"}, {"eos_token", "<|end|>"}, {"pad_token", "<|system|>"}};
+  const char* body = R"({"messages":[{"role":"user","content":"x"}]})";
+  EXPECT_EQ(TextOf(MustParse(true, body, MakeApiModel(facts)).requests[0].prompt), "<|user|>|<|system|>|False|<|end|>");
+  ApiCall call;
+  EXPECT_EQ(ParseChatCall(MakeApiModel(facts),
+                          R"({"messages":[{"role":"user","content":"x"}],"chat_template_kwargs":{"pad_token":"y"}})", 0,
+                          &call)
+                ->message,
+            "chat_template_kwargs: \"pad_token\" cannot be set here");
+}
+
+TEST(ParseChatCall, ATemplateThatGoesThroughPartsGetsParts) {
+  ServedModel facts = TestModel();
+  facts.chat_template =
+      "{% for m in messages %}[{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}]"
+      "{% endfor %}";
+  const auto prompt = [&](const std::string& messages) {
+    return TextOf(MustParse(true, R"({"messages":[)" + messages + "]}", MakeApiModel(facts)).requests[0].prompt);
+  };
+  const std::string parts = R"({"role":"user","content":[{"type":"text","text":"AAA"},{"type":"text","text":"BBB"}]})";
+  EXPECT_EQ(prompt(parts), "[AAABBB]");
+  EXPECT_EQ(prompt(R"({"role":"user","content":"AAA"})"), "[AAA]");
+  EXPECT_EQ(prompt(R"({"role":"user","content":"A"},{"role":"assistant","content":null})"), "[A][]");
+  facts.chat_template = "{% for m in messages %}[{{ m.content }}]{% endfor %}";
+  EXPECT_EQ(prompt(parts), "[AAA\nBBB]");
+  EXPECT_EQ(prompt(R"({"role":"user","content":"A"},{"role":"assistant","content":null})"), "[A][]");
+}
+
+TEST(ParseChatCall, AStopThatIsASpecialTokenMeansTheToken) {
+  const ApiModel model = MakeApiModel(TestModel());
+  const auto with = [](const std::string& fields) {
+    return R"({"messages":[{"role":"user","content":"Hi"}],)" + fields + "}";
+  };
+  const SamplingParams sampling =
+      MustParse(true, with(R"("stop":["the","<|user|>"],"stop_token_ids":[7])"), model).requests[0].sampling;
+  EXPECT_EQ(sampling.stop.texts(), (std::vector<std::string>{"the", "<|user|>"}));
+  EXPECT_EQ(std::vector<int32_t>(sampling.stop_token_ids.begin(), sampling.stop_token_ids.end()),
+            (std::vector<int32_t>{7, 3}));
+  ApiCall call;
+  EXPECT_EQ(ParseChatCall(model, with(R"("stop":"a<|user|>")"), 0, &call)->message,
+            "stop: \"a<|user|>\" holds the special token \"<|user|>\", which no answer shows; use stop_token_ids: [3]");
+  ServedModel facts = TestModel();
+  facts.defaults.stop = {"<|end|>"};
+  const ApiModel own = MakeApiModel(facts);
+  EXPECT_EQ(*MustParse(true, with(R"("top_k":5)"), own).requests[0].sampling.stop_token_ids.begin(), 5);
+}
+
 TEST(ParseCompletionCall, TakesEachKindOfPrompt) {
   const ApiModel model = MakeApiModel(TestModel());
   EXPECT_EQ(MustParse(false, R"({"prompt":"Once"})", model).requests[0].sampling.max_tokens, 16u);

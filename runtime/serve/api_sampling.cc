@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "formats/text/added_tokens.h"
+#include "formats/text/tokenizer.h"
 #include "runtime/serve/api_fields.h"
 
 namespace mrs::serve {
@@ -131,6 +133,25 @@ Fault ReadStops(const ApiModel& model, const Fields& body, StopStrings* stops) {
   return {};
 }
 
+// A special token never shows in a text, so a stop string that is one means the token.
+Fault AddSpecialStops(const ApiModel& model, const StopStrings& stops, std::vector<int32_t>* ids) {
+  if (model.facts.tokenizer == nullptr) return {};
+  const text::Tokenizer& tokenizer = *model.facts.tokenizer;
+  for (const std::string& stop : stops.texts()) {
+    const auto pieces = text::SplitAtAddedTokens(tokenizer.added, tokenizer.normalizer, stop);
+    if (!pieces.ok()) continue;
+    for (const text::Piece& piece : *pieces) {
+      if (piece.id < 0 || !text::IsSpecial(tokenizer, piece.id)) continue;
+      if (pieces->size() > 1) {
+        return BadParameter("stop", "{} holds the special token {}, which no answer shows; use stop_token_ids: [{}]",
+                            DescribeJson(Json(stop)), DescribeJson(Json(piece.text)), piece.id);
+      }
+      ids->push_back(piece.id);
+    }
+  }
+  return {};
+}
+
 Fault ReadBiases(const ApiModel& model, const Fields& body, SharedList<std::pair<int32_t, float>>* biases) {
   const Json* field = body.Find("logit_bias");
   if (field == nullptr) return {};
@@ -209,10 +230,7 @@ Fault CheckMinTokens(const Fields& body, const SamplingParams& sampling) {
 
 Fault ReadSampling(const ApiModel& model, const Fields& body, uint64_t seed, SamplingParams* sampling) {
   const ServedModel& facts = model.facts;
-  sampling->temperature = facts.default_temperature;
-  sampling->top_p = facts.default_top_p;
-  sampling->top_k = facts.default_top_k;
-  sampling->repetition_penalty = facts.default_repetition_penalty;
+  *sampling = facts.defaults;
   const NumberRange penalty{.min = -2, .max = 2};
   if (Fault fault = ReadNumber(body, "temperature", {.min = 0, .max = 100}, &sampling->temperature)) return fault;
   if (sampling->temperature < kGreedyBelow) sampling->temperature = 0;
@@ -229,11 +247,12 @@ Fault ReadSampling(const ApiModel& model, const Fields& body, uint64_t seed, Sam
   if (Fault fault = ReadSeed(body, seed, &sampling->seed)) return fault;
   if (Fault fault = ReadFlag(body, "ignore_eos", &sampling->ignore_eos)) return fault;
   if (Fault fault = ReadStops(model, body, &sampling->stop)) return fault;
+  std::vector<int32_t> stop_ids;
   if (const Json* ids = body.Find("stop_token_ids")) {
-    std::vector<int32_t> list;
-    if (Fault fault = ReadTokenIds(*ids, "stop_token_ids", facts.vocab, kMaxStopTokens, &list)) return fault;
-    sampling->stop_token_ids = std::move(list);
+    if (Fault fault = ReadTokenIds(*ids, "stop_token_ids", facts.vocab, kMaxStopTokens, &stop_ids)) return fault;
   }
+  if (Fault fault = AddSpecialStops(model, sampling->stop, &stop_ids)) return fault;
+  sampling->stop_token_ids = std::move(stop_ids);
   return ReadBiases(model, body, &sampling->logit_bias);
 }
 

@@ -24,14 +24,13 @@ inline ServedModel TestModel() {
   model.chat_template =
       "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
       "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}";
-  model.template_bos = "<|begin_of_text|>";
-  model.template_eos = "<|end|>";
+  model.template_tokens = {{"bos_token", "<|begin_of_text|>"}, {"eos_token", "<|end|>"}};
   model.max_len = 64;
   model.max_seqs = 4;
   model.vocab = 1000;
-  model.default_temperature = 0.7f;
-  model.default_top_p = 0.9f;
-  model.default_top_k = 40;
+  model.defaults.temperature = 0.7f;
+  model.defaults.top_p = 0.9f;
+  model.defaults.top_k = 40;
   model.tokenizer = &TestTokenizer();
   return model;
 }

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import struct
+import subprocess
 
 from harness import (MINI, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main,
                      without_root_rights)
@@ -228,7 +229,22 @@ class CommandLine:
         refuse("changed tokenizer", f"its content does not match the plan (expected sha256 {sha256(good)}, actual "
                f"{sha256(changed)}): this plan was made for another file; rebuild it with mrs-plan build",
                tokenizer=lambda data: changed)
-        # Malformed ones that the plan was built with.
+        # What mrs-exec could not load never gets into a plan.
+        def unplanned(name, folder, why):
+
+            def case():
+                done = subprocess.run([
+                    self.work.tools.plan_program, "build", folder, "--memory", "1GiB", "-o",
+                    self.work.path("unplanned", "x.mrsplan")
+                ],
+                                      capture_output=True,
+                                      text=True,
+                                      timeout=60)
+                check_equal((done.returncode, done.stderr, done.stdout), (1, f"mrs-plan: tokenizer.json: {why}\n", ""),
+                            "mrs-plan")
+
+            self.cases.append((name, case))
+
         for name, text, why in (("tokenizer is cut", b"{\n",
                                  "line 2, column 1: syntax error while parsing object key - unexpected end of input; "
                                  "expected string literal"),
@@ -237,14 +253,7 @@ class CommandLine:
                                 ("tokenizer without a model", b"{}", "'model' is missing; expected an object"),
                                 ("tokenizer of another kind", changed,
                                  "model type 'BPF' is not supported; supported: BPE")):
-            folder = self.folder(name.replace(" ", "-"), tokenizer=lambda data, text=text: text)
-            self.refuse(name,
-                        1,
-                        f"mrs-exec: {folder}/tokenizer.json: {why}",
-                        "--prompt-ids",
-                        "1",
-                        model=folder,
-                        plan=self.work.plan(folder))
+            unplanned(name, self.folder(name.replace(" ", "-"), tokenizer=lambda data, text=text: text), why)
 
     def plans(self):
         good = read(self.plan)
@@ -261,10 +270,10 @@ class CommandLine:
                good[:20])
         refuse("no plan", "is no plan (its identifier is not MRSP); rebuild it with mrs-plan", b"#!/bin/sh\n" * 10)
         refuse("empty plan", "is empty", b"")
-        refuse("later format", "has format 1.1, this version reads 1.0 to 1.0; rebuild it with mrs-plan",
-               with_format(good, 1, 1))
-        refuse("other format", "has format 2.0, this version reads 1.0 to 1.0; rebuild it with mrs-plan",
-               with_format(good, 2, 0))
+        refuse("later format", "has format 2.1, this version reads 2.0 to 2.0; rebuild it with mrs-plan",
+               with_format(good, 2, 1))
+        refuse("other format", "has format 3.0, this version reads 2.0 to 2.0; rebuild it with mrs-plan",
+               with_format(good, 3, 0))
         missing = self.work.path("broken", "missing.mrsplan")
         self.refuse("missing plan file",
                     1,
@@ -512,13 +521,13 @@ class Api:
             "POST", CHAT, b"{}", {"Content-Type": "text/plain"})
         ask("foreign host", 421, 'host "evil.example": this server answers to localhost and 127.0.0.1 only',
             "misdirected_request", "GET", "/v1/models", None, {"Host": "evil.example"})
-        self.case("unknown model, looked up", 404, 'model "gpt" is not served here; this server has "model"', "model",
+        self.case("unknown model, looked up", 404, 'model "gpt" is not served here; this server has "mini"', "model",
                   "model_not_found", lambda: self.server.get("/v1/models/gpt"))
         self.refuse("unknown model", COMPLETIONS, {
             "model": "gpt",
             "prompt": [1]
         }, 'model: "gpt" is not served here; this '
-                    'server has "model"', "model", "model_not_found", 404)
+                    'server has "mini"', "model", "model_not_found", 404)
 
     def parameters(self):
 

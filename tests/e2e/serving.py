@@ -218,9 +218,9 @@ def without_tokenizer(work):
 
 def lists_its_model(server):
     status, models = server.get("/v1/models")
-    check_equal((status, [model["id"] for model in models["data"]]), (200, ["model"]), "/v1/models")
-    status, model = server.get("/v1/models/model")
-    check_equal((status, model), (200, models["data"][0]), "/v1/models/model")
+    check_equal((status, [model["id"] for model in models["data"]]), (200, ["mini"]), "/v1/models")
+    status, model = server.get("/v1/models/mini")
+    check_equal((status, model), (200, models["data"][0]), "/v1/models/mini")
 
 
 def main():

@@ -201,14 +201,44 @@ constexpr PlanMutant kMutants[] = {
        e.plan.model->chat_template += " ";
        return true;
      }},
-    {"template_eos", "the text of the end token that templates see is another",
+    {"template_token_text", "the text of a special token that templates see is another",
      [](PlanEdit& e) {
-       e.plan.model->template_eos += "!";
+       e.plan.model->template_tokens.back()->text += "!";
        return true;
      }},
-    {"template_bos", "the text of the first token that templates see is another",
+    {"template_token_name", "templates see a special token under another name",
      [](PlanEdit& e) {
-       e.plan.model->template_bos += "!";
+       e.plan.model->template_tokens.back()->name += "s";
+       return true;
+     }},
+    {"template_token_forgotten", "templates do not see a special token",
+     [](PlanEdit& e) {
+       e.plan.model->template_tokens.pop_back();
+       return true;
+     }},
+    {"min_p", "the default min_p is another",
+     [](PlanEdit& e) {
+       e.plan.model->sampling->min_p += 0.125f;
+       return true;
+     }},
+    {"presence_penalty", "the default presence penalty is another",
+     [](PlanEdit& e) {
+       e.plan.model->sampling->presence_penalty += 0.5f;
+       return true;
+     }},
+    {"frequency_penalty", "the default frequency penalty is another",
+     [](PlanEdit& e) {
+       e.plan.model->sampling->frequency_penalty += 0.5f;
+       return true;
+     }},
+    {"max_tokens", "the default length of an answer is another",
+     [](PlanEdit& e) {
+       e.plan.model->sampling->max_tokens += 1;
+       return true;
+     }},
+    {"default_stop", "a text ends answers that the model's makers did not name",
+     [](PlanEdit& e) {
+       e.plan.model->sampling->stop.push_back("the");
        return true;
      }},
     {"max_position", "the model is said to have been made for twice the positions",

@@ -106,7 +106,7 @@ class BadInputs(unittest.TestCase):
         )
 
     def test_files_that_may_not_be_read(self):
-        self.write("tokenizer.json", "{}")
+        self.write("tokenizer.json", json.dumps({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}))
         self.write("config.json", json.dumps(self.config))
         for name in (WEIGHTS, "config.json", "tokenizer.json"):
             os.chmod(os.path.join(self.model, name), 0)

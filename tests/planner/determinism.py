@@ -17,8 +17,8 @@ HASH_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mini_plan.
 OPTIONS = ["--tp", "2", "--numerics", "pair2", "--memory", "1GiB", "--max-len", "512"]
 
 
-def build(tools, model, out, **options):
-    plan_tools.checked([tools.plan, "build", model, *OPTIONS, "-o", out], **options)
+def build(tools, model, out, more=(), **options):
+    plan_tools.checked([tools.plan, "build", model, *OPTIONS, *more, "-o", out], **options)
     with open(os.path.join(options.get("cwd", ""), out), "rb") as file:
         return file.read()
 
@@ -49,7 +49,23 @@ class Determinism(unittest.TestCase):
         shutil.copytree(plan_tools.MINI, renamed, ignore=shutil.ignore_patterns("training"))
         for name in os.listdir(renamed):
             os.utime(os.path.join(renamed, name), (0, 0))
-        self.assert_same("renamed model folder, files of 1970", renamed)
+        self.assert_same("renamed model folder, files of 1970", renamed, more=["--name", "mini"])
+        # The folder's name is the model's, unless told otherwise; nothing else differs.
+        plan = os.path.join(self.folder, "renamed.mrsplan")
+        build(self.tools, renamed, plan)
+        inspected = [
+            json.loads(plan_tools.checked([self.tools.plan, "inspect", "--json", path])) for path in (self.plan, plan)
+        ]
+        self.assertEqual([plan["model"].pop("name") for plan in inspected], ["mini", "another name"])
+        self.assertEqual(*({**plan, "sha256": ""} for plan in inspected))
+
+    def test_hub_snapshot(self):
+        snapshot = os.path.join(self.folder, "models--acme--Mini-3M", "snapshots", "0123abcd")
+        shutil.copytree(plan_tools.MINI, snapshot, ignore=shutil.ignore_patterns("training"))
+        plan = os.path.join(self.folder, "hub.mrsplan")
+        build(self.tools, ".", plan, cwd=snapshot)
+        inspected = json.loads(plan_tools.checked([self.tools.plan, "inspect", "--json", plan]))
+        self.assertEqual(inspected["model"]["name"], "acme/Mini-3M")
 
     def test_language_and_time_zone(self):
         for language, zone in (("C", "UTC"), ("de_DE.UTF-8", "Asia/Tokyo"), ("tr_TR.UTF-8", "America/New_York")):
