@@ -203,16 +203,19 @@ constexpr PlanMutant kMutants[] = {
      }},
     {"template_token_text", "the text of a special token that templates see is another",
      [](PlanEdit& e) {
+       if (e.plan.model->template_tokens.empty()) return false;
        e.plan.model->template_tokens.back()->text += "!";
        return true;
      }},
     {"template_token_name", "templates see a special token under another name",
      [](PlanEdit& e) {
+       if (e.plan.model->template_tokens.empty()) return false;
        e.plan.model->template_tokens.back()->name += "s";
        return true;
      }},
     {"template_token_forgotten", "templates do not see a special token",
      [](PlanEdit& e) {
+       if (e.plan.model->template_tokens.empty()) return false;
        e.plan.model->template_tokens.pop_back();
        return true;
      }},

@@ -20,11 +20,11 @@ def mutant(name, file, old, new, test, cases="", target=""):
 
 def refused_keys():
     """A mutant for each row of the table of refused keys of config.json: the row is left out."""
-    file = "planner/model_config.cc"
+    file, cases = "planner/model_config.cc", "ModelConfig.RefusesEachKeyThatChangesTheComputation"
     with open(os.path.join(REPOSITORY, file)) as source:
         table = re.search(r"kRefusedKeys\[\] = \{\n(.*?)\n\};", source.read(), re.S).group(1)
     for row, key in re.findall(r'(^    \{"(\w+)", "[^"]*"\},$)', table, re.M):
-        yield mutant(f"refused_{key}", file, row + "\n", "", "planner_model_config_test", "ModelConfig.Refuses*")
+        yield mutant(f"refused_{key}", file, row + "\n", "", "planner_model_config_test", cases)
 
 
 ENGINE, SERVE, TEXT, VERIFY = "runtime/engine/", "runtime/serve/", "formats/text/", "plans/verify/"
@@ -226,6 +226,7 @@ MUTANTS = [
         ".scale = rope.attention_factor()",
         ".scale = 1.0f",
         "runtime_cpu_executor_test",
+        "CpuExecutorTest.MultipliesRotationsByTheAttentionFactor",
     ),
     mutant(
         "second_kv_class",
@@ -233,6 +234,7 @@ MUTANTS = [
         "for (uint32_t i = 0; i < attr.kv_class(); ++i) {",
         "for (uint32_t i = 0; i < 0 * attr.kv_class(); ++i) {",
         "runtime_cpu_executor_test",
+        "CpuExecutorTest.KeepsEachCacheClassApart",
     ),
     # The verifier.
     mutant(
@@ -266,6 +268,7 @@ MUTANTS = [
         "frequency /= static_cast<float>(config.factor);",
         "frequency *= 1.0f / static_cast<float>(config.factor);",
         "planner_rope_test",
+        "Rope.LinearDividesEachFrequencyToTheBit",
     ),
     mutant(
         "end_tokens_past_the_vocabulary",
@@ -273,6 +276,7 @@ MUTANTS = [
         "item.get<uint64_t>() < static_cast<uint64_t>(spec.vocab)",
         "item.get<uint64_t>() <= static_cast<uint64_t>(spec.vocab)",
         "planner_generation_config_test",
+        "GenerationConfig.AddsToTheTokensThatEndAnAnswer",
     ),
     mutant(
         "end_token_of_the_tokenizer_past_the_vocabulary",
