@@ -3,8 +3,7 @@
 //
 //   MRS_ASSIGN_OR_RETURN(UnshardedModel model, ReadUnsharded(*graph));
 //   MRS_RETURN_IF_ERROR(CheckErasure(model, plan));
-//   // "erasure: stage 0 step 13 'l0.gate_proj+up_proj': operand 1 is 'l0.up_proj.weight', expected
-//   'l0.gate_proj.weight'"
+//   // "erasure: stage 0 step 14 'l0.silu_mul': reads 'l0.up_proj', expected 'l0.gate_proj' as 'l0.silu_mul' does"
 //
 // Both programs are written as terms (terms.h): the plan step by step, its collectives left out, fused products taken
 // apart, each weight named by tensor, file, offset, shape, type and canonical chunks, each cache by class and layer,
@@ -33,8 +32,7 @@ namespace mrs::planner {
 inline constexpr std::string_view kErasureName = "erasure";
 inline constexpr std::string_view kErasureStatement =
     "with the layout erased, both outputs and all facts are those of the unsharded graph, term by term; not proved: "
-    "that "
-    "the graph is the model, that a kernel computes its contract";
+    "that the graph is the model, that a kernel computes its contract";
 
 // The unsharded graph as terms. Outlives its module; the context must outlive it.
 struct UnshardedModel {

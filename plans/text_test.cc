@@ -116,7 +116,7 @@ TEST(PlanToText, SaysWhatTheFileClaimsAndWhatWasCheckedNow) {
                         "PLAN --model DIR checks it again\nchecked now: plans/verify: \"every index, "));
   plan.certificates[0]->statement = kVerifyStatement;
   EXPECT_THAT(PlanToText(Opened(plan).plan(), ""),
-              EndsWith("the same collectives; every tensor is read whole; it fits in memory\", checked again now\n"));
+              EndsWith("the same collectives; it fits in memory\", checked again now\n"));
 }
 
 TEST(PlanToText, KeepsHostileTextOnItsLine) {

@@ -6,8 +6,9 @@
 // What it proves: bounds of every index, offset and count; that values are defined before use and never overwritten
 // while someone may still read them, in every bucket and variant, whatever overlap the dependencies allow; that shapes
 // and types fit the kernels; that every weight is filled exactly once and every checkpoint byte of a used tensor is
-// read by some rank; that all ranks of a group issue the same collectives in the same order; that it all fits in
-// memory. That the program computes the model is the erasure checker's proof (planner/erasure.h), not this one's.
+// read by some rank; that each rank's part of a value is its own and no partial sum is read but by an all-reduce; that
+// all ranks of a group issue the same collectives in the same order; that it all fits in memory. That the program
+// computes the model is the erasure checker's proof (planner/erasure.h), not this one's.
 #pragma once
 
 #include <string_view>
@@ -20,8 +21,9 @@ namespace mrs {
 // The certificate that a plan has by passing VerifyPlan.
 inline constexpr std::string_view kVerifyName = "plans/verify";
 inline constexpr std::string_view kVerifyStatement =
-    "every index, shape, address and wait holds on every rank; no two live values share a byte; all ranks issue the same "
-    "collectives; every tensor is read whole; it fits in memory";
+    "every index, shape, address and wait holds on every rank; no two live values share a byte; the ranks' parts of a "
+    "value are its parts in rank order, and only an all-reduce reads a partial sum; all ranks issue the same "
+    "collectives; it fits in memory";
 
 // `plan` must have passed the structural verifier (OpenPlan and SerializePlan see to it). Work is bounded, whatever the
 // plan says. Errors name the stage, the step's number and name, and the numbers; they do not name the file.
