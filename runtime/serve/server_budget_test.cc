@@ -46,7 +46,7 @@ class ServerBudgetTest : public testing::Test {
   // A template that keeps the translating thread busy for as long as one may.
   static ServedModel SlowModel() {
     ServedModel model = TestModel();
-    model.chat_template = "{% for i in range(1000) %}{% for j in range(1500) %}{% endfor %}{% endfor %}Hi";
+    model.chat_template = "{% for i in range(1000) %}{% for j in range(500) %}{% endfor %}{% endfor %}Hi";
     return model;
   }
 
@@ -82,7 +82,7 @@ TEST_F(ServerBudgetTest, BodiesShareABudget) {
   first.Send(body + std::string(200 - body.size(), ' '));
   engine_.Finish(2, FinishReason::kStop);
   EXPECT_EQ(first.ReadAnswer().status, 200);
-  EXPECT_EQ(server_->usage().body_bytes, 0u);
+  EXPECT_TRUE(Await([](const ServeUsage& usage) { return usage.body_bytes == 0; }));
   EXPECT_LE(server_->usage().body_peak_bytes, 1500u);
 }
 
@@ -108,7 +108,7 @@ TEST_F(ServerBudgetTest, LargeBodiesComeInTurns) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(answered, 8);
   EXPECT_GE(server_->usage().body_peak_bytes, kBytes - 100);
-  EXPECT_EQ(server_->usage().body_bytes, 0u);
+  EXPECT_TRUE(Await([](const ServeUsage& usage) { return usage.body_bytes == 0; }));
 }
 
 // A client that only says how long its body will be holds nothing.
@@ -269,7 +269,7 @@ TEST_F(ServerBudgetTest, EndsAStreamThatIsTooFarBehind) {
     const RequestId id = of_all ? 2 : 1;
     for (int i = 0; i < 300; ++i) engine_.Token(id, std::string(1 << 17, 'x'));  // more than sockets hold
     EXPECT_TRUE(engine_.AwaitCancel(id));
-    EXPECT_EQ(server_->usage().backlog_bytes, 0u);
+    EXPECT_TRUE(Await([](const ServeUsage& usage) { return usage.backlog_bytes == 0; }));
     EXPECT_LE(server_->usage().backlog_peak_bytes, of_all ? size_t{1} << 20 : SIZE_MAX);
   }
 }
@@ -318,7 +318,7 @@ TEST_F(ServerBudgetTest, WritesALongAnswerInPieces) {
   EXPECT_EQ(text.substr((size_t{27} << 17) - 1, 2), "ab");
   client.Get("/health");
   EXPECT_EQ(client.ReadAnswer().status, 200);
-  EXPECT_EQ(server_->usage().answer_bytes, 0u);
+  EXPECT_TRUE(Await([](const ServeUsage& usage) { return usage.answer_bytes == 0; }));
   EXPECT_TRUE(Await([](const ServeUsage& usage) { return usage.trims >= 1; }));
 }
 
