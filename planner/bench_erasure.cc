@@ -1,8 +1,8 @@
 // What the erasure check costs, against the build that it is part of.
 //
 //   tests/planner/big_headers.py --bin build/cli --write /tmp/headers
-//   bench_erasure /tmp/headers/405B 8     405B, tp 8: build 45.6 ms, of it erasure 6.8 ms: adds 0.17 of the rest (bar
-//   0.5)
+//   bench_erasure /tmp/headers/405B 8
+//   405B, tp 8: build 45.6 ms, of it erasure 6.8 ms: adds 0.17 of the rest (bar 0.5)
 //
 // Medians of 9 rounds, each a whole build and then both halves of the check alone; exit code 1 past the bar.
 #include <algorithm>
