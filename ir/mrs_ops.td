@@ -23,7 +23,8 @@ def Mrs_InputOp : Mrs_Op<"input"> {
 def Mrs_WeightOp : Mrs_Op<"weight"> {
   let summary = "a matrix or vector of the checkpoint";
   let description = [{
-    `sources` says which bytes fill it: one dictionary {tensor, file, offset, rows, columns, dtype}, of one tensor.
+    `sources` says which bytes fill it: one dictionary {tensor, file, offset, rows, columns, dtype}, of one tensor. Where
+    the weight is some rows of a fused tensor: {row_begin, row_count}, too; `transform` "add_one": w + 1 is what is stored.
     `n_dims` counts the leading dimensions that are rows (outputs); the others are columns (K); 0 columns: a vector.
     `chunks` is C, the number of canonical chunks of K (1: one chain over K). Rows past the tensor's are padding: zeros.
     `seed` asks propagation to split that dimension over tensor parallelism; it consumes the attribute.
@@ -62,6 +63,51 @@ def Mrs_RmsNormOp : Mrs_Op<"rms_norm"> {
   let assemblyFormat = "$name $x `,` $weight attr-dict `:` functional-type(operands, results)";
 }
 
+def Mrs_LayerNormOp : Mrs_Op<"layer_norm"> {
+  let summary = "(x - mean(x)) * (1 / sqrt(mean((x - mean(x))^2) + eps)) * weight + bias over the last dimension";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Mrs_TensorType:$weight, Mrs_TensorType:$bias, F32Attr:$eps);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x `,` $weight `,` $bias attr-dict `:` functional-type(operands, results)";
+}
+
+// The two halves of an RMS norm over all heads of q or k, which tensor parallelism splits: the sum of squares is completed
+// by an all-reduce, in canonical chunks of heads, before every rank scales its own.
+def Mrs_SumSquaresOp : Mrs_Op<"sum_squares"> {
+  let summary = "the sum of x^2 over all heads, in `chunks` canonical chunks of heads";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, I64Attr:$chunks);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_RmsScaleOp : Mrs_Op<"rms_scale"> {
+  let summary = "x * (1 / sqrt(sum / width + eps)) * weight; `width` elements went into the sum";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Mrs_TensorType:$sum, Mrs_TensorType:$weight, I64Attr:$width,
+                       F32Attr:$eps);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x `,` $sum `,` $weight attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_ScaleOp : Mrs_Op<"scale"> {
+  let summary = "x * factor: embedding, residual and logit multipliers";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, F32Attr:$factor);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_SoftCapOp : Mrs_Op<"soft_cap"> {
+  let summary = "cap * tanh(x / cap)";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, F32Attr:$cap);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_PositionScaleOp : Mrs_Op<"position_scale"> {
+  let summary = "x * (1 + beta * log(1 + floor(position / original))): queries far past the trained length";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Mrs_TensorType:$positions, F32Attr:$beta, I64Attr:$original);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $x `,` $positions attr-dict `:` functional-type(operands, results)";
+}
+
 def Mrs_MatmulOp : Mrs_Op<"matmul", [AttrSizedOperandSegments]> {
   let summary = "one or several matrices times the same rows: y_i = x w_i^T (+ b_i)";
   let description = [{
@@ -76,23 +122,30 @@ def Mrs_MatmulOp : Mrs_Op<"matmul", [AttrSizedOperandSegments]> {
 
 def Mrs_RopeOp : Mrs_Op<"rope"> {
   let summary = "rotates the first dimensions of every head by the token's angles";
-  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Mrs_TensorType:$cos_sin, I64Attr:$rope);
+  let description = "Pairs are (i, i + half); interleaved: (2i, 2i + 1).";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Mrs_TensorType:$cos_sin, I64Attr:$rope,
+                       DefaultValuedAttr<BoolAttr, "false">:$interleaved);
   let results = (outs Mrs_TensorType:$result);
   let assemblyFormat = "$name $x `,` $cos_sin attr-dict `:` functional-type(operands, results)";
 }
 
 def Mrs_KvAppendOp : Mrs_Op<"kv_append"> {
   let summary = "writes K and V rows to their slots; the result is the layer's cache";
+  let description = "`window`: of the class, as in attention; what no token can see any longer is written over.";
   let arguments = (ins StrAttr:$name, Mrs_TensorType:$k, Mrs_TensorType:$v, Mrs_TensorType:$slots, I64Attr:$kv_class,
-                       I64Attr:$kv_layer);
+                       I64Attr:$kv_layer, DefaultValuedAttr<I64Attr, "0">:$window);
   let results = (outs Mrs_TensorType:$cache);
   let assemblyFormat = "$name $k `,` $v `,` $slots attr-dict `:` functional-type(operands, results)";
 }
 
 def Mrs_AttentionOp : Mrs_Op<"attention"> {
   let summary = "causal attention over the paged cache; a query head reads KV head h * kv_heads / heads";
+  let description = [{
+    `window` w: a token sees itself and the w - 1 before it; 0: all. `soft_cap` c: scores s become c * tanh(s / c); 0: none.
+  }];
   let arguments = (ins StrAttr:$name, Mrs_TensorType:$q, Mrs_TensorType:$cache, Mrs_TensorType:$sequence,
-                       Mrs_TensorType:$positions, Mrs_TensorType:$block_table, F32Attr:$scale);
+                       Mrs_TensorType:$positions, Mrs_TensorType:$block_table, F32Attr:$scale,
+                       DefaultValuedAttr<I64Attr, "0">:$window, DefaultValuedAttr<F32Attr, "0.0f">:$soft_cap);
   let results = (outs Mrs_TensorType:$result);
   let assemblyFormat = [{
     $name $q `,` $cache `,` $sequence `,` $positions `,` $block_table attr-dict `:` functional-type(operands, results)
@@ -102,6 +155,13 @@ def Mrs_AttentionOp : Mrs_Op<"attention"> {
 def Mrs_SiluMulOp : Mrs_Op<"silu_mul"> {
   let summary = "silu(gate) * up";
   let arguments = (ins StrAttr:$name, Mrs_TensorType:$gate, Mrs_TensorType:$up);
+  let results = (outs Mrs_TensorType:$result);
+  let assemblyFormat = "$name $gate `,` $up attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_GeluMulOp : Mrs_Op<"gelu_mul"> {
+  let summary = "gelu(gate) * up; `approximate`: by tanh, else by erf";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$gate, Mrs_TensorType:$up, BoolAttr:$approximate);
   let results = (outs Mrs_TensorType:$result);
   let assemblyFormat = "$name $gate `,` $up attr-dict `:` functional-type(operands, results)";
 }

@@ -64,6 +64,25 @@ mlir::LogicalResult ExpectPositive(mlir::Operation* op, llvm::APFloat value, con
   return NamedError(op) << what << " must be positive and finite";
 }
 
+mlir::LogicalResult ExpectNoneOrPositive(mlir::Operation* op, llvm::APFloat value, const char* what) {
+  return value.isPosZero() ? mlir::success() : ExpectPositive(op, value, what);
+}
+mlir::LogicalResult ExpectAtLeast(mlir::Operation* op, const char* what, int64_t value, int64_t least) {
+  if (value >= least) return mlir::success();
+  return NamedError(op) << what << " is " << value << ", expected at least " << least;
+}
+mlir::LogicalResult ExpectWidth(mlir::Operation* op, int64_t width, int64_t said) {
+  if (width == said) return mlir::success();
+  return NamedError(op) << "width is " << said << ", expected the " << width << " elements of x";
+}
+// A sum over `units` that ranks may split is cut as CanonicalChunks says.
+mlir::LogicalResult ExpectChunksOf(mlir::Operation* op, int64_t units, int64_t chunks) {
+  const int64_t expected = units > 0 ? CanonicalChunks(units) : 1;
+  if (chunks == expected) return mlir::success();
+  return NamedError(op) << "sums in " << chunks << " canonical chunks, expected " << expected << " for " << units
+                        << " heads";
+}
+
 bool All(std::initializer_list<mlir::LogicalResult> results) {
   return llvm::all_of(results, [](mlir::LogicalResult r) { return mlir::succeeded(r); });
 }
@@ -83,15 +102,36 @@ MRS_VERIFY(EmbedOp, ExpectI32(op, getIds(), "ids"), ExpectMatrixType(op, getTabl
 MRS_VERIFY(RopeAnglesOp, ExpectI32(op, getPositions(), "positions"), ExpectF32(op, getResult(), "the result"))
 MRS_VERIFY(RmsNormOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getWeight(), "the weight"),
            ExpectMatrixType(op, getResult(), "the result"), ExpectPositive(op, getEps(), "eps"))
+MRS_VERIFY(LayerNormOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getWeight(), "the weight"),
+           ExpectF32(op, getBias(), "the bias"), ExpectMatrixType(op, getResult(), "the result"),
+           ExpectPositive(op, getEps(), "eps"))
+MRS_VERIFY(SumSquaresOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getResult(), "the result"),
+           ExpectChunksOf(op, TypeOf(getX()).getShape()[1], getChunks()))
+MRS_VERIFY(RmsScaleOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getSum(), "the sum"),
+           ExpectF32(op, getWeight(), "the weight"), ExpectMatrixType(op, getResult(), "the result"),
+           ExpectPositive(op, getEps(), "eps"),
+           ExpectWidth(op, TypeOf(getX()).getShape()[1] * TypeOf(getX()).getShape()[2], getWidth()))
+MRS_VERIFY(ScaleOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getResult(), "the result"),
+           ExpectPositive(op, getFactor(), "factor"))
+MRS_VERIFY(SoftCapOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getResult(), "the result"),
+           ExpectPositive(op, getCap(), "cap"))
+MRS_VERIFY(PositionScaleOp, ExpectMatrixType(op, getX(), "x"), ExpectSame(op, getResult(), "the result", getX()),
+           ExpectI32(op, getPositions(), "positions"), ExpectPositive(op, getBeta(), "beta"),
+           ExpectAtLeast(op, "original", static_cast<int64_t>(getOriginal()), 1))
 MRS_VERIFY(RopeOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getCosSin(), "cos_sin"),
            ExpectMatrixType(op, getResult(), "the result"))
 MRS_VERIFY(KvAppendOp, ExpectMatrixType(op, getK(), "k"), ExpectF32(op, getV(), "v"),
-           ExpectI32(op, getSlots(), "slots"), ExpectSame(op, getCache(), "the cache", getK()))
+           ExpectI32(op, getSlots(), "slots"), ExpectSame(op, getCache(), "the cache", getK()),
+           ExpectAtLeast(op, "window", static_cast<int64_t>(getWindow()), 0))
 MRS_VERIFY(AttentionOp, ExpectMatrixType(op, getQ(), "q"), ExpectSame(op, getCache(), "the cache", getQ()),
            ExpectSame(op, getResult(), "the result", getQ()), ExpectI32(op, getSequence(), "sequence"),
            ExpectI32(op, getPositions(), "positions"), ExpectI32(op, getBlockTable(), "block_table"),
-           ExpectPositive(op, getScale(), "scale"))
+           ExpectPositive(op, getScale(), "scale"),
+           ExpectAtLeast(op, "window", static_cast<int64_t>(getWindow()), 0),
+           ExpectNoneOrPositive(op, getSoftCap(), "soft_cap"))
 MRS_VERIFY(SiluMulOp, ExpectF32(op, getGate(), "gate"), ExpectF32(op, getUp(), "up"),
+           ExpectMatrixType(op, getResult(), "the result"))
+MRS_VERIFY(GeluMulOp, ExpectF32(op, getGate(), "gate"), ExpectF32(op, getUp(), "up"),
            ExpectMatrixType(op, getResult(), "the result"))
 MRS_VERIFY(AddOp, ExpectF32(op, getA(), "a"), ExpectF32(op, getB(), "b"), ExpectF32(op, getResult(), "the result"))
 MRS_VERIFY(AddBiasOp, ExpectF32(op, getA(), "a"), ExpectF32(op, getBias(), "the bias"),

@@ -55,10 +55,10 @@ mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, int64_t tp) {
 }
 
 // The order of a sum is the model's, not the layout's: canonical chunks over the heads that attention made or the columns
-// that silu_mul made, one chain over the residual stream.
+// that silu_mul or gelu_mul made, one chain over the residual stream.
 mlir::LogicalResult VerifyChunks(mlir::func::FuncOp program) {
   for (auto matmul : program.getOps<MatmulOp>()) {
-    const bool cut = mlir::isa_and_nonnull<AttentionOp, SiluMulOp>(matmul.getX().getDefiningOp());
+    const bool cut = mlir::isa_and_nonnull<AttentionOp, SiluMulOp, GeluMulOp>(matmul.getX().getDefiningOp());
     const int64_t units = mlir::cast<TensorType>(matmul.getX().getType()).getShape()[1];  // heads, or columns
     const int64_t expected = cut ? CanonicalChunks(units) : 1;
     for (mlir::Value value : matmul.getWeights()) {

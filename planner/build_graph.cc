@@ -139,7 +139,7 @@ class GraphBuilder {
   mlir::Value Rope(int64_t layer, const std::string& name, mlir::Value x) {
     const auto type = mlir::cast<TensorType>(x.getType());
     return ir::RopeOp::create(b_, loc_, Type(type.getShape(), matrix_), b_.getStringAttr(Prefix(layer, name)), x,
-                              cos_sin_, b_.getI64IntegerAttr(0));
+                              cos_sin_, b_.getI64IntegerAttr(0), b_.getBoolAttr(false));
   }
 
   mlir::Value Add(int64_t layer, const std::string& name, mlir::Value a, mlir::Value b) {
@@ -172,11 +172,13 @@ class GraphBuilder {
     k = Rope(layer, "k_rope", k);
     mlir::Value cache = ir::KvAppendOp::create(b_, loc_, Type({ir::kCached, kv_heads, dim}, matrix_),
                                                b_.getStringAttr(Prefix(layer, "kv_append")), k, v, slots_,
-                                               b_.getI64IntegerAttr(0), b_.getI64IntegerAttr(layer));
+                                               b_.getI64IntegerAttr(0), b_.getI64IntegerAttr(layer),
+                                               b_.getI64IntegerAttr(0));
     const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(dim)));
     mlir::Value y = ir::AttentionOp::create(b_, loc_, Type({ir::kTokens, heads, dim}, matrix_),
                                             b_.getStringAttr(Prefix(layer, "attention")), q, cache, sequence_,
-                                            positions_, block_table_, b_.getF32FloatAttr(scale));
+                                            positions_, block_table_, b_.getF32FloatAttr(scale),
+                                            b_.getI64IntegerAttr(0), b_.getF32FloatAttr(0));
     mlir::Value weight =
         Matrix(TensorRole::kO, layer, "o_proj", {hidden, heads, dim}, 1, AttentionOutputChunks(m_), -1);
     y = Product(Prefix(layer, "o_proj"), y, weight, nullptr, {ir::kTokens, hidden});
