@@ -1,0 +1,143 @@
+#include "planner/layout.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <set>
+#include <string_view>
+
+#include "plans/contract.h"
+#include "plans/printable.h"
+
+namespace mrs {
+namespace {
+
+constexpr const char* kMapForm = "expected DEVICE:LAYERS for each stage, separated by semicolons, e.g. 0:16;1:16";
+
+Error Wrong(const std::string& flag, const std::string& what) {
+  return Error{ErrorKind::kRefused, fmt::format("{}: {}", flag, what)};
+}
+
+std::optional<int64_t> Number(std::string_view text) {
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+struct DeviceShare {
+  int64_t device = 0;
+  int64_t layers = 0;
+};
+
+Result<std::vector<DeviceShare>> ParseMap(const std::string& flag, std::string_view text) {
+  std::vector<DeviceShare> shares;
+  while (true) {
+    const size_t end = std::min(text.find(';'), text.size());
+    const std::string_view part = text.substr(0, end);
+    const size_t colon = std::min(part.find(':'), part.size());
+    const auto device = Number(part.substr(0, colon));
+    const auto layers = colon < part.size() ? Number(part.substr(colon + 1)) : std::nullopt;
+    if (!device || !layers) return Wrong(flag, fmt::format("\"{}\" is no stage; {}", Printable(part), kMapForm));
+    shares.push_back({*device, *layers});
+    if (end == text.size()) return shares;
+    text.remove_prefix(end + 1);
+  }
+}
+
+Status CheckMap(const std::string& flag, const std::vector<DeviceShare>& shares, int64_t layers) {
+  const int64_t devices = static_cast<int64_t>(shares.size());
+  std::set<int64_t> seen;
+  int64_t sum = 0;
+  for (const auto& [device, of_device] : shares) {
+    if (of_device == 0) {
+      return Wrong(flag, fmt::format("device {} has no layers; leave it out, or give it some", device));
+    }
+    if (!seen.insert(device).second) {
+      return Wrong(flag,
+                   fmt::format("device {} stands twice; a device has one run of layers, so it stands once, in the "
+                               "order of the layers",
+                               device));
+    }
+    sum += of_device;
+  }
+  if (*seen.rbegin() >= devices) {
+    return Wrong(flag, fmt::format("device {} is unknown; without a cluster the devices are CPU ranks of this host, or "
+                                   "their groups of --tp, one for each of the {} stage{}: 0 to {}",
+                                   *seen.rbegin(), devices, devices == 1 ? "" : "s", devices - 1));
+  }
+  if (sum != layers) {
+    return Wrong(flag, fmt::format("its stages have {} layers together, the model has {}", sum, layers));
+  }
+  return Status();
+}
+
+// Batches that offsets are planned for: every decode of max_seqs sequences fits the smallest; 512 tokens of prefill are
+// the largest (attention's segment, and past that a CPU gains nothing).
+std::vector<ir::BucketSize> BucketsFor(int64_t max_seqs) {
+  std::vector<ir::BucketSize> buckets;
+  for (int64_t tokens : {max_seqs, int64_t{64}, int64_t{512}}) {
+    if (buckets.empty() || tokens > buckets.back().tokens) buckets.push_back({tokens, max_seqs, max_seqs});
+  }
+  return buckets;
+}
+
+}  // namespace
+
+Result<Layout> DecideLayout(const LayoutFlags& flags, int64_t layers) {
+  std::vector<DeviceShare> shares;
+  if (!flags.device_layers.empty()) {
+    const std::string flag = fmt::format("--device-layers {}", Printable(flags.device_layers));
+    if (flags.pp != 0)
+      return Wrong(flag, fmt::format("--pp {} says how many stages there are, too; give one", flags.pp));
+    MRS_ASSIGN_OR_RETURN(shares, ParseMap(flag, flags.device_layers));
+    MRS_RETURN_IF_ERROR(CheckMap(flag, shares, layers));
+  } else {
+    const int64_t stages = std::max<int64_t>(flags.pp, 1);
+    if (stages > layers) {
+      return Wrong(fmt::format("--pp {}", stages),
+                   fmt::format("the model has {} layer{}, and a stage at least one", layers, layers == 1 ? "" : "s"));
+    }
+    for (int64_t s = 0; s < stages; ++s) shares.push_back({s, layers / stages + (s < layers % stages ? 1 : 0)});
+  }
+  Layout layout;
+  layout.mesh = {.tp = flags.tp, .stage = static_cast<int64_t>(shares.size())};
+  int64_t begin = 0;
+  for (const auto& [device, of_device] : shares) {
+    layout.stages.push_back({begin, begin + of_device, device});
+    begin += of_device;
+  }
+  layout.buckets = BucketsFor(flags.max_seqs);
+  return layout;
+}
+
+std::string DeviceLayers(const Layout& layout) {
+  std::vector<std::string> parts;
+  for (const LayoutStage& stage : layout.stages) {
+    parts.push_back(fmt::format("{}:{}", stage.device, stage.layer_end - stage.layer_begin));
+  }
+  return fmt::format("{}", fmt::join(parts, ";"));
+}
+
+std::vector<std::string> LayoutWarnings(const Layout& layout, const std::vector<int64_t>& node_of_device) {
+  const auto node = [&](const LayoutStage& stage) {
+    return std::cmp_less(stage.device, node_of_device.size()) ? node_of_device[stage.device] : 0;
+  };
+  std::vector<std::string> warnings;
+  std::set<int64_t> left;
+  for (size_t s = 1; s < layout.stages.size(); ++s) {
+    const int64_t before = node(layout.stages[s - 1]), now = node(layout.stages[s]);
+    if (before == now) continue;
+    left.insert(before);
+    if (!left.contains(now)) continue;
+    warnings.push_back(
+        fmt::format("--device-layers {}: stage {} returns to node {}, which an earlier stage has left; "
+                    "each return sends every token over the network once more",
+                    DeviceLayers(layout), s, now));
+  }
+  return warnings;
+}
+
+}  // namespace mrs
