@@ -6,10 +6,11 @@
 //   // "erasure: stage 0 step 14 'l0.silu_mul': reads 'l0.up_proj', expected 'l0.gate_proj' as 'l0.silu_mul' does"
 //
 // Both programs are written as terms (terms.h): the plan step by step, its collectives left out, fused products taken
-// apart, each weight named by tensor, file, offset, shape, type and canonical chunks, each cache by class and layer,
-// every attribute in its term. The plan is the model's where the terms of both outputs are the graph's, and so are all
-// facts; one whose sums over ranks are not canonical is no model's. Nothing here is shared with the passes, their rule
-// table or the emitter; what an operation means is stated here once more, and one that is not stated here is refused.
+// apart, each weight named by tensor, file, offset, shape, type and canonical chunks, each cache by its class's window
+// and its place among the caches, every attribute in its term. The plan is the model's where the terms of both outputs
+// are the graph's (graph_terms.h), and so are all facts; one whose sums over ranks are not canonical is no model's.
+// Nothing here is shared with the passes, their rule table or the emitter; what a step means is stated here once more,
+// and one that is not stated here is refused.
 //
 // What erasure leaves open, plans/verify judges on the same bytes: that a rank's slices are its own (start 0, a step of
 // one size, so that the local width alone says which part of a value a rank holds), that only an all-reduce reads a
@@ -17,12 +18,9 @@
 // against transformers) and that a kernel computes its contract (kernel tests).
 #pragma once
 
-#include <string>
 #include <string_view>
-#include <unordered_map>
 
-#include "mlir/IR/BuiltinOps.h"
-#include "planner/terms.h"
+#include "planner/graph_terms.h"
 #include "plans/plan_generated.h"
 #include "plans/status.h"
 
@@ -33,19 +31,6 @@ inline constexpr std::string_view kErasureName = "erasure";
 inline constexpr std::string_view kErasureStatement =
     "with the layout erased, both outputs and all facts are those of the unsharded graph, term by term; not proved: "
     "that the graph is the model, that a kernel computes its contract";
-
-// The unsharded graph as terms. Outlives its module; the context must outlive it.
-struct UnshardedModel {
-  Terms terms;
-  TermId candidates = 0;
-  TermId all_logits = 0;
-  std::unordered_map<TermId, std::string> names;  // of the operation that computes a term
-  mlir::DictionaryAttr facts;                     // the module's attributes
-};
-
-// Refuses a module that is no unsharded graph: with slices, partial sums or collectives, an operation or a fact that is
-// not known here.
-Result<UnshardedModel> ReadUnsharded(mlir::ModuleOp module);
 
 // `plan` must have passed plans/verify. Adds the plan's terms to the model's; linear in the plan. Errors begin with
 // "erasure: " and name the step and what differs.

@@ -175,7 +175,7 @@ TEST(Erasure, NamesAttributes) {
               s.stage().attentions[StepOf(s.plan, "l1.kv_append").attr()].mutate_kv_layer(0);
               s.stage().attentions[StepOf(s.plan, "l1.attention").attr()].mutate_kv_layer(0);
             }),
-            "erasure: stage 0 step 22 'l1.kv_append': kv_layer of its kv_append is 0, expected 1 as in 'l1.kv_append'");
+            "erasure: stage 0 step 22 'l1.kv_append': cache of its kv_append is 0, expected 1 as in 'l1.kv_append'");
   EXPECT_EQ(refusal([](Subject& s) { s.stage().candidates[0].mutate_k(20); }).substr(0, 60),
             "erasure: stage 0 step 66 'top_candidates': k of its top_cand");
 }

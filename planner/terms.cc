@@ -30,7 +30,15 @@ TermId Terms::Make(std::string_view op, std::vector<Term::Field> fields, std::ve
   return found->second;
 }
 
-TermId Terms::Input(std::string name) { return Make("input", {{"name", std::move(name)}}, {}); }
+TermId Terms::Input(const std::string& name, const KvWindows& windows) {
+  for (const auto& [kv_class, window] : windows) {
+    for (const char* of_class : {"slots", "block_table"}) {
+      if (name != (kv_class == 0 ? of_class : fmt::format("{}.{}", of_class, kv_class))) continue;
+      return Make("input", {{"name", of_class}, {"window", Str(window)}}, {});
+    }
+  }
+  return Make("input", {{"name", name}}, {});
+}
 
 TermId Terms::Weight(std::string type, uint64_t rows, uint64_t k, uint64_t chunks,
                      std::span<const SourceTensor> sources) {
@@ -42,7 +50,10 @@ TermId Terms::Weight(std::string type, uint64_t rows, uint64_t k, uint64_t chunk
                           {"offset", Str(s.offset)},
                           {"rows", Str(s.rows)},
                           {"columns", Str(s.columns)},
-                          {"dtype", s.dtype}},
+                          {"dtype", s.dtype},
+                          {"row_begin", Str(s.row_begin)},
+                          {"row_count", Str(s.row_count)},
+                          {"transform", s.transform}},
                          {}));
   }
   return Make("weight", {{"type", std::move(type)}, {"rows", Str(rows)}, {"K", Str(k)}, {"chunks", Str(chunks)}},
@@ -63,17 +74,40 @@ TermId Terms::RmsNorm(TermId x, TermId weight, uint64_t width, float eps, std::s
   return Make("rms_norm", {{"width", Str(width)}, {"eps", Str(eps)}, {"type", std::move(type)}}, {x, weight});
 }
 
-TermId Terms::Matmul(TermId x, TermId weight, TermId bias) { return Make("matmul", {}, {x, weight, bias}); }
-
-TermId Terms::Rope(TermId x, TermId angles, uint64_t rope, uint64_t head_dim, std::string type) {
-  return Make("rope", {{"rope", Str(rope)}, {"head_dim", Str(head_dim)}, {"type", std::move(type)}}, {x, angles});
+TermId Terms::LayerNorm(TermId x, TermId weight, TermId bias, uint64_t width, float eps, std::string type) {
+  return Make("layer_norm", {{"width", Str(width)}, {"eps", Str(eps)}, {"type", std::move(type)}}, {x, weight, bias});
 }
 
-TermId Terms::KvAppend(TermId k, TermId v, TermId slots, uint64_t kv_class, uint64_t kv_layer, uint64_t window,
-                       uint64_t k_dim, uint64_t v_dim, std::string type) {
+TermId Terms::SumSquares(TermId x, uint64_t chunk_heads, uint64_t head_dim) {
+  return Make("sum_squares", {{"chunk_heads", Str(chunk_heads)}, {"head_dim", Str(head_dim)}}, {x});
+}
+
+TermId Terms::RmsScale(TermId x, TermId sum, TermId weight, uint64_t width, float eps, std::string type) {
+  return Make("rms_scale", {{"width", Str(width)}, {"eps", Str(eps)}, {"type", std::move(type)}}, {x, sum, weight});
+}
+
+TermId Terms::Scale(TermId x, float factor) { return Make("scale", {{"factor", Str(factor)}}, {x}); }
+
+TermId Terms::SoftCap(TermId x, float cap) { return Make("soft_cap", {{"cap", Str(cap)}}, {x}); }
+
+TermId Terms::PositionScale(TermId x, TermId positions, float beta, uint64_t original, std::string type) {
+  return Make("position_scale", {{"beta", Str(beta)}, {"original", Str(original)}, {"type", std::move(type)}},
+              {x, positions});
+}
+
+TermId Terms::Matmul(TermId x, TermId weight, TermId bias) { return Make("matmul", {}, {x, weight, bias}); }
+
+TermId Terms::Rope(TermId x, TermId angles, uint64_t rope, uint64_t head_dim, bool interleaved, std::string type) {
+  return Make(
+      "rope",
+      {{"rope", Str(rope)}, {"head_dim", Str(head_dim)}, {"interleaved", Str(interleaved)}, {"type", std::move(type)}},
+      {x, angles});
+}
+
+TermId Terms::KvAppend(TermId k, TermId v, TermId slots, uint64_t cache, uint64_t window, uint64_t k_dim,
+                       uint64_t v_dim, std::string type) {
   return Make("kv_append",
-              {{"kv_class", Str(kv_class)},
-               {"kv_layer", Str(kv_layer)},
+              {{"cache", Str(cache)},
                {"window", Str(window)},
                {"k_dim", Str(k_dim)},
                {"v_dim", Str(v_dim)},
@@ -82,13 +116,22 @@ TermId Terms::KvAppend(TermId k, TermId v, TermId slots, uint64_t kv_class, uint
 }
 
 TermId Terms::Attention(TermId q, TermId cache, TermId sequence, TermId positions, TermId block_table,
-                        uint64_t head_dim, float scale, std::string type) {
-  return Make("attention", {{"head_dim", Str(head_dim)}, {"scale", Str(scale)}, {"type", std::move(type)}},
+                        uint64_t head_dim, float scale, uint64_t window, float soft_cap, std::string type) {
+  return Make("attention",
+              {{"head_dim", Str(head_dim)},
+               {"scale", Str(scale)},
+               {"window", Str(window)},
+               {"soft_cap", Str(soft_cap)},
+               {"type", std::move(type)}},
               {q, cache, sequence, positions, block_table});
 }
 
 TermId Terms::SiluMul(TermId gate, TermId up, std::string type) {
   return Make("silu_mul", {{"type", std::move(type)}}, {gate, up});
+}
+
+TermId Terms::GeluMul(TermId gate, TermId up, bool approximate, std::string type) {
+  return Make("gelu_mul", {{"approximate", Str(approximate)}, {"type", std::move(type)}}, {gate, up});
 }
 
 TermId Terms::Add(TermId a, TermId b) { return Make("add", {}, {std::min(a, b), std::max(a, b)}); }
