@@ -22,7 +22,7 @@
 #include "host/output.h"
 #include "host/process.h"
 #include "runtime/comm/fd.h"
-#include "runtime/engine/rank_main.h"
+#include "runtime/world/rank_main.h"
 
 namespace {
 

@@ -13,7 +13,7 @@
 #include "host/output.h"
 #include "kernels/kernels.h"
 #include "plans/text.h"
-#include "runtime/model_files.h"
+#include "runtime/rank/model_files.h"
 
 namespace mrs::cli {
 namespace {

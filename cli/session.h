@@ -14,7 +14,7 @@
 #include "plans/reader.h"
 #include "plans/status.h"
 #include "runtime/engine/engine.h"
-#include "runtime/engine/rank_world.h"
+#include "runtime/world/rank_world.h"
 
 namespace mrs::cli {
 

@@ -24,7 +24,7 @@
 #include "runtime/engine/sampler.h"
 #include "runtime/engine/scheduler.h"
 #include "runtime/engine/served_model.h"
-#include "runtime/executor.h"
+#include "runtime/rank/executor.h"
 
 namespace mrs {
 

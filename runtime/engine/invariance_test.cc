@@ -7,10 +7,10 @@
 #include <optional>
 
 #include "runtime/comm/region.h"
-#include "runtime/cpu_executor.h"
 #include "runtime/engine/engine.h"
-#include "runtime/engine/rank_team.h"
+#include "runtime/rank/cpu/cpu_executor.h"
 #include "runtime/testing/llama_plan.h"
+#include "runtime/world/rank_team.h"
 
 namespace mrs {
 namespace {

@@ -222,18 +222,18 @@ MUTANTS = [
     # The executor.
     mutant(
         "attention_factor",
-        "runtime/bind.cc",
+        "runtime/rank/cpu/bind.cc",
         ".scale = rope.attention_factor()",
         ".scale = 1.0f",
-        "runtime_cpu_executor_test",
+        "rank_cpu_executor_test",
         "CpuExecutorTest.MultipliesRotationsByTheAttentionFactor",
     ),
     mutant(
         "second_kv_class",
-        "runtime/bind.cc",
+        "runtime/rank/cpu/bind.cc",
         "for (uint32_t i = 0; i < attr.kv_class(); ++i) {",
         "for (uint32_t i = 0; i < 0 * attr.kv_class(); ++i) {",
-        "runtime_cpu_executor_test",
+        "rank_cpu_executor_test",
         "CpuExecutorTest.KeepsEachCacheClassApart",
     ),
     # The verifier.

@@ -1,0 +1,79 @@
+// Runs forwards on the CPU: loads one rank's weights, binds the plan once, then replays it.
+//
+//   MRS_ASSIGN_OR_RETURN(auto executor, MakeCpuExecutor(opened.plan(), rank, comm, {.model_dir = "models/mini"}));
+//   MRS_ASSIGN_OR_RETURN(const StepOutput out, executor->Run(batch));
+//
+// The bits of a result depend on neither threads nor instruction set nor batch nor bucket nor number of ranks.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "plans/plan_generated.h"
+#include "plans/status.h"
+#include "runtime/comm/communicator.h"
+#include "runtime/rank/batch_bounds.h"
+#include "runtime/rank/cpu/arena.h"
+#include "runtime/rank/cpu/bind.h"
+#include "runtime/rank/cpu/thread_pool.h"
+#include "runtime/rank/cpu/weights.h"
+#include "runtime/rank/executor.h"
+#include "runtime/rank/memory_need.h"
+
+namespace mrs {
+
+struct CpuExecutorOptions {
+  std::string model_dir = {};  // `{rank}` in it stands for the rank's number
+  int threads = 1;
+  kernels::Isa isa = kernels::DetectIsa();
+  bool spin = true;  // false where the host runs more ranks x threads than it has cores
+  LoadProgress progress = {};
+  std::optional<HostMemory> host_memory = {};  // absent: read from the host
+};
+
+// For the line at start.
+struct ExecutorCounters {
+  uint64_t weight_bytes = 0;  // arenas
+  uint64_t activation_bytes = 0;
+  uint64_t kv_bytes = 0;
+  uint64_t read_bytes = 0;  // of the checkpoint
+  uint64_t step_count = 0;  // of one forward that returns candidates
+  uint64_t forward_count = 0;
+  uint64_t steps_run = 0;
+};
+
+class CpuExecutor final : public Executor {
+ public:
+  Result<StepOutput> Run(const Batch& batch) override;
+  const ExecutorCounters& counters() const { return counters_; }
+
+ private:
+  friend Result<std::unique_ptr<CpuExecutor>> MakeCpuExecutor(const plan::Plan&, uint32_t, Communicator*,
+                                                              CpuExecutorOptions);
+  CpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* comm, const CpuExecutorOptions& options);
+  Status Load(const CpuExecutorOptions& options);
+  Status RunCollective(const Launch& launch, const CollectiveLaunch& collective, int64_t rows);
+
+  const plan::Plan& plan_;
+  const uint32_t rank_;
+  Communicator* const comm_;  // null: one rank
+  const BatchBounds bounds_;
+  ThreadPool pool_;
+  Arena weights_;
+  Arena activations_;
+  Arena kv_;
+  std::vector<BoundBucket> buckets_;
+  ExecutorCounters counters_;
+};
+
+// `plan` is verified and, as `comm`, outlives the executor; `comm` spans the rank's tensor-parallel group and is null
+// where that is one rank. Errors: weights (weights.h), too little memory, a rank or an op that is not for this
+// executor.
+Result<std::unique_ptr<CpuExecutor>> MakeCpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* comm,
+                                                     CpuExecutorOptions options);
+
+}  // namespace mrs

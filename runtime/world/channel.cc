@@ -1,0 +1,160 @@
+#include "runtime/world/channel.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace mrs {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Error Gone(const char* doing) { return Unavailable("the other end of a supervisor-rank socket is gone ({})", doing); }
+
+// Milliseconds for poll, rounded up; 0 once the deadline has passed.
+int PollTimeout(Deadline deadline) {
+  const auto left = std::chrono::duration_cast<std::chrono::microseconds>(deadline - Clock::now()).count();
+  if (left <= 0) return 0;
+  return static_cast<int>(std::min<int64_t>((left + 999) / 1000, 1 << 30));
+}
+
+}  // namespace
+
+Channel::Channel(Fd fd) : fd_(std::move(fd)) {}
+
+Result<std::pair<Fd, Fd>> Channel::MakePair() {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
+    return Unavailable("no socket pair for a rank: {}; raise the limit on open files (ulimit -n)", strerror(errno));
+  }
+  return std::pair<Fd, Fd>(Fd(fds[0]), Fd(fds[1]));
+}
+
+Status Channel::Send(const std::string& head, std::span<const std::span<const std::byte>> payload, Deadline deadline,
+                     std::span<const int> passed) {
+  MRS_CHECK(passed.size() <= kMaxPassed);
+  std::vector<iovec> parts;
+  parts.push_back({const_cast<char*>(head.data()), head.size()});
+  for (const auto& part : payload) {
+    if (!part.empty()) parts.push_back({const_cast<std::byte*>(part.data()), part.size()});
+  }
+  size_t first = 0;
+  while (first < parts.size()) {
+    msghdr message{};
+    message.msg_iov = parts.data() + first;
+    message.msg_iovlen = std::min<size_t>(parts.size() - first, 64);
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPassed)] = {};
+    if (!passed.empty()) {
+      message.msg_control = control;
+      message.msg_controllen = CMSG_SPACE(passed.size_bytes());
+      cmsghdr* entry = CMSG_FIRSTHDR(&message);
+      entry->cmsg_level = SOL_SOCKET;
+      entry->cmsg_type = SCM_RIGHTS;
+      entry->cmsg_len = CMSG_LEN(passed.size_bytes());
+      std::memcpy(CMSG_DATA(entry), passed.data(), passed.size_bytes());
+    }
+    const ssize_t sent = sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        peer_gone_ = true;
+        return Gone("sending");
+      }
+      pollfd waiting{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
+      const int timeout = PollTimeout(deadline);
+      if (timeout == 0) return Unavailable("a message could not be sent in time: the other end does not read");
+      poll(&waiting, 1, timeout);
+      continue;
+    }
+    passed = {};
+    size_t left = static_cast<size_t>(sent);
+    while (first < parts.size() && left >= parts[first].iov_len) left -= parts[first++].iov_len;
+    if (left > 0) {
+      parts[first].iov_base = static_cast<char*>(parts[first].iov_base) + left;
+      parts[first].iov_len -= left;
+    }
+  }
+  return Status();
+}
+
+Result<bool> Channel::ReadSome(std::span<std::byte>* bytes) {
+  for (;;) {
+    iovec part{bytes->data(), bytes->size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPassed)];
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    const ssize_t got = recvmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+    if (got <= 0) {
+      peer_gone_ = true;
+      return Gone("receiving");
+    }
+    for (cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != nullptr; entry = CMSG_NXTHDR(&message, entry)) {
+      if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS) continue;
+      for (size_t at = CMSG_LEN(0); at + sizeof(int) <= entry->cmsg_len; at += sizeof(int)) {
+        int fd;
+        std::memcpy(&fd, reinterpret_cast<char*>(entry) + at, sizeof(int));
+        passed_.emplace_back(fd);
+      }
+    }
+    *bytes = bytes->subspan(static_cast<size_t>(got));
+    return true;
+  }
+}
+
+Result<std::optional<Message>> Channel::TryReceive() {
+  while (!in_body_) {
+    std::span<std::byte> rest = std::span(header_).subspan(header_read_);
+    MRS_ASSIGN_OR_RETURN(const bool progress, ReadSome(&rest));
+    if (!progress) return std::optional<Message>();
+    header_read_ = wire::kHeaderBytes - rest.size();
+    if (!rest.empty()) continue;
+    MRS_ASSIGN_OR_RETURN(current_, wire::DecodeHeader(header_, max_body_bytes_));
+    in_body_ = true;
+    body_read_ = 0;
+    if (body_.size() * 8 < current_.body_bytes) body_.resize((size_t{current_.body_bytes} + 7) / 8);
+  }
+  const std::span<std::byte> body(reinterpret_cast<std::byte*>(body_.data()), current_.body_bytes);
+  while (body_read_ < body.size()) {
+    std::span<std::byte> rest = body.subspan(body_read_);
+    MRS_ASSIGN_OR_RETURN(const bool progress, ReadSome(&rest));
+    if (!progress) return std::optional<Message>();
+    body_read_ = body.size() - rest.size();
+  }
+  in_body_ = false;
+  header_read_ = 0;
+  return std::optional<Message>(Message{.type = current_.type, .body = body});
+}
+
+Result<std::optional<Message>> Channel::ReceiveOr(Deadline deadline, int other_fd) {
+  const Deadline spin_until = std::min(deadline, Clock::now() + spin_);
+  for (;;) {
+    MRS_ASSIGN_OR_RETURN(std::optional<Message> message, TryReceive());
+    if (message.has_value()) return message;
+    if (Clock::now() < spin_until) continue;
+    pollfd waiting[2] = {{.fd = fd_.get(), .events = POLLIN, .revents = 0},
+                         {.fd = other_fd, .events = POLLIN, .revents = 0}};
+    const int timeout = PollTimeout(deadline);
+    if (timeout == 0) return Unavailable("no message came in time");
+    poll(waiting, other_fd >= 0 ? 2 : 1, timeout);
+    if (waiting[0].revents == 0 && waiting[1].revents != 0) return std::optional<Message>();
+  }
+}
+
+Result<Message> Channel::Receive(Deadline deadline) {
+  MRS_ASSIGN_OR_RETURN(std::optional<Message> message, ReceiveOr(deadline, -1));
+  MRS_CHECK(message.has_value());
+  return *message;
+}
+
+}  // namespace mrs

@@ -1,0 +1,80 @@
+// One end of the socket between supervisor and rank: whole messages in, whole messages out, every wait bounded.
+//
+//   Channel channel(Fd(fd));
+//   MRS_RETURN_IF_ERROR(channel.Send(wire::Encode(hello), {}, deadline));
+//   MRS_ASSIGN_OR_RETURN(const Message message, channel.Receive(deadline));   // message.body lies until the next one
+//
+// One thread at a time in each direction. A peer that is gone is kUnavailable, with `peer_gone()` true.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "plans/status.h"
+#include "runtime/comm/fd.h"
+#include "runtime/world/wire.h"
+
+namespace mrs {
+
+using Deadline = std::chrono::steady_clock::time_point;
+
+struct Message {
+  wire::MessageType type = wire::MessageType::kShutdown;
+  wire::Body body;  // in the channel, 8-byte aligned
+};
+
+class Channel {
+ public:
+  static constexpr size_t kMaxPassed = 4;  // descriptors beside one message
+
+  explicit Channel(Fd fd);
+
+  // Both ends of a new connection, close-on-exec.
+  static Result<std::pair<Fd, Fd>> MakePair();
+
+  // Bodies of more bytes than this are refused before they are read.
+  void set_max_body_bytes(uint32_t max_body_bytes) { max_body_bytes_ = max_body_bytes; }
+  // Polls awake for this long before it blocks.
+  void set_spin(std::chrono::microseconds spin) { spin_ = spin; }
+
+  // Sends `head` (a message, or its start) and then `payload`; `passed` descriptors travel beside it.
+  Status Send(const std::string& head, std::span<const std::span<const std::byte>> payload, Deadline deadline,
+              std::span<const int> passed = {});
+  Status Send(const std::string& head, Deadline deadline) { return Send(head, {}, deadline); }
+
+  // The next message. With `other_fd` >= 0 the wait also ends (nullopt) when that descriptor becomes readable.
+  Result<Message> Receive(Deadline deadline);
+  Result<std::optional<Message>> ReceiveOr(Deadline deadline, int other_fd);
+
+  // Takes what has arrived without waiting: nullopt when no message is whole yet.
+  Result<std::optional<Message>> TryReceive();
+
+  int fd() const { return fd_.get(); }
+  bool peer_gone() const { return peer_gone_; }
+  // What has come beside the messages since the last call, in order.
+  std::vector<Fd> TakePassed() { return std::exchange(passed_, {}); }
+
+ private:
+  // False: nothing there yet. True: `bytes` is shorter by what was read.
+  Result<bool> ReadSome(std::span<std::byte>* bytes);
+
+  Fd fd_;
+  uint32_t max_body_bytes_ = wire::kMaxControlBytes;
+  std::chrono::microseconds spin_{0};
+  bool peer_gone_ = false;
+  std::vector<Fd> passed_;
+  std::byte header_[wire::kHeaderBytes];
+  size_t header_read_ = 0;
+  bool in_body_ = false;
+  wire::Header current_;
+  std::vector<uint64_t> body_;  // words, for alignment; grows only
+  size_t body_read_ = 0;
+};
+
+}  // namespace mrs

@@ -1,0 +1,154 @@
+// What the supervisor and its ranks say to each other: fixed layout, little-endian, every length capped.
+//
+//   const std::string message = Encode(Progress{.rank = 1, .bytes_done = 5, .bytes_total = 9});   // header and body
+//   MRS_ASSIGN_OR_RETURN(const Header header, DecodeHeader(first_12_bytes, max_body));
+//   MRS_ASSIGN_OR_RETURN(const Progress progress, DecodeProgress(body));
+//
+// The talk, one socket a rank process:
+//   supervisor -> rank  Config               which ranks to be, of which plan, over which transport
+//   rank -> supervisor  Hello                what this process is; the supervisor compares it with itself
+//   supervisor -> rank  Peers                everyone agrees: meet each other and load
+//   rank -> supervisor  Progress*, Ready
+//   supervisor -> rank  Batch                one forward; rank 0 answers with a Result, the others say nothing
+//   rank -> supervisor  Failure              at any time; the process ends after it
+//   supervisor -> rank  Shutdown
+// A header is 12 bytes: magic u32, version u16, type u16, body bytes u32. A decoder takes exactly its body: a length
+// that does not fit, a number out of range or a byte too many is an error, never a guess.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "plans/sha256.h"
+#include "plans/status.h"
+#include "runtime/rank/executor.h"
+
+namespace mrs::wire {
+
+inline constexpr uint32_t kMagic = 0x5753524d;  // "MRSW"
+inline constexpr uint16_t kVersion = 1;
+inline constexpr size_t kHeaderBytes = 12;
+inline constexpr uint32_t kMaxControlBytes = 1 << 20;  // any message but Batch and Result
+inline constexpr uint32_t kMaxWorld = 4096;
+inline constexpr uint32_t kMaxPathBytes = 4096;
+inline constexpr uint32_t kMaxTextBytes = 16384;
+inline constexpr uint32_t kMaxBatchTokens = 1 << 20;  // also sequences, logit rows and table stride
+
+using Body = std::span<const std::byte>;
+
+enum class MessageType : uint16_t {
+  kConfig = 1,
+  kHello = 2,
+  kPeers = 3,
+  kProgress = 4,
+  kReady = 5,
+  kBatch = 6,
+  kResult = 7,
+  kFailure = 8,
+  kShutdown = 9,
+};
+const char* MessageTypeName(MessageType type);
+
+enum class Transport : uint8_t { kLocal = 1, kShm = 2, kTcp = 3 };
+const char* TransportName(Transport transport);
+
+struct Header {
+  MessageType type = MessageType::kShutdown;
+  uint32_t body_bytes = 0;
+};
+
+// The plan travels beside this message as the descriptor of a sealed file, and with Transport::kShm the shared memory
+// after it: every rank gets the bytes that the supervisor verified, whatever has become of the plan's file.
+struct Config {
+  std::string plan_path;  // for messages
+  Sha256Digest plan_sha256 = {};
+  std::string model_dir;
+  uint32_t world_size = 0;
+  uint32_t first_rank = 0;  // this process runs ranks first_rank .. first_rank + rank_count - 1
+  uint32_t rank_count = 0;
+  Transport transport = Transport::kLocal;
+  uint32_t threads = 1;         // per rank
+  uint8_t isa = 0;              // kernels::Isa
+  bool spin = false;            // the host has a core for every thread of every rank
+  bool spin_for_batch = false;  // and one more for the supervisor
+  uint32_t timeout_ms = 0;
+};
+
+// Facts, so that a rank that is not like its supervisor is found before anything heavy happens.
+struct Hello {
+  std::string mrs_version;
+  uint16_t format_major = 0;
+  uint16_t format_minor = 0;
+  uint32_t numerics_revision = 0;
+  Sha256Digest plan_sha256 = {};
+  uint32_t world_size = 0;
+  uint32_t first_rank = 0;
+  uint16_t listen_port = 0;  // kTcp: on 127.0.0.1; else 0
+};
+
+struct Peers {
+  std::array<uint8_t, 32> secret = {};
+  std::vector<uint16_t> ports;  // kTcp: one a rank; else empty
+};
+
+struct Progress {
+  uint32_t rank = 0;
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+};
+
+struct Ready {
+  uint32_t first_rank = 0;
+  uint64_t resident_bytes = 0;  // of the process
+};
+
+struct BatchMessage {
+  uint64_t step = 0;
+  Batch batch;
+};
+
+// Spans point into the body that was decoded.
+struct ResultMessage {
+  uint64_t step = 0;
+  StepOutput output;
+};
+
+struct Failure {
+  uint32_t rank = 0;
+  ErrorKind kind = ErrorKind::kRefused;
+  std::string message;
+};
+
+// `first_12_bytes` has kHeaderBytes. Refuses another magic or version, an unknown type, and a body past
+// `max_body_bytes`.
+Result<Header> DecodeHeader(Body first_12_bytes, uint32_t max_body_bytes);
+
+std::string Encode(const Config& config);
+std::string Encode(const Hello& hello);
+std::string Encode(const Peers& peers);
+std::string Encode(const Progress& progress);
+std::string Encode(const Ready& ready);
+std::string Encode(uint64_t step, const Batch& batch);
+std::string Encode(const Failure& failure);
+std::string EncodeShutdown();
+// The start of a Result; output.candidates and output.logits follow as they lie in memory.
+std::string EncodeResultHead(uint64_t step, const StepOutput& output);
+
+Result<Config> DecodeConfig(Body body);
+Result<Hello> DecodeHello(Body body);
+Result<Peers> DecodePeers(Body body);
+Result<Progress> DecodeProgress(Body body);
+Result<Ready> DecodeReady(Body body);
+Result<BatchMessage> DecodeBatch(Body body);
+Result<ResultMessage> DecodeResult(Body body);  // body: 8-byte aligned
+Result<Failure> DecodeFailure(Body body);
+
+// Bytes of a Batch or Result body, for the caps of either side.
+uint64_t BatchBodyBytes(uint64_t tokens, uint64_t sequences, uint64_t logit_rows, uint64_t table_stride);
+uint64_t ResultBodyBytes(uint64_t candidates_bytes, uint64_t logits_count);
+
+}  // namespace mrs::wire
