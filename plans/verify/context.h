@@ -14,6 +14,7 @@
 #include "plans/contract.h"
 #include "plans/dtype.h"
 #include "plans/plan_generated.h"
+#include "plans/schedule/schedule.h"
 #include "plans/status.h"
 
 namespace mrs::verify {
@@ -28,7 +29,6 @@ inline uint64_t SatMul(uint64_t a, uint64_t b) {
   return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<uint64_t>::max() : product;
 }
 inline uint64_t RoundUp(uint64_t value, uint64_t multiple) { return SatAdd(value, multiple - 1) / multiple * multiple; }
-inline bool IsPowerOfTwo(uint64_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
 // Steps of work that all parts together may spend, so that no plan makes its check slow.
 class Budget {

@@ -23,7 +23,7 @@
 
 #include "runtime/comm/communicator.h"
 #include "runtime/comm/message.h"
-#include "runtime/comm/schedule.h"
+#include "plans/schedule/schedule.h"
 
 namespace mrs {
 

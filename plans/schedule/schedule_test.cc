@@ -1,5 +1,5 @@
 // The schedules are data: tables check some by eye, and all are carried out on symbols to see what sums they form.
-#include "runtime/comm/schedule.h"
+#include "plans/schedule/schedule.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "runtime/comm/schedule.h"
+#include "plans/schedule/schedule.h"
 
 #include "plans/status.h"
 

@@ -34,7 +34,8 @@ struct ExchangeStep {
 
 using Schedule = std::vector<ExchangeStep>;
 
-constexpr bool IsPowerOfTwo(int size) { return size > 0 && (size & (size - 1)) == 0; }
+// Which groups have a canonical tree, and into how many canonical chunks a K may be cut.
+constexpr bool IsPowerOfTwo(uint64_t count) { return count != 0 && (count & (count - 1)) == 0; }
 
 // The lowest log2(size) bits of rank, mirrored: size 8, rank 1 (001) -> 4 (100). size is a power of two.
 int BitReversed(int rank, int size);
