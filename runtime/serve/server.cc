@@ -119,6 +119,16 @@ void AcceptNext(ServerState* state) {
   });
 }
 
+// Without memory to ask for it, it is done another time.
+void PostTrim(ServerState& state) {
+  (void)Guarded([&state] {
+    boost::asio::post(state.translator, [&state] {
+      malloc_trim(0);
+      ++state.trims;
+    });
+  });
+}
+
 // A wake-up that got lost, or an accept that found no memory, costs this long.
 void Beat(ServerState* state) {
   state->heartbeat.expires_after(kHeartbeat);
@@ -127,6 +137,8 @@ void Beat(ServerState* state) {
     Beat(state);
     // All may have been busy when the client that waits came.
     if (state->client_waits && state->sessions.size() >= state->options.max_connections) FreeSeat(*state);
+    // A trim comes as a body is given up, and the tree made of it may go just after it, on the other thread.
+    if (state->trim_again.exchange(false)) PostTrim(*state);
     Accept(state);
   });
 }
@@ -187,13 +199,8 @@ void PostLarge(ServerState& state) {
 void NoteFreed(ServerState& state, size_t bytes) {
   if (state.freed_bytes.fetch_add(bytes) + bytes < state.options.trim_bytes) return;
   state.freed_bytes = 0;
-  // Without memory to ask for it, it is done another time.
-  (void)Guarded([&state] {
-    boost::asio::post(state.translator, [&state] {
-      malloc_trim(0);
-      ++state.trims;
-    });
-  });
+  state.trim_again = true;
+  PostTrim(state);
 }
 
 struct Server::Threads {

@@ -319,7 +319,7 @@ TEST_F(ServerBudgetTest, WritesALongAnswerInPieces) {
   client.Get("/health");
   EXPECT_EQ(client.ReadAnswer().status, 200);
   EXPECT_TRUE(Await([](const ServeUsage& usage) { return usage.answer_bytes == 0; }));
-  EXPECT_TRUE(Await([](const ServeUsage& usage) { return usage.trims >= 1; }));
+  EXPECT_TRUE(Await([](const ServeUsage& usage) { return usage.trims >= 2; })) << "once more when all is quiet";
 }
 
 TEST_F(ServerBudgetTest, EndsALongAnswerToHttp10WithTheConnection) {

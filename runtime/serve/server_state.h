@@ -36,7 +36,8 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   std::atomic<uint64_t> translated{0};
   std::atomic<uint64_t> given_up{0};
   std::atomic<uint64_t> trims{0};
-  std::atomic<size_t> freed_bytes{0};  // since the last trim
+  std::atomic<size_t> freed_bytes{0};   // since the last trim
+  std::atomic<bool> trim_again{false};  // what was being freed while the last trim ran
 
   boost::asio::io_context io{1};
   boost::asio::io_context translator{1};  // templates and tokenizers may take a while; sockets must not wait for them
