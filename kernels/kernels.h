@@ -79,6 +79,48 @@ struct RmsNormArgs {
   Type out;
 };
 
+// y[r, :] = fma((x[r, :] - mean) * (1 / sqrt(variance + eps)), w, b). Two passes before that one, each a sum in 16
+// lanes as in RmsNorm: mean = sum(x) / width by plain adds, then variance = sum((x - mean)^2) / width by FMAs. Items:
+// rows.
+struct LayerNormArgs {
+  const float* x;  // [rows, width]
+  const float* w;  // [width] f32
+  const float* b;  // [width] f32
+  void* y;         // [rows, width] bf16 or f32 (out)
+  int64_t rows;
+  int64_t width;
+  float eps;
+  Type out;
+};
+
+// y[r] = the sum of x[r, :]^2 over all heads: per canonical chunk of `chunk_heads` whole heads one sum in 16 lanes as
+// in RmsNorm (lane = i % 16 of the chunk's own elements), chunks combined by the balanced binary tree. heads /
+// chunk_heads is a power of two. So a rank's sum is a subtree of the whole, and an all-reduce by doubling gives the
+// bits of one rank. Items: rows.
+struct SumSquaresArgs {
+  const float* x;  // [rows, heads, head_dim]
+  float* y;        // [rows]
+  int64_t rows;
+  int64_t heads;  // of this rank
+  int64_t head_dim;
+  int64_t chunk_heads;
+};
+
+// y[r, :] = (x[r, :] * (1 / sqrt(sum[r] / total + eps))) * w: the rest of an RMS norm whose sum was made before, over
+// more elements than this rank has. With one chunk and total == width, SumSquares then RmsScale are RmsNorm to the bit.
+// Items: rows.
+struct RmsScaleArgs {
+  const float* x;    // [rows, width]
+  const float* sum;  // [rows]: sum of squares over all ranks
+  const float* w;    // [width] f32
+  void* y;           // [rows, width] bf16 or f32 (out)
+  int64_t rows;
+  int64_t width;  // elements of a row on this rank
+  int64_t total;  // elements that went into the sum
+  float eps;
+  Type out;
+};
+
 // Per token the rotation of each frequency: angle = f32(position) * inv_freq[i] in f32; cos and sin of that angle,
 // correctly rounded but for ties (double arithmetic inside), times `scale`. Items: tokens.
 struct RopeAnglesArgs {
@@ -90,8 +132,9 @@ struct RopeAnglesArgs {
   float scale;   // attention factor of the RoPE scaling; 1 where there is none
 };
 
-// Rotates pairs (i, i + half) of the first 2 * half elements of every head; copies the rest. a = x[i], b = x[i+half]:
-//   y[i] = fma(a, cos, -(b * sin)),  y[i + half] = fma(b, cos, a * sin). Items: tokens.
+// Rotates pairs (i, i + half), or (2i, 2i + 1) if interleaved, of the first 2 * half elements of every head by the
+// angle of frequency i; copies the rest. Of a pair (a, b):
+//   y of a = fma(a, cos, -(b * sin)),  y of b = fma(b, cos, a * sin). Items: tokens.
 struct RopeArgs {
   const float* x;        // [tokens, heads, head_dim]
   const float* cos_sin;  // [tokens, 2 * half]
@@ -101,6 +144,21 @@ struct RopeArgs {
   int64_t head_dim;
   int64_t half;
   Type out;
+  bool interleaved = false;
+};
+
+// y[t, :] = x[t, :] * (1 + beta * log(1 + floor(position / original))): queries far past the length trained on. The
+// logarithm is f32(Log(double)); its product with beta, the sum, and the product with x (widened to f32) are each
+// rounded. Positions are not negative. y may be x. Items: rows.
+struct PositionScaleArgs {
+  const void* x;             // [rows, width] bf16 or f32 (type)
+  const int32_t* positions;  // [rows]
+  void* y;                   // [rows, width], type of x
+  int64_t rows;
+  int64_t width;
+  float beta;
+  int64_t original;  // positive
+  Type type;
 };
 
 // One layer's paged cache on one rank, in blocks of 32 tokens; element type bf16 or f32.
@@ -123,14 +181,18 @@ struct KvAppendArgs {
   int64_t tokens;
 };
 
-// Causal attention of each query row over its own sequence, positions 0..position inclusive, walked in KV blocks.
+// Causal attention of each query row over its own sequence, walked in KV blocks. A row at `position` sees the tokens
+// max(0, position - window + 1)..position; window 0: all from 0 on.
 // score(t) = scale * chain over head_dim (the set's Chain, no padding: a last short group of kBlock32 is a shorter
-// chain). Segments of 16 blocks start from nothing; within a segment, per block in order, over its visible tokens:
+// chain); with a soft_cap, score(t) = soft_cap * Tanh(score(t) / soft_cap) of that.
+// Segments of 16 blocks lie at absolute positions (0, 512, ...) whatever the window, and start from nothing; blocks
+// that no token in sight lies in are passed over, neither they nor their entries of block_table are read. Within a
+// segment, per block in order, over its visible tokens:
 //   m' = max(m, max score); c = exp(m - m'); p(t) = exp(score(t) - m');
 //   l = l * c + sum16(p)   (16 lanes, lane = t % 16, plain adds in order, combined as in RmsNorm)
 //   o[d] = o[d] * c, then for visible t in order: o[d] = fma(p(t), v(t, d), o[d]);  m = m'
-// (the first block of a segment sets c = 0 on o = 0, l = 0.) The first segment is taken as it is, the others are merged
-// into it in order:
+// (the first block in sight of a segment sets c = 0 on o = 0, l = 0.) The first segment in sight is taken as it is, the
+// others are merged into it in order:
 //   m' = max(m, ms); a = exp(m - m'), b = exp(ms - m'); l = l * a + ls * b; o = o * a + os * b
 // All products here but those of fma are rounded before they are added.
 // Result o / l. Items: tokens * kv_heads (item = token * kv_heads + kv head; it computes heads / kv_heads query heads).
@@ -145,6 +207,8 @@ struct AttentionArgs {
   int64_t tokens;
   int64_t heads;  // query heads of this rank; a multiple of cache.kv_heads
   float scale;
+  int64_t window = 0;  // tokens that a row sees, itself included; 0: all before it too
+  float soft_cap = 0;  // 0: none
 };
 
 // y = silu(gate) * up, silu(g) = g / (1 + exp(-g)). Items: rows.
@@ -155,6 +219,37 @@ struct SiluMulArgs {
   int64_t rows;
   int64_t width;
   Type out;
+};
+
+// y = gelu(gate) * up. Exact: gelu(g) = (0.5 * g) * (1 + Erf(g * sqrt(1/2))). Approximate:
+//   gelu(g) = (0.5 * g) * (1 + Tanh(sqrt(2/pi) * fma(0.044715, (g * g) * g, g))).
+// Items: rows.
+struct GeluMulArgs {
+  const float* gate;  // [rows, width]
+  const float* up;    // [rows, width]
+  void* y;            // [rows, width] bf16 or f32 (out)
+  int64_t rows;
+  int64_t width;
+  Type out;
+  bool approximate;
+};
+
+// y = x * factor (f32); y may be x. Items: rows.
+struct ScaleArgs {
+  const float* x;  // [rows, width]
+  float* y;
+  int64_t rows;
+  int64_t width;
+  float factor;
+};
+
+// y = cap * Tanh(x / cap) (f32); y may be x. Items: rows.
+struct SoftCapArgs {
+  const float* x;  // [rows, width]
+  float* y;
+  int64_t rows;
+  int64_t width;
+  float cap;  // positive
 };
 
 // y = a + b (f32); y may be a or b. broadcast_b: b is one row [width], added to every row of a. Items:
@@ -210,20 +305,27 @@ using Kernel = void (*)(const Args& args, int64_t item_begin, int64_t item_end);
 
 // The rows of the kernel table: name, argument block, lowest instruction sets that have their own version.
 // One row feeds the declaration, the exactness test against the reference and the benchmark.
-#define MRS_KERNELS(ROW)             \
-  ROW(matmul_bf16, MatmulArgs)       \
-  ROW(matmul_f32, MatmulArgs)        \
-  ROW(attention_bf16, AttentionArgs) \
-  ROW(attention_f32, AttentionArgs)  \
-  ROW(kv_append_bf16, KvAppendArgs)  \
-  ROW(kv_append_f32, KvAppendArgs)   \
-  ROW(rms_norm, RmsNormArgs)         \
-  ROW(rope_angles, RopeAnglesArgs)   \
-  ROW(rope, RopeArgs)                \
-  ROW(silu_mul, SiluMulArgs)         \
-  ROW(add, AddArgs)                  \
-  ROW(embed, EmbedArgs)              \
-  ROW(select_rows, SelectRowsArgs)   \
+#define MRS_KERNELS(ROW)                 \
+  ROW(matmul_bf16, MatmulArgs)           \
+  ROW(matmul_f32, MatmulArgs)            \
+  ROW(attention_bf16, AttentionArgs)     \
+  ROW(attention_f32, AttentionArgs)      \
+  ROW(kv_append_bf16, KvAppendArgs)      \
+  ROW(kv_append_f32, KvAppendArgs)       \
+  ROW(rms_norm, RmsNormArgs)             \
+  ROW(layer_norm, LayerNormArgs)         \
+  ROW(sum_squares, SumSquaresArgs)       \
+  ROW(rms_scale, RmsScaleArgs)           \
+  ROW(rope_angles, RopeAnglesArgs)       \
+  ROW(rope, RopeArgs)                    \
+  ROW(position_scale, PositionScaleArgs) \
+  ROW(silu_mul, SiluMulArgs)             \
+  ROW(gelu_mul, GeluMulArgs)             \
+  ROW(scale, ScaleArgs)                  \
+  ROW(soft_cap, SoftCapArgs)             \
+  ROW(add, AddArgs)                      \
+  ROW(embed, EmbedArgs)                  \
+  ROW(select_rows, SelectRowsArgs)       \
   ROW(top_candidates, TopCandidatesArgs)
 
 // The kernels of one instruction set and one chain.

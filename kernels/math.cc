@@ -21,6 +21,37 @@ float Exp(float x) {
   return p * FloatOf(static_cast<uint32_t>(power - first + 127) << 23);
 }
 
+float Tanh(float x) {
+  const float t = std::fabs(x);
+  float y;
+  if (t < kTanhSmall) {
+    const float t2 = t * t;
+    float p = kTanhSeries[kTanhTerms - 1];
+    for (int i = kTanhTerms - 2; i >= 0; --i) p = std::fma(p, t2, kTanhSeries[i]);
+    y = std::fma(t * t2, p, t);
+  } else {
+    y = 1.0f - 2.0f / (Exp(t + t) + 1.0f);
+  }
+  return std::copysign(y, x);
+}
+
+float Erf(float x) {
+  float t = std::fabs(x);
+  float y;
+  if (t < kErfSmall) {
+    const float t2 = t * t;
+    float p = kErfSeries[kErfTerms - 1];
+    for (int i = kErfTerms - 2; i >= 0; --i) p = std::fma(p, t2, kErfSeries[i]);
+    y = std::fma(t, p, t);
+  } else {
+    if (t > kErfEnd) t = kErfEnd;
+    float p = kErfTail[kErfTerms - 1];
+    for (int i = kErfTerms - 2; i >= 0; --i) p = std::fma(p, t, kErfTail[i]);
+    y = 1.0f - Exp(std::fma(t, p, -t));
+  }
+  return std::copysign(y, x);
+}
+
 double Log(double x) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   if (x != x || x == kInfinity) return x;

@@ -58,8 +58,35 @@ inline constexpr float kExpLn2High = 0x1.62e4p-1f;  // ln 2 to 15 bits: n * this
 inline constexpr float kExpLn2Low = 0x1.7f7d1cp-20f;
 inline constexpr float kExpSeries[8] = {1.0f, 1.0f, 1.0f / 2, 1.0f / 6, 1.0f / 24, 1.0f / 120, 1.0f / 720, 1.0f / 5040};
 
+// Constants of Tanh, shared with the vector version. Below kTanhSmall t + t^3 P(t^2), P fitted to the least greatest
+// relative error (2^-27.7); above, 1 - 2 / (e^2t + 1).
+inline constexpr float kTanhSmall = 0.625f;
+inline constexpr int kTanhTerms = 5;
+inline constexpr float kTanhSeries[kTanhTerms] = {-0x1.555532p-2f, 0x1.110726p-3f, -0x1.b83c5cp-5f, 0x1.5226aep-6f,
+                                                  -0x1.75e214p-8f};
+
+// Constants of Erf, shared likewise. Below kErfSmall t + t P(t^2) (fitted, relative error 2^-31); above, 1 - e^(t Q(t)
+// - t), Q fitted to log(1 - erf(t)) (2^-30 of erf) up to kErfEnd, from where on erf rounds to 1.
+inline constexpr float kErfSmall = 0.921875f;
+inline constexpr float kErfEnd = 4.0f;
+inline constexpr int kErfTerms = 7;
+inline constexpr float kErfSeries[kErfTerms] = {0x1.06eba8p-3f, -0x1.812744p-2f,  0x1.ce2e2p-4f,  -0x1.b8107ep-6f,
+                                                0x1.54dae8p-8f, -0x1.aaea04p-11f, 0x1.5f12aep-14f};
+inline constexpr float kErfTail[kErfTerms] = {-0x1.07796cp-3f, -0x1.4531fap-1f, -0x1.b32d08p-4f, 0x1.856b8p-6f,
+                                              -0x1.ddcfbep-9f, 0x1.533f1cp-12f, -0x1.7b4c54p-17f};
+
+// Of gelu: the nearest floats to sqrt(1/2) and sqrt(2/pi), and the constant that its tanh form is defined with.
+inline constexpr float kRootHalf = 0x1.6a09e6p-1f;
+inline constexpr float kRootTwoOverPi = 0x1.988454p-1f;
+inline constexpr float kGeluCubic = 0.044715f;
+
 // e^x within 1 ulp; exactly 1 at 0; 0 below kExpLow, infinity above kExpHigh, NaN for NaN.
 float Exp(float x);
+
+// tanh x within 1.5 ulp and erf x within 1.2; odd, the sign of 0 is kept, exactly 1 from 9.1 and from 4 on, NaN for
+// NaN.
+float Tanh(float x);
+float Erf(float x);
 
 // Natural logarithm within 2 ulp; -infinity at 0, NaN below. log m = 2 atanh((m - 1) / (m + 1)) by its series.
 double Log(double x);

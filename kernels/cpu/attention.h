@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cpu/dot.h"
+#include "kernels/cpu/elementwise.h"
 
 namespace mrs::kernels {
 namespace {
@@ -19,6 +20,23 @@ struct SequenceCache {
     return (blocks[block] * cache.kv_heads + head) * cache.head_dim * kBlockTokens;
   }
 };
+
+// Tokens [begin, end) of a sequence.
+struct Span {
+  int64_t begin;
+  int64_t end;
+};
+
+// What of `sight` lies in `count` tokens from `first` on, counted from there; empty: begin >= end.
+inline Span Within(Span sight, int64_t first, int64_t count) {
+  return {sight.begin > first ? sight.begin - first : 0, MinOf(count, sight.end - first)};
+}
+
+// Lanes [lanes.begin, lanes.end) of a, the others of `rest`.
+inline F16 LanesOf(F16 a, Span lanes, F16 rest) {
+  const int64_t end = lanes.end < 0 ? 0 : lanes.end;
+  return FirstOf(rest, MinOf(kLanes, lanes.begin), FirstOf(a, end, rest));
+}
 
 struct SegmentWeights {
   float p[kSegmentBlocks * kBlockTokens];
@@ -42,32 +60,35 @@ inline void BlockScores(const typename D::Element* q, const typename D::Element*
   for (int64_t h = 0; h < kHalves; ++h) scores[h] = acc[0][h];
 }
 
+// `sight`: of the segment that starts at block first_block.
 template <typename D>
-inline void WeighSegment(const typename D::Element* q, const SequenceCache<typename D::Element>& keys,
-                         int64_t first_block, int64_t token_count, float scale, SegmentWeights* segment) {
+inline void WeighSegment(const AttentionArgs& args, const typename D::Element* q,
+                         const SequenceCache<typename D::Element>& keys, int64_t first_block, Span sight,
+                         SegmentWeights* segment) {
   using T = typename D::Element;
   segment->max = -kInfinity;
   segment->sum = 0;
-  for (int64_t b = 0; b * kBlockTokens < token_count; ++b) {
-    const int64_t visible = token_count - b * kBlockTokens;
+  const int64_t first = sight.begin / kBlockTokens;
+  for (int64_t b = first; b * kBlockTokens < sight.end; ++b) {
     F16 scores[kHalves];
     BlockScores<D>(q, static_cast<const T*>(keys.cache.k) + keys.Offset(first_block + b), keys.cache.head_dim, scores);
     F16 highest = Set1(segment->max);
-    int64_t lanes[kHalves];
+    Span lanes[kHalves];
     for (int64_t h = 0; h < kHalves; ++h) {
-      const int64_t left = visible - h * kLanes;
-      lanes[h] = left < 0 ? 0 : MinOf(kLanes, left);
-      scores[h] = FirstOf(Mul(scores[h], Set1(scale)), lanes[h], Set1(-kInfinity));
+      lanes[h] = Within(sight, b * kBlockTokens + h * kLanes, kLanes);
+      scores[h] = Mul(scores[h], Set1(args.scale));
+      if (args.soft_cap != 0) scores[h] = Capped(scores[h], args.soft_cap);
+      scores[h] = LanesOf(scores[h], lanes[h], Set1(-kInfinity));
       highest = Max(scores[h], highest);
     }
     const float max = MaxLanes(highest);
     F16 sums = Zero();
     for (int64_t h = 0; h < kHalves; ++h) {
-      const F16 p = FirstOf(Exp(Sub(scores[h], Set1(max))), lanes[h], Zero());
+      const F16 p = LanesOf(Exp(Sub(scores[h], Set1(max))), lanes[h], Zero());
       StoreN(segment->p + b * kBlockTokens + h * kLanes, p, kLanes);
       sums = Add(sums, p);
     }
-    segment->c[b] = b == 0 ? 0.0f : kernels::Exp(segment->max - max);
+    segment->c[b] = b == first ? 0.0f : kernels::Exp(segment->max - max);
     segment->sum = segment->sum * segment->c[b] + SumLanes(sums);
     segment->max = max;
   }
@@ -75,18 +96,18 @@ inline void WeighSegment(const typename D::Element* q, const SequenceCache<typen
 
 // o[g] for `groups` registers of head_dim from d on: tokens in order, so each is one chain; several run side by side.
 template <int G, typename T>
-inline void SumValues(const SequenceCache<T>& values, int64_t first_block, int64_t token_count,
-                      const SegmentWeights& segment, int64_t d, int64_t last_lanes, F16* o) {
+inline void SumValues(const SequenceCache<T>& values, int64_t first_block, Span sight, const SegmentWeights& segment,
+                      int64_t d, int64_t last_lanes, F16* o) {
   const int64_t head_dim = values.cache.head_dim;
   F16 acc[G];
   for (int g = 0; g < G; ++g) acc[g] = Zero();
-  for (int64_t b = 0; b * kBlockTokens < token_count; ++b) {
+  for (int64_t b = sight.begin / kBlockTokens; b * kBlockTokens < sight.end; ++b) {
     const T* v = static_cast<const T*>(values.cache.v) + values.Offset(first_block + b) + d;
     const float* p = segment.p + b * kBlockTokens;
-    const int64_t visible = MinOf(kBlockTokens, token_count - b * kBlockTokens);
+    const Span visible = Within(sight, b * kBlockTokens, kBlockTokens);
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) acc[g] = Mul(acc[g], Set1(segment.c[b]));
-    for (int64_t t = 0; t < visible; ++t) {
+    for (int64_t t = visible.begin; t < visible.end; ++t) {
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g) {
         const T* at = v + t * head_dim + g * kLanes;
@@ -101,30 +122,33 @@ inline void SumValues(const SequenceCache<T>& values, int64_t first_block, int64
 constexpr int64_t kSlice = 1024;
 template <typename D>
 inline void AttentionSlice(const AttentionArgs& args, const typename D::Element* q,
-                           const SequenceCache<typename D::Element>& cache, int64_t token_count, int64_t d_begin,
-                           int64_t d_end, typename D::Element* y) {
+                           const SequenceCache<typename D::Element>& cache, Span sight, int64_t d_begin, int64_t d_end,
+                           typename D::Element* y) {
+  constexpr int64_t kSegment = kSegmentBlocks * kBlockTokens;
   F16 o[kSlice / kLanes];
   F16 os[4];
   float max = -kInfinity, sum = 0;
-  for (int64_t block = 0; block * kBlockTokens < token_count; block += kSegmentBlocks) {
-    const int64_t count = MinOf(kSegmentBlocks * kBlockTokens, token_count - block * kBlockTokens);
+  const int64_t first = sight.begin / kSegment * kSegment;
+  for (int64_t start = first; start < sight.end; start += kSegment) {
+    const int64_t block = start / kBlockTokens;
+    const Span here = Within(sight, start, kSegment);
     SegmentWeights segment;
-    WeighSegment<D>(q, cache, block, count, args.scale, &segment);
+    WeighSegment<D>(args, q, cache, block, here, &segment);
     const float merged = max > segment.max ? max : segment.max;
     const float a = kernels::Exp(max - merged);
     const float b = kernels::Exp(segment.max - merged);
-    sum = block == 0 ? segment.sum : sum * a + segment.sum * b;
+    sum = start == first ? segment.sum : sum * a + segment.sum * b;
     for (int64_t d = d_begin; d < d_end;) {
       const bool wide = d + 4 * kLanes <= d_end;
       const int64_t groups = wide ? 4 : 1;
       if (wide) {
-        SumValues<4>(cache, block, count, segment, d, kLanes, os);
+        SumValues<4>(cache, block, here, segment, d, kLanes, os);
       } else {
-        SumValues<1>(cache, block, count, segment, d, MinOf(kLanes, d_end - d), os);
+        SumValues<1>(cache, block, here, segment, d, MinOf(kLanes, d_end - d), os);
       }
       F16* out = o + (d - d_begin) / kLanes;
       for (int64_t g = 0; g < groups; ++g) {
-        out[g] = block == 0 ? os[g] : Add(Mul(out[g], Set1(a)), Mul(os[g], Set1(b)));
+        out[g] = start == first ? os[g] : Add(Mul(out[g], Set1(a)), Mul(os[g], Set1(b)));
       }
       d += groups * kLanes;
     }
@@ -144,11 +168,13 @@ void Attention(const AttentionArgs& args, int64_t item_begin, int64_t item_end) 
     const int64_t token = item / args.cache.kv_heads;
     const int64_t kv_head = item % args.cache.kv_heads;
     const SequenceCache<T> cache{args.cache, args.block_table + args.sequence[token] * args.table_stride, kv_head};
+    const int64_t end = int64_t{args.positions[token]} + 1;
+    const Span sight{args.window == 0 || args.window > end ? 0 : end - args.window, end};
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       const int64_t at = (token * args.heads + head) * head_dim;
       for (int64_t d = 0; d < head_dim; d += kSlice) {
-        AttentionSlice<D>(args, static_cast<const T*>(args.q) + at, cache, int64_t{args.positions[token]} + 1, d,
-                          MinOf(head_dim, d + kSlice), static_cast<T*>(args.y) + at);
+        AttentionSlice<D>(args, static_cast<const T*>(args.q) + at, cache, sight, d, MinOf(head_dim, d + kSlice),
+                          static_cast<T*>(args.y) + at);
       }
     }
   }

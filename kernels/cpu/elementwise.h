@@ -1,65 +1,10 @@
-// Norm, rotation, activation, residual: each reads its inputs once and writes its output once.
+// Activations, factors, residual: each reads its inputs once and writes its output once.
 #pragma once
 
 #include "kernels/cpu/vector_math.h"
 
 namespace mrs::kernels {
 namespace {
-
-template <typename Y>
-inline void NormRow(const float* x, const float* w, int64_t width, float eps, Y* y) {
-  F16 sums = Zero();
-  for (int64_t i = 0; i < width; i += kLanes) {
-    const F16 a = LoadN(x + i, MinOf(kLanes, width - i));
-    sums = Fma(a, a, sums);  // lanes past the end add 0 * 0
-  }
-  const float mean = SumLanes(sums) / static_cast<float>(width);
-  const F16 inverse = Set1(1.0f / __builtin_sqrtf(mean + eps));
-  for (int64_t i = 0; i < width; i += kLanes) {
-    const int64_t n = MinOf(kLanes, width - i);
-    StoreN(y + i, Mul(Mul(LoadN(x + i, n), inverse), LoadN(w + i, n)), n);
-  }
-}
-
-inline void RmsNorm(const RmsNormArgs& args, int64_t item_begin, int64_t item_end) {
-  for (int64_t row = item_begin; row < item_end; ++row) {
-    const int64_t at = row * args.width;
-    if (args.out == Type::kBf16) {
-      NormRow(args.x + at, args.w, args.width, args.eps, static_cast<bf16*>(args.y) + at);
-    } else {
-      NormRow(args.x + at, args.w, args.width, args.eps, static_cast<float*>(args.y) + at);
-    }
-  }
-}
-
-template <typename Y>
-inline void RotateHead(const float* x, const float* cosine, const float* sine, int64_t half, int64_t head_dim, Y* y) {
-  for (int64_t i = 0; i < half; i += kLanes) {
-    const int64_t n = MinOf(kLanes, half - i);
-    const F16 a = LoadN(x + i, n), b = LoadN(x + half + i, n);
-    const F16 c = LoadN(cosine + i, n), s = LoadN(sine + i, n);
-    StoreN(y + i, Fma(a, c, Negate(Mul(b, s))), n);
-    StoreN(y + half + i, Fma(b, c, Mul(a, s)), n);
-  }
-  for (int64_t i = 2 * half; i < head_dim; i += kLanes) {
-    const int64_t n = MinOf(kLanes, head_dim - i);
-    StoreN(y + i, LoadN(x + i, n), n);
-  }
-}
-
-inline void Rope(const RopeArgs& args, int64_t item_begin, int64_t item_end) {
-  for (int64_t row = item_begin * args.heads; row < item_end * args.heads; ++row) {
-    const float* cosine = args.cos_sin + row / args.heads * 2 * args.half;
-    const float* x = args.x + row * args.head_dim;
-    if (args.out == Type::kBf16) {
-      bf16* y = static_cast<bf16*>(args.y) + row * args.head_dim;
-      RotateHead(x, cosine, cosine + args.half, args.half, args.head_dim, y);
-    } else {
-      float* y = static_cast<float*>(args.y) + row * args.head_dim;
-      RotateHead(x, cosine, cosine + args.half, args.half, args.head_dim, y);
-    }
-  }
-}
 
 template <typename Y>
 inline void SiluMulRange(const float* gate, const float* up, int64_t begin, int64_t end, Y* y) {
@@ -76,6 +21,71 @@ inline void SiluMul(const SiluMulArgs& args, int64_t item_begin, int64_t item_en
     SiluMulRange(args.gate, args.up, begin, end, static_cast<bf16*>(args.y));
   } else {
     SiluMulRange(args.gate, args.up, begin, end, static_cast<float*>(args.y));
+  }
+}
+
+template <bool approximate, typename Y>
+inline void GeluMulRange(const float* gate, const float* up, int64_t begin, int64_t end, Y* y) {
+  for (int64_t i = begin; i < end; i += kLanes) {
+    const int64_t n = MinOf(kLanes, end - i);
+    const F16 g = LoadN(gate + i, n);
+    const F16 bent = approximate ? Tanh(Mul(Set1(kRootTwoOverPi), Fma(Set1(kGeluCubic), Mul(Mul(g, g), g), g)))
+                                 : Erf(Mul(g, Set1(kRootHalf)));
+    StoreN(y + i, Mul(Mul(Mul(Set1(0.5f), g), Add(Set1(1.0f), bent)), LoadN(up + i, n)), n);
+  }
+}
+
+template <typename Y>
+inline void GeluMulTo(const GeluMulArgs& args, int64_t begin, int64_t end, Y* y) {
+  if (args.approximate) {
+    GeluMulRange<true>(args.gate, args.up, begin, end, y);
+  } else {
+    GeluMulRange<false>(args.gate, args.up, begin, end, y);
+  }
+}
+
+inline void GeluMul(const GeluMulArgs& args, int64_t item_begin, int64_t item_end) {
+  const int64_t begin = item_begin * args.width, end = item_end * args.width;
+  if (args.out == Type::kBf16) {
+    GeluMulTo(args, begin, end, static_cast<bf16*>(args.y));
+  } else {
+    GeluMulTo(args, begin, end, static_cast<float*>(args.y));
+  }
+}
+
+template <typename T>
+inline void ScaleRange(const T* x, float factor, int64_t begin, int64_t end, T* y) {
+  for (int64_t i = begin; i < end; i += kLanes) {
+    const int64_t n = MinOf(kLanes, end - i);
+    StoreN(y + i, Mul(LoadN(x + i, n), Set1(factor)), n);
+  }
+}
+
+inline void Scale(const ScaleArgs& args, int64_t item_begin, int64_t item_end) {
+  ScaleRange(args.x, args.factor, item_begin * args.width, item_end * args.width, args.y);
+}
+
+inline void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int64_t item_end) {
+  for (int64_t row = item_begin; row < item_end; ++row) {
+    const int64_t periods = args.positions[row] / args.original;
+    const float factor = 1.0f + args.beta * static_cast<float>(Log(static_cast<double>(1 + periods)));
+    const int64_t begin = row * args.width, end = begin + args.width;
+    if (args.type == Type::kBf16) {
+      ScaleRange(static_cast<const bf16*>(args.x), factor, begin, end, static_cast<bf16*>(args.y));
+    } else {
+      ScaleRange(static_cast<const float*>(args.x), factor, begin, end, static_cast<float*>(args.y));
+    }
+  }
+}
+
+// cap * tanh(x / cap), by lanes: logits here, scores in attention.h.
+inline F16 Capped(F16 x, float cap) { return Mul(Set1(cap), Tanh(Div(x, Set1(cap)))); }
+
+inline void SoftCap(const SoftCapArgs& args, int64_t item_begin, int64_t item_end) {
+  const int64_t end = item_end * args.width;
+  for (int64_t i = item_begin * args.width; i < end; i += kLanes) {
+    const int64_t n = MinOf(kLanes, end - i);
+    StoreN(args.y + i, Capped(LoadN(args.x + i, n), args.cap), n);
   }
 }
 

@@ -6,6 +6,8 @@
 #include "kernels/cpu/candidates.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/matmul.h"
+#include "kernels/cpu/norm.h"
+#include "kernels/cpu/rope.h"
 #include "kernels/sets.h"
 
 namespace mrs::kernels {
@@ -19,8 +21,15 @@ KernelSet MakeSet() {
   set.attention_bf16 = Attention<bf16, chain>;
   set.attention_f32 = Attention<float, chain>;
   set.rms_norm = RmsNorm;
+  set.layer_norm = LayerNorm;
+  set.sum_squares = SumSquares;
+  set.rms_scale = RmsScale;
   set.rope = Rope;
+  set.position_scale = PositionScale;
   set.silu_mul = SiluMul;
+  set.gelu_mul = GeluMul;
+  set.scale = Scale;
+  set.soft_cap = SoftCap;
   set.add = AddRows;
   set.top_candidates = TopCandidates;
   return set;

@@ -43,6 +43,15 @@ inline F16 Negate(F16 a) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   return {_mm256_xor_ps(a.lo, sign), _mm256_xor_ps(a.hi, sign)};
 }
+inline F16 Abs(F16 a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
+}
+inline __m256 CopySign(__m256 a, __m256 b) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return _mm256_or_ps(_mm256_andnot_ps(sign, a), _mm256_and_ps(sign, b));
+}
+inline F16 CopySign(F16 a, F16 b) { return {CopySign(a.lo, b.lo), CopySign(a.hi, b.hi)}; }
 inline F16 Max(F16 a, F16 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
 
 inline F16 WhereLess(F16 x, float bound, F16 chosen, F16 other) {
@@ -126,6 +135,15 @@ inline void LoadPairs(const float* p, F16* even, F16* odd) {
   const __m256 c = _mm256_loadu_ps(p + 16), d = _mm256_loadu_ps(p + 24);
   *even = {Deinterleave(_mm256_shuffle_ps(a, b, 0x88)), Deinterleave(_mm256_shuffle_ps(c, d, 0x88))};
   *odd = {Deinterleave(_mm256_shuffle_ps(a, b, 0xdd)), Deinterleave(_mm256_shuffle_ps(c, d, 0xdd))};
+}
+
+inline F16 InterleaveHalf(__m256 even, __m256 odd) {
+  const __m256 low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+  return {_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
+}
+inline void Interleave(F16 even, F16 odd, F16* first, F16* second) {
+  *first = InterleaveHalf(even.lo, odd.lo);
+  *second = InterleaveHalf(even.hi, odd.hi);
 }
 
 }  // namespace

@@ -33,6 +33,12 @@ inline F16 Mul(F16 a, F16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline F16 Div(F16 a, F16 b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline F16 Fma(F16 a, F16 b, F16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline F16 Negate(F16 a) { return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))}; }
+inline F16 Abs(F16 a) { return {_mm512_andnot_ps(_mm512_set1_ps(-0.0f), a.v)}; }
+// The magnitude of a, the sign of b.
+inline F16 CopySign(F16 a, F16 b) {
+  const __m512 sign = _mm512_set1_ps(-0.0f);
+  return {_mm512_or_ps(_mm512_andnot_ps(sign, a.v), _mm512_and_ps(sign, b.v))};
+}
 inline F16 Max(F16 a, F16 b) { return {_mm512_max_ps(a.v, b.v)}; }  // a > b ? a : b
 
 // x < bound ? chosen : other, per lane; false for NaN.
@@ -84,6 +90,13 @@ inline void LoadPairs(const float* p, F16* even, F16* odd) {
   const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   even->v = _mm512_permutex2var_ps(a, evens, b);
   odd->v = _mm512_permutex2var_ps(a, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), b);
+}
+
+// The other way round: the first eight pairs, then the others.
+inline void Interleave(F16 even, F16 odd, F16* first, F16* second) {
+  const __m512i pairs = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  first->v = _mm512_permutex2var_ps(even.v, pairs, odd.v);
+  second->v = _mm512_permutex2var_ps(even.v, _mm512_add_epi32(pairs, _mm512_set1_epi32(8)), odd.v);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Exp and the horizontal sums over lanes. Include a simd_*.h first.
+// Exp, Tanh, Erf and the horizontal sums over lanes. Include a simd_*.h first.
 //
 //   F16 p = Exp(Sub(score, Set1(max)));   // lane by lane the bits of Exp(float)
 #pragma once
@@ -21,6 +21,33 @@ inline F16 Exp(F16 x) {
   for (int i = 6; i >= 0; --i) p = Fma(p, r, Set1(kExpSeries[i]));
   const F16 y = TimesPowerOfTwo(p, t);  // a NaN stays one whatever it is scaled by
   return WhereLess(x, kExpLow, Zero(), WhereGreater(x, kExpHigh, Set1(kInfinity), y));
+}
+
+inline F16 Tanh(F16 x) {
+  const F16 t = Abs(x);
+  const F16 t2 = Mul(t, t);
+  F16 p = Set1(kTanhSeries[kTanhTerms - 1]);
+#pragma GCC unroll 8
+  for (int i = kTanhTerms - 2; i >= 0; --i) p = Fma(p, t2, Set1(kTanhSeries[i]));
+  const F16 low = Fma(Mul(t, t2), p, t);
+  const F16 high = Sub(Set1(1.0f), Div(Set1(2.0f), Add(Exp(Add(t, t)), Set1(1.0f))));
+  return CopySign(WhereLess(t, kTanhSmall, low, high), x);
+}
+
+inline F16 Erf(F16 x) {
+  const F16 t = Abs(x);
+  const F16 t2 = Mul(t, t);
+  const F16 end = WhereGreater(t, kErfEnd, Set1(kErfEnd), t);
+  F16 p = Set1(kErfSeries[kErfTerms - 1]);
+  F16 q = Set1(kErfTail[kErfTerms - 1]);
+#pragma GCC unroll 8
+  for (int i = kErfTerms - 2; i >= 0; --i) {
+    p = Fma(p, t2, Set1(kErfSeries[i]));
+    q = Fma(q, end, Set1(kErfTail[i]));
+  }
+  const F16 low = Fma(t, p, t);
+  const F16 high = Sub(Set1(1.0f), Exp(Fma(end, q, Negate(end))));
+  return CopySign(WhereLess(t, kErfSmall, low, high), x);
 }
 
 inline float SumLanes(F16 a) {

@@ -24,6 +24,17 @@ struct Keys {
   }
 };
 
+// Tokens [begin, end) of a sequence.
+struct Span {
+  int64_t begin;
+  int64_t end;
+};
+
+// What of `sight` lies in `count` tokens from `first` on, counted from there.
+Span Within(Span sight, int64_t first, int64_t count) {
+  return {sight.begin > first ? sight.begin - first : 0, Min(count, sight.end - first)};
+}
+
 // The probabilities of one segment, relative to its own running maximum.
 struct Segment {
   float p[kSegmentBlocks * kBlockTokens];  // each relative to the maximum of its block and those before it
@@ -32,26 +43,30 @@ struct Segment {
   float sum;
 };
 
+// `sight`: of the segment that starts at block first_block.
 template <typename T, Chain chain>
-void Score(const T* q, const Keys<T>& keys, int64_t first_block, int64_t token_count, float scale, Segment* segment) {
+void Score(const AttentionArgs& args, const T* q, const Keys<T>& keys, int64_t first_block, Span sight,
+           Segment* segment) {
   const int64_t head_dim = keys.cache.head_dim;
   segment->max = kMinusInfinity;
   segment->sum = 0;
-  for (int64_t b = 0; b * kBlockTokens < token_count; ++b) {
+  const int64_t first = sight.begin / kBlockTokens;
+  for (int64_t b = first; b * kBlockTokens < sight.end; ++b) {
     const T* k = keys.K(first_block + b);
-    const int64_t visible = Min(kBlockTokens, token_count - b * kBlockTokens);
+    const Span visible = Within(sight, b * kBlockTokens, kBlockTokens);
     float* p = segment->p + b * kBlockTokens;
     float max = segment->max;
-    for (int64_t t = 0; t < visible; ++t) {
+    for (int64_t t = visible.begin; t < visible.end; ++t) {
       const float score = Dot<chain>(
           head_dim, [=](int64_t d) { return ToF32(q[d]); },
           [=](int64_t d) { return ToF32(k[(d / 2 * kBlockTokens + t) * 2 + d % 2]); });
-      p[t] = score * scale;
+      p[t] = score * args.scale;
+      if (args.soft_cap != 0) p[t] = args.soft_cap * Tanh(p[t] / args.soft_cap);
       max = p[t] > max ? p[t] : max;
     }
-    segment->c[b] = b == 0 ? 0.0f : Exp(segment->max - max);
+    segment->c[b] = b == first ? 0.0f : Exp(segment->max - max);
     float lanes[kLanes] = {};
-    for (int64_t t = 0; t < visible; ++t) {
+    for (int64_t t = visible.begin; t < visible.end; ++t) {
       p[t] = Exp(p[t] - max);
       lanes[t % kLanes] += p[t];
     }
@@ -61,12 +76,13 @@ void Score(const T* q, const Keys<T>& keys, int64_t first_block, int64_t token_c
 }
 
 template <typename T>
-float WeighedValue(const Keys<T>& keys, int64_t first_block, int64_t token_count, const Segment& segment, int64_t d) {
+float WeighedValue(const Keys<T>& keys, int64_t first_block, Span sight, const Segment& segment, int64_t d) {
   float o = 0;
-  for (int64_t b = 0; b * kBlockTokens < token_count; ++b) {
+  for (int64_t b = sight.begin / kBlockTokens; b * kBlockTokens < sight.end; ++b) {
     const T* v = keys.V(first_block + b);
+    const Span visible = Within(sight, b * kBlockTokens, kBlockTokens);
     o = o * segment.c[b];
-    for (int64_t t = 0; t < Min(kBlockTokens, token_count - b * kBlockTokens); ++t) {
+    for (int64_t t = visible.begin; t < visible.end; ++t) {
       o = std::fma(segment.p[b * kBlockTokens + t], ToF32(v[t * keys.cache.head_dim + d]), o);
     }
   }
@@ -75,20 +91,23 @@ float WeighedValue(const Keys<T>& keys, int64_t first_block, int64_t token_count
 
 // Elements [d_begin, d_end) of one head's result. `o` holds them; scores do not depend on which are asked for.
 template <typename T, Chain chain>
-void Slice(const AttentionArgs& args, const T* q, const Keys<T>& keys, int64_t token_count, int64_t d_begin,
-           int64_t d_end, float* o, T* y) {
+void Slice(const AttentionArgs& args, const T* q, const Keys<T>& keys, Span sight, int64_t d_begin, int64_t d_end,
+           float* o, T* y) {
+  constexpr int64_t kSegment = kSegmentBlocks * kBlockTokens;
+  const int64_t first = sight.begin / kSegment * kSegment;
   float max = kMinusInfinity, sum = 0;
-  for (int64_t block = 0; block * kBlockTokens < token_count; block += kSegmentBlocks) {
-    const int64_t count = Min(kSegmentBlocks * kBlockTokens, token_count - block * kBlockTokens);
+  for (int64_t start = first; start < sight.end; start += kSegment) {
+    const int64_t block = start / kBlockTokens;
+    const Span here = Within(sight, start, kSegment);
     Segment segment;
-    Score<T, chain>(q, keys, block, count, args.scale, &segment);
+    Score<T, chain>(args, q, keys, block, here, &segment);
     const float merged = max > segment.max ? max : segment.max;
     const float a = Exp(max - merged);
     const float b = Exp(segment.max - merged);
-    sum = block == 0 ? segment.sum : sum * a + segment.sum * b;
+    sum = start == first ? segment.sum : sum * a + segment.sum * b;
     for (int64_t d = d_begin; d < d_end; ++d) {
-      const float os = WeighedValue<T>(keys, block, count, segment, d);
-      o[d - d_begin] = block == 0 ? os : o[d - d_begin] * a + os * b;
+      const float os = WeighedValue<T>(keys, block, here, segment, d);
+      o[d - d_begin] = start == first ? os : o[d - d_begin] * a + os * b;
     }
     max = merged;
   }
@@ -106,12 +125,14 @@ void Attention(const AttentionArgs& args, int64_t item_begin, int64_t item_end) 
     const int64_t token = item / args.cache.kv_heads;
     const int64_t kv_head = item % args.cache.kv_heads;
     const Keys<T> keys{args.cache, args.block_table + args.sequence[token] * args.table_stride, kv_head};
+    const int64_t end = int64_t{args.positions[token]} + 1;
+    const Span sight{args.window == 0 || args.window > end ? 0 : end - args.window, end};
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       const int64_t at = (token * args.heads + head) * head_dim;
       float o[kSlice];
       for (int64_t d = 0; d < head_dim; d += kSlice) {
-        Slice<T, chain>(args, static_cast<const T*>(args.q) + at, keys, int64_t{args.positions[token]} + 1, d,
-                        Min(head_dim, d + kSlice), o, static_cast<T*>(args.y) + at);
+        Slice<T, chain>(args, static_cast<const T*>(args.q) + at, keys, sight, d, Min(head_dim, d + kSlice), o,
+                        static_cast<T*>(args.y) + at);
       }
     }
   }

@@ -1,18 +1,7 @@
-// Norm, positions, activation, residual.
+// Positions, activations, factors, residual.
 #include "kernels/reference/reference.h"
 
 namespace mrs::kernels::reference {
-
-void RmsNorm(const RmsNormArgs& args, int64_t item_begin, int64_t item_end) {
-  for (int64_t row = item_begin; row < item_end; ++row) {
-    const float* x = args.x + row * args.width;
-    float lanes[kLanes] = {};
-    for (int64_t i = 0; i < args.width; ++i) lanes[i % kLanes] = std::fma(x[i], x[i], lanes[i % kLanes]);
-    const float mean = SumLanes(lanes) / static_cast<float>(args.width);
-    const float inverse = 1.0f / std::sqrt(mean + args.eps);
-    for (int64_t i = 0; i < args.width; ++i) Put(args.y, args.out, row * args.width + i, (x[i] * inverse) * args.w[i]);
-  }
-}
 
 void RopeAngles(const RopeAnglesArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t token = item_begin; token < item_end; ++token) {
@@ -35,11 +24,25 @@ void Rope(const RopeArgs& args, int64_t item_begin, int64_t item_end) {
       const int64_t at = (token * args.heads + head) * args.head_dim;
       const float* x = args.x + at;
       for (int64_t i = 0; i < args.half; ++i) {
-        const float a = x[i], b = x[i + args.half];
-        Put(args.y, args.out, at + i, std::fma(a, cosine[i], -(b * sine[i])));
-        Put(args.y, args.out, at + i + args.half, std::fma(b, cosine[i], a * sine[i]));
+        const int64_t first = args.interleaved ? 2 * i : i;
+        const int64_t second = args.interleaved ? 2 * i + 1 : i + args.half;
+        const float a = x[first], b = x[second];
+        Put(args.y, args.out, at + first, std::fma(a, cosine[i], -(b * sine[i])));
+        Put(args.y, args.out, at + second, std::fma(b, cosine[i], a * sine[i]));
       }
       for (int64_t i = 2 * args.half; i < args.head_dim; ++i) Put(args.y, args.out, at + i, x[i]);
+    }
+  }
+}
+
+void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int64_t item_end) {
+  for (int64_t row = item_begin; row < item_end; ++row) {
+    const int64_t periods = args.positions[row] / args.original;
+    const float factor = 1.0f + args.beta * static_cast<float>(Log(static_cast<double>(1 + periods)));
+    for (int64_t i = row * args.width; i < (row + 1) * args.width; ++i) {
+      const float x = args.type == Type::kBf16 ? F32FromBf16(static_cast<const bf16*>(args.x)[i])
+                                               : static_cast<const float*>(args.x)[i];
+      Put(args.y, args.type, i, x * factor);
     }
   }
 }
@@ -48,6 +51,25 @@ void SiluMul(const SiluMulArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) {
     const float gate = args.gate[i];
     Put(args.y, args.out, i, gate / (1.0f + Exp(-gate)) * args.up[i]);
+  }
+}
+
+void GeluMul(const GeluMulArgs& args, int64_t item_begin, int64_t item_end) {
+  for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) {
+    const float gate = args.gate[i];
+    const float bent = args.approximate ? Tanh(kRootTwoOverPi * std::fma(kGeluCubic, (gate * gate) * gate, gate))
+                                        : Erf(gate * kRootHalf);
+    Put(args.y, args.out, i, (0.5f * gate) * (1.0f + bent) * args.up[i]);
+  }
+}
+
+void Scale(const ScaleArgs& args, int64_t item_begin, int64_t item_end) {
+  for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) args.y[i] = args.x[i] * args.factor;
+}
+
+void SoftCap(const SoftCapArgs& args, int64_t item_begin, int64_t item_end) {
+  for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) {
+    args.y[i] = args.cap * Tanh(args.x[i] / args.cap);
   }
 }
 

@@ -58,9 +58,16 @@ void Attention(const AttentionArgs& args, int64_t item_begin, int64_t item_end);
 template <typename T>
 void KvAppend(const KvAppendArgs& args, int64_t item_begin, int64_t item_end);
 void RmsNorm(const RmsNormArgs& args, int64_t item_begin, int64_t item_end);
+void LayerNorm(const LayerNormArgs& args, int64_t item_begin, int64_t item_end);
+void SumSquares(const SumSquaresArgs& args, int64_t item_begin, int64_t item_end);
+void RmsScale(const RmsScaleArgs& args, int64_t item_begin, int64_t item_end);
 void RopeAngles(const RopeAnglesArgs& args, int64_t item_begin, int64_t item_end);
 void Rope(const RopeArgs& args, int64_t item_begin, int64_t item_end);
+void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int64_t item_end);
 void SiluMul(const SiluMulArgs& args, int64_t item_begin, int64_t item_end);
+void GeluMul(const GeluMulArgs& args, int64_t item_begin, int64_t item_end);
+void Scale(const ScaleArgs& args, int64_t item_begin, int64_t item_end);
+void SoftCap(const SoftCapArgs& args, int64_t item_begin, int64_t item_end);
 void Add(const AddArgs& args, int64_t item_begin, int64_t item_end);
 void Embed(const EmbedArgs& args, int64_t item_begin, int64_t item_end);
 void SelectRows(const SelectRowsArgs& args, int64_t item_begin, int64_t item_end);

@@ -14,9 +14,16 @@ constexpr KernelSet Set() {
   set.kv_append_bf16 = reference::KvAppend<bf16>;
   set.kv_append_f32 = reference::KvAppend<float>;
   set.rms_norm = reference::RmsNorm;
+  set.layer_norm = reference::LayerNorm;
+  set.sum_squares = reference::SumSquares;
+  set.rms_scale = reference::RmsScale;
   set.rope_angles = reference::RopeAngles;
   set.rope = reference::Rope;
+  set.position_scale = reference::PositionScale;
   set.silu_mul = reference::SiluMul;
+  set.gelu_mul = reference::GeluMul;
+  set.scale = reference::Scale;
+  set.soft_cap = reference::SoftCap;
   set.add = reference::Add;
   set.embed = reference::Embed;
   set.select_rows = reference::SelectRows;

@@ -74,9 +74,16 @@ MRS_CASES(MatmulArgs)
 MRS_CASES(AttentionArgs)
 MRS_CASES(KvAppendArgs)
 MRS_CASES(RmsNormArgs)
+MRS_CASES(LayerNormArgs)
+MRS_CASES(SumSquaresArgs)
+MRS_CASES(RmsScaleArgs)
 MRS_CASES(RopeAnglesArgs)
 MRS_CASES(RopeArgs)
+MRS_CASES(PositionScaleArgs)
 MRS_CASES(SiluMulArgs)
+MRS_CASES(GeluMulArgs)
+MRS_CASES(ScaleArgs)
+MRS_CASES(SoftCapArgs)
 MRS_CASES(AddArgs)
 MRS_CASES(EmbedArgs)
 MRS_CASES(SelectRowsArgs)
@@ -85,6 +92,11 @@ MRS_CASES(TopCandidatesArgs)
 
 // An array of `count` values as `type` (kF32 or kBf16).
 void* NewValues(Buffers* buffers, Random* random, Type type, int64_t count);
+float* NewFloats(Buffers* buffers, Random* random, int64_t count);
+int32_t* NewInts(Buffers* buffers, Random* random, int64_t count, int64_t below);
+// Room for `count` elements that the kernel writes, noted as an output of the case.
+void* NewOutput(Buffers* buffers, std::vector<Output>* outputs, Type type, int64_t count);
+const char* TypeName(Type type);
 inline int64_t TypeBytes(Type type) { return type == Type::kF32 ? 4 : 2; }
 // Element i of such an array.
 float ValueAt(const void* values, Type type, int64_t i);

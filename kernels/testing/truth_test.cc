@@ -65,11 +65,13 @@ void CheckAttention(Type type, Kernel<AttentionArgs> KernelSet::*kernel) {
             const int64_t block = args.block_table[args.sequence[token] * args.table_stride + p / kBlockTokens];
             return (block * args.cache.kv_heads + kv_head) * head_dim * kBlockTokens;
           };
-          const int64_t count = args.positions[token] + 1;
+          const int64_t end = args.positions[token] + 1;
+          const int64_t begin = args.window == 0 ? 0 : std::max<int64_t>(0, end - args.window);
+          const int64_t count = end - begin;
           std::vector<double> scores(static_cast<size_t>(count));
           double max = -1e300, error = 0;
-          for (int64_t p = 0; p < count; ++p) {
-            double score = 0, magnitude = 0;
+          for (int64_t p = begin; p < end; ++p) {
+            double score = 0, magnitude = 0, rounding = 0;
             for (int64_t d = 0; d < head_dim; ++d) {
               const double product =
                   static_cast<double>(ValueAt(args.q, type, q + d)) *
@@ -77,18 +79,24 @@ void CheckAttention(Type type, Kernel<AttentionArgs> KernelSet::*kernel) {
               score += product;
               magnitude += std::abs(product);
             }
-            scores[static_cast<size_t>(p)] = score * args.scale;
-            max = std::max(max, score * args.scale);
-            error = std::max(error, magnitude * args.scale * kEpsilon * static_cast<double>(head_dim + 4));
+            score *= args.scale;
+            // tanh is never steeper than 1, so the error before it bounds that after it; its own is next.
+            if (args.soft_cap != 0) {
+              score = args.soft_cap * std::tanh(score / args.soft_cap);
+              rounding = 5 * kEpsilon * std::abs(score);
+            }
+            scores[static_cast<size_t>(p - begin)] = score;
+            max = std::max(max, score);
+            error = std::max(error, rounding + magnitude * args.scale * kEpsilon * static_cast<double>(head_dim + 4));
           }
           double sum = 0;
           for (double& score : scores) sum += score = std::exp(score - max);
           for (int64_t d = 0; d < head_dim; ++d) {
             double o = 0, magnitude = 0;
-            for (int64_t p = 0; p < count; ++p) {
+            for (int64_t p = begin; p < end; ++p) {
               const double v = ValueAt(args.cache.v, type, base(p) + p % kBlockTokens * head_dim + d);
-              o += scores[static_cast<size_t>(p)] / sum * v;
-              magnitude += scores[static_cast<size_t>(p)] / sum * std::abs(v);
+              o += scores[static_cast<size_t>(p - begin)] / sum * v;
+              magnitude += scores[static_cast<size_t>(p - begin)] / sum * std::abs(v);
             }
             const double relative = 3 * std::expm1(error) + kEpsilon * static_cast<double>(count + 40);
             // p below e^-87 counts as 0.
@@ -150,10 +158,13 @@ TEST(Truth, Rope_RotatesPairsAndCopiesTheRest) {
       const float* angles = c.args.cos_sin + token * 2 * half;
       double y = c.args.x[at], magnitude = std::abs(y);
       if (i < 2 * half) {
-        const double other = c.args.x[i < half ? at + half : at - half];
-        const double cosine = angles[i % half], sine = angles[half + i % half];
+        const bool first = c.args.interleaved ? i % 2 == 0 : i < half;
+        const int64_t pair = c.args.interleaved ? i / 2 : i % half;
+        const int64_t apart = c.args.interleaved ? 1 : half;
+        const double other = c.args.x[first ? at + apart : at - apart];
+        const double cosine = angles[pair], sine = angles[half + pair];
         magnitude = std::abs(y * cosine) + std::abs(other * sine);
-        y = y * cosine + (i < half ? -other : other) * sine;
+        y = y * cosine + (first ? -other : other) * sine;
       }
       const double bound = 3 * kEpsilon * magnitude + OutEpsilon(c.args.out) * std::abs(y) + kTiny;
       ASSERT_NEAR(ValueAt(c.args.y, c.args.out, at), y, bound) << c.name << " at " << at;
