@@ -220,6 +220,8 @@ std::vector<Case<KvAppendArgs>> TestCases<KvAppendArgs>(Type type, uint64_t seed
   cases.push_back(KvAppend(type, &random, 1, 1, 2));
   cases.push_back(KvAppend(type, &random, 5, 3, 34));
   cases.push_back(KvAppend(type, &random, 67, 2, 64));
+  cases.push_back(KvAppend(type, &random, 3, 2, 120));
+  cases.push_back(KvAppend(type, &random, 34, 1, 256));
   return cases;
 }
 template <>

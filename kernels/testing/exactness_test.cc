@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/testing/cases.h"
 
@@ -97,6 +98,26 @@ TEST(Exactness, Add_WritesOverEitherInput) {
       EXPECT_TRUE(HasBytes(over.y, expected)) << c.name;
     }
   }
+}
+
+template <typename Args>
+void CheckOverX(Type type, Kernel<Args> KernelSet::*kernel) {
+  const ScopedFlushToZero flush;
+  for (Isa isa : Isas()) {
+    const Kernel<Args> run = SelectKernels(isa, Chain::kPair2).*kernel;
+    for (const Case<Args>& c : TestCases<Args>(type, kSeed)) {
+      const auto expected = RunCase(run, c, {0, c.items});
+      Args over = c.args;
+      over.y = const_cast<std::remove_const_t<std::remove_pointer_t<decltype(over.x)>>*>(over.x);
+      run(over, 0, c.items);
+      EXPECT_TRUE(HasBytes(over.y, expected)) << IsaName(isa) << " " << c.name;
+    }
+  }
+}
+TEST(Exactness, Scales_WriteOverTheirInput) {
+  CheckOverX(Type::kF32, &KernelSet::scale);
+  CheckOverX(Type::kF32, &KernelSet::soft_cap);
+  CheckOverX(Type::kF32, &KernelSet::position_scale);
 }
 
 TEST(Exactness, Matmul_FlushesDenormals) {

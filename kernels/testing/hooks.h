@@ -10,9 +10,13 @@
 
 namespace mrs::kernels {
 
-// y[i] = Exp(x[i]) by lanes; count is a multiple of 16.
+// y[i] = Exp(x[i]) by lanes, Tanh, Erf; count is a multiple of 16.
 void ExpAvx2(const float* x, float* y, int64_t count);
+void TanhAvx2(const float* x, float* y, int64_t count);
+void ErfAvx2(const float* x, float* y, int64_t count);
 void ExpAvx512(const float* x, float* y, int64_t count);
+void TanhAvx512(const float* x, float* y, int64_t count);
+void ErfAvx512(const float* x, float* y, int64_t count);
 // Rounds to bf16 and splits pairs by lanes, as the kernels do.
 void RoundAvx2(const float* x, bf16* y, int64_t count);
 void RoundAvx512(const float* x, bf16* y, int64_t count);

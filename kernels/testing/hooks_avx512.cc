@@ -9,6 +9,14 @@ void ExpAvx512(const float* x, float* y, int64_t count) {
   for (int64_t i = 0; i < count; i += kLanes) StoreN(y + i, Exp(LoadN(x + i, kLanes)), kLanes);
 }
 
+void TanhAvx512(const float* x, float* y, int64_t count) {
+  for (int64_t i = 0; i < count; i += kLanes) StoreN(y + i, Tanh(LoadN(x + i, kLanes)), kLanes);
+}
+
+void ErfAvx512(const float* x, float* y, int64_t count) {
+  for (int64_t i = 0; i < count; i += kLanes) StoreN(y + i, Erf(LoadN(x + i, kLanes)), kLanes);
+}
+
 void RoundAvx512(const float* x, bf16* y, int64_t count) {
   for (int64_t i = 0; i < count; i += kLanes) StoreN(y + i, LoadN(x + i, kLanes), kLanes);
 }

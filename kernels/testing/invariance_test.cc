@@ -67,75 +67,58 @@ TEST(Invariance, Matmul_AnyNumberOfRanksGivesTheWhole) {
   EXPECT_EQ(naive_differs, 8);
 }
 
-struct Tokens {
-  int64_t count, heads, kv_heads, head_dim;
-  Type type;
-  const std::byte* q;
-  const std::byte* k;
-  const float* v;
-};
-
-// Appends and attends `step` tokens at a time.
-std::vector<std::byte> Attend(const KernelSet& set, const Tokens& tokens, int64_t step) {
-  Buffers buffers;
-  const int64_t bytes = TypeBytes(tokens.type);
-  const int64_t blocks = (tokens.count + kBlockTokens - 1) / kBlockTokens;
-  const int64_t elements = blocks * tokens.kv_heads * kBlockTokens * tokens.head_dim;
-  const KvCache cache{buffers.New<std::byte>(elements * bytes), buffers.New<std::byte>(elements * bytes), blocks,
-                      tokens.kv_heads, tokens.head_dim};
-  // What was never written is NaN: nothing may depend on it.
-  std::memset(cache.k, 0xff, static_cast<size_t>(elements * bytes));
-  std::memset(cache.v, 0xff, static_cast<size_t>(elements * bytes));
-  std::vector<int32_t> table(static_cast<size_t>(blocks)), sequence(static_cast<size_t>(tokens.count), 0);
-  for (int64_t b = 0; b < blocks; ++b) table[static_cast<size_t>(b)] = static_cast<int32_t>(blocks - 1 - b);
-  std::vector<int32_t> positions, slots;
-  for (int32_t p = 0; p < tokens.count; ++p) {
-    positions.push_back(p);
-    slots.push_back(table[static_cast<size_t>(p / kBlockTokens)] * static_cast<int32_t>(kBlockTokens) +
-                    p % static_cast<int32_t>(kBlockTokens));
+// A norm over all heads of q: each rank sums its own, doubling over ranks completes the sum, each scales its own.
+std::vector<float> NormOnRanks(const KernelSet& set, const float* x, const float* w, int64_t rows, int64_t heads,
+                               int64_t head_dim, int64_t chunk_heads, int64_t ranks) {
+  const int64_t own = heads / ranks, width = own * head_dim;
+  std::vector<std::vector<float>> part(static_cast<size_t>(ranks)), sum(static_cast<size_t>(ranks));
+  for (size_t rank = 0; rank < part.size(); ++rank) {
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* from = x + row * heads * head_dim + static_cast<int64_t>(rank) * width;
+      part[rank].insert(part[rank].end(), from, from + width);
+    }
+    sum[rank].resize(static_cast<size_t>(rows));
+    const SumSquaresArgs args{part[rank].data(), sum[rank].data(), rows, own, head_dim, chunk_heads};
+    for (int64_t row = 0; row < rows; ++row) set.sum_squares(args, row, row + 1);
   }
-  const int64_t q_bytes = tokens.heads * tokens.head_dim * bytes;
-  const int64_t kv_width = tokens.kv_heads * tokens.head_dim;
-  std::vector<std::byte> y(static_cast<size_t>(tokens.count * q_bytes));
-  for (int64_t first = 0; first < tokens.count; first += step) {
-    const int64_t count = std::min(step, tokens.count - first);
-    const KvAppendArgs append{cache, tokens.k + first * kv_width * bytes, tokens.v + first * kv_width,
-                              slots.data() + first, count};
-    const AttentionArgs attention{tokens.q + first * q_bytes,
-                                  cache,
-                                  sequence.data(),
-                                  positions.data() + first,
-                                  table.data(),
-                                  blocks,
-                                  y.data() + first * q_bytes,
-                                  count,
-                                  tokens.heads,
-                                  0.25f};
-    (tokens.type == Type::kF32 ? set.kv_append_f32 : set.kv_append_bf16)(append, 0, count);
-    (tokens.type == Type::kF32 ? set.attention_f32 : set.attention_bf16)(attention, 0, count * tokens.kv_heads);
+  for (size_t distance = 1; distance < sum.size(); distance *= 2) {
+    for (size_t rank = 0; rank < sum.size(); rank += 2 * distance) {
+      for (size_t i = 0; i < sum[rank].size(); ++i) sum[rank][i] += sum[rank + distance][i];
+    }
+  }
+  std::vector<float> y(static_cast<size_t>(rows * heads * head_dim));
+  for (size_t rank = 0; rank < part.size(); ++rank) {
+    const int64_t first = static_cast<int64_t>(rank) * width;
+    std::vector<float> scaled(part[rank].size());
+    set.rms_scale(
+        {part[rank].data(), sum[0].data(), w + first, scaled.data(), rows, width, heads * head_dim, 1e-6f, Type::kF32},
+        0, rows);
+    for (int64_t row = 0; row < rows; ++row) {
+      std::copy_n(scaled.begin() + row * width, width, y.begin() + row * heads * head_dim + first);
+    }
   }
   return y;
 }
 
-TEST(Invariance, Attention_AnyChunkingOfThePromptGivesTheSame) {
+TEST(Invariance, SumSquares_AnyNumberOfRanksGivesTheWhole) {
   const ScopedFlushToZero flush;
-  Random random{4};
-  for (int64_t count : {40, 600, 1100}) {
-    for (Type type : {Type::kF32, Type::kBf16}) {
-      Buffers buffers;
-      Tokens tokens{count, 2, 1, 16, type, nullptr, nullptr, nullptr};
-      tokens.q = static_cast<const std::byte*>(NewValues(&buffers, &random, type, count * 2 * 16));
-      tokens.k = static_cast<const std::byte*>(NewValues(&buffers, &random, type, count * 16));
-      tokens.v = static_cast<const float*>(NewValues(&buffers, &random, Type::kF32, count * 16));
-      for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
-        const KernelSet& set = SelectKernels(DetectIsa(), chain);
-        const auto whole = Attend(set, tokens, count);
-        for (int64_t step : {1, 7, 64}) EXPECT_TRUE(Attend(set, tokens, step) == whole) << count << " by " << step;
-        if (count <= 600) {
-          EXPECT_TRUE(Attend(SelectKernels(Isa::kReference, chain), tokens, count) == whole) << count << " reference";
-        }
-      }
+  Random random{6};
+  constexpr int64_t kRows = 40, kHeads = 24, kHeadDim = 34, kChunkHeads = 3;
+  Buffers buffers;
+  const float* x = NewFloats(&buffers, &random, kRows * kHeads * kHeadDim);
+  const float* w = NewFloats(&buffers, &random, kHeads * kHeadDim);
+  for (Isa isa : {Isa::kReference, DetectIsa()}) {
+    const KernelSet& set = SelectKernels(isa, Chain::kPair2);
+    const auto whole = NormOnRanks(set, x, w, kRows, kHeads, kHeadDim, kChunkHeads, 1);
+    for (int64_t ranks : {2, 4, 8}) {
+      EXPECT_TRUE(NormOnRanks(set, x, w, kRows, kHeads, kHeadDim, kChunkHeads, ranks) == whole) << ranks << " ranks";
     }
+    // One chunk of all heads is the norm of a whole row, and another sum than that of eight.
+    const auto one_chunk = NormOnRanks(set, x, w, kRows, kHeads, kHeadDim, kHeads, 1);
+    std::vector<float> norm(whole.size());
+    set.rms_norm({x, w, norm.data(), kRows, kHeads * kHeadDim, 1e-6f, Type::kF32}, 0, kRows);
+    EXPECT_TRUE(one_chunk == norm);
+    EXPECT_FALSE(one_chunk == whole);
   }
 }
 

@@ -1,4 +1,4 @@
-// The project's own exp, log, sin and cos: how good they are, and that lanes have the scalar's bits.
+// The project's own exp, tanh, erf, log, sin and cos: how good they are, and that lanes have the scalar's bits.
 #include "kernels/math.h"
 
 #include <gtest/gtest.h>
@@ -45,28 +45,73 @@ TEST(Math, Exp_IsWithinOneUlp) {
   EXPECT_LT(worst, 1.0);
 }
 
-TEST(Math, Exp_LanesHaveTheBitsOfTheScalar) {
+// |y - exact| in units of y's last place, over floats of both signs from 2^-31 up to `end`.
+double WorstUlp(float (*function)(float), long double (*exact)(long double), float end) {
+  double worst = 0;
+  for (uint32_t bits = 0x30000000u; bits <= BitsOf(end); bits += 211) {
+    const float y = function(FloatOf(bits));
+    EXPECT_EQ(BitsOf(function(-FloatOf(bits))), BitsOf(-y));
+    const float ulp = std::nextafter(y, kInfinity) - y;
+    worst = std::max(worst, static_cast<double>(std::abs(y - exact(FloatOf(bits))) / ulp));
+  }
+  return worst;
+}
+
+TEST(Math, Tanh_IsWithinOneAndAHalfUlp) {
+  const double worst = WorstUlp(Tanh, tanhl, 12.0f);
+  std::printf("tanh: worst %.3f ulp\n", worst);
+  EXPECT_LT(worst, 1.5);
+}
+
+TEST(Math, Erf_IsWithinOnePointTwoUlp) {
+  const double worst = WorstUlp(Erf, erfl, 5.0f);
+  std::printf("erf: worst %.3f ulp\n", worst);
+  EXPECT_LT(worst, 1.2);
+}
+
+TEST(Math, TanhAndErf_HaveTheirExactValues) {
+  for (float (*function)(float) : {Tanh, Erf}) {
+    for (float sign : {1.0f, -1.0f}) {
+      EXPECT_EQ(BitsOf(function(sign * 0.0f)), BitsOf(sign * 0.0f));
+      EXPECT_EQ(function(sign * 9.1f), sign);
+      EXPECT_EQ(function(sign * 1e30f), sign);
+      EXPECT_EQ(function(sign * kInfinity), sign);
+    }
+    EXPECT_TRUE(std::isnan(function(std::numeric_limits<float>::quiet_NaN())));
+  }
+  EXPECT_EQ(Tanh(1e-30f), 1e-30f);
+  EXPECT_EQ(Erf(kErfEnd), 1.0f);
+  EXPECT_LT(Erf(3.8f), 1.0f);
+  EXPECT_LT(Tanh(8.9f), 1.0f);
+}
+
+// Half of the inputs are any bits at all, the others evenly spread over +-`reach`.
+void CheckLanes(const char* name, float (*scalar)(float), void (*lanes)(const float*, float*, int64_t), float reach) {
   const ScopedFlushToZero flush;
   std::vector<float> x, y(1 << 16);
   Random random{1};
   for (size_t i = 0; i < y.size(); ++i) {
     const uint32_t bits = static_cast<uint32_t>(random.Bits());
-    x.push_back(i % 2 == 0 ? FloatOf(bits) : static_cast<float>(static_cast<int32_t>(bits)) * 0x1p-24f);
+    x.push_back(i % 2 == 0 ? FloatOf(bits) : static_cast<float>(static_cast<int32_t>(bits)) * 0x1p-31f * reach);
   }
-  const auto check = [&](const char* isa) {
-    for (size_t i = 0; i < x.size(); ++i) {
-      const float expected = Exp(x[i]);
-      if (expected != expected && y[i] != y[i]) continue;  // of a NaN the payload may differ
-      ASSERT_EQ(BitsOf(y[i]), BitsOf(expected)) << isa << " x " << x[i];
-    }
-  };
+  lanes(x.data(), y.data(), static_cast<int64_t>(x.size()));
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float expected = scalar(x[i]);
+    if (expected != expected && y[i] != y[i]) continue;  // of a NaN the payload may differ
+    ASSERT_EQ(BitsOf(y[i]), BitsOf(expected)) << name << " x " << x[i];
+  }
+}
+
+TEST(Math, LanesHaveTheBitsOfTheScalar) {
   if (DetectIsa() >= Isa::kAvx2) {
-    ExpAvx2(x.data(), y.data(), static_cast<int64_t>(x.size()));
-    check("avx2");
+    CheckLanes("exp avx2", Exp, ExpAvx2, 128.0f);
+    CheckLanes("tanh avx2", Tanh, TanhAvx2, 12.0f);
+    CheckLanes("erf avx2", Erf, ErfAvx2, 5.0f);
   }
   if (DetectIsa() >= Isa::kAvx512) {
-    ExpAvx512(x.data(), y.data(), static_cast<int64_t>(x.size()));
-    check("avx512");
+    CheckLanes("exp avx512", Exp, ExpAvx512, 128.0f);
+    CheckLanes("tanh avx512", Tanh, TanhAvx512, 12.0f);
+    CheckLanes("erf avx512", Erf, ErfAvx512, 5.0f);
   }
 }
 

@@ -11,7 +11,8 @@ namespace {
 TEST(Pack, PutsEveryElementAtItsOffset) {
   Random random{1};
   for (Type type : {Type::kF32, Type::kBf16}) {
-    for (const PackedShape& shape : {PackedShape{1, 1, 1}, PackedShape{37, 43, 4}, PackedShape{16, 32, 2}}) {
+    for (const PackedShape& shape : {PackedShape{1, 1, 1}, PackedShape{37, 43, 4}, PackedShape{16, 32, 2},
+                                     PackedShape{20, 80, 4}, PackedShape{5, 120, 2}, PackedShape{33, 256, 1}}) {
       Buffers buffers;
       const int64_t k = shape.chunk_k * shape.chunk_count;
       const void* source = NewValues(&buffers, &random, type, shape.n * k);

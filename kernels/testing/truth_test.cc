@@ -3,17 +3,12 @@
 
 #include <cmath>
 
-#include "kernels/testing/cases.h"
+#include "kernels/testing/truth.h"
 
 namespace mrs::kernels {
 namespace {
 
 constexpr uint64_t kSeed = 7;
-constexpr double kEpsilon = 0x1p-24;     // half an ulp of f32 at 1
-constexpr double kBf16Epsilon = 0x1p-8;  // the same of bf16
-constexpr double kTiny = 0x1p-120;       // what flushing denormals may lose
-
-double OutEpsilon(Type out) { return out == Type::kBf16 ? kBf16Epsilon : kEpsilon; }
 
 // Tolerance: each of k roundings is at most half an ulp of a partial sum, and those are below the sum of magnitudes.
 void CheckMatmul(Type type, Kernel<MatmulArgs> KernelSet::*kernel) {
@@ -113,24 +108,6 @@ TEST(Truth, Attention_IsSoftmaxOfScoresTimesValues) {
   CheckAttention(Type::kF32, &KernelSet::attention_f32);
 }
 
-TEST(Truth, RmsNorm_DividesByTheRootMeanSquare) {
-  const ScopedFlushToZero flush;
-  for (const Case<RmsNormArgs>& c : TestCases<RmsNormArgs>(Type::kF32, kSeed)) {
-    SelectKernels(Isa::kReference, Chain::kPair2).rms_norm(c.args, 0, c.items);
-    for (int64_t row = 0; row < c.args.rows; ++row) {
-      const float* x = c.args.x + row * c.args.width;
-      double squares = 0;
-      for (int64_t i = 0; i < c.args.width; ++i) squares += static_cast<double>(x[i]) * x[i];
-      const double rms = std::sqrt(squares / static_cast<double>(c.args.width) + static_cast<double>(c.args.eps));
-      for (int64_t i = 0; i < c.args.width; ++i) {
-        const double y = x[i] / rms * c.args.w[i];
-        const double relative = OutEpsilon(c.args.out) + kEpsilon * (10 + static_cast<double>(c.args.width) / kLanes);
-        ASSERT_NEAR(ValueAt(c.args.y, c.args.out, row * c.args.width + i), y, std::abs(y) * relative + kTiny) << c.name;
-      }
-    }
-  }
-}
-
 TEST(Truth, RopeAngles_AreTheNearestFloats) {
   const ScopedFlushToZero flush;
   for (const Case<RopeAnglesArgs>& c : TestCases<RopeAnglesArgs>(Type::kF32, kSeed)) {
@@ -168,30 +145,6 @@ TEST(Truth, Rope_RotatesPairsAndCopiesTheRest) {
       }
       const double bound = 3 * kEpsilon * magnitude + OutEpsilon(c.args.out) * std::abs(y) + kTiny;
       ASSERT_NEAR(ValueAt(c.args.y, c.args.out, at), y, bound) << c.name << " at " << at;
-    }
-  }
-}
-
-TEST(Truth, SiluMul_IsTheSwishTimesUp) {
-  const ScopedFlushToZero flush;
-  for (const Case<SiluMulArgs>& c : TestCases<SiluMulArgs>(Type::kF32, kSeed)) {
-    SelectKernels(Isa::kReference, Chain::kPair2).silu_mul(c.args, 0, c.items);
-    for (int64_t i = 0; i < c.args.rows * c.args.width; ++i) {
-      const double gate = c.args.gate[i];
-      const double y = gate / (1 + std::exp(-gate)) * c.args.up[i];
-      // e^-gate past the largest float counts as infinity: y is 0 from gate = -88.7 on.
-      const double bound = std::abs(y) * (6 * kEpsilon + OutEpsilon(c.args.out)) + 1e-33;
-      ASSERT_NEAR(ValueAt(c.args.y, c.args.out, i), y, bound) << c.name << " gate " << gate;
-    }
-  }
-}
-
-TEST(Truth, Add_IsTheSum) {
-  const ScopedFlushToZero flush;
-  for (const Case<AddArgs>& c : TestCases<AddArgs>(Type::kF32, kSeed)) {
-    SelectKernels(Isa::kReference, Chain::kPair2).add(c.args, 0, c.items);
-    for (int64_t i = 0; i < c.args.rows * c.args.width; ++i) {
-      ASSERT_EQ(c.args.y[i], c.args.a[i] + c.args.b[c.args.broadcast_b ? i % c.args.width : i]) << c.name;
     }
   }
 }
