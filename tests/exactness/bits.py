@@ -4,7 +4,8 @@
     python3 bits.py --bin build/cli --all --seed 1           everything: minutes
 
 Crosses every legal TP of {1,2,4,8} x transport {local, shm, tcp} x prompt chunk {1,7,64} x threads {1,2} x {0,5} other
-sequences in the batch, in both profiles, over the bundled model and random ones made from the seed. The prompt has 100
+sequences in the batch, in both profiles, over the bundled model, the tiny checkpoint of every family (tests/golden) and
+random ones made from the seed; a sample has one run of each tiny checkpoint besides. The prompt has 100
 tokens and more (some 500 and more: past a segment of attention), 32 are generated. Beside the product: every MRS_ISA,
 and tokens from candidates alone. A control shows that a sum in the order of ranks changes the hash.
 """
@@ -12,6 +13,7 @@ and tokens from candidates alone. A control shows that a sum in the order of ran
 import argparse
 import collections
 import itertools
+import json
 import os
 import random
 import sys
@@ -20,7 +22,11 @@ import threading
 import time
 
 import random_checkpoint
-from mrs_tools import MINI, PROFILES, Failed, Tools, in_parallel
+from mrs_tools import MINI, PROFILES, REPOSITORY, Failed, Tools, in_parallel
+
+GOLDEN = os.path.join(REPOSITORY, "tests", "golden")
+sys.path.insert(0, GOLDEN)
+import tiny_checkpoint  # noqa: E402
 
 TRANSPORTS = ("local", "shm", "tcp")
 CHUNKS = (1, 7, 64)
@@ -55,6 +61,20 @@ def make_models(count, seed, scratch):
         kept = "bf16" if dtype == "BF16" else "f32"
         models.append(Model(name, folder, kept, legal_tp, prompts, 640 if long else 256))
         print(f"{name}: {random_checkpoint.describe(config, dtype)}; prompt of {len(prompts[0])}; TP {legal_tp}")
+    return models
+
+
+def tiny_models(seed, scratch):
+    """The families' tiny checkpoints, by turns in f32 and bf16."""
+    rng = random.Random(f"tiny prompts {seed}")
+    models = []
+    for i, name in enumerate(tiny_checkpoint.names()):
+        folder = os.path.join(scratch, f"tiny-{name}")
+        golden = tiny_checkpoint.write(os.path.join(GOLDEN, name), folder)
+        with open(os.path.join(folder, "config.json")) as file:
+            legal_tp = random_checkpoint.legal_tp(json.load(file))
+        prompts = make_prompts(rng, golden["vocab"], False)
+        models.append(Model(f"tiny {name}", folder, ("f32", "bf16")[i % 2], legal_tp, prompts, golden["max_len"]))
     return models
 
 
@@ -208,9 +228,14 @@ def main():
         count = options.models if options.models is not None else 20 if options.all else 6
         models = make_models(count, options.seed, scratch)
         plans = Plans(tools, scratch)
+        tiny = tiny_models(options.seed, scratch)
         runs = list(all_runs(models))
         if options.sample:
-            runs = random.Random(f"sample {options.seed}").sample(runs, min(options.sample, len(runs)))
+            rng = random.Random(f"sample {options.seed}")
+            runs = rng.sample(runs, min(options.sample, len(runs)))
+            runs += [rng.choice(list(all_runs([model]))) for model in tiny]
+        else:
+            runs += all_runs(tiny)
         failed = check_runs(tools, plans, runs)
         # f32 plans: rounding a matrix input to bf16 hides most last-bit differences, so a bf16 run may show none.
         controls = [check_control(tools, plans, model, tp) for model, tp in controls_of(models)]

@@ -151,14 +151,14 @@ def answer(model, prompt):
     return tokens, logits
 
 
-def find_case(model, vocab, length, rng):
+def find_case(model, vocab, length, rng, min_distinct=MIN_DISTINCT):
     """A prompt whose answer varies and has no near-tie, so that equal tokens can be asked for."""
     for attempt in range(200):
         prompt = [rng.randrange(vocab) for _ in range(length)]
         tokens, logits = answer(model, prompt)
         best = logits.double().topk(2, dim=-1).values
         margin = ((best[:, 0] - best[:, 1]).min() / rms(logits)).item()
-        if margin >= MIN_MARGIN and len(set(tokens.tolist())) >= MIN_DISTINCT and logits.argmax(-1).equal(tokens):
+        if margin >= MIN_MARGIN and len(set(tokens.tolist())) >= min_distinct and logits.argmax(-1).equal(tokens):
             return prompt, tokens, logits, margin
     raise SystemExit(f"no prompt of {length} tokens has an answer without near-ties: take another seed")
 
