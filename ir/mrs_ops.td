@@ -88,7 +88,7 @@ def Mrs_RmsScaleOp : Mrs_Op<"rms_scale"> {
 }
 
 def Mrs_ScaleOp : Mrs_Op<"scale"> {
-  let summary = "x * factor: embedding, residual and logit multipliers";
+  let summary = "x * factor: embedding, residual and logit multipliers; by 1, what no norm rounds to a matrix' input";
   let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, F32Attr:$factor);
   let results = (outs Mrs_TensorType:$result);
   let assemblyFormat = "$name $x attr-dict `:` functional-type(operands, results)";

@@ -111,7 +111,7 @@ MRS_VERIFY(RmsScaleOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getSum(), "the 
            ExpectF32(op, getWeight(), "the weight"), ExpectMatrixType(op, getResult(), "the result"),
            ExpectPositive(op, getEps(), "eps"),
            ExpectWidth(op, TypeOf(getX()).getShape()[1] * TypeOf(getX()).getShape()[2], getWidth()))
-MRS_VERIFY(ScaleOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getResult(), "the result"),
+MRS_VERIFY(ScaleOp, ExpectF32(op, getX(), "x"), ExpectMatrixType(op, getResult(), "the result"),
            ExpectPositive(op, getFactor(), "factor"))
 MRS_VERIFY(SoftCapOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getResult(), "the result"),
            ExpectPositive(op, getCap(), "cap"))

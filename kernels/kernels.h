@@ -234,13 +234,14 @@ struct GeluMulArgs {
   bool approximate;
 };
 
-// y = x * factor (f32); y may be x. Items: rows.
+// y = x * factor; y may be x where it is f32. By 1 it only rounds to what a matrix takes in. Items: rows.
 struct ScaleArgs {
   const float* x;  // [rows, width]
-  float* y;
+  void* y;         // [rows, width] bf16 or f32 (out)
   int64_t rows;
   int64_t width;
   float factor;
+  Type out;
 };
 
 // y = cap * Tanh(x / cap) (f32); y may be x. Items: rows.

@@ -226,7 +226,9 @@ class GraphReader {
           return one(means_.RmsScale(Of(x.getX()), Of(x.getSum()), Of(x.getWeight()), x.getWidth(),
                                      x.getEps().convertToFloat(), ElementOf(x.getResult())));
         })
-        .Case([&](ir::ScaleOp x) { return one(means_.Scale(Of(x.getX()), x.getFactor().convertToFloat())); })
+        .Case([&](ir::ScaleOp x) {
+          return one(means_.Scale(Of(x.getX()), x.getFactor().convertToFloat(), ElementOf(x.getResult())));
+        })
         .Case([&](ir::SoftCapOp x) { return one(means_.SoftCap(Of(x.getX()), x.getCap().convertToFloat())); })
         .Case([&](ir::PositionScaleOp x) {
           return one(means_.PositionScale(Of(x.getX()), Of(x.getPositions()), x.getBeta().convertToFloat(),

@@ -86,7 +86,9 @@ TermId Terms::RmsScale(TermId x, TermId sum, TermId weight, uint64_t width, floa
   return Make("rms_scale", {{"width", Str(width)}, {"eps", Str(eps)}, {"type", std::move(type)}}, {x, sum, weight});
 }
 
-TermId Terms::Scale(TermId x, float factor) { return Make("scale", {{"factor", Str(factor)}}, {x}); }
+TermId Terms::Scale(TermId x, float factor, std::string type) {
+  return Make("scale", {{"factor", Str(factor)}, {"type", std::move(type)}}, {x});
+}
 
 TermId Terms::SoftCap(TermId x, float cap) { return Make("soft_cap", {{"cap", Str(cap)}}, {x}); }
 

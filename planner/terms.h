@@ -65,7 +65,7 @@ class Terms {
   TermId SumSquares(TermId x, uint64_t chunk_heads, uint64_t head_dim);
   // `width`: elements that went into the sum.
   TermId RmsScale(TermId x, TermId sum, TermId weight, uint64_t width, float eps, std::string type);
-  TermId Scale(TermId x, float factor);
+  TermId Scale(TermId x, float factor, std::string type);
   TermId SoftCap(TermId x, float cap);
   TermId PositionScale(TermId x, TermId positions, float beta, uint64_t original, std::string type);
   TermId Matmul(TermId x, TermId weight, TermId bias);

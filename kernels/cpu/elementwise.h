@@ -53,8 +53,8 @@ inline void GeluMul(const GeluMulArgs& args, int64_t item_begin, int64_t item_en
   }
 }
 
-template <typename T>
-inline void ScaleRange(const T* x, float factor, int64_t begin, int64_t end, T* y) {
+template <typename X, typename Y>
+inline void ScaleRange(const X* x, float factor, int64_t begin, int64_t end, Y* y) {
   for (int64_t i = begin; i < end; i += kLanes) {
     const int64_t n = MinOf(kLanes, end - i);
     StoreN(y + i, Mul(LoadN(x + i, n), Set1(factor)), n);
@@ -62,7 +62,12 @@ inline void ScaleRange(const T* x, float factor, int64_t begin, int64_t end, T* 
 }
 
 inline void Scale(const ScaleArgs& args, int64_t item_begin, int64_t item_end) {
-  ScaleRange(args.x, args.factor, item_begin * args.width, item_end * args.width, args.y);
+  const int64_t begin = item_begin * args.width, end = item_end * args.width;
+  if (args.out == Type::kBf16) {
+    ScaleRange(args.x, args.factor, begin, end, static_cast<bf16*>(args.y));
+  } else {
+    ScaleRange(args.x, args.factor, begin, end, static_cast<float*>(args.y));
+  }
 }
 
 inline void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int64_t item_end) {

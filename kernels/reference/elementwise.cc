@@ -64,7 +64,9 @@ void GeluMul(const GeluMulArgs& args, int64_t item_begin, int64_t item_end) {
 }
 
 void Scale(const ScaleArgs& args, int64_t item_begin, int64_t item_end) {
-  for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) args.y[i] = args.x[i] * args.factor;
+  for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) {
+    Put(args.y, args.out, i, args.x[i] * args.factor);
+  }
 }
 
 void SoftCap(const SoftCapArgs& args, int64_t item_begin, int64_t item_end) {

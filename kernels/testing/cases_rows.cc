@@ -107,13 +107,17 @@ Case<GeluMulArgs> GeluMul(Type out, Random* random, int64_t rows, int64_t width,
   return c;
 }
 
-Case<ScaleArgs> Scale(Random* random, int64_t rows, int64_t width, float factor) {
+Case<ScaleArgs> Scale(Type out, Random* random, int64_t rows, int64_t width, float factor) {
   Case<ScaleArgs> c;
-  c.name = fmt::format("rows {} width {} factor {}", rows, width, factor);
+  c.name = fmt::format("{} rows {} width {} factor {}", TypeName(out), rows, width, factor);
   c.args = {NewFloats(c.buffers.get(), random, rows * width),
-            static_cast<float*>(NewOutput(c.buffers.get(), &c.outputs, Type::kF32, rows * width)), rows, width, factor};
+            NewOutput(c.buffers.get(), &c.outputs, out, rows * width),
+            rows,
+            width,
+            factor,
+            out};
   c.items = rows;
-  c.bytes = static_cast<double>(rows * width * 8);
+  c.bytes = static_cast<double>(rows * width * (4 + TypeBytes(out)));
   return c;
 }
 
@@ -247,16 +251,18 @@ template <>
 std::vector<Case<ScaleArgs>> TestCases<ScaleArgs>(Type, uint64_t seed) {
   Random random{seed};
   std::vector<Case<ScaleArgs>> cases;
-  for (float factor : {0.22f, 48.0f}) {
-    for (int64_t width : {1, 16, 37, 640}) cases.push_back(Scale(&random, 5, width, factor));
-    cases.push_back(Scale(&random, 0, 16, factor));
+  for (Type out : {Type::kF32, Type::kBf16}) {
+    for (float factor : {0.22f, 1.0f, 48.0f}) {
+      for (int64_t width : {1, 16, 37, 640}) cases.push_back(Scale(out, &random, 5, width, factor));
+      cases.push_back(Scale(out, &random, 0, 16, factor));
+    }
   }
   return cases;
 }
 template <>
 Case<ScaleArgs> BenchCase<ScaleArgs>(Type) {
   Random random{17};
-  return Scale(&random, 16, 4096, 0.22f);
+  return Scale(Type::kF32, &random, 16, 4096, 0.22f);
 }
 
 template <>
