@@ -4,7 +4,7 @@
 
 off: for each switch, what turns it off; make_families.py makes sure that it shows in the logits. Either a changed
 configuration, or Zero/One(pattern): the tensors so named become neutral, or Half(module): rotary pairs of halves.
-legacy: the same configuration in the names that files had before transformers 5. A value of None takes the key away.
+legacy: the names that files had before transformers 5 for what they say otherwise. A value of None takes the key away.
 """
 
 import collections
@@ -17,7 +17,7 @@ Half = collections.namedtuple("Half", "module")
 
 # options: for mrs-plan build. prompts: lengths. recipe: changes to RECIPE, see tiny_checkpoint.py.
 Tiny = collections.namedtuple(
-    "Tiny", "config arguments off legacy recipe max_len prompts", defaults=((), None, {}, 256, (3, 33, 70, 129))
+    "Tiny", "config arguments off legacy recipe max_len prompts", defaults=((), {}, {}, 256, (3, 33, 70, 129))
 )
 
 RECIPE = dict(embed=5.0, matrix=2.5, bias=0.5, norm=1.0, final_norm=1.0, norm_base=0.0)
@@ -232,7 +232,7 @@ MODELS = {
         t.Gemma3TextConfig,
         dict(head_dim=16, query_pre_attn_scalar=16, sliding_window=5, attention_bias=True, final_logit_softcapping=4.0),
         [dict(final_logit_softcapping=None), Zero("q_proj.bias"), Zero("o_proj.bias")],
-        None,
+        {},
         GEMMA,
     ),
     "phi3_long": Tiny(
@@ -243,7 +243,10 @@ MODELS = {
             dict(rope_parameters={**longrope(32), "attention_factor": 1.0}),
         ],
         dict(
-            rope_parameters=None, rope_theta=10000.0, partial_rotary_factor=0.7, rope_scaling={"type": "su", **LONGROPE}
+            rope_parameters=None,
+            rope_theta=10000.0,
+            partial_rotary_factor=0.7,
+            rope_scaling={"type": "longrope", **LONGROPE},
         ),
         prompts=(33, 41, 70, 129),
     ),
@@ -287,7 +290,7 @@ MODELS = {
             residual_multiplier=0.8,
         ),
         [Zero("q_proj.bias"), Zero("o_proj.bias"), Zero("up_proj.bias"), Zero("down_proj.bias")],
-        None,
+        {},
         dict(bias=0.2, **TIED),
     ),
     "glm": Tiny(
@@ -318,10 +321,10 @@ MODELS = {
     ),
     "olmo2_bias": Tiny(
         t.Olmo2Config,
-        dict(num_key_value_heads=4, attention_bias=True, tie_word_embeddings=True),
+        dict(num_key_value_heads=4, attention_bias=True),
         [Zero("q_proj.bias"), Zero("k_proj.bias"), Zero("o_proj.bias")],
-        None,
-        dict(bias=0.1, **TIED),
+        {},
+        dict(bias=0.03, embed=8.0, matrix=3.5),
     ),
     "olmo3": Tiny(
         t.Olmo3Config,
@@ -375,7 +378,7 @@ MODELS = {
             tie_word_embeddings=False,
         ),
         [dict(layer_types=[FULL] * 3), Zero("o_proj.bias"), Zero("up_proj.bias")],
-        None,
+        {},
         dict(bias=0.2),
     ),
     "exaone4": Tiny(
@@ -396,7 +399,7 @@ MODELS = {
         t.Exaone4Config,
         dict(sliding_window=None, layer_types=[FULL] * 3, tie_word_embeddings=True),
         [dict(sliding_window=1000)],
-        None,
+        {},
         TIED,
     ),
 }

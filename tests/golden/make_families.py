@@ -1,6 +1,6 @@
 """Makes the golden answers of the dense families (families.py) and says that each of their switches shows.
 
-    python3 make_families.py [NAME ...]      writes <name>/config.json, golden.json, and often config.legacy.json
+    python3 make_families.py [NAME ...]      writes <name>/config.json, golden.json and config.legacy.json
 
 Needs PyTorch and transformers; tests need neither. Weights are not kept: tiny_checkpoint.py makes them again from what
 golden.json says of them. transformers judges in f32 and says how far its own bf16 lies from that, as in make_golden.py.
@@ -55,10 +55,11 @@ def changed(values, changes):
     return {k: v for k, v in {**values, **changes}.items() if k not in changes or v is not None}
 
 
-def legacy_form(values, changes):
-    values = changed(values, changes)
+def legacy_form(tiny, values):
+    """config.json as older and shorter files are: what families.py states, in the older names; the rest is default."""
+    stated = {"architectures", "model_type", "dtype", *families.COMMON, *tiny.arguments}
+    values = changed({k: v for k, v in values.items() if k in stated}, tiny.legacy)
     values["torch_dtype"] = values.pop("dtype")
-    values.pop("transformers_version", None)
     return values
 
 
@@ -152,14 +153,13 @@ def make(name, seed):
         prime(truth, tiny), prime(rough, tiny)
         cases = find_cases(tiny, truth, rough, config.vocab_size, random.Random(f"prompts {name} {seed}"))
         check_switches(name, tiny, scratch, cases)
-        if tiny.legacy is not None:
-            legacy = legacy_form(read_json(f"{folder}/config.json"), tiny.legacy)
-            write_json(f"{folder}/config.legacy.json", legacy)
-            write_json(f"{scratch}/config.json", legacy)
-            old = load(scratch, torch.float32)
-            prime(old, tiny)
-            ids = cases[-1]["prompt"]
-            assert all_logits(old, ids).equal(all_logits(truth, ids)), f"{name}: the legacy names mean another model"
+        legacy = legacy_form(tiny, read_json(f"{folder}/config.json"))
+        write_json(f"{folder}/config.legacy.json", legacy)
+        write_json(f"{scratch}/config.json", legacy)
+        old = load(scratch, torch.float32)
+        prime(old, tiny)
+        ids = cases[-1]["prompt"]
+        assert all_logits(old, ids).equal(all_logits(truth, ids)), f"{name}: the legacy names mean another model"
     golden = {
         "model": name,
         "dtypes": ["f32", "bf16"],
