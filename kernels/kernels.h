@@ -184,7 +184,7 @@ struct KvAppendArgs {
 // Causal attention of each query row over its own sequence, walked in KV blocks. A row at `position` sees the tokens
 // max(0, position - window + 1)..position; window 0: all from 0 on.
 // score(t) = scale * chain over head_dim (the set's Chain, no padding: a last short group of kBlock32 is a shorter
-// chain); with a soft_cap, score(t) = soft_cap * Tanh(score(t) / soft_cap) of that.
+// chain); with a soft_cap, score(t) = soft_cap * Tanh((scale / soft_cap) * chain), the quotient rounded once for all.
 // Segments of 16 blocks lie at absolute positions (0, 512, ...) whatever the window, and start from nothing; blocks
 // that no token in sight lies in are passed over, neither they nor their entries of block_table are read. Within a
 // segment, per block in order, over its visible tokens:

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "kernels/cpu/dot.h"
-#include "kernels/cpu/elementwise.h"
 
 namespace mrs::kernels {
 namespace {
@@ -66,6 +65,7 @@ inline void WeighSegment(const AttentionArgs& args, const typename D::Element* q
                          const SequenceCache<typename D::Element>& keys, int64_t first_block, Span sight,
                          SegmentWeights* segment) {
   using T = typename D::Element;
+  const float factor = args.soft_cap == 0 ? args.scale : args.scale / args.soft_cap;
   segment->max = -kInfinity;
   segment->sum = 0;
   const int64_t first = sight.begin / kBlockTokens;
@@ -76,8 +76,8 @@ inline void WeighSegment(const AttentionArgs& args, const typename D::Element* q
     Span lanes[kHalves];
     for (int64_t h = 0; h < kHalves; ++h) {
       lanes[h] = Within(sight, b * kBlockTokens + h * kLanes, kLanes);
-      scores[h] = Mul(scores[h], Set1(args.scale));
-      if (args.soft_cap != 0) scores[h] = Capped(scores[h], args.soft_cap);
+      scores[h] = Mul(scores[h], Set1(factor));
+      if (args.soft_cap != 0) scores[h] = Mul(Set1(args.soft_cap), Tanh(scores[h]));
       scores[h] = LanesOf(scores[h], lanes[h], Set1(-kInfinity));
       highest = Max(scores[h], highest);
     }

@@ -83,14 +83,11 @@ inline void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int
   }
 }
 
-// cap * tanh(x / cap), by lanes: logits here, scores in attention.h.
-inline F16 Capped(F16 x, float cap) { return Mul(Set1(cap), Tanh(Div(x, Set1(cap)))); }
-
 inline void SoftCap(const SoftCapArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t end = item_end * args.width;
   for (int64_t i = item_begin * args.width; i < end; i += kLanes) {
     const int64_t n = MinOf(kLanes, end - i);
-    StoreN(args.y + i, Capped(LoadN(args.x + i, n), args.cap), n);
+    StoreN(args.y + i, Mul(Set1(args.cap), Tanh(Div(LoadN(args.x + i, n), Set1(args.cap)))), n);
   }
 }
 

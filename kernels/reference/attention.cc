@@ -48,6 +48,7 @@ template <typename T, Chain chain>
 void Score(const AttentionArgs& args, const T* q, const Keys<T>& keys, int64_t first_block, Span sight,
            Segment* segment) {
   const int64_t head_dim = keys.cache.head_dim;
+  const float factor = args.soft_cap == 0 ? args.scale : args.scale / args.soft_cap;
   segment->max = kMinusInfinity;
   segment->sum = 0;
   const int64_t first = sight.begin / kBlockTokens;
@@ -60,8 +61,8 @@ void Score(const AttentionArgs& args, const T* q, const Keys<T>& keys, int64_t f
       const float score = Dot<chain>(
           head_dim, [=](int64_t d) { return ToF32(q[d]); },
           [=](int64_t d) { return ToF32(k[(d / 2 * kBlockTokens + t) * 2 + d % 2]); });
-      p[t] = score * args.scale;
-      if (args.soft_cap != 0) p[t] = args.soft_cap * Tanh(p[t] / args.soft_cap);
+      p[t] = score * factor;
+      if (args.soft_cap != 0) p[t] = args.soft_cap * Tanh(p[t]);
       max = p[t] > max ? p[t] : max;
     }
     segment->c[b] = b == first ? 0.0f : Exp(segment->max - max);

@@ -53,7 +53,7 @@ double FmaCeiling(Isa isa) {
 }
 
 template <typename Args>
-void Register(const char* name, Kernel<Args> KernelSet::*member) {
+void Register(const char* name, Kernel<Args> KernelSet::*member, Case<Args> (*make)(Type) = BenchCase<Args>) {
   static const double read_ceiling = ReadCeiling();
   static const double fma_ceiling = FmaCeiling(DetectIsa());
   for (int i = 0; i <= static_cast<int>(DetectIsa()); ++i) {
@@ -64,7 +64,7 @@ void Register(const char* name, Kernel<Args> KernelSet::*member) {
           std::string(name) + "/" + IsaName(isa) + (chain == Chain::kPair2 ? "/pair2" : "/block32");
       benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) {
         const ScopedFlushToZero flush;
-        const Case<Args> c = BenchCase<Args>(TypeOfKernel(name));
+        const Case<Args> c = make(TypeOfKernel(name));
         for (auto _ : state) {
           kernel(c.args, 0, c.items);
           benchmark::ClobberMemory();
@@ -94,6 +94,10 @@ int main(int argc, char** argv) {
 #define ROW(name, Args) Register<Args>(#name, &KernelSet::name);
   MRS_KERNELS(ROW)
 #undef ROW
+  Register<AttentionArgs>("window_attention_bf16", &KernelSet::attention_bf16, BenchWindow);
+  Register<AttentionArgs>("window_attention_f32", &KernelSet::attention_f32, BenchWindow);
+  Register<AttentionArgs>("capped_attention_bf16", &KernelSet::attention_bf16, BenchCap);
+  Register<AttentionArgs>("capped_attention_f32", &KernelSet::attention_f32, BenchCap);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -89,6 +89,9 @@ MRS_CASES(EmbedArgs)
 MRS_CASES(SelectRowsArgs)
 MRS_CASES(TopCandidatesArgs)
 #undef MRS_CASES
+// The same tokens in sight as in BenchCase, of a context four times as long; or the same scores, capped.
+Case<AttentionArgs> BenchWindow(Type type);
+Case<AttentionArgs> BenchCap(Type type);
 
 // An array of `count` values as `type` (kF32 or kBf16).
 void* NewValues(Buffers* buffers, Random* random, Type type, int64_t count);

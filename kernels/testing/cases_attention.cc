@@ -211,6 +211,14 @@ Case<AttentionArgs> BenchCase<AttentionArgs>(Type type) {
   Random random{2};
   return Attention(type, &random, {32, 8, 128, {2000}, 1});
 }
+Case<AttentionArgs> BenchWindow(Type type) {
+  Random random{2};
+  return Attention(type, &random, {32, 8, 128, {8000}, 1, 2000});
+}
+Case<AttentionArgs> BenchCap(Type type) {
+  Random random{2};
+  return Attention(type, &random, {32, 8, 128, {2000}, 1, 0, 50.0f});
+}
 
 template <>
 std::vector<Case<KvAppendArgs>> TestCases<KvAppendArgs>(Type type, uint64_t seed) {
