@@ -106,6 +106,9 @@ void CheckOverX(Type type, Kernel<Args> KernelSet::*kernel) {
   for (Isa isa : Isas()) {
     const Kernel<Args> run = SelectKernels(isa, Chain::kPair2).*kernel;
     for (const Case<Args>& c : TestCases<Args>(type, kSeed)) {
+      if constexpr (std::is_same_v<Args, ScaleArgs>) {
+        if (c.args.out != Type::kF32) continue;  // only what is as wide as x may lie over it
+      }
       const auto expected = RunCase(run, c, {0, c.items});
       Args over = c.args;
       over.y = const_cast<std::remove_const_t<std::remove_pointer_t<decltype(over.x)>>*>(over.x);

@@ -127,11 +127,15 @@ TEST(Truth, GeluMul_IsTheGaussianGateTimesUp) {
   }
 }
 
-TEST(Truth, Scale_IsTheProduct) {
+TEST(Truth, Scale_IsTheProductRounded) {
   const ScopedFlushToZero flush;
   for (const Case<ScaleArgs>& c : TestCases<ScaleArgs>(Type::kF32, kSeed)) {
     SelectKernels(Isa::kReference, Chain::kPair2).scale(c.args, 0, c.items);
-    for (int64_t i = 0; i < c.args.rows * c.args.width; ++i) ASSERT_EQ(c.args.y[i], c.args.x[i] * c.args.factor);
+    for (int64_t i = 0; i < c.args.rows * c.args.width; ++i) {
+      const float y = c.args.x[i] * c.args.factor;
+      ASSERT_EQ(ValueAt(c.args.y, c.args.out, i), c.args.out == Type::kBf16 ? F32FromBf16(Bf16FromF32(y)) : y)
+          << c.name;
+    }
   }
 }
 
