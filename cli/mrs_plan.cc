@@ -42,6 +42,11 @@ struct BuildCommand {
             "Model folder: config.json and safetensors (headers are read, never data)");
     AddNumber<int64_t>(line, *verb, "--tp", &options.tp, 1, mrs::kMaxChunks, "Tensor-parallel ranks")
         ->default_str(fmt::format("{}", options.tp));
+    AddNumber<int64_t>(line, *verb, "--pp", &options.pp, 1, 4096,
+                       "Pipeline stages, of as many layers each as can be")
+        ->default_str("1");
+    AddText(line, *verb, "-n,--device-layers", &options.device_layers, "a map such as 0:16;1:16",
+            "Pipeline stages, one by one: device : layers; devices are CPU ranks of this host, with --tp their groups");
     AddNumber<int64_t>(line, *verb, "--max-len", &options.max_len, 1, INT32_MAX,
                        "Tokens of one sequence, prompt and answer [the model's, at most 8192]");
     AddNumber<int64_t>(line, *verb, "--max-seqs", &options.max_seqs, 1, 4096, "Sequences of one forward")
@@ -160,15 +165,17 @@ struct VerifyCommand {
 };
 
 constexpr std::string_view kOneHost =
-    "not there yet: a plan is for CPU ranks of one host, tensor-parallel only; use --tp N";
+    "not there yet: a plan is for CPU ranks of one host; use --tp N, --pp N or --device-layers MAP";
 constexpr std::string_view kExecs = "that is an option of mrs-exec";
 
 // What users of other planners and servers try, and what is to come.
 constexpr mrs::cli::Elsewhere kElsewhere[] = {
     {"--gpus --gpu --num-gpus --device --devices --cluster --cuda", kOneHost},
-    {"-n --ranks --world-size --nodes --nnodes --num-nodes --allow-any-world", kOneHost},
-    {"--pp -pp --pipeline-parallel-size --dp -dp --data-parallel-size --ep --expert-parallel-size", kOneHost},
+    {"--ranks --world-size --nodes --nnodes --num-nodes --allow-any-world", kOneHost},
+    {"--dp -dp --data-parallel-size --ep --expert-parallel-size", kOneHost},
     {"-tp --tensor-parallel-size", "use --tp N"},
+    {"-pp --pipeline-parallel-size", "use --pp N"},
+    {"--num-device-layers", "use --device-layers MAP"},
     {"--max-model-len --max-seq-len --ctx-size -c", "use --max-len N"},
     {"--max-num-seqs --max-batch-size --parallel", "use --max-seqs N"},
     {"--gpu-memory-utilization --kv-cache-memory-bytes", "use --memory BYTES"},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ir/dim_slice.h"
+#include "ir/sharding_rule.h"
 #include "llvm/ADT/Hashing.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
@@ -15,8 +16,9 @@
 namespace mrs::ir {
 
 inline llvm::hash_code hash_value(const DimSlice& slice) {
-  return llvm::hash_combine(slice.start, slice.step, slice.size, slice.every);
+  return llvm::hash_combine(slice.start, slice.step, slice.size, slice.every, static_cast<int>(slice.axis));
 }
+inline llvm::hash_code hash_value(const AxisSet& axes) { return llvm::hash_value(axes.bits()); }
 
 // Symbolic dimensions, as negative sizes.
 inline constexpr int64_t kTokens = -1;     // T
@@ -32,6 +34,7 @@ inline constexpr int64_t kMaxElements = int64_t{1} << 40;
 #include "ir/mrs_dialect.h.inc"
 #define GET_TYPEDEF_CLASSES
 #include "ir/mrs_types.h.inc"
+#include "ir/mrs_interfaces.h.inc"
 #define GET_OP_CLASSES
 #include "ir/mrs_ops.h.inc"
 
@@ -41,15 +44,24 @@ namespace mrs::ir {
 llvm::StringRef NameOf(mlir::Operation* op);
 // "candidates", "all_logits", or "" for always.
 llvm::StringRef VariantOf(mlir::Operation* op);
-// Tensor-parallel ranks of the module that holds `op` (attribute mrs.tp; 1 where absent).
-int64_t TpOf(mlir::Operation* op);
+// Which of the model's layers it is of; -1: of none.
+int64_t LayerOf(mlir::Operation* op);
+// The mesh of the module that holds `op`: attribute mrs.mesh, {tp = 4 : i64, stage = 2 : i64}; 1 where an axis is absent.
+Mesh MeshOf(mlir::Operation* op);
+Mesh MeshOf(mlir::DictionaryAttr sizes);
+mlir::DictionaryAttr MeshAttr(mlir::Builder& builder, const Mesh& mesh);
+// Far more ranks along an axis than any matrix has chunks; bounds what a hand-written module makes the passes do.
+inline constexpr int64_t kMaxAxis = 4096;
+mlir::LogicalResult VerifyMesh(mlir::ModuleOp module, mlir::Attribute mesh);
+// "tp", or "tp, ep".
+std::string AxisNames(AxisSet axes);
 // An error that starts with the operation's name: "'l3.o_proj' (mrs.matmul): ...".
 mlir::InFlightDiagnostic NamedError(mlir::Operation* op);
 // Whether the operation becomes a step of the program (inputs, weights and outputs do not).
 bool IsStep(mlir::Operation* op);
 // Elements of one row (all dimensions but the first) on one rank; for candidates, bytes.
-int64_t LocalRowElements(TensorType type, int64_t tp);
+int64_t LocalRowElements(TensorType type, const Mesh& mesh);
 // Bytes of one row on one rank.
-int64_t LocalRowBytes(TensorType type, int64_t tp);
+int64_t LocalRowBytes(TensorType type, const Mesh& mesh);
 
 }  // namespace mrs::ir

@@ -4,16 +4,16 @@
 
 namespace mrs::ir {
 
-std::optional<DimSlice> Split(int64_t extent, int64_t ranks) {
+std::optional<DimSlice> Split(int64_t extent, int64_t ranks, Axis axis) {
   if (extent <= 0 || ranks <= 0) return std::nullopt;
   if (ranks == 1) return DimSlice{};
-  if (extent % ranks == 0) return DimSlice{0, extent / ranks, extent / ranks, 1};
-  if (ranks % extent == 0) return DimSlice{0, 1, 1, ranks / extent};
+  if (extent % ranks == 0) return DimSlice{0, extent / ranks, extent / ranks, 1, axis};
+  if (ranks % extent == 0) return DimSlice{0, 1, 1, ranks / extent, axis};
   return std::nullopt;
 }
 
 DimSlice Scale(DimSlice slice, int64_t factor) {
-  return {slice.start * factor, slice.step * factor, slice.size * factor, slice.every};
+  return {slice.start * factor, slice.step * factor, slice.size * factor, slice.every, slice.axis};
 }
 
 bool Covers(DimSlice slice, int64_t extent, int64_t ranks, bool exactly_once) {
@@ -46,7 +46,7 @@ Range CoarseRange(Range range, int64_t group) {
 std::optional<DimSlice> Coarsen(DimSlice slice, int64_t fine, int64_t coarse, int64_t ranks) {
   if (!slice.split()) return DimSlice{};
   if (coarse <= 0 || fine % coarse != 0) return std::nullopt;
-  const std::optional<DimSlice> result = Split(coarse, ranks);
+  const std::optional<DimSlice> result = Split(coarse, ranks, slice.axis);
   if (!result || !Aligned(slice, fine, *result, coarse, ranks)) return std::nullopt;
   return result;
 }
@@ -54,7 +54,7 @@ std::optional<DimSlice> Coarsen(DimSlice slice, int64_t fine, int64_t coarse, in
 bool Aligned(DimSlice fine_slice, int64_t fine, DimSlice coarse_slice, int64_t coarse, int64_t ranks) {
   if (coarse <= 0 || fine % coarse != 0) return false;
   if (!fine_slice.split() && !coarse_slice.split()) return true;
-  if (!fine_slice.split() || !coarse_slice.split()) return false;
+  if (!fine_slice.split() || !coarse_slice.split() || fine_slice.axis != coarse_slice.axis) return false;
   const int64_t group = fine / coarse;
   for (int64_t c = 0; c < ranks; ++c) {
     if (CoarseRange(fine_slice.At(c), group) != coarse_slice.At(c)) return false;

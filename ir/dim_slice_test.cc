@@ -11,10 +11,34 @@ TEST(DimSlice, Split_DividesReplicatesOrRefuses) {
     std::optional<DimSlice> expected;
   };
   const Row rows[] = {
-      {8, 1, DimSlice{}},           {8, 2, DimSlice{0, 4, 4, 1}}, {8, 8, DimSlice{0, 1, 1, 1}}, {4, 8, DimSlice{0, 1, 1, 2}},
-      {1, 16, DimSlice{0, 1, 1, 16}}, {6, 4, std::nullopt},        {3, 2, std::nullopt},        {0, 2, std::nullopt},
+      {8, 1, DimSlice{}},           {8, 2, DimSlice{0, 4, 4, 1}},   {8, 8, DimSlice{0, 1, 1, 1}},
+      {4, 8, DimSlice{0, 1, 1, 2}}, {1, 16, DimSlice{0, 1, 1, 16}}, {6, 4, std::nullopt},
+      {3, 2, std::nullopt},         {0, 2, std::nullopt},
   };
-  for (const Row& row : rows) EXPECT_EQ(Split(row.extent, row.ranks), row.expected) << row.extent << " over " << row.ranks;
+  for (const Row& row : rows)
+    EXPECT_EQ(Split(row.extent, row.ranks), row.expected) << row.extent << " over " << row.ranks;
+}
+
+TEST(DimSlice, AreAlongAnAxis) {
+  EXPECT_EQ(Split(8, 2, Axis::kEp), (DimSlice{0, 4, 4, 1, Axis::kEp}));
+  EXPECT_NE(Split(8, 2, Axis::kEp), Split(8, 2, Axis::kTp));
+  EXPECT_EQ(Split(8, 1, Axis::kEp), DimSlice{});  // the whole is along none
+  EXPECT_EQ(Scale({0, 1, 1, 2, Axis::kEp}, 32), (DimSlice{0, 32, 32, 2, Axis::kEp}));
+  EXPECT_EQ(Coarsen({0, 1, 1, 1, Axis::kEp}, 8, 4, 8), (DimSlice{0, 1, 1, 2, Axis::kEp}));
+  EXPECT_TRUE(Aligned({0, 4, 4, 1, Axis::kEp}, 8, {0, 2, 2, 1, Axis::kEp}, 4, 2));
+  EXPECT_FALSE(Aligned({0, 4, 4, 1, Axis::kEp}, 8, {0, 2, 2, 1, Axis::kTp}, 4, 2));
+}
+
+TEST(DimSlice, SetsOfAxes) {
+  const AxisSet both = AxisSet(Axis::kTp).With(Axis::kEp);
+  EXPECT_TRUE(both.Has(Axis::kEp));
+  EXPECT_FALSE(both.Has(Axis::kStage));
+  EXPECT_EQ(both.size(), 2);
+  EXPECT_EQ(both.Without(Axis::kTp), AxisSet(Axis::kEp));
+  EXPECT_TRUE(both.Without(both).empty());
+  EXPECT_EQ(AxisOf("stage"), Axis::kStage);
+  EXPECT_EQ(AxisOf("pp"), std::nullopt);
+  EXPECT_EQ((Mesh{.tp = 2, .ep = 3, .stage = 4}.RankCount()), 24);
 }
 
 TEST(DimSlice, At_FollowsTheCoordinate) {

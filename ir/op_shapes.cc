@@ -83,6 +83,12 @@ mlir::LogicalResult ExpectChunksOf(mlir::Operation* op, int64_t units, int64_t c
                         << " heads";
 }
 
+mlir::LogicalResult ExpectAxis(mlir::Operation* op, llvm::StringRef axis) {
+  const auto known = AxisOf(axis);
+  if (known && *known != Axis::kStage) return mlir::success();
+  return NamedError(op) << "runs over the axis '" << axis << "'; collectives run over tp, ep or dp";
+}
+
 bool All(std::initializer_list<mlir::LogicalResult> results) {
   return llvm::all_of(results, [](mlir::LogicalResult r) { return mlir::succeeded(r); });
 }
@@ -126,8 +132,7 @@ MRS_VERIFY(KvAppendOp, ExpectMatrixType(op, getK(), "k"), ExpectF32(op, getV(), 
 MRS_VERIFY(AttentionOp, ExpectMatrixType(op, getQ(), "q"), ExpectSame(op, getCache(), "the cache", getQ()),
            ExpectSame(op, getResult(), "the result", getQ()), ExpectI32(op, getSequence(), "sequence"),
            ExpectI32(op, getPositions(), "positions"), ExpectI32(op, getBlockTable(), "block_table"),
-           ExpectPositive(op, getScale(), "scale"),
-           ExpectAtLeast(op, "window", static_cast<int64_t>(getWindow()), 0),
+           ExpectPositive(op, getScale(), "scale"), ExpectAtLeast(op, "window", static_cast<int64_t>(getWindow()), 0),
            ExpectNoneOrPositive(op, getSoftCap(), "soft_cap"))
 MRS_VERIFY(SiluMulOp, ExpectF32(op, getGate(), "gate"), ExpectF32(op, getUp(), "up"),
            ExpectMatrixType(op, getResult(), "the result"))
@@ -139,6 +144,8 @@ MRS_VERIFY(AddBiasOp, ExpectF32(op, getA(), "a"), ExpectF32(op, getBias(), "the 
 MRS_VERIFY(SelectRowsOp, ExpectF32(op, getX(), "x"), ExpectI32(op, getRows(), "rows"),
            ExpectF32(op, getResult(), "the result"))
 MRS_VERIFY(OutputOp)
+MRS_VERIFY(SendOp, ExpectMatrixType(op, getX(), "x"), ExpectAtLeast(op, "peer", getPeer(), 0))
+MRS_VERIFY(RecvOp, ExpectMatrixType(op, getResult(), "the result"), ExpectAtLeast(op, "peer", getPeer(), 0))
 #undef MRS_VERIFY
 
 mlir::LogicalResult TopCandidatesOp::verify() {
@@ -159,8 +166,6 @@ mlir::LogicalResult WeightOp::verify() {
   }
   if (type.getPartial()) return NamedError(*this) << "a weight is no partial sum";
   if (getSources().empty()) return NamedError(*this) << "no sources";
-  if (getSeed() && *getSeed() >= static_cast<uint64_t>(type.rank()))
-    return NamedError(*this) << "seed names no dimension";
   int64_t k = 1;
   for (int64_t size : type.getShape().drop_front(n_dims)) k *= size;
   const int64_t chunks = getChunks();
@@ -206,12 +211,14 @@ mlir::LogicalResult AllReduceOp::verify() {
     return NamedError(*this) << "unknown algorithm '" << getAlgorithm()
                              << "'; there are doubling, halving_doubling, gather_add and rank_order";
   }
-  return ExpectF32(*this, getX(), "x");
+  return mlir::success(All({ExpectAxis(*this, getAxis()), ExpectF32(*this, getX(), "x")}));
 }
 
 mlir::LogicalResult AllGatherOp::verify() {
   const TensorType in = TypeOf(getX()), out = TypeOf(getResult());
-  if (in.getShape() == out.getShape() && in.getElementType() == out.getElementType()) return mlir::success();
+  if (in.getShape() == out.getShape() && in.getElementType() == out.getElementType()) {
+    return ExpectAxis(*this, getAxis());
+  }
   return NamedError(*this) << "changes " << in << " to " << out;
 }
 

@@ -4,21 +4,24 @@
 
 namespace mrs::ir {
 
-mlir::func::FuncOp ProgramOf(mlir::ModuleOp module) {
+llvm::SmallVector<mlir::func::FuncOp> ProgramsOf(mlir::ModuleOp module) {
+  mlir::Attribute mesh = module->getAttr("mrs.mesh");
+  if (mesh && mlir::failed(VerifyMesh(module, mesh))) return {};
   auto functions = llvm::to_vector(module.getOps<mlir::func::FuncOp>());
-  if (functions.size() != 1 || functions[0].getBody().getBlocks().size() != 1) {
-    module.emitError() << "expected one function of one block, the program of the stage; found " << functions.size();
-    return nullptr;
+  if (functions.empty()) module.emitError() << "the module has no function; expected one a stage, its program";
+  for (mlir::func::FuncOp function : functions) {
+    if (function.getBody().getBlocks().size() == 1) continue;
+    mlir::emitError(function.getLoc()) << "function '" << function.getName() << "' has "
+                                       << function.getBody().getBlocks().size() << " blocks, expected one, the program";
+    return {};
   }
-  if (const int64_t tp = TpOf(module); tp < 1 || tp > kMaxTp) {
-    module.emitError() << "mrs.tp is " << tp << ", expected 1 to " << kMaxTp << " ranks";
-    return nullptr;
-  }
-  return functions[0];
+  return functions;
 }
 
-std::vector<BucketSize> BucketsOf(mlir::ModuleOp module) {
-  auto flat = module->getAttrOfType<mlir::DenseI64ArrayAttr>("mrs.buckets");
+std::vector<BucketSize> BucketsOf(mlir::ModuleOp module) { return BucketsOf(module->getAttr("mrs.buckets")); }
+
+std::vector<BucketSize> BucketsOf(mlir::Attribute attribute) {
+  auto flat = mlir::dyn_cast_or_null<mlir::DenseI64ArrayAttr>(attribute);
   std::vector<BucketSize> buckets;
   if (!flat || flat.size() % 3 != 0) return buckets;
   constexpr int64_t kMaxRows = int64_t{1} << 19;  // x kMaxElements x 8 bytes stays below 2^63
@@ -79,7 +82,7 @@ llvm::ArrayRef<int64_t> OffsetsOf(mlir::Value value) {
   return per_bucket ? per_bucket.asArrayRef() : llvm::ArrayRef<int64_t>();
 }
 
-mlir::FailureOr<LocalWeight> LocalWeightOf(WeightOp op, int64_t tp) {
+mlir::FailureOr<LocalWeight> LocalWeightOf(WeightOp op, const Mesh& mesh) {
   const auto type = mlir::cast<TensorType>(op.getResult().getType());
   const int64_t n_dims = op.getNDims();
   LocalWeight local;
@@ -103,12 +106,13 @@ mlir::FailureOr<LocalWeight> LocalWeightOf(WeightOp op, int64_t tp) {
   }
   local.n = local.rows.size;
   if (n_dims == type.rank()) return local;
-  const bool split = type.getSlices()[n_dims].split();
+  const DimSlice& k = type.getSlices()[n_dims];
+  const int64_t ranks = k.split() ? mesh.Size(k.axis) : 1;
   const int64_t chunks = op.getChunks();
-  if (split && chunks % tp != 0) {
-    return NamedError(op) << chunks << " canonical chunks of K do not split over " << tp << " ranks";
+  if (chunks % ranks != 0) {
+    return NamedError(op) << chunks << " canonical chunks of K do not split over " << ranks << " ranks";
   }
-  local.chunk_count = split ? chunks / tp : chunks;
+  local.chunk_count = chunks / ranks;
   if (local.columns.size % local.chunk_count != 0) {
     return NamedError(op) << "K on one rank, " << local.columns.size << ", is not " << local.chunk_count
                           << " whole chunks";

@@ -1,6 +1,6 @@
-// A module read as a program: its one function, its buckets, and how long each value lives.
+// A module read as programs: one function a stage, its buckets, and how long each value lives.
 //
-//   for (const LiveValue& live : LiveValues(module)) ...   // {%x, first 3, last 7}: needed from step 3 to step 7
+//   for (const LiveValue& live : LiveValues(program)) ...   // {%x, first 3, last 7}: needed from step 3 to step 7
 #pragma once
 
 #include <algorithm>
@@ -12,20 +12,13 @@
 
 namespace mrs::ir {
 
-// Far more ranks than any matrix has chunks; bounds what a hand-written module makes the passes do.
-inline constexpr int64_t kMaxTp = 4096;
-// The function that holds the program; null (with an error) where the module has none, or several, or no sensible
-// mrs.tp.
-mlir::func::FuncOp ProgramOf(mlir::ModuleOp module);
+// The functions that hold the programs: one a stage, or before mrs-cut-stages one alone. None (with an error) where the
+// module has none, one is not one block, or the mesh is not sensible.
+llvm::SmallVector<mlir::func::FuncOp> ProgramsOf(mlir::ModuleOp module);
 
-// A batch size that offsets are planned for.
-struct BucketSize {
-  int64_t tokens = 0;
-  int64_t sequences = 0;
-  int64_t logit_rows = 0;
-};
 // Module attribute mrs.buckets, [T, S, L] a bucket; empty where it is missing or malformed.
 std::vector<BucketSize> BucketsOf(mlir::ModuleOp module);
+std::vector<BucketSize> BucketsOf(mlir::Attribute attribute);  // the attribute itself; null: none
 mlir::Attribute BucketsAttr(mlir::Builder& builder, const std::vector<BucketSize>& buckets);
 
 // Rows of a value in a bucket: T, S or L; 1 where its first dimension is no symbol.
@@ -74,7 +67,7 @@ struct LocalWeight {
   int64_t chunk_count = 0;  // on this rank; 0: a vector
   bool operator==(const LocalWeight&) const = default;
 };
-mlir::FailureOr<LocalWeight> LocalWeightOf(WeightOp op, int64_t tp);
+mlir::FailureOr<LocalWeight> LocalWeightOf(WeightOp op, const Mesh& mesh);
 // Bytes in the weight arena: packed rows of 16, chunks padded to 32; vectors as f32.
 int64_t WeightBytes(const LocalWeight& local, mlir::Type element);
 mlir::DictionaryAttr LocalWeightAttr(mlir::Builder& builder, const LocalWeight& local);

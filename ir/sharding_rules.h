@@ -1,9 +1,8 @@
-// The factor map of every operation: which dimensions of operands and results are one and the same factor.
+// The factor map of an operation: which dimensions of its operands and results are one and the same factor, by the rule
+// of its definition (sharding_rule.h) and the ranks of its values. Propagation and verification know no operation by
+// name.
 //
-//   mrs.matmul   t k*, n* k* -> t n*        split n: the result is split; split k: the result is a partial sum
-//   mrs.attention   t h !d, c h/ !d, ... -> t h !d      h/: KV heads, the coarse side of h; !d: must stay whole
-//
-// One table (sharding_rules.cc); propagation and verification know no operation by name.
+//   %y = mrs.matmul %x, [%w] : ([T, 256], [512, 256]) -> [T, 512]   ->   factors t, k, n; k is contracted
 #pragma once
 
 #include "ir/dialect.h"
@@ -25,8 +24,8 @@ struct FactorMap {
   llvm::SmallVector<bool> contracted;
 };
 
-// The map of an operation, sized to its operands' ranks; failure where they do not fit the rule, or where the table has
-// no row for it (an error was emitted). Operations that verify_sharding.cc judges by name (inputs, weights, outputs,
+// The map of an operation, sized to its operands' ranks; failure where they do not fit the rule, or where it has none (an
+// error was emitted). Operations that verify_sharding.cc judges by name (inputs, weights, outputs,
 // collectives), and those of other dialects, have no map: nullopt.
 mlir::FailureOr<std::optional<FactorMap>> FactorMapOf(mlir::Operation* op);
 

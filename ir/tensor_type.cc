@@ -8,7 +8,19 @@ namespace {
 // Symbols by their sizes -1, -2, -3, -4.
 constexpr llvm::StringLiteral kSymbols[] = {"T", "S", "L", "B"};
 
-// dim ::= symbol | integer slice?      slice ::= `{` `tp` size (`start` s)? (`step` s)? (`every` e)? `}`
+mlir::ParseResult ParseAxis(mlir::AsmParser& parser, Axis* axis) {
+  llvm::StringRef word;
+  const llvm::SMLoc where = parser.getCurrentLocation();
+  if (parser.parseKeyword(&word)) return mlir::failure();
+  const auto found = AxisOf(word);
+  if (!found || *found == Axis::kStage) {
+    return parser.emitError(where, "expected an axis that splits values: tp, ep or dp");
+  }
+  *axis = *found;
+  return mlir::success();
+}
+
+// dim ::= symbol | integer slice?      slice ::= `{` axis size (`start` s)? (`step` s)? (`every` e)? `}`
 mlir::ParseResult ParseDim(mlir::AsmParser& parser, int64_t* size, DimSlice* slice) {
   mlir::OptionalParseResult number = parser.parseOptionalInteger(*size);
   if (!number.has_value()) {
@@ -22,7 +34,7 @@ mlir::ParseResult ParseDim(mlir::AsmParser& parser, int64_t* size, DimSlice* sli
   }
   if (mlir::failed(*number)) return mlir::failure();
   if (mlir::failed(parser.parseOptionalLBrace())) return mlir::success();
-  if (parser.parseKeyword("tp") || parser.parseInteger(slice->size)) return mlir::failure();
+  if (ParseAxis(parser, &slice->axis) || parser.parseInteger(slice->size)) return mlir::failure();
   slice->step = slice->size;
   if (mlir::succeeded(parser.parseOptionalKeyword("start")) && parser.parseInteger(slice->start))
     return mlir::failure();
@@ -39,7 +51,7 @@ void PrintDim(mlir::AsmPrinter& printer, int64_t size, const DimSlice& slice) {
   }
   printer << size;
   if (!slice.split()) return;
-  printer << "{tp " << slice.size;
+  printer << "{" << NameOf(slice.axis) << " " << slice.size;
   if (slice.start != 0) printer << " start " << slice.start;
   if (slice.step != slice.size) printer << " step " << slice.step;
   if (slice.every != 1) printer << " every " << slice.every;
@@ -52,7 +64,7 @@ mlir::Type TensorType::parse(mlir::AsmParser& parser) {
   llvm::SmallVector<int64_t> shape;
   llvm::SmallVector<DimSlice> slices;
   mlir::Type element;
-  bool partial = false;
+  AxisSet partial;
   const llvm::SMLoc where = parser.getCurrentLocation();
   auto dim = [&]() { return ParseDim(parser, &shape.emplace_back(), &slices.emplace_back()); };
   if (parser.parseLess() || parser.parseCommaSeparatedList(mlir::AsmParser::Delimiter::Square, dim) ||
@@ -60,8 +72,15 @@ mlir::Type TensorType::parse(mlir::AsmParser& parser) {
     return {};
   }
   if (mlir::succeeded(parser.parseOptionalComma())) {
-    if (parser.parseKeyword("partial")) return {};
-    partial = true;
+    auto axis = [&]() -> mlir::ParseResult {
+      Axis one;
+      if (ParseAxis(parser, &one)) return mlir::failure();
+      partial = partial.With(one);
+      return mlir::success();
+    };
+    if (parser.parseKeyword("partial") || parser.parseCommaSeparatedList(mlir::AsmParser::Delimiter::Braces, axis)) {
+      return {};
+    }
   }
   if (parser.parseGreater()) return {};
   return getChecked([&]() { return parser.emitError(where); }, parser.getContext(), llvm::ArrayRef(shape), element,
@@ -75,13 +94,13 @@ void TensorType::print(mlir::AsmPrinter& printer) const {
     PrintDim(printer, getShape()[dim], getSlices()[dim]);
   }
   printer << "], " << getElementType();
-  if (getPartial()) printer << ", partial";
+  if (getPartial()) printer << ", partial{" << AxisNames(getPartial()) << "}";
   printer << ">";
 }
 
 mlir::LogicalResult TensorType::verify(llvm::function_ref<mlir::InFlightDiagnostic()> emit_error,
                                        llvm::ArrayRef<int64_t> shape, mlir::Type element,
-                                       llvm::ArrayRef<DimSlice> slices, bool) {
+                                       llvm::ArrayRef<DimSlice> slices, AxisSet) {
   constexpr int64_t kMaxSize = kMaxElements;
   if (shape.empty() || shape.size() > 4) return emit_error() << "a tensor has 1 to 4 dimensions, not " << shape.size();
   if (slices.size() != shape.size()) return emit_error() << "one slice a dimension";
@@ -99,6 +118,7 @@ mlir::LogicalResult TensorType::verify(llvm::function_ref<mlir::InFlightDiagnost
     if (shape[dim] > 0 && __builtin_mul_overflow(elements, shape[dim], &elements)) elements = kMaxSize + 1;
     if (elements > kMaxSize) return emit_error() << "more than " << kMaxSize << " elements";
     if (!slice.split()) continue;
+    if (slice.axis == Axis::kStage) return emit_error() << "dimension " << dim << ": stages do not split values";
     if (shape[dim] < 0) return emit_error() << "dimension " << dim << ": a symbol cannot be split";
     if (slice.size < 0 || slice.size > shape[dim] || slice.every < 1 || slice.every > (1 << 20) ||
         slice.start < -shape[dim] || slice.start > shape[dim] || slice.step < -shape[dim] || slice.step > shape[dim]) {
@@ -110,7 +130,7 @@ mlir::LogicalResult TensorType::verify(llvm::function_ref<mlir::InFlightDiagnost
 }
 
 TensorType TensorType::get(mlir::MLIRContext* context, llvm::ArrayRef<int64_t> shape, mlir::Type element) {
-  return get(context, shape, element, llvm::SmallVector<DimSlice>(shape.size()), false);
+  return get(context, shape, element, llvm::SmallVector<DimSlice>(shape.size()), AxisSet());
 }
 
 TensorType TensorType::withSlice(int64_t dim, DimSlice slice) const {
@@ -119,7 +139,7 @@ TensorType TensorType::withSlice(int64_t dim, DimSlice slice) const {
   return get(getContext(), getShape(), getElementType(), slices, getPartial());
 }
 
-TensorType TensorType::withPartial(bool partial) const {
+TensorType TensorType::withPartial(AxisSet partial) const {
   return get(getContext(), getShape(), getElementType(), getSlices(), partial);
 }
 

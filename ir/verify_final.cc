@@ -37,12 +37,9 @@ mlir::LogicalResult VerifyGathered(mlir::func::FuncOp program) {
   return mlir::success();
 }
 
-mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, int64_t tp) {
+mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, const Mesh& mesh) {
   for (auto weight : program.getOps<WeightOp>()) {
-    if (weight.getSeed()) {
-      return NamedError(weight) << "its sharding seed was never propagated; run mrs-propagate";
-    }
-    const auto local = LocalWeightOf(weight, tp);
+    const auto local = LocalWeightOf(weight, mesh);
     if (mlir::failed(local)) return mlir::failure();
     mlir::Builder builder(weight.getContext());
     if (!weight.getLocal()) return NamedError(weight) << "no rank's part of it is decided; run mrs-localize";
@@ -54,13 +51,16 @@ mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, int64_t tp) {
   return mlir::success();
 }
 
-// The order of a sum is the model's, not the layout's: canonical chunks over the heads that attention made or the columns
-// that silu_mul or gelu_mul made, one chain over the residual stream.
+// The order of a sum is the model's, not the layout's: canonical chunks where the definition of what made K says that
+// it may be cut, one chain over everything else.
 mlir::LogicalResult VerifyChunks(mlir::func::FuncOp program) {
   for (auto matmul : program.getOps<MatmulOp>()) {
-    const bool cut = mlir::isa_and_nonnull<AttentionOp, SiluMulOp, GeluMulOp>(matmul.getX().getDefiningOp());
-    const int64_t units = mlir::cast<TensorType>(matmul.getX().getType()).getShape()[1];  // heads, or columns
-    const int64_t expected = cut ? CanonicalChunks(units) : 1;
+    auto made_by = mlir::dyn_cast_or_null<RuledOp>(matmul.getX().getDefiningOp());
+    const KCut cut = made_by ? made_by.getKCut() : KCut::kWhole;
+    const auto k = mlir::cast<TensorType>(matmul.getX().getType()).getShape().drop_front();
+    const int64_t expected = cut == KCut::kHeads      ? CanonicalChunks(k.front())
+                             : cut == KCut::kAnywhere ? CanonicalChunks(llvm::product_of(k))
+                                                      : 1;
     for (mlir::Value value : matmul.getWeights()) {
       auto weight = value.getDefiningOp<WeightOp>();
       const int64_t chunks = weight.getChunks();
@@ -74,7 +74,7 @@ mlir::LogicalResult VerifyChunks(mlir::func::FuncOp program) {
 }
 
 mlir::LogicalResult VerifySchedule(mlir::func::FuncOp program) {
-  int64_t next_step = 0;
+  int64_t next_step = 0, next_send = 0, next_recv = 0;
   CollectiveOrder next_order;
   for (mlir::Operation& op : program.getBody().front()) {
     if (!IsStep(&op)) continue;
@@ -83,8 +83,12 @@ mlir::LogicalResult VerifySchedule(mlir::func::FuncOp program) {
     if (step.getInt() != next_step++) {
       return NamedError(&op) << "is step " << step.getInt() << ", expected " << next_step - 1 << " in program order";
     }
-    if (!mlir::isa<AllReduceOp, AllGatherOp>(op)) continue;
     auto order = op.getAttrOfType<mlir::IntegerAttr>("order");
+    if (mlir::isa<SendOp, RecvOp>(op)) {
+      if (order && order.getInt() == (mlir::isa<SendOp>(op) ? next_send++ : next_recv++)) continue;
+      return NamedError(&op) << "has no place, or another place than its own, among the transfers; run mrs-schedule";
+    }
+    if (!mlir::isa<AllReduceOp, AllGatherOp>(op)) continue;
     if (!order || order.getInt() != next_order.Next(VariantOf(&op))) {
       return NamedError(&op)
              << "has no place, or another place than its own, in the collective schedule; run mrs-schedule";
@@ -112,7 +116,7 @@ mlir::LogicalResult CheckInPlace(const LiveValue& live, int64_t last_use_of_oper
 }
 
 // No two values that live at the same time share a byte, in any bucket.
-mlir::LogicalResult VerifyMemory(mlir::func::FuncOp program, const std::vector<BucketSize>& buckets, int64_t tp) {
+mlir::LogicalResult VerifyMemory(mlir::func::FuncOp program, const std::vector<BucketSize>& buckets, const Mesh& mesh) {
   const std::vector<LiveValue> values = LiveValues(program);
   for (const LiveValue& live : values) {
     if (OffsetsOf(live.value).size() != buckets.size()) {
@@ -125,7 +129,7 @@ mlir::LogicalResult VerifyMemory(mlir::func::FuncOp program, const std::vector<B
       const auto type = mlir::cast<TensorType>(live.value.getType());
       const int64_t begin = OffsetsOf(live.value)[bucket];
       if (begin > kMaxOffset) return NamedError(live.value.getDefiningOp()) << "offset " << begin << " is out of range";
-      const int64_t end = begin + RowsIn(type, buckets[bucket]) * LocalRowBytes(type, tp);
+      const int64_t end = begin + RowsIn(type, buckets[bucket]) * LocalRowBytes(type, mesh);
       mlir::Operation* op = live.value.getDefiningOp();
       if (begin < 0 || begin % kArenaAlignment != 0)
         return NamedError(op) << "offset " << begin << " is not aligned to 64";
@@ -152,20 +156,37 @@ mlir::LogicalResult VerifyMemory(mlir::func::FuncOp program, const std::vector<B
 }  // namespace
 
 mlir::LogicalResult VerifyFinal(mlir::ModuleOp module) {
-  auto program = ProgramOf(module);
-  if (!program) return mlir::failure();
+  const auto programs = ProgramsOf(module);
+  if (programs.empty()) return mlir::failure();
+  const Mesh mesh = MeshOf(module);
+  if (!module->getAttr("mrs.mesh")) return module.emitError() << "the layout was never applied; run mrs-apply-layout";
+  if (static_cast<int64_t>(programs.size()) != mesh.stage) {
+    return module.emitError() << "the module has " << programs.size() << " program" << (programs.size() == 1 ? "" : "s")
+                              << ", expected one for each of " << mesh.stage
+                              << " stages of its mesh; run mrs-cut-stages";
+  }
   const std::vector<BucketSize> buckets = BucketsOf(module);
   if (buckets.empty()) {
     return module.emitError() << "the module has no mrs.buckets, or one with less than 1 or more than 2^19 rows";
   }
-  if (mlir::failed(VerifyOperations(program)) || mlir::failed(VerifySharding(module)) ||
-      mlir::failed(VerifyGathered(program)) || mlir::failed(VerifyWeights(program, TpOf(module))) ||
-      mlir::failed(VerifyChunks(program)) || mlir::failed(VerifySchedule(program))) {
-    return mlir::failure();
+  for (mlir::func::FuncOp program : programs) {
+    if (mlir::failed(VerifyOperations(program))) return mlir::failure();
   }
-  if (!module->getAttr("mrs.kv"))
-    return module.emitError() << "the KV cache has no place in memory; run mrs-plan-memory";
-  return VerifyMemory(program, buckets, TpOf(module));
+  if (mlir::failed(VerifySharding(module))) return mlir::failure();
+  for (mlir::func::FuncOp program : programs) {
+    if (mlir::failed(VerifyGathered(program)) || mlir::failed(VerifyWeights(program, mesh)) ||
+        mlir::failed(VerifyChunks(program)) || mlir::failed(VerifySchedule(program))) {
+      return mlir::failure();
+    }
+    if (!program->getAttr("mrs.layers")) {
+      return mlir::emitError(program.getLoc()) << "nothing says which layers are the stage's; run mrs-cut-stages";
+    }
+    if (!program->getAttr("mrs.kv")) {
+      return mlir::emitError(program.getLoc()) << "the KV cache has no place in memory; run mrs-plan-memory";
+    }
+    if (mlir::failed(VerifyMemory(program, buckets, mesh))) return mlir::failure();
+  }
+  return mlir::success();
 }
 
 }  // namespace mrs::ir

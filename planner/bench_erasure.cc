@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "planner/build.h"
-#include "planner/build_graph.h"
 #include "planner/compiler.h"
 #include "planner/erasure.h"
 #include "planner/model_facts.h"
@@ -45,7 +44,7 @@ mrs::Status Measure(const mrs::planner::BuildOptions& options) {
     builds.push_back(MillisecondsSince(begin));
     MRS_ASSIGN_OR_RETURN(const OpenedPlan opened, OpenPlanBytes(std::as_bytes(std::span(built.plan_bytes))));
     Compiler compiler;
-    auto graph = BuildGraph(compiler.context(), facts.facts, facts.checkpoint);
+    auto graph = UnshardedModule(compiler.context(), facts);
     begin = Clock::now();
     MRS_ASSIGN_OR_RETURN(UnshardedModel model, ReadUnsharded(*graph));
     MRS_RETURN_IF_ERROR(CheckErasure(model, opened.plan()));

@@ -4,7 +4,6 @@
 
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
-#include "planner/build_graph.h"
 #include "planner/compiler.h"
 #include "planner/emit_plan.h"
 #include "planner/erasure.h"
@@ -40,14 +39,14 @@ Result<std::string> Emit(Compiler& compiler, mlir::ModuleOp finished, UnshardedM
 Result<Built> BuildUnsharded(const BuildOptions& options) {
   MRS_ASSIGN_OR_RETURN(ModelFacts model, ReadModelFacts(options));
   Compiler compiler;
-  auto module = BuildGraph(compiler.context(), model.facts, model.checkpoint);
+  auto module = UnshardedModule(compiler.context(), model);
   return Built{"", Print(*module), model.warnings};
 }
 
 Result<Built> Build(const BuildOptions& options) {
   MRS_ASSIGN_OR_RETURN(ModelFacts model, ReadModelFacts(options));
   Compiler compiler;
-  auto module = BuildGraph(compiler.context(), model.facts, model.checkpoint);
+  auto module = UnshardedModule(compiler.context(), model);
   MRS_ASSIGN_OR_RETURN(UnshardedModel unsharded, ReadUnsharded(*module));
   mlir::PassManager manager(&compiler.context());
   manager.enableVerifier(false);  // each pass's own result is checked once, at the end, by the same op verifiers

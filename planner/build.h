@@ -18,6 +18,8 @@ struct BuildOptions {
   std::string model_dir;
   std::string name;  // what clients call the model; "": after its folder
   int64_t tp = 1;
+  int64_t pp = 0;             // stages; 0: not said
+  std::string device_layers;  // "0:16;1:16": device ordinal : layers of each stage; "": not said
   std::optional<int64_t> max_len;  // absent: the model's own, at most 8192
   int64_t max_seqs = 16;
   std::string numerics = "auto";        // pair2, block32; auto: pair2, which CPUs have in hardware

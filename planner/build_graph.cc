@@ -15,16 +15,6 @@ using Shape = llvm::SmallVector<int64_t>;
 
 constexpr int64_t kCandidateCount = 24;  // >= the 20 alternatives that logprobs may ask for
 
-// Batches that offsets are planned for: every decode of max_seqs sequences fits the smallest; 512 tokens of prefill are
-// the largest (attention's segment, and past that a CPU gains nothing).
-std::vector<ir::BucketSize> BucketsFor(int64_t max_seqs) {
-  std::vector<ir::BucketSize> buckets;
-  for (int64_t tokens : {max_seqs, int64_t{64}, int64_t{512}}) {
-    if (buckets.empty() || tokens > buckets.back().tokens) buckets.push_back({tokens, max_seqs, max_seqs});
-  }
-  return buckets;
-}
-
 const char* SourceDtype(ElementType type) {
   switch (type) {
     case ElementType::kBf16:
@@ -55,18 +45,20 @@ class GraphBuilder {
     block_table_ = Input(contract::kBlockTable, {ir::kSequences, blocks});
     mlir::Value rows = Input(contract::kLogitRows, {ir::kLogitRows});
 
-    mlir::Value table = Matrix(TensorRole::kEmbedding, -1, "embed", {facts_.vocab_padded, m_.hidden}, 1, 1, /*seed=*/0);
+    mlir::Value table = Matrix(TensorRole::kEmbedding, -1, "embed", {facts_.vocab_padded, m_.hidden}, 1, 1);
     mlir::Value x =
         ir::EmbedOp::create(b_, loc_, Type({ir::kTokens, m_.hidden}, f32_), "embed_tokens", tokens_, table, m_.vocab);
     cos_sin_ = ir::RopeAnglesOp::create(b_, loc_, Type({ir::kTokens, m_.head_dim}, f32_), "rope_angles", positions_, 0);
     for (int64_t layer = 0; layer < m_.layers; ++layer) {
+      mlir::Operation* before = &b_.getInsertionBlock()->back();
       x = Attention(layer, x);
       x = Mlp(layer, x);
+      while ((before = before->getNextNode()) != nullptr) before->setAttr("layer", b_.getI64IntegerAttr(layer));
     }
     x = ir::SelectRowsOp::create(b_, loc_, Type({ir::kLogitRows, m_.hidden}, f32_), "logit_rows", x, rows);
     x = Norm(TensorRole::kFinalNorm, -1, "final_norm", x);
     if (!m_.tied_embeddings) {
-      table = Matrix(TensorRole::kHead, -1, "lm_head", {facts_.vocab_padded, m_.hidden}, 1, 1, /*seed=*/0);
+      table = Matrix(TensorRole::kHead, -1, "lm_head", {facts_.vocab_padded, m_.hidden}, 1, 1);
     }
     mlir::Value logits = Product("lm_head", x, table, nullptr, {ir::kLogitRows, facts_.vocab_padded});
     auto record = TensorType::get(b_.getContext(), {ir::kLogitRows, contract::kVocabChunks},
@@ -91,9 +83,9 @@ class GraphBuilder {
 
   void Output(llvm::StringRef variant, mlir::Value value) { ir::OutputOp::create(b_, loc_, variant, value); }
 
-  // One tensor of the checkpoint as a weight [n dims..., k dims...]. seed: the dimension to split, -1 none.
+  // One tensor of the checkpoint as a weight [n dims..., k dims...].
   mlir::Value Weight(TensorRole role, int64_t layer, const std::string& name, mlir::Type element,
-                     llvm::ArrayRef<int64_t> shape, int64_t n_dims, int64_t chunks, int64_t seed) {
+                     llvm::ArrayRef<int64_t> shape, int64_t n_dims, int64_t chunks) {
     const TensorInfo& tensor = checkpoint_.tensors.at(TensorName(m_, role, layer));
     auto number = [&](llvm::StringRef key, int64_t value) { return b_.getNamedAttr(key, b_.getI64IntegerAttr(value)); };
     const mlir::Attribute source = b_.getDictionaryAttr({
@@ -107,16 +99,16 @@ class GraphBuilder {
     auto op =
         ir::WeightOp::create(b_, loc_, Type(shape, element), b_.getStringAttr(Prefix(layer, name)),
                              b_.getArrayAttr({source}), b_.getI64IntegerAttr(n_dims), b_.getI64IntegerAttr(chunks),
-                             seed >= 0 ? b_.getI64IntegerAttr(seed) : nullptr, nullptr);
+                             nullptr);
     return op;
   }
   mlir::Value Matrix(TensorRole role, int64_t layer, const std::string& name, llvm::ArrayRef<int64_t> shape,
-                     int64_t n_dims, int64_t chunks, int64_t seed) {
-    return Weight(role, layer, name + ".weight", matrix_, shape, n_dims, chunks, seed);
+                     int64_t n_dims, int64_t chunks) {
+    return Weight(role, layer, name + ".weight", matrix_, shape, n_dims, chunks);
   }
   mlir::Value Bias(bool present, TensorRole role, int64_t layer, const std::string& name,
                    llvm::ArrayRef<int64_t> shape) {
-    return present ? Weight(role, layer, name + ".bias", f32_, shape, shape.size(), 1, -1) : mlir::Value();
+    return present ? Weight(role, layer, name + ".bias", f32_, shape, shape.size(), 1) : mlir::Value();
   }
 
   mlir::Value Product(const std::string& name, mlir::Value x, mlir::Value weight, mlir::Value bias,
@@ -131,7 +123,7 @@ class GraphBuilder {
   // Over the last dimension of x; the result is what a matrix takes in.
   mlir::Value Norm(TensorRole role, int64_t layer, const std::string& name, mlir::Value x, mlir::Type out = nullptr) {
     const auto type = mlir::cast<TensorType>(x.getType());
-    mlir::Value weight = Weight(role, layer, name + ".weight", f32_, {type.getShape().back()}, 1, 1, -1);
+    mlir::Value weight = Weight(role, layer, name + ".weight", f32_, {type.getShape().back()}, 1, 1);
     return ir::RmsNormOp::create(b_, loc_, Type(type.getShape(), out ? out : matrix_),
                                  b_.getStringAttr(Prefix(layer, name)), x, weight, b_.getF32FloatAttr(m_.norm_eps));
   }
@@ -155,15 +147,14 @@ class GraphBuilder {
   mlir::Value Attention(int64_t layer, mlir::Value residual) {
     const int64_t hidden = m_.hidden, heads = m_.heads, kv_heads = m_.kv_heads, dim = m_.head_dim;
     mlir::Value x = Norm(TensorRole::kInputNorm, layer, "input_norm", residual);
-    auto project = [&](TensorRole role, TensorRole bias, const std::string& name, int64_t count, int64_t seed) {
-      mlir::Value weight = Matrix(role, layer, name, {count, dim, hidden}, 2, 1, seed);
+    auto project = [&](TensorRole role, TensorRole bias, const std::string& name, int64_t count) {
+      mlir::Value weight = Matrix(role, layer, name, {count, dim, hidden}, 2, 1);
       return Product(Prefix(layer, name), x, weight, Bias(m_.qkv_bias, bias, layer, name, {count, dim}),
                      {ir::kTokens, count, dim});
     };
-    // The query heads are seeded; KV heads follow through attention.
-    mlir::Value q = project(TensorRole::kQ, TensorRole::kQBias, "q_proj", heads, 0);
-    mlir::Value k = project(TensorRole::kK, TensorRole::kKBias, "k_proj", kv_heads, -1);
-    mlir::Value v = project(TensorRole::kV, TensorRole::kVBias, "v_proj", kv_heads, -1);
+    mlir::Value q = project(TensorRole::kQ, TensorRole::kQBias, "q_proj", heads);
+    mlir::Value k = project(TensorRole::kK, TensorRole::kKBias, "k_proj", kv_heads);
+    mlir::Value v = project(TensorRole::kV, TensorRole::kVBias, "v_proj", kv_heads);
     if (m_.qk_norm) {
       q = Norm(TensorRole::kQNorm, layer, "q_norm", q, f32_);
       k = Norm(TensorRole::kKNorm, layer, "k_norm", k, f32_);
@@ -180,7 +171,7 @@ class GraphBuilder {
                                             positions_, block_table_, b_.getF32FloatAttr(scale),
                                             b_.getI64IntegerAttr(0), b_.getF32FloatAttr(0));
     mlir::Value weight =
-        Matrix(TensorRole::kO, layer, "o_proj", {hidden, heads, dim}, 1, AttentionOutputChunks(m_), -1);
+        Matrix(TensorRole::kO, layer, "o_proj", {hidden, heads, dim}, 1, AttentionOutputChunks(m_));
     y = Product(Prefix(layer, "o_proj"), y, weight, nullptr, {ir::kTokens, hidden});
     y = AddBias(layer, "o_proj.add_bias", y, Bias(m_.o_bias, TensorRole::kOBias, layer, "o_proj", {hidden}));
     return Add(layer, "attention_add", residual, y);
@@ -189,15 +180,15 @@ class GraphBuilder {
   mlir::Value Mlp(int64_t layer, mlir::Value residual) {
     const int64_t hidden = m_.hidden, ffn = m_.ffn;
     mlir::Value x = Norm(TensorRole::kPostNorm, layer, "post_norm", residual);
-    auto widen = [&](TensorRole role, TensorRole bias, const std::string& name, int64_t seed) {
-      mlir::Value weight = Matrix(role, layer, name, {ffn, hidden}, 1, 1, seed);
+    auto widen = [&](TensorRole role, TensorRole bias, const std::string& name) {
+      mlir::Value weight = Matrix(role, layer, name, {ffn, hidden}, 1, 1);
       return Product(Prefix(layer, name), x, weight, Bias(m_.mlp_bias, bias, layer, name, {ffn}), {ir::kTokens, ffn});
     };
-    mlir::Value gate = widen(TensorRole::kGate, TensorRole::kGateBias, "gate_proj", 0);
-    mlir::Value up = widen(TensorRole::kUp, TensorRole::kUpBias, "up_proj", -1);
+    mlir::Value gate = widen(TensorRole::kGate, TensorRole::kGateBias, "gate_proj");
+    mlir::Value up = widen(TensorRole::kUp, TensorRole::kUpBias, "up_proj");
     mlir::Value h = ir::SiluMulOp::create(b_, loc_, Type({ir::kTokens, ffn}, matrix_),
                                           b_.getStringAttr(Prefix(layer, "silu_mul")), gate, up);
-    mlir::Value weight = Matrix(TensorRole::kDown, layer, "down_proj", {hidden, ffn}, 1, DownChunks(m_), -1);
+    mlir::Value weight = Matrix(TensorRole::kDown, layer, "down_proj", {hidden, ffn}, 1, DownChunks(m_));
     mlir::Value y = Product(Prefix(layer, "down_proj"), h, weight, nullptr, {ir::kTokens, hidden});
     y = AddBias(layer, "down_proj.add_bias", y, Bias(m_.mlp_bias, TensorRole::kDownBias, layer, "down_proj", {hidden}));
     return Add(layer, "mlp_add", residual, y);
@@ -219,7 +210,6 @@ mlir::OwningOpRef<mlir::ModuleOp> BuildGraph(mlir::MLIRContext& context, const P
   mlir::OpBuilder builder(&context);
   mlir::OwningOpRef<mlir::ModuleOp> module(mlir::ModuleOp::create(builder.getUnknownLoc()));
   WriteFacts(facts, *module);
-  (*module)->setAttr("mrs.buckets", ir::BucketsAttr(builder, BucketsFor(facts.max_seqs)));
   builder.setInsertionPointToEnd(module->getBody());
   auto program =
       mlir::func::FuncOp::create(builder, builder.getUnknownLoc(), "forward", builder.getFunctionType({}, {}));

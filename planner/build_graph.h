@@ -2,7 +2,7 @@
 //
 //   BuildGraph(context, facts, checkpoint)  ->  module { func @forward { %x = mrs.embed ...; layers; logits } }
 //
-// Besides shapes it plants the seeds of tensor parallelism: query heads, FFN width and vocabulary. All else follows.
+// What is of a layer says so: attribute `layer`.
 #pragma once
 
 #include "mlir/IR/MLIRContext.h"
@@ -11,7 +11,7 @@
 
 namespace mrs::planner {
 
-// The tensors were checked against the model (CheckTensors), and tp by CheckTp. `context` has the mrs and func
+// The tensors were checked against the model (CheckTensors). `context` has the mrs and func
 // dialects.
 mlir::OwningOpRef<mlir::ModuleOp> BuildGraph(mlir::MLIRContext& context, const PlanFacts& facts,
                                              const Checkpoint& checkpoint);

@@ -4,6 +4,7 @@
 #include "ir/verify.h"
 #include "llvm/ADT/StringExtras.h"
 #include "planner/emit_stage.h"
+#include "planner/passes/layout_attr.h"
 #include "planner/plan_facts.h"
 #include "plans/contract.h"
 #include "plans/sha256.h"
@@ -63,13 +64,13 @@ std::unique_ptr<plan::ModelT> Model(const PlanFacts& facts) {
   return out;
 }
 
-std::unique_ptr<plan::ClusterT> Cluster(const PlanFacts& facts) {
+std::unique_ptr<plan::ClusterT> Cluster(const PlanFacts& facts, int64_t ranks) {
   auto out = std::make_unique<plan::ClusterT>();
   out->description = facts.cluster;
   const std::string text = fmt::format("{}\n{}", facts.cluster, facts.memory);
   const auto hash = Sha256(std::as_bytes(std::span(text)));
   out->fingerprint.assign(hash.begin(), hash.end());
-  out->memory_bytes.assign(facts.tp, facts.memory);
+  out->memory_bytes.assign(ranks, facts.memory);
   return out;
 }
 
@@ -97,12 +98,20 @@ std::unique_ptr<plan::PredictionT> ExactBytes(const std::string& name, uint64_t 
 Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
   if (mlir::failed(ir::VerifyFinal(module))) return Refuse("the module is not a finished plan; see the error above");
   MRS_ASSIGN_OR_RETURN(const PlanFacts facts, ReadFacts(module));
+  const auto layout = ReadLayout(module);
+  if (mlir::failed(layout)) return Refuse("the module has no layout; see the error above");
+  const ir::Mesh mesh = ir::MeshOf(module);
+  if (mesh != layout->mesh) return Refuse("mrs.mesh is another mesh than mrs.layout has; run mrs-apply-layout");
+  if (mesh.ep != 1 || mesh.dp != 1) {
+    return Refuse("the mesh has ep {} and dp {}: a plan has neither experts nor replicas yet", mesh.ep, mesh.dp);
+  }
+  if (mesh.stage != 1) return Refuse("the mesh has {} stages: a plan has one yet", mesh.stage);
   plan::PlanT plan;
   plan.format_major = contract::kFormatMajor;
   plan.format_minor = contract::kFormatMinor;
   plan.producer = "mrs-plan " MRS_VERSION;
   plan.model = Model(facts);
-  plan.cluster = Cluster(facts);
+  plan.cluster = Cluster(facts, mesh.RankCount());
   plan.numerics = Numerics(facts);
   for (const auto& [name, value] : facts.options) {
     auto option = std::make_unique<plan::OptionT>();
@@ -112,11 +121,11 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
   }
   plan.max_len = facts.max_len;
   plan.max_seqs = facts.max_seqs;
-  plan.tp = facts.tp;
+  plan.tp = mesh.tp;
   plan.ep = 1;
   plan.dp = 1;
   for (uint32_t rank = 0; rank < plan.tp; ++rank) {
-    plan.ranks.emplace_back(rank, 0, 0, 0, rank, 0, plan::DeviceKind::cpu);
+    plan.ranks.emplace_back(rank, 0, 0, 0, layout->stages[0].device * mesh.tp + rank, 0, plan::DeviceKind::cpu);
   }
   plan.groups.emplace_back(0, plan.tp, 1, plan::Axis::tp);
   for (const CheckpointFile& file : facts.files) plan.files.push_back(File(file));
@@ -125,7 +134,7 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
   rope->attention_factor = facts.model.rope.attention_factor;
   rope->rule = facts.model.rope.rule;
   plan.ropes.push_back(std::move(rope));
-  MRS_RETURN_IF_ERROR(EmitStage(module, facts, &plan));
+  MRS_RETURN_IF_ERROR(EmitStage(ir::ProgramsOf(module).front(), &plan));
   const plan::StageT& stage = *plan.stages.front();
   plan.predictions.push_back(ExactBytes("weights", stage.weight_arena_bytes));
   plan.predictions.push_back(ExactBytes("activations", stage.activation_arena_bytes));

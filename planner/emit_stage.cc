@@ -36,11 +36,25 @@ plan::Rows RowsOf(TensorType type) {
   }
 }
 
+plan::Axis AxisOf(ir::Axis axis) {
+  switch (axis) {
+    case ir::Axis::kTp:
+      return plan::Axis::tp;
+    case ir::Axis::kEp:
+      return plan::Axis::ep;
+    case ir::Axis::kDp:
+      return plan::Axis::dp;
+    case ir::Axis::kStage:
+      return plan::Axis::stage;
+  }
+  return plan::Axis::none;
+}
+
 // The slice of a dimension of `extent`; whole where it is not split.
 plan::Slice SliceOf(DimSlice slice, int64_t extent, bool split) {
   if (!split) return {0, 0, static_cast<uint64_t>(extent), 1, plan::Axis::none};
   return {slice.start, slice.step, static_cast<uint64_t>(slice.size), static_cast<uint32_t>(slice.every),
-          plan::Axis::tp};
+          AxisOf(slice.axis)};
 }
 
 plan::CollectiveAlgorithm AlgorithmOf(llvm::StringRef name) {
@@ -50,21 +64,19 @@ plan::CollectiveAlgorithm AlgorithmOf(llvm::StringRef name) {
   return plan::CollectiveAlgorithm::doubling;
 }
 
-// "l12.q_proj" is of layer 12, "lm_head" of none.
-int16_t LayerOf(llvm::StringRef name) {
-  int16_t layer = -1;
-  if (!name.consume_front("l") || name.split('.').first.getAsInteger(10, layer)) return -1;
-  return layer;
-}
-
 class StageEmitter {
  public:
-  StageEmitter(mlir::ModuleOp module, const PlanFacts& facts, plan::PlanT* plan)
-      : module_(module), program_(ir::ProgramOf(module)), tp_(ir::TpOf(module)), facts_(facts), plan_(plan) {}
+  StageEmitter(mlir::func::FuncOp program, plan::PlanT* plan)
+      : module_(program->getParentOfType<mlir::ModuleOp>()), program_(program), mesh_(ir::MeshOf(program)), plan_(plan) {}
 
   Status Emit() {
-    stage_->layer_begin = 0;
-    stage_->layer_end = facts_.model.layers;
+    auto layers = program_->getAttrOfType<mlir::DenseI64ArrayAttr>("mrs.layers");
+    if (!layers || layers.size() != 2 || !std::in_range<uint32_t>(layers[0]) || !std::in_range<uint32_t>(layers[1])) {
+      return Refuse("program '{}': mrs.layers: expected array<i64: begin, end>; run mrs-cut-stages",
+                    program_.getName().str());
+    }
+    stage_->layer_begin = layers[0];
+    stage_->layer_end = layers[1];
     stage_->tp_group = 0;
     EmitBuckets();
     for (mlir::Operation& op : program_.getBody().front()) {
@@ -86,7 +98,7 @@ class StageEmitter {
                     output_count_);
     }
     EmitPlacements();
-    EmitKv();
+    MRS_RETURN_IF_ERROR(EmitKv());
     plan_->stages.push_back(std::move(stage_));
     return Status();
   }
@@ -98,14 +110,14 @@ class StageEmitter {
     return found->second;
   }
 
-  int64_t ModuleNumber(llvm::StringRef dictionary, llvm::StringRef key) {
-    auto group = module_->getAttrOfType<mlir::DictionaryAttr>(dictionary);
+  int64_t ProgramNumber(llvm::StringRef dictionary, llvm::StringRef key) {
+    auto group = program_->getAttrOfType<mlir::DictionaryAttr>(dictionary);
     auto number = group ? group.getAs<mlir::IntegerAttr>(key) : nullptr;
     return number ? number.getInt() : 0;
   }
 
   void EmitBuckets() {
-    auto arenas = module_->getAttrOfType<mlir::DenseI64ArrayAttr>("mrs.bucket_arenas");
+    auto arenas = program_->getAttrOfType<mlir::DenseI64ArrayAttr>("mrs.bucket_arenas");
     for (const auto& [index, bucket] : llvm::enumerate(ir::BucketsOf(module_))) {
       const int64_t bytes = arenas && static_cast<int64_t>(index) < arenas.size() ? arenas[index] : 0;
       stage_->buckets.emplace_back(bucket.tokens, bucket.sequences, bucket.logit_rows, bytes);
@@ -116,7 +128,7 @@ class StageEmitter {
     const TensorType type = TypeOf(value);
     buffers_[value] = stage_->buffers.size();
     values_.push_back(value);
-    stage_->buffers.emplace_back(ir::LocalRowElements(type, tp_), Name(ir::NameOf(value.getDefiningOp())),
+    stage_->buffers.emplace_back(ir::LocalRowElements(type, mesh_), Name(ir::NameOf(value.getDefiningOp())),
                                  DTypeOf(type.getElementType()), RowsOf(type),
                                  value.getDefiningOp<ir::InputOp>() != nullptr);
   }
@@ -125,14 +137,14 @@ class StageEmitter {
     for (size_t bucket = 0; bucket < stage_->buckets.size(); ++bucket) {
       for (mlir::Value value : values_) stage_->placements.push_back(ir::OffsetsOf(value)[bucket]);
     }
-    stage_->weight_arena_bytes = ModuleNumber("mrs.arenas", "weights");
-    stage_->activation_arena_bytes = ModuleNumber("mrs.arenas", "activations");
-    stage_->kv_arena_bytes = ModuleNumber("mrs.arenas", "kv");
+    stage_->weight_arena_bytes = ProgramNumber("mrs.arenas", "weights");
+    stage_->activation_arena_bytes = ProgramNumber("mrs.arenas", "activations");
+    stage_->kv_arena_bytes = ProgramNumber("mrs.arenas", "kv");
   }
 
   Status EmitWeight(ir::WeightOp op) {
     const TensorType type = TypeOf(op.getResult());
-    const auto local = ir::LocalWeightOf(op, tp_);
+    const auto local = ir::LocalWeightOf(op, mesh_);
     auto offset = op->getAttrOfType<mlir::IntegerAttr>("arena_offset");
     if (mlir::failed(local) || !offset)
       return Refuse("weight '{}' has no place in memory; run mrs-plan-memory", op.getName().str());
@@ -218,7 +230,7 @@ class StageEmitter {
 
   size_t CollectiveAttr(mlir::Value x, plan::CollectiveAlgorithm algorithm, mlir::Operation* op) {
     const TensorType type = TypeOf(x);
-    return Append(stage_->collectives, ir::LocalRowElements(type, tp_), 0,
+    return Append(stage_->collectives, ir::LocalRowElements(type, mesh_), 0,
                   op->getAttrOfType<mlir::IntegerAttr>("order").getInt(), DTypeOf(type.getElementType()), RowsOf(type),
                   algorithm);
   }
@@ -240,7 +252,7 @@ class StageEmitter {
         .Case([&](ir::RmsNormOp norm) {
           const TensorType type = TypeOf(norm.getX());
           const int64_t width = type.getShape().back();
-          return KindAndAttr{OpKind::rms_norm, Append(stage_->norms, ir::LocalRowElements(type, tp_) / width, width,
+          return KindAndAttr{OpKind::rms_norm, Append(stage_->norms, ir::LocalRowElements(type, mesh_) / width, width,
                                                       norm.getEps().convertToFloat())};
         })
         .Case([&](ir::MatmulOp) { return KindAndAttr{OpKind::matmul}; })
@@ -292,6 +304,9 @@ class StageEmitter {
         attention && !attention.getCache().getDefiningOp<ir::KvAppendOp>()) {
       return Refuse("'{}': its cache is not the result of an mrs.kv_append", name.str());
     }
+    if (!std::in_range<int16_t>(ir::LayerOf(op))) {
+      return Refuse("'{}': layer {} is out of range", name.str(), ir::LayerOf(op));
+    }
     for (const char* index : {"kv_class", "kv_layer", "rope"}) {
       auto number = op->getAttrOfType<mlir::IntegerAttr>(index);
       if (number && !std::in_range<uint32_t>(number.getInt())) {
@@ -321,25 +336,35 @@ class StageEmitter {
       break;
     }
     stage_->steps.emplace_back(Name(name), operand_begin, described.attr, dep_begin, stage_->deps.size() - dep_begin,
-                               operands.size(), result_count, LayerOf(name), described.kind, when);
+                               operands.size(), result_count, static_cast<int16_t>(ir::LayerOf(op)), described.kind, when);
     return Status();
   }
 
-  void EmitKv() {
+  Status EmitKv() {
+    auto classes = program_->getAttrOfType<mlir::ArrayAttr>("mrs.kv");
+    if (!classes || classes.size() != 1) {
+      return Refuse("program '{}': a plan holds one class of the KV cache a stage, not {}", program_.getName().str(),
+                    classes ? classes.size() : 0);
+    }
+    auto of_class = mlir::dyn_cast<mlir::DictionaryAttr>(classes[0]);
+    const auto number = [&](llvm::StringRef key) {
+      auto value = of_class ? of_class.getAs<mlir::IntegerAttr>(key) : nullptr;
+      return value ? value.getInt() : 0;
+    };
     for (auto append : program_.getOps<ir::KvAppendOp>()) {
       const TensorType cache = TypeOf(append.getCache());
       const uint32_t dim = cache.getShape()[2];
-      plan_->kv_classes.emplace_back(ModuleNumber("mrs.kv", "block_count"), ModuleNumber("mrs.kv", "block_bytes"), 0, 0,
-                                     0, contract::kBlockTokens, ModuleNumber("mrs.kv", "layers"), cache.localSize(1),
-                                     dim, dim, DTypeOf(cache.getElementType()), plan::KvKind::full);
-      return;
+      plan_->kv_classes.emplace_back(number("block_count"), number("block_bytes"), 0, 0, 0, contract::kBlockTokens,
+                                     number("layers"), cache.localSize(1), dim, dim, DTypeOf(cache.getElementType()),
+                                     plan::KvKind::full);
+      break;
     }
+    return Status();
   }
 
   mlir::ModuleOp module_;
   mlir::func::FuncOp program_;
-  int64_t tp_;
-  const PlanFacts& facts_;
+  ir::Mesh mesh_;
   plan::PlanT* plan_;
   std::unique_ptr<plan::StageT> stage_ = std::make_unique<plan::StageT>();
   llvm::StringMap<uint32_t> names_;
@@ -350,8 +375,6 @@ class StageEmitter {
 
 }  // namespace
 
-Status EmitStage(mlir::ModuleOp module, const PlanFacts& facts, plan::PlanT* plan) {
-  return StageEmitter(module, facts, plan).Emit();
-}
+Status EmitStage(mlir::func::FuncOp program, plan::PlanT* plan) { return StageEmitter(program, plan).Emit(); }
 
 }  // namespace mrs::planner

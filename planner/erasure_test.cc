@@ -9,7 +9,6 @@
 #include "ir/dialect.h"
 #include "mlir/Parser/Parser.h"
 #include "planner/build.h"
-#include "planner/build_graph.h"
 #include "planner/compiler.h"
 #include "planner/model_facts.h"
 #include "planner/verify_model.h"
@@ -44,7 +43,7 @@ struct Subject {
     if (!built) throw std::runtime_error(built.message());
     plan::GetPlan(built->plan_bytes.data())->UnPackTo(&plan);
     const Result<ModelFacts> facts = ReadModelFacts(options);
-    module = BuildGraph(compiler.context(), facts->facts, facts->checkpoint);
+    module = UnshardedModule(compiler.context(), *facts);
   }
   std::string Refusal() {
     Result<UnshardedModel> model = ReadUnsharded(*module);
@@ -292,7 +291,7 @@ TEST(Erasure, RefusesAFactThatNothingComparesAndAGraphThatIsSharded) {
   EXPECT_EQ(s.Refusal(), "erasure: fact 'mrs.news' is not compared with anything");
 
   Compiler compiler;
-  auto module = mlir::parseSourceString<mlir::ModuleOp>(R"(module attributes {mrs.tp = 2 : i64} {
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(R"(module attributes {mrs.mesh = {tp = 2 : i64}} {
     func.func @forward() {
       %0 = mrs.weight "w" {n_dims = 1 : i64, sources = [{columns = 8 : i64, dtype = "f32", file = 0 : i64, offset = 0 : i64, rows = 8 : i64, tensor = "w"}]} : <[8{tp 4}, 8], f32>
       return

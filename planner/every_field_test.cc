@@ -12,7 +12,6 @@
 
 #include "flatbuffers/minireflect.h"
 #include "planner/build.h"
-#include "planner/build_graph.h"
 #include "planner/compiler.h"
 #include "planner/erasure.h"
 #include "planner/model_facts.h"
@@ -143,7 +142,7 @@ std::map<std::string, Tried> TryEveryField(const std::string& model, int64_t tp)
   if (!built) throw std::runtime_error(built.message());
   const Result<ModelFacts> facts = ReadModelFacts(options);
   Compiler compiler;
-  const auto module = BuildGraph(compiler.context(), facts->facts, facts->checkpoint);
+  const auto module = UnshardedModule(compiler.context(), *facts);
   const UnshardedModel unsharded = *ReadUnsharded(*module);
   const OpenedPlan plan = *OpenPlanBytes(std::as_bytes(std::span(built->plan_bytes)));
   const auto* base = reinterpret_cast<const uint8_t*>(plan.bytes().data());

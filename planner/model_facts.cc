@@ -7,10 +7,12 @@
 
 #include "formats/json.h"
 #include "llvm/ADT/StringExtras.h"
+#include "planner/build_graph.h"
 #include "planner/families.h"
 #include "planner/legality.h"
 #include "planner/memory_default.h"
 #include "planner/model_config.h"
+#include "planner/passes/layout_attr.h"
 #include "planner/weight_index.h"
 #include "plans/contract.h"
 #include "plans/sha256.h"
@@ -77,6 +79,14 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   facts.tokenizer = std::move(folder.tokenizer);
   result.warnings = std::move(folder.warnings);
   MRS_RETURN_IF_ERROR(CheckOptions(options, facts.model));
+  MRS_ASSIGN_OR_RETURN(result.layout, DecideLayout({.tp = options.tp,
+                                                    .pp = options.pp,
+                                                    .device_layers = options.device_layers,
+                                                    .max_seqs = options.max_seqs},
+                                                   facts.model.layers));
+  for (std::string& warning : LayoutWarnings(result.layout, /*node_of_device=*/{})) {
+    result.warnings.push_back(std::move(warning));
+  }
   MRS_ASSIGN_OR_RETURN(result.checkpoint, ReadCheckpoint(options.model_dir));
   ResolveTiedHead(facts.model, result.checkpoint, &result.warnings);
   MRS_ASSIGN_OR_RETURN(const TensorReport report, CheckTensors(facts.model, result.checkpoint));
@@ -88,21 +98,30 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   facts.chain = options.numerics != "auto" ? options.numerics : kNativeChain;
   facts.reduction = options.reduction;
   facts.weight_dtype = options.dtype != "auto" ? options.dtype : report.matrix_type == ElementType::kBf16 ? "bf16" : "f32";
-  facts.tp = options.tp;
   facts.max_len = options.max_len.value_or(std::min(facts.model.max_position, kDefaultMaxLen));
   facts.max_seqs = options.max_seqs;
+  const int64_t ranks = result.layout.mesh.RankCount();
   if (options.memory) {
     facts.memory = static_cast<int64_t>(*options.memory);
   } else {
     MRS_ASSIGN_OR_RETURN(const uint64_t host, HostMemoryBytes());
-    facts.memory = static_cast<int64_t>(DefaultMemoryPerRank(host, options.tp));
+    facts.memory = static_cast<int64_t>(DefaultMemoryPerRank(host, ranks));
   }
-  facts.cluster = fmt::format("{} CPU rank{} on one host", facts.tp, facts.tp == 1 ? "" : "s");
+  facts.cluster = fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
   facts.options = {{"dtype", facts.weight_dtype},   {"max-len", std::to_string(facts.max_len)},
                    {"max-seqs", std::to_string(facts.max_seqs)}, {"memory", std::to_string(facts.memory)},
                    {"numerics", facts.chain},       {"reduction", facts.reduction},
-                   {"tp", std::to_string(facts.tp)}};
+                   {"tp", std::to_string(options.tp)}};
+  if (result.layout.mesh.stage > 1) {
+    facts.options.insert(facts.options.begin(), {"device-layers", DeviceLayers(result.layout)});
+  }
   return result;
+}
+
+mlir::OwningOpRef<mlir::ModuleOp> UnshardedModule(mlir::MLIRContext& context, const ModelFacts& model) {
+  auto module = BuildGraph(context, model.facts, model.checkpoint);
+  WriteLayout(model.layout, *module);
+  return module;
 }
 
 }  // namespace mrs::planner

@@ -180,7 +180,6 @@ void Fields(Archive& a, PlanFacts& facts) {
   a.Text("mrs.chain", facts.chain);
   a.Text("mrs.reduction", facts.reduction);
   a.Text("mrs.weight_dtype", facts.weight_dtype);
-  a.Int("mrs.tp", facts.tp);
   a.Int("mrs.max_len", facts.max_len);
   a.Int("mrs.max_seqs", facts.max_seqs);
   a.Int("mrs.memory", facts.memory);

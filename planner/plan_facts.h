@@ -1,7 +1,7 @@
 // Everything a plan says beside the program: facts of the model, its files, the cluster and the options.
 //
 // They travel as attributes of the module, so that the module alone is the plan's source:
-//   WriteFacts(facts, module)   ->   module attributes {mrs.tp = 2, mrs.model = {hidden = 256, ...}, ...}
+//   WriteFacts(facts, module)   ->   module attributes {mrs.max_len = 256, mrs.model = {hidden = 256, ...}, ...}
 //   ReadFacts(module)           ->   the facts again, but for those of the ModelSpec that the graph itself states: eps,
 //                                    which biases and norms there are, tied embeddings
 #pragma once
@@ -27,7 +27,6 @@ struct PlanFacts {
   std::string chain;                        // "pair2" or "block32"
   std::string reduction;                    // "canonical" or "rank_order" (a control)
   std::string weight_dtype;                 // "f32" or "bf16"
-  int64_t tp = 1;
   int64_t max_len = 0;
   int64_t max_seqs = 0;
   int64_t memory = 0;                                        // bytes a rank may use

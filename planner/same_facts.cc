@@ -160,6 +160,20 @@ void SameModel(ExpectedFacts model, const plan::Plan& plan) {
                 [&](ExpectedFacts& stop, uint32_t i) { stop.Same("text", s.stop()->Get(i)->str()); });
 }
 
+void SameLayout(ExpectedFacts layout, const plan::Plan& plan) {
+  ExpectedFacts mesh = layout.Group("mesh");
+  mesh.Same("tp", Str(plan.tp()));
+  if (plan.stages()->size() > 1) mesh.Same("stage", Str(plan.stages()->size()));
+  layout.Each("stages", plan.stages()->size(), [&](ExpectedFacts& stage, uint32_t i) {
+    const uint64_t first = uint64_t{i} * plan.tp();  // its rank of coordinate 0
+    stage.Same("layer_begin", Str(plan.stages()->Get(i)->layer_begin()));
+    stage.Same("layer_end", Str(plan.stages()->Get(i)->layer_end()));
+    const bool there = first < plan.ranks()->size() && plan.tp() > 0;
+    stage.Same("device", there ? Str(plan.ranks()->Get(first)->device() / plan.tp()) : "that of no rank");
+  });
+  layout.LeaveOut("buckets");
+}
+
 }  // namespace
 
 Status CheckSameFacts(mlir::DictionaryAttr expected, const plan::Plan& plan) {
@@ -178,7 +192,7 @@ Status CheckSameFacts(mlir::DictionaryAttr expected, const plan::Plan& plan) {
     facts.Same("mrs.chain", plan::EnumNameChain(plan.numerics()->chain()));
     facts.Same("mrs.reduction", plan::EnumNameReduction(plan.numerics()->reduction()));
     facts.Same("mrs.weight_dtype", plan::EnumNameDType(plan.numerics()->weight_dtype()));
-    facts.Same("mrs.tp", Str(plan.tp()));
+    SameLayout(facts.Group("mrs.layout"), plan);
     facts.Same("mrs.max_len", Str(plan.max_len()));
     facts.Same("mrs.max_seqs", Str(plan.max_seqs()));
     // What was asked for, by its own account: a plan that does another thing than its options say is nobody's.
@@ -188,8 +202,8 @@ Status CheckSameFacts(mlir::DictionaryAttr expected, const plan::Plan& plan) {
     });
     const auto& memory = *plan.cluster()->memory_bytes();
     facts.Same("mrs.memory", Joined(std::set<uint64_t>(memory.begin(), memory.end())));  // one for all ranks
-    // Of the layout and the host, not of the model.
-    for (const char* name : {"mrs.cluster", "mrs.buckets"}) facts.LeaveOut(name);
+    // Of the host, not of the model.
+    facts.LeaveOut("mrs.cluster");
   }
   return error.empty() ? Status() : Status(Error{ErrorKind::kRefused, error});
 }

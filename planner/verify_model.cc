@@ -1,9 +1,11 @@
 #include "planner/verify_model.h"
 
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "formats/checkpoint_file.h"
-#include "planner/build_graph.h"
 #include "planner/compiler.h"
 #include "planner/erasure.h"
 #include "planner/model_facts.h"
@@ -12,12 +14,25 @@
 namespace mrs::planner {
 namespace {
 
+// The stages, as --device-layers says them.
+std::string DeviceLayersOf(const plan::Plan& plan) {
+  std::vector<std::string> parts;
+  for (uint32_t s = 0; s < plan.stages()->size(); ++s) {
+    const plan::Stage& stage = *plan.stages()->Get(s);
+    const uint32_t first = std::min(s * plan.tp(), plan.ranks()->size() - 1);
+    parts.push_back(fmt::format("{}:{}", plan.ranks()->Get(first)->device() / std::max(plan.tp(), 1u),
+                                stage.layer_end() - stage.layer_begin()));
+  }
+  return fmt::format("{}", fmt::join(parts, ";"));
+}
+
 // What the plan's maker chose, as the options of a build.
 BuildOptions OptionsOf(const plan::Plan& plan, const std::string& model_dir) {
   BuildOptions options;
   options.model_dir = model_dir;
   options.name = plan.model()->name()->str();
   options.tp = plan.tp();
+  if (plan.stages()->size() > 1) options.device_layers = DeviceLayersOf(plan);
   options.max_len = plan.max_len();
   options.max_seqs = plan.max_seqs();
   options.numerics = plan::EnumNameChain(plan.numerics()->chain());
@@ -43,7 +58,7 @@ Status CheckHeaders(const plan::Plan& plan, const std::string& model_dir) {
 Result<std::vector<std::string>> VerifyPlanOfModel(const plan::Plan& plan, const std::string& model_dir) {
   MRS_ASSIGN_OR_RETURN(ModelFacts model, ReadModelFacts(OptionsOf(plan, model_dir)));
   Compiler compiler;
-  auto module = BuildGraph(compiler.context(), model.facts, model.checkpoint);
+  auto module = UnshardedModule(compiler.context(), model);
   MRS_ASSIGN_OR_RETURN(UnshardedModel unsharded, ReadUnsharded(*module));
   MRS_RETURN_IF_ERROR(CheckErasure(unsharded, plan));
   MRS_RETURN_IF_ERROR(CheckHeaders(plan, model_dir));

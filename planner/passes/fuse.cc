@@ -12,7 +12,8 @@ namespace {
 
 bool Fusable(ir::MatmulOp a, ir::MatmulOp b) {
   return a.getX() == b.getX() && a.getBiases().empty() == b.getBiases().empty() &&
-         ir::VariantOf(a) == ir::VariantOf(b) && !TensorTypeOf(a.getResults()[0]).getPartial() &&
+         ir::VariantOf(a) == ir::VariantOf(b) && ir::LayerOf(a) == ir::LayerOf(b) &&
+         !TensorTypeOf(a.getResults()[0]).getPartial() &&
          !TensorTypeOf(b.getResults()[0]).getPartial();
 }
 
@@ -37,7 +38,9 @@ void Join(llvm::ArrayRef<ir::MatmulOp> siblings) {
   }
   for (mlir::Value value : llvm::concat<mlir::Value>(weights, biases)) value.getDefiningOp()->moveBefore(first);
   auto joined = ir::MatmulOp::create(builder, first.getLoc(), types, builder.getStringAttr(name), first.getX(), weights, biases);
-  if (auto variant = first->getAttr("variant")) joined->setAttr("variant", variant);
+  for (const char* kept : {"layer", "variant"}) {
+    if (mlir::Attribute value = first->getAttr(kept)) joined->setAttr(kept, value);
+  }
   unsigned next = 0;
   for (ir::MatmulOp op : siblings) {
     for (mlir::Value result : op.getResults()) result.replaceAllUsesWith(joined.getResult(next++));
@@ -50,8 +53,12 @@ struct Fuse : ModulePass<Fuse> {
   static constexpr llvm::StringLiteral kDescription = "join sibling products into one operation";
 
   mlir::LogicalResult Run(mlir::ModuleOp module) {
-    auto program = ir::ProgramOf(module);
-    if (!program) return mlir::failure();
+    const auto programs = ir::ProgramsOf(module);
+    for (mlir::func::FuncOp program : programs) FuseIn(program);
+    return mlir::success(!programs.empty());
+  }
+
+  static void FuseIn(mlir::func::FuncOp program) {
     llvm::SmallVector<llvm::SmallVector<ir::MatmulOp>> groups;
     llvm::DenseMap<mlir::Value, size_t> group_of_x;
     for (auto op : program.getOps<ir::MatmulOp>()) {
@@ -63,7 +70,6 @@ struct Fuse : ModulePass<Fuse> {
     for (const auto& group : groups) {
       if (group.size() > 1) Join(group);
     }
-    return mlir::success();
   }
 };
 

@@ -11,9 +11,13 @@ struct InPlace : ModulePass<InPlace> {
   static constexpr llvm::StringLiteral kDescription = "sums overwrite an operand that nobody reads again";
 
   mlir::LogicalResult Run(mlir::ModuleOp module) {
-    auto program = ir::ProgramOf(module);
-    if (!program) return mlir::failure();
-    mlir::Builder builder(module.getContext());
+    const auto programs = ir::ProgramsOf(module);
+    for (mlir::func::FuncOp program : programs) MarkIn(program);
+    return mlir::success(!programs.empty());
+  }
+
+  static void MarkIn(mlir::func::FuncOp program) {
+    mlir::Builder builder(program.getContext());
     for (mlir::Operation& op : program.getBody().front()) {
       if (!mlir::isa<ir::AddOp, ir::AddBiasOp, ir::AllReduceOp>(op)) continue;
       const mlir::Value operand = op.getOperand(0);
@@ -24,7 +28,6 @@ struct InPlace : ModulePass<InPlace> {
         op.setAttr("inplace", builder.getI64IntegerAttr(0));
       }
     }
-    return mlir::success();
   }
 };
 

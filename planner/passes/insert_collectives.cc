@@ -44,37 +44,58 @@ struct InsertCollectives : ModulePass<InsertCollectives> {
   static constexpr llvm::StringLiteral kDescription = "complete partial sums and gather split values";
 
   mlir::LogicalResult Run(mlir::ModuleOp module) {
-    auto program = ir::ProgramOf(module);
-    if (!program) return mlir::failure();
+    const auto programs = ir::ProgramsOf(module);
     auto reduction = module->getAttrOfType<mlir::StringAttr>("mrs.reduction");
     const bool rank_order = reduction && reduction.getValue() == "rank_order";
-    for (mlir::Operation* op : OpsOf(program)) {
-      if (mlir::isa<ir::WeightOp, ir::AllReduceOp>(op)) continue;
-      for (mlir::Value result : op->getResults()) {
-        mlir::OpBuilder builder(op->getContext());
-        builder.setInsertionPointAfter(op);
-        const std::string name = ir::NameOf(op).str();
-        if (TensorTypeOf(result).getPartial() && !IsCompleted(result)) {
-          auto reduce = ir::AllReduceOp::create(builder, op->getLoc(), TensorTypeOf(result).withPartial(false),
-                                                builder.getStringAttr(name + ".all_reduce"), result,
-                                                builder.getStringAttr(rank_order ? "rank_order" : "doubling"), nullptr);
-          result.replaceUsesWithIf(reduce.getResult(), [](mlir::OpOperand& use) {
-            return !mlir::isa<ir::AllReduceOp>(use.getOwner());  // the new one, and those that were there
-          });
-          result = reduce.getResult();
-          builder.setInsertionPointAfter(reduce);
-        }
-        if (TensorTypeOf(result).isSharded() && mlir::failed(InsertGather(builder, name, result))) {
-          return mlir::failure();
+    for (mlir::func::FuncOp program : programs) {
+      for (mlir::Operation* op : OpsOf(program)) {
+        if (mlir::isa<ir::WeightOp, ir::AllReduceOp>(op)) continue;
+        for (mlir::Value result : op->getResults()) {
+          mlir::OpBuilder builder(op->getContext());
+          builder.setInsertionPointAfter(op);
+          const mlir::Value complete = InsertReduces(builder, op, result, rank_order ? "rank_order" : "doubling");
+          if (mlir::failed(InsertGathers(builder, op, complete))) return mlir::failure();
         }
       }
     }
-    return mlir::success();
+    return mlir::success(!programs.empty());
+  }
+
+  // "l0.o_proj.all_reduce"; the second and further ones over a value say their axis.
+  static mlir::StringAttr Name(mlir::OpBuilder& builder, mlir::Operation* of, llvm::StringRef what, ir::Axis axis,
+                               bool first) {
+    const std::string name = (ir::NameOf(of) + "." + what).str();
+    return builder.getStringAttr(first ? name : (name + "." + llvm::StringRef(ir::NameOf(axis))).str());
+  }
+
+  // The value with its sum completed over every axis that it is partial over; users read that one.
+  static mlir::Value InsertReduces(mlir::OpBuilder& builder, mlir::Operation* op, mlir::Value value,
+                                   llvm::StringRef algorithm) {
+    if (IsCompleted(value)) return value;
+    bool first = true;
+    for (const ir::Axis axis : ir::kAxes) {
+      const ir::TensorType type = TensorTypeOf(value);
+      if (!type.getPartial().Has(axis)) continue;
+      auto reduce = ir::AllReduceOp::create(builder, op->getLoc(), type.withPartial(type.getPartial().Without(axis)),
+                                            Name(builder, op, "all_reduce", axis, first), value,
+                                            builder.getStringAttr(ir::NameOf(axis)), builder.getStringAttr(algorithm),
+                                            nullptr);
+      KeepLayer(op, reduce);
+      value.replaceUsesWithIf(reduce.getResult(), [](mlir::OpOperand& use) {
+        return !mlir::isa<ir::AllReduceOp>(use.getOwner());  // the new one, and those that were there
+      });
+      value = reduce.getResult();
+      first = false;
+    }
+    return value;
+  }
+
+  static void KeepLayer(mlir::Operation* of, mlir::Operation* collective) {
+    if (mlir::Attribute layer = of->getAttr("layer")) collective->setAttr("layer", layer);
   }
 
   // Only users that need it whole read the gathered value; the others keep their slice.
-  static mlir::LogicalResult InsertGather(mlir::OpBuilder& builder, const std::string& name, mlir::Value value) {
-    const ir::TensorType type = TensorTypeOf(value);
+  static mlir::LogicalResult InsertGathers(mlir::OpBuilder& builder, mlir::Operation* op, mlir::Value value) {
     llvm::SmallVector<mlir::OpOperand*> uses;
     for (mlir::OpOperand& use : value.getUses()) {
       const mlir::FailureOr<bool> whole = NeedsWhole(use);
@@ -82,11 +103,26 @@ struct InsertCollectives : ModulePass<InsertCollectives> {
       if (*whole) uses.push_back(&use);
     }
     if (uses.empty()) return mlir::success();
-    auto gather = ir::AllGatherOp::create(builder, value.getLoc(),
-                                          ir::TensorType::get(type.getContext(), type.getShape(), type.getElementType()),
-                                          builder.getStringAttr(name + ".all_gather"), value, nullptr);
-    for (mlir::OpOperand* use : uses) use->set(gather.getResult());
-    if (auto variant = CommonVariant(gather.getResult())) gather->setAttr("variant", variant);
+    llvm::SmallVector<ir::AllGatherOp> gathers;
+    mlir::Value whole = value;
+    for (const ir::Axis axis : ir::kAxes) {
+      const ir::TensorType type = TensorTypeOf(whole);
+      ir::TensorType without = type;
+      for (auto [dim, slice] : llvm::enumerate(type.getSlices())) {
+        if (slice.split() && slice.axis == axis) without = without.withSlice(dim, ir::DimSlice());
+      }
+      if (without == type) continue;
+      gathers.push_back(ir::AllGatherOp::create(builder, value.getLoc(), without,
+                                                Name(builder, op, "all_gather", axis, gathers.empty()), whole,
+                                                builder.getStringAttr(ir::NameOf(axis)), nullptr));
+      KeepLayer(op, gathers.back());
+      whole = gathers.back().getResult();
+    }
+    if (gathers.empty()) return mlir::success();
+    for (mlir::OpOperand* use : uses) use->set(whole);
+    if (auto variant = CommonVariant(whole)) {
+      for (ir::AllGatherOp gather : gathers) gather->setAttr("variant", variant);
+    }
     return mlir::success();
   }
 };

@@ -12,15 +12,16 @@ struct Localize : ModulePass<Localize> {
   static constexpr llvm::StringLiteral kDescription = "decide each rank's part of every weight";
 
   mlir::LogicalResult Run(mlir::ModuleOp module) {
-    auto program = ir::ProgramOf(module);
-    if (!program) return mlir::failure();
+    const auto programs = ir::ProgramsOf(module);
     mlir::Builder builder(module.getContext());
-    for (auto weight : program.getOps<ir::WeightOp>()) {
-      const auto local = ir::LocalWeightOf(weight, ir::TpOf(module));
-      if (mlir::failed(local)) return mlir::failure();
-      weight.setLocalAttr(ir::LocalWeightAttr(builder, *local));
+    for (mlir::func::FuncOp program : programs) {
+      for (auto weight : program.getOps<ir::WeightOp>()) {
+        const auto local = ir::LocalWeightOf(weight, ir::MeshOf(module));
+        if (mlir::failed(local)) return mlir::failure();
+        weight.setLocalAttr(ir::LocalWeightAttr(builder, *local));
+      }
     }
-    return mlir::success();
+    return mlir::success(!programs.empty());
   }
 };
 

@@ -1,11 +1,13 @@
 // The passes that turn the unsharded graph into a program with addresses, in the order of the pipeline.
 //
 //   name                    required  what it decides
-//   mrs-propagate           yes       the slice of every value, from the seeds on a few weights
+//   mrs-apply-layout        yes       the mesh, the buckets, and the seeds: heads, gated products, the vocabulary
+//   mrs-propagate           yes       the slice of every value, from the seeds
 //   mrs-insert-collectives  yes       where partial sums are completed and split values gathered
+//   mrs-cut-stages          yes       which stage computes what, and what crosses a border
 //   mrs-fuse                no        sibling products (q, k, v; gate, up) become one operation
 //   mrs-localize            yes       every rank's part of each weight, and its canonical chunks
-//   mrs-schedule            yes       the order of steps, and of collectives
+//   mrs-schedule            yes       the order of steps, of collectives, and of transfers
 //   mrs-in-place            no        sums that overwrite an operand nobody reads again
 //   mrs-plan-memory         yes       every offset, and the KV block count
 //
@@ -19,8 +21,10 @@
 
 namespace mrs::planner {
 
+std::unique_ptr<mlir::Pass> CreateApplyLayoutPass();
 std::unique_ptr<mlir::Pass> CreatePropagatePass();
 std::unique_ptr<mlir::Pass> CreateInsertCollectivesPass();
+std::unique_ptr<mlir::Pass> CreateCutStagesPass();
 std::unique_ptr<mlir::Pass> CreateFusePass();
 std::unique_ptr<mlir::Pass> CreateLocalizePass();
 std::unique_ptr<mlir::Pass> CreateSchedulePass();

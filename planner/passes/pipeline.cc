@@ -24,9 +24,11 @@ std::unique_ptr<mlir::Pass> CreateVerifyShardingPass() { return std::make_unique
 std::unique_ptr<mlir::Pass> CreateVerifyFinalPass() { return std::make_unique<VerifyFinalPass>(); }
 
 void AddPlanPipeline(mlir::OpPassManager& manager) {
+  manager.addPass(CreateApplyLayoutPass());
   manager.addPass(CreatePropagatePass());
   manager.addPass(CreateInsertCollectivesPass());
   manager.addPass(CreateVerifyShardingPass());
+  manager.addPass(CreateCutStagesPass());
   manager.addPass(CreateFusePass());
   manager.addPass(CreateLocalizePass());
   manager.addPass(CreateSchedulePass());
@@ -35,7 +37,7 @@ void AddPlanPipeline(mlir::OpPassManager& manager) {
 }
 
 void RegisterPasses() {
-  for (auto create : {CreatePropagatePass, CreateInsertCollectivesPass, CreateFusePass, CreateLocalizePass, CreateSchedulePass,
+  for (auto create : {CreateApplyLayoutPass, CreateCutStagesPass, CreatePropagatePass, CreateInsertCollectivesPass, CreateFusePass, CreateLocalizePass, CreateSchedulePass,
                       CreateInPlacePass, CreatePlanMemoryPass, CreateVerifyShardingPass, CreateVerifyFinalPass}) {
     mlir::registerPass(create);
   }

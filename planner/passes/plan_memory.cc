@@ -1,10 +1,14 @@
-// Fixes every address: weights one after the other in their arena, activations by first fit over their lifetimes in each
-// bucket, and as many KV blocks as max_seqs sequences of max_len tokens can use and the rank's memory holds.
+// Fixes every address of each stage: weights one after the other in their arena, activations by first fit over their
+// lifetimes in each bucket, and as many KV blocks as max_seqs sequences of max_len tokens can use and the memory of every
+// stage's ranks holds (kv_blocks.h).
 //
-// Attributes it reads: mrs.buckets, mrs.max_len, mrs.max_seqs, mrs.memory (bytes a rank may use).
-// It writes: arena_offset on weights, offsets on steps, mrs.kv {block_bytes, block_count, ...}, mrs.arenas {...} on the module.
+// Attributes of the module that it reads: mrs.buckets, mrs.max_len, mrs.max_seqs, mrs.memory (bytes a rank may use).
+// It writes arena_offset on weights, offsets on steps, and on each program mrs.kv, an entry a class, and mrs.arenas.
 #include <algorithm>
+#include <map>
+#include <optional>
 
+#include "planner/passes/kv_blocks.h"
 #include "planner/passes/module_pass.h"
 #include "planner/passes/passes.h"
 
@@ -31,14 +35,14 @@ int64_t FirstFit(const std::vector<Placed>& active, int64_t bytes) {
 }
 
 // Offsets of all values in one bucket, in the order of `values`; the arena's size.
-int64_t PlaceBucket(const std::vector<ir::LiveValue>& values, const ir::BucketSize& bucket, int64_t tp,
+int64_t PlaceBucket(const std::vector<ir::LiveValue>& values, const ir::BucketSize& bucket, const ir::Mesh& mesh,
                     std::vector<int64_t>* offsets) {
   std::vector<Placed> active;
   llvm::DenseMap<mlir::Value, int64_t> offset_of;
   int64_t arena = 0;
   for (const ir::LiveValue& live : values) {
     const ir::TensorType type = TensorTypeOf(live.value);
-    const int64_t bytes = ir::RowsIn(type, bucket) * ir::LocalRowBytes(type, tp);
+    const int64_t bytes = ir::RowsIn(type, bucket) * ir::LocalRowBytes(type, mesh);
     const bool in_place = live.in_place_of && offset_of.contains(*live.in_place_of);
     const int64_t reused = in_place ? offset_of[*live.in_place_of] : -1;
     // In place, the operand's last use is this very step: its bytes go over to the result.
@@ -60,20 +64,97 @@ struct PlanMemory : ModulePass<PlanMemory> {
   static constexpr llvm::StringLiteral kDescription = "fix every offset and count KV blocks";
 
   mlir::LogicalResult Run(mlir::ModuleOp module) {
-    auto program = ir::ProgramOf(module);
-    if (!program) return mlir::failure();
-    const int64_t weights = PlaceWeights(program, ir::TpOf(module));
-    if (weights < 0) return mlir::failure();
-    const int64_t activations = PlaceActivations(module, program);
-    if (activations < 0) return mlir::failure();
-    return CountKvBlocks(module, program, weights, activations);
+    const auto programs = ir::ProgramsOf(module);
+    if (programs.empty()) return mlir::failure();
+    const int64_t memory = ModuleInt(module, "mrs.memory");
+    std::vector<StageKv> stages;
+    llvm::SmallVector<int64_t> weights, activations;
+    for (auto [index, program] : llvm::enumerate(programs)) {
+      weights.push_back(PlaceWeights(program, ir::MeshOf(module)));
+      if (weights.back() < 0) return mlir::failure();
+      activations.push_back(PlaceActivations(module, program));
+      if (activations.back() < 0) return mlir::failure();
+      const auto classes = ClassesOf(program, ir::MeshOf(module));
+      if (mlir::failed(classes)) return mlir::failure();
+      stages.push_back({std::max<int64_t>(memory - weights.back() - activations.back(), 0), *classes});
+    }
+    const KvLimits limits = {ModuleInt(module, "mrs.max_len"), ModuleInt(module, "mrs.max_seqs"), LargestBatch(module)};
+    if (limits.max_len < 1 || limits.max_seqs < 1) {
+      return module.emitError() << "the module needs mrs.max_len and mrs.max_seqs";
+    }
+    const std::optional<size_t> too_small = CountKvBlocks(limits, &stages);
+    if (too_small) {
+      int64_t one = 0;
+      for (const KvClassBlocks& of_class : stages[*too_small].classes) one += of_class.block_bytes * of_class.sequence_blocks;
+      const std::string who = programs.size() == 1 ? "a rank" : "a rank of stage " + std::to_string(*too_small);
+      return module.emitError() << "the plan does not fit: " << who << " may use " << memory
+                                << " bytes, but its weights take " << weights[*too_small] << ", activations "
+                                << activations[*too_small] << ", and the KV cache of one sequence of " << limits.max_len
+                                << " tokens " << one
+                                << "; give more --memory, a larger --tp or --pp, or a smaller --max-len";
+    }
+    for (auto [program, stage, of_weights, of_activations] : llvm::zip_equal(programs, stages, weights, activations)) {
+      Write(program, stage, of_weights, of_activations);
+    }
+    return mlir::success();
   }
 
-  static int64_t PlaceWeights(mlir::func::FuncOp program, int64_t tp) {
+  // One class for each `kv_class`, in their order.
+  static mlir::FailureOr<std::vector<KvClassBlocks>> ClassesOf(mlir::func::FuncOp program, const ir::Mesh& mesh) {
+    std::map<int64_t, KvClassBlocks> classes;
+    for (auto append : program.getOps<ir::KvAppendOp>()) {
+      const auto [found, added] = classes.try_emplace(append.getKvClass());
+      KvClassBlocks& of_class = found->second;
+      const int64_t window = static_cast<int64_t>(append.getWindow());
+      if (added) of_class.window = window;
+      if (of_class.window != window) {
+        return ir::NamedError(append) << "has a window of " << window << " in class " << append.getKvClass()
+                                      << " of the KV cache, which has one of " << of_class.window;
+      }
+      of_class.block_bytes += kKvBlockTokens * 2 * ir::LocalRowBytes(TensorTypeOf(append.getCache()), mesh);
+      ++of_class.layers;
+    }
+    if (classes.empty()) return mlir::emitError(program.getLoc()) << "the program has no KV cache";
+    std::vector<KvClassBlocks> list;
+    for (const auto& [index, of_class] : classes) {
+      if (index != static_cast<int64_t>(list.size())) {
+        return mlir::emitError(program.getLoc()) << "the program has a KV class " << index << ", but none " << list.size();
+      }
+      list.push_back(of_class);
+    }
+    return list;
+  }
+
+  static int64_t LargestBatch(mlir::ModuleOp module) {
+    int64_t tokens = 0;
+    for (const ir::BucketSize& bucket : ir::BucketsOf(module)) tokens = std::max(tokens, bucket.tokens);
+    return tokens;
+  }
+
+  static void Write(mlir::func::FuncOp program, const StageKv& stage, int64_t weights, int64_t activations) {
+    mlir::Builder builder(program.getContext());
+    const auto number = [&](llvm::StringRef name, int64_t value) {
+      return builder.getNamedAttr(name, builder.getI64IntegerAttr(value));
+    };
+    llvm::SmallVector<mlir::Attribute> classes;
+    int64_t kv = 0;
+    for (const KvClassBlocks& of_class : stage.classes) {
+      classes.push_back(builder.getDictionaryAttr(
+          {number("block_bytes", of_class.block_bytes), number("block_count", of_class.block_count),
+           number("block_tokens", kKvBlockTokens), number("layers", of_class.layers),
+           number("sequence_blocks", of_class.sequence_blocks), number("window", of_class.window)}));
+      kv += ir::AlignUp(of_class.block_count * of_class.block_bytes);
+    }
+    program->setAttr("mrs.kv", builder.getArrayAttr(classes));
+    program->setAttr("mrs.arenas", builder.getDictionaryAttr({number("activations", activations), number("kv", kv),
+                                                              number("weights", weights)}));
+  }
+
+  static int64_t PlaceWeights(mlir::func::FuncOp program, const ir::Mesh& mesh) {
     mlir::Builder builder(program.getContext());
     int64_t arena = 0;
     for (auto weight : program.getOps<ir::WeightOp>()) {
-      const auto local = ir::LocalWeightOf(weight, tp);
+      const auto local = ir::LocalWeightOf(weight, mesh);
       if (mlir::failed(local)) return -1;
       weight->setAttr("arena_offset", builder.getI64IntegerAttr(arena));
       arena += ir::AlignUp(ir::WeightBytes(*local, TensorTypeOf(weight.getResult()).getElementType()));
@@ -84,14 +165,14 @@ struct PlanMemory : ModulePass<PlanMemory> {
   static int64_t PlaceActivations(mlir::ModuleOp module, mlir::func::FuncOp program) {
     const std::vector<ir::BucketSize> buckets = ir::BucketsOf(module);
     if (buckets.empty()) {
-      module.emitError() << "the module has no mrs.buckets";
+      module.emitError() << "the module has no mrs.buckets; run mrs-apply-layout";
       return -1;
     }
     const std::vector<ir::LiveValue> values = ir::LiveValues(program);
     std::vector<std::vector<int64_t>> offsets(buckets.size());
     llvm::SmallVector<int64_t> arenas;
     for (size_t b = 0; b < buckets.size(); ++b) {
-      arenas.push_back(PlaceBucket(values, buckets[b], ir::TpOf(module), &offsets[b]));
+      arenas.push_back(PlaceBucket(values, buckets[b], ir::MeshOf(module), &offsets[b]));
     }
     mlir::Builder builder(module.getContext());
     llvm::DenseMap<mlir::Value, mlir::Attribute> placed;
@@ -107,43 +188,8 @@ struct PlanMemory : ModulePass<PlanMemory> {
       }
       if (!of_results.empty()) op.setAttr("offsets", builder.getArrayAttr(of_results));
     }
-    module->setAttr("mrs.bucket_arenas", builder.getDenseI64ArrayAttr(arenas));
+    program->setAttr("mrs.bucket_arenas", builder.getDenseI64ArrayAttr(arenas));
     return *std::max_element(arenas.begin(), arenas.end());
-  }
-
-  static mlir::LogicalResult CountKvBlocks(mlir::ModuleOp module, mlir::func::FuncOp program, int64_t weights,
-                                           int64_t activations) {
-    int64_t layers = 0, token_bytes = 0;
-    ir::TensorType cache;
-    for (auto append : program.getOps<ir::KvAppendOp>()) {
-      cache = TensorTypeOf(append.getCache());
-      token_bytes += 2 * ir::LocalRowBytes(cache, ir::TpOf(module));
-      ++layers;
-    }
-    if (layers == 0) return module.emitError() << "the program has no KV cache";
-    const int64_t block_tokens = 32;
-    const int64_t block_bytes = block_tokens * token_bytes;
-    const int64_t max_len = ModuleInt(module, "mrs.max_len"), max_seqs = ModuleInt(module, "mrs.max_seqs");
-    const int64_t memory = ModuleInt(module, "mrs.memory");
-    if (max_len < 1 || max_seqs < 1) return module.emitError() << "the module needs mrs.max_len and mrs.max_seqs";
-    const int64_t blocks_of_one = (max_len + block_tokens - 1) / block_tokens;
-    const int64_t left = memory - weights - activations;
-    const int64_t blocks = std::min(max_seqs * blocks_of_one, std::max<int64_t>(left, 0) / block_bytes);
-    if (blocks < blocks_of_one) {
-      return module.emitError() << "the plan does not fit: a rank may use " << memory << " bytes, but its weights take "
-                                << weights << ", activations " << activations << ", and the KV cache of one sequence of "
-                                << max_len << " tokens " << blocks_of_one * block_bytes
-                                << "; give more --memory, a larger --tp, or a smaller --max-len";
-    }
-    mlir::Builder builder(module.getContext());
-    auto number = [&](llvm::StringRef name, int64_t value) {
-      return builder.getNamedAttr(name, builder.getI64IntegerAttr(value));
-    };
-    module->setAttr("mrs.kv", builder.getDictionaryAttr({number("block_bytes", block_bytes), number("block_count", blocks),
-                                                         number("block_tokens", block_tokens), number("layers", layers)}));
-    module->setAttr("mrs.arenas", builder.getDictionaryAttr({number("activations", activations),
-                                                             number("kv", blocks * block_bytes), number("weights", weights)}));
-    return mlir::success();
   }
 };
 

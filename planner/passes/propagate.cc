@@ -1,4 +1,4 @@
-// Splits spread from the seeds (query heads, FFN width, vocabulary) to every value, by the factor maps alone.
+// Splits spread from the seeds that mrs-apply-layout planted to every value, by the factor maps alone, along each axis.
 //
 // Repeat over the program until nothing changes: where one dimension of a factor is split, all its dimensions are; a
 // coarse one (KV heads) gets the slice that the fine one reads. Where a split factor is summed away, the result is a
@@ -19,21 +19,8 @@ struct Step {
   FactorMap map;
 };
 
-mlir::LogicalResult PlantSeed(ir::WeightOp weight, int64_t tp) {
-  if (!weight.getSeed()) return mlir::success();
-  const int64_t dim = *weight.getSeed();
-  const ir::TensorType type = TensorTypeOf(weight.getResult());
-  const auto slice = ir::Split(type.getShape()[dim], tp);
-  if (!slice) {
-    return ir::NamedError(weight) << "dimension " << dim << " of " << type << " does not split over " << tp << " ranks";
-  }
-  weight.getResult().setType(type.withSlice(dim, *slice));
-  weight.removeSeedAttr();
-  return mlir::success();
-}
-
 // One operation: copies known slices to the other dimensions of their factors. True where a type changed.
-mlir::FailureOr<bool> Spread(Step& step, int64_t tp) {
+mlir::FailureOr<bool> Spread(Step& step, const ir::Mesh& mesh) {
   llvm::SmallVector<DimSlice> known(step.map.factor_count);
   llvm::SmallVector<int64_t> extent(step.map.factor_count, 0);
   ir::ForEachDim(step.op, step.map, [&](mlir::Value value, int64_t dim, const DimRule& rule) {
@@ -49,15 +36,22 @@ mlir::FailureOr<bool> Spread(Step& step, int64_t tp) {
     if (mlir::failed(ok) || rule.whole || !known[rule.factor].split() || type.getSlices()[dim].split()) return;
     DimSlice slice = known[rule.factor];
     if (rule.coarse) {
-      const auto coarse = ir::Coarsen(slice, extent[rule.factor], type.getShape()[dim], tp);
+      const int64_t ranks = mesh.Size(slice.axis);
+      const auto coarse = ir::Coarsen(slice, extent[rule.factor], type.getShape()[dim], ranks);
       if (!coarse) {
         ok = ir::NamedError(step.op) << "dimension " << dim << " of " << type << " neither divides nor replicates evenly over "
-                                     << tp << " ranks";
+                                     << ranks << " ranks";
         return;
       }
       slice = *coarse;
     }
     if (!slice.split()) return;
+    for (const DimSlice& other : type.getSlices()) {
+      if (!other.split() || other.axis != slice.axis) continue;
+      ok = ir::NamedError(step.op) << "dimension " << dim << " of " << type << " would be split over "
+                                   << llvm::StringRef(ir::NameOf(slice.axis)) << ", which splits another one";
+      return;
+    }
     value.setType(type.withSlice(dim, slice));
     changed = true;
   });
@@ -66,12 +60,13 @@ mlir::FailureOr<bool> Spread(Step& step, int64_t tp) {
 }
 
 void MarkPartial(Step& step) {
-  bool partial = false;
+  ir::AxisSet partial;
   ir::ForEachDim(step.op, step.map, [&](mlir::Value value, int64_t dim, const DimRule& rule) {
-    partial |= step.map.contracted[rule.factor] && TensorTypeOf(value).getSlices()[dim].split();
+    const DimSlice& slice = TensorTypeOf(value).getSlices()[dim];
+    if (step.map.contracted[rule.factor] && slice.split()) partial = partial.With(slice.axis);
   });
   if (!partial) return;
-  for (mlir::Value result : step.op->getResults()) result.setType(TensorTypeOf(result).withPartial(true));
+  for (mlir::Value result : step.op->getResults()) result.setType(TensorTypeOf(result).withPartial(partial));
 }
 
 struct Propagate : ModulePass<Propagate> {
@@ -79,22 +74,26 @@ struct Propagate : ModulePass<Propagate> {
   static constexpr llvm::StringLiteral kDescription = "spread the seeds' splits to every value";
 
   mlir::LogicalResult Run(mlir::ModuleOp module) {
-    auto program = ir::ProgramOf(module);
-    if (!program) return mlir::failure();
-    const int64_t tp = ir::TpOf(module);
+    const auto programs = ir::ProgramsOf(module);
+    const ir::Mesh mesh = ir::MeshOf(module);
+    for (mlir::func::FuncOp program : programs) {
+      if (mlir::failed(SpreadIn(program, mesh))) return mlir::failure();
+    }
+    return mlir::success(!programs.empty());
+  }
+
+  static mlir::LogicalResult SpreadIn(mlir::func::FuncOp program, const ir::Mesh& mesh) {
     std::vector<Step> steps;
     for (mlir::Operation* op : OpsOf(program)) {
-      if (auto weight = mlir::dyn_cast<ir::WeightOp>(op); weight && mlir::failed(PlantSeed(weight, tp))) return mlir::failure();
       auto map = ir::FactorMapOf(op);
       if (mlir::failed(map)) return mlir::failure();
       if (*map) steps.push_back({op, std::move(**map)});
     }
-    if (tp == 1) return mlir::success();
     // Forwards settles nearly everything; slices that flow back (from gate to up) need another round.
     for (bool changed = true; changed;) {
       changed = false;
       for (Step& step : steps) {
-        const auto spread = Spread(step, tp);
+        const auto spread = Spread(step, mesh);
         if (mlir::failed(spread)) return mlir::failure();
         changed |= *spread;
       }

@@ -14,8 +14,9 @@ import subprocess
 
 from mrs_tools import Failed, Tools
 
-FIRST_PASSES = ["--mrs-propagate", "--mrs-insert-collectives"]
+FIRST_PASSES = ["--mrs-apply-layout", "--mrs-propagate", "--mrs-insert-collectives", "--mrs-cut-stages"]
 OTHER_PASSES = ["--mrs-fuse", "--mrs-localize", "--mrs-schedule", "--mrs-in-place", "--mrs-plan-memory"]
+PARTIAL = ", partial{tp}"
 PROMPT = [5 + 13 * i % 60 for i in range(40)]
 MODEL_ITSELF = re.compile(r"sources = \[.*?\}\]|(?:eps|scale) = \S+ : f32|\"[^\"]*\"")
 NUMBER = re.compile(r"(?<![\w%#.])-?\d+\b")
@@ -45,7 +46,7 @@ def edit_type(lines, tp, rng):
     split = [match for match in re.finditer(r"(\d+)(?:\{tp[^}]*\})?", old.partition("]")[0])]
     kind = rng.random()
     if kind < 0.2:
-        new = old.removesuffix(", partial") if old.endswith(", partial") else old + ", partial"
+        new = old.removesuffix(PARTIAL) if old.endswith(PARTIAL) else old + PARTIAL
     elif kind < 0.5 and split:
         match = rng.choice(split)
         size = int(match.group(1))

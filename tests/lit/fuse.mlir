@@ -10,7 +10,7 @@
 // CHECK-SAME: -> (!mrs.tensor<[T, 8{tp 4}, 32], f32>, !mrs.tensor<[T, 4{tp 2}, 32], f32>, !mrs.tensor<[T, 4{tp 2}, 32], f32>)
 // CHECK: mrs.kv_append "l0.kv_append" %[[QKV]]#1, %[[QKV]]#2
 // CHECK-NOT: mrs.matmul
-module attributes {mrs.tp = 2 : i64} {
+module attributes {mrs.mesh = {tp = 2 : i64}} {
   func.func @qkv(%x: !mrs.tensor<[T, 256], f32>, %slots: !mrs.tensor<[T], i32>) {
     %wq = mrs.weight "q" {n_dims = 2 : i64, sources = [{}]} : <[8{tp 4}, 32, 256], f32>
     %q = mrs.matmul "l0.q_proj" %x, [%wq] : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[8{tp 4}, 32, 256], f32>) -> !mrs.tensor<[T, 8{tp 4}, 32], f32>
@@ -45,13 +45,13 @@ module {
 // CHECK: mrs.matmul "a"
 // CHECK: mrs.matmul "b"
 // CHECK: mrs.matmul "c"
-module attributes {mrs.tp = 2 : i64} {
+module attributes {mrs.mesh = {tp = 2 : i64}} {
   func.func @not_siblings(%x: !mrs.tensor<[T, 64], bf16>, %y: !mrs.tensor<[T, 64{tp 32}], bf16>) {
     %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[64, 64], bf16>
     %v = mrs.weight "v" {n_dims = 1 : i64, chunks = 2 : i64, sources = [{}]} : <[64, 64{tp 32}], bf16>
     %a = mrs.matmul "a" %x, [%w] : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[64, 64], bf16>) -> !mrs.tensor<[T, 64], f32>
-    %b = mrs.matmul "b" %y, [%v] : (!mrs.tensor<[T, 64{tp 32}], bf16>, !mrs.tensor<[64, 64{tp 32}], bf16>) -> !mrs.tensor<[T, 64], f32, partial>
-    %c = mrs.matmul "c" %y, [%v] : (!mrs.tensor<[T, 64{tp 32}], bf16>, !mrs.tensor<[64, 64{tp 32}], bf16>) -> !mrs.tensor<[T, 64], f32, partial>
+    %b = mrs.matmul "b" %y, [%v] : (!mrs.tensor<[T, 64{tp 32}], bf16>, !mrs.tensor<[64, 64{tp 32}], bf16>) -> !mrs.tensor<[T, 64], f32, partial{tp}>
+    %c = mrs.matmul "c" %y, [%v] : (!mrs.tensor<[T, 64{tp 32}], bf16>, !mrs.tensor<[64, 64{tp 32}], bf16>) -> !mrs.tensor<[T, 64], f32, partial{tp}>
     return
   }
 }

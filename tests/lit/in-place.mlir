@@ -12,13 +12,13 @@
 // CHECK: mrs.add "doubled" %{{[0-9]+}}, %{{[0-9]+}} :
 // What the executor writes, and what other operations read element by element, is never overwritten.
 // CHECK: mrs.rms_norm "norm" %{{[0-9]+}}, %{{[0-9]+}} {eps
-module attributes {mrs.tp = 2 : i64} {
+module attributes {mrs.mesh = {tp = 2 : i64}} {
   func.func @residual() {
     %ids = mrs.input "tokens" : <[T], i32>
     %table = mrs.weight "embed.weight" {n_dims = 1 : i64, sources = [{}]} : <[2048{tp 1024}, 256], f32>
     %vector = mrs.weight "vector" {n_dims = 1 : i64, sources = [{}]} : <[256], f32>
-    %e = mrs.embed "embed" %ids, %table {vocab_valid = 2003 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[2048{tp 1024}, 256], f32>) -> !mrs.tensor<[T, 256], f32, partial>
-    %x = mrs.all_reduce "embed.all_reduce" %e {algorithm = "doubling"} : (!mrs.tensor<[T, 256], f32, partial>) -> !mrs.tensor<[T, 256], f32>
+    %e = mrs.embed "embed" %ids, %table {vocab_valid = 2003 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[2048{tp 1024}, 256], f32>) -> !mrs.tensor<[T, 256], f32, partial{tp}>
+    %x = mrs.all_reduce "embed.all_reduce" %e {algorithm = "doubling", axis = "tp"} : (!mrs.tensor<[T, 256], f32, partial{tp}>) -> !mrs.tensor<[T, 256], f32>
     %a = mrs.add "first" %x, %x : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>) -> !mrs.tensor<[T, 256], f32>
     %b = mrs.add "second" %x, %a : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>) -> !mrs.tensor<[T, 256], f32>
     %c = mrs.add_bias "biased" %b, %vector : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> !mrs.tensor<[T, 256], f32>

@@ -46,7 +46,7 @@ func.func @matmul_of_rows_without_columns(%x: !mrs.tensor<[T], f32>) {
 // -----
 func.func @weight_partial() {
   // expected-error@+1 {{'w' (mrs.weight): a weight is no partial sum}}
-  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16, 64], bf16, partial>
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16, 64], bf16, partial{tp}>
   return
 }
 
@@ -54,13 +54,6 @@ func.func @weight_partial() {
 func.func @weight_vector() {
   // expected-error@+1 {{'w' (mrs.weight): vectors are f32, not '!mrs.tensor<[16], bf16>'}}
   %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[16], bf16>
-  return
-}
-
-// -----
-func.func @weight_seed() {
-  // expected-error@+1 {{'w' (mrs.weight): seed names no dimension}}
-  %w = mrs.weight "w" {n_dims = 1 : i64, seed = 2 : i64, sources = [{}]} : <[16, 64], bf16>
   return
 }
 
@@ -181,21 +174,142 @@ func.func @top_candidates(%x: !mrs.tensor<[L, 64], f32>) {
 }
 
 // -----
-func.func @all_reduce(%x: !mrs.tensor<[T, 64], f32, partial>) {
+func.func @all_reduce(%x: !mrs.tensor<[T, 64], f32, partial{tp}>) {
   // expected-error@+1 {{'sum' (mrs.all_reduce): unknown algorithm 'fastest'; there are doubling, halving_doubling, gather_add and rank_order}}
-  %y = mrs.all_reduce "sum" %x {algorithm = "fastest"} : (!mrs.tensor<[T, 64], f32, partial>) -> !mrs.tensor<[T, 64], f32>
+  %y = mrs.all_reduce "sum" %x {algorithm = "fastest", axis = "tp"} : (!mrs.tensor<[T, 64], f32, partial{tp}>) -> !mrs.tensor<[T, 64], f32>
   return
 }
 
 // -----
 func.func @all_gather(%x: !mrs.tensor<[T, 64{tp 32}], f32>) {
   // expected-error@+1 {{'all' (mrs.all_gather): changes '!mrs.tensor<[T, 64{tp 32}], f32>' to '!mrs.tensor<[T, 128], f32>'}}
-  %y = mrs.all_gather "all" %x : (!mrs.tensor<[T, 64{tp 32}], f32>) -> !mrs.tensor<[T, 128], f32>
+  %y = mrs.all_gather "all" %x {axis = "tp"} : (!mrs.tensor<[T, 64{tp 32}], f32>) -> !mrs.tensor<[T, 128], f32>
   return
 }
 
 // -----
 func.func @output() {
   mrs.output "candidates" : <[L, 16], !mrs.candidates<24>> // expected-error {{expected SSA operand}}
+  return
+}
+
+// -----
+func.func @layer_norm(%x: !mrs.tensor<[T, 64], f32>, %w: !mrs.tensor<[64], f32>, %b: !mrs.tensor<[32], f32>) {
+  // expected-error@+1 {{'norm' (mrs.layer_norm): dimension 0 of '!mrs.tensor<[32], f32>' has size 32, expected 64}}
+  %y = mrs.layer_norm "norm" %x, %w, %b {eps = 1.0e-05 : f32} : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[64], f32>, !mrs.tensor<[32], f32>) -> !mrs.tensor<[T, 64], bf16>
+  return
+}
+
+// -----
+func.func @layer_norm_eps(%x: !mrs.tensor<[T, 64], f32>, %w: !mrs.tensor<[64], f32>) {
+  // expected-error@+1 {{'norm' (mrs.layer_norm): eps must be positive and finite}}
+  %y = mrs.layer_norm "norm" %x, %w, %w {eps = -1.0 : f32} : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[64], f32>, !mrs.tensor<[64], f32>) -> !mrs.tensor<[T, 64], bf16>
+  return
+}
+
+// -----
+// The order of the sum is the model's: 12 heads are summed in 4 chunks, on any number of ranks.
+func.func @sum_squares_chunks(%x: !mrs.tensor<[T, 12, 32], f32>) {
+  // expected-error@+1 {{'sum' (mrs.sum_squares): sums in 2 canonical chunks, expected 4 for 12 heads}}
+  %y = mrs.sum_squares "sum" %x {chunks = 2 : i64} : (!mrs.tensor<[T, 12, 32], f32>) -> !mrs.tensor<[T], f32>
+  return
+}
+
+// -----
+func.func @sum_squares_of_bf16(%x: !mrs.tensor<[T, 12, 32], bf16>) {
+  // expected-error@+1 {{'sum' (mrs.sum_squares): x is '!mrs.tensor<[T, 12, 32], bf16>', expected f32 elements}}
+  %y = mrs.sum_squares "sum" %x {chunks = 4 : i64} : (!mrs.tensor<[T, 12, 32], bf16>) -> !mrs.tensor<[T], f32>
+  return
+}
+
+// -----
+// `width` is of the whole sum, not of a rank's part.
+func.func @rms_scale_width(%x: !mrs.tensor<[T, 8{tp 4}, 32], f32>, %s: !mrs.tensor<[T], f32>, %w: !mrs.tensor<[8{tp 4}, 32], f32>) {
+  // expected-error@+1 {{'scale' (mrs.rms_scale): width is 128, expected the 256 elements of x}}
+  %y = mrs.rms_scale "scale" %x, %s, %w {width = 128 : i64, eps = 1.0e-05 : f32} : (!mrs.tensor<[T, 8{tp 4}, 32], f32>, !mrs.tensor<[T], f32>, !mrs.tensor<[8{tp 4}, 32], f32>) -> !mrs.tensor<[T, 8{tp 4}, 32], f32>
+  return
+}
+
+// -----
+func.func @rms_scale_weight(%x: !mrs.tensor<[T, 8, 32], f32>, %s: !mrs.tensor<[T], f32>, %w: !mrs.tensor<[4, 32], f32>) {
+  // expected-error@+1 {{'scale' (mrs.rms_scale): dimension 0 of '!mrs.tensor<[4, 32], f32>' has size 4, expected 8}}
+  %y = mrs.rms_scale "scale" %x, %s, %w {width = 256 : i64, eps = 1.0e-05 : f32} : (!mrs.tensor<[T, 8, 32], f32>, !mrs.tensor<[T], f32>, !mrs.tensor<[4, 32], f32>) -> !mrs.tensor<[T, 8, 32], f32>
+  return
+}
+
+// -----
+func.func @scale(%x: !mrs.tensor<[T, 64], f32>) {
+  // expected-error@+1 {{'multiplier' (mrs.scale): factor must be positive and finite}}
+  %y = mrs.scale "multiplier" %x {factor = 0.0 : f32} : (!mrs.tensor<[T, 64], f32>) -> !mrs.tensor<[T, 64], f32>
+  return
+}
+
+// -----
+func.func @soft_cap(%x: !mrs.tensor<[L, 64], f32>) {
+  // expected-error@+1 {{'cap' (mrs.soft_cap): cap must be positive and finite}}
+  %y = mrs.soft_cap "cap" %x {cap = 0x7F800000 : f32} : (!mrs.tensor<[L, 64], f32>) -> !mrs.tensor<[L, 64], f32>
+  return
+}
+
+// -----
+func.func @position_scale(%x: !mrs.tensor<[T, 8, 32], bf16>, %p: !mrs.tensor<[T], i32>) {
+  // expected-error@+1 {{'far' (mrs.position_scale): original is 0, expected at least 1}}
+  %y = mrs.position_scale "far" %x, %p {beta = 1.0e-01 : f32, original = 0 : i64} : (!mrs.tensor<[T, 8, 32], bf16>, !mrs.tensor<[T], i32>) -> !mrs.tensor<[T, 8, 32], bf16>
+  return
+}
+
+// -----
+func.func @position_scale_type(%x: !mrs.tensor<[T, 8, 32], bf16>, %p: !mrs.tensor<[T], i32>) {
+  // expected-error@+1 {{'far' (mrs.position_scale): the result is '!mrs.tensor<[T, 8, 32], f32>', expected the element type of its other operand}}
+  %y = mrs.position_scale "far" %x, %p {beta = 1.0e-01 : f32, original = 8192 : i64} : (!mrs.tensor<[T, 8, 32], bf16>, !mrs.tensor<[T], i32>) -> !mrs.tensor<[T, 8, 32], f32>
+  return
+}
+
+// -----
+func.func @gelu_mul(%gate: !mrs.tensor<[T, 64], f32>, %up: !mrs.tensor<[T, 32], f32>) {
+  // expected-error@+1 {{'gelu_mul' (mrs.gelu_mul): dimension 1 of '!mrs.tensor<[T, 32], f32>' has size 32, expected 64}}
+  %y = mrs.gelu_mul "gelu_mul" %gate, %up {approximate = true} : (!mrs.tensor<[T, 64], f32>, !mrs.tensor<[T, 32], f32>) -> !mrs.tensor<[T, 64], bf16>
+  return
+}
+
+// -----
+func.func @attention_window(%q: !mrs.tensor<[T, 8, 32], bf16>, %c: !mrs.tensor<[B, 4, 32], bf16>, %i: !mrs.tensor<[T], i32>, %blocks: !mrs.tensor<[S, 8], i32>) {
+  // expected-error@+1 {{'attention' (mrs.attention): window is -1, expected at least 0}}
+  %y = mrs.attention "attention" %q, %c, %i, %i, %blocks {scale = 0.25 : f32, window = -1 : i64} : (!mrs.tensor<[T, 8, 32], bf16>, !mrs.tensor<[B, 4, 32], bf16>, !mrs.tensor<[T], i32>, !mrs.tensor<[T], i32>, !mrs.tensor<[S, 8], i32>) -> !mrs.tensor<[T, 8, 32], bf16>
+  return
+}
+
+// -----
+func.func @attention_soft_cap(%q: !mrs.tensor<[T, 8, 32], bf16>, %c: !mrs.tensor<[B, 4, 32], bf16>, %i: !mrs.tensor<[T], i32>, %blocks: !mrs.tensor<[S, 8], i32>) {
+  // expected-error@+1 {{'attention' (mrs.attention): soft_cap must be positive and finite}}
+  %y = mrs.attention "attention" %q, %c, %i, %i, %blocks {scale = 0.25 : f32, soft_cap = -50.0 : f32} : (!mrs.tensor<[T, 8, 32], bf16>, !mrs.tensor<[B, 4, 32], bf16>, !mrs.tensor<[T], i32>, !mrs.tensor<[T], i32>, !mrs.tensor<[S, 8], i32>) -> !mrs.tensor<[T, 8, 32], bf16>
+  return
+}
+
+// -----
+func.func @all_reduce_axis(%x: !mrs.tensor<[T, 64], f32, partial{tp}>) {
+  // expected-error@+1 {{'sum' (mrs.all_reduce): runs over the axis 'stage'; collectives run over tp, ep or dp}}
+  %y = mrs.all_reduce "sum" %x {algorithm = "doubling", axis = "stage"} : (!mrs.tensor<[T, 64], f32, partial{tp}>) -> !mrs.tensor<[T, 64], f32>
+  return
+}
+
+// -----
+func.func @all_gather_axis(%x: !mrs.tensor<[T, 64{tp 32}], f32>) {
+  // expected-error@+1 {{'all' (mrs.all_gather): runs over the axis 'pp'; collectives run over tp, ep or dp}}
+  %y = mrs.all_gather "all" %x {axis = "pp"} : (!mrs.tensor<[T, 64{tp 32}], f32>) -> !mrs.tensor<[T, 64], f32>
+  return
+}
+
+// -----
+func.func @send(%x: !mrs.tensor<[T], i32>) {
+  // expected-error@+1 {{'send' (mrs.send): x is '!mrs.tensor<[T], i32>', expected f32 or bf16 elements}}
+  mrs.send "send" %x {peer = 1 : i64} : <[T], i32>
+  return
+}
+
+// -----
+func.func @recv() {
+  // expected-error@+1 {{'recv' (mrs.recv): peer is -1, expected at least 0}}
+  %x = mrs.recv "recv" {peer = -1 : i64} : <[T, 64], f32>
   return
 }

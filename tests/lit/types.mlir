@@ -18,9 +18,14 @@ func.func private @slices(!mrs.tensor<[T, 8{tp 4 step 4}, 32], bf16>, !mrs.tenso
 // CHECK-SAME: !mrs.tensor<[T, 4{tp 1 every 2}, 32], bf16>
 func.func private @replicated(!mrs.tensor<[T, 4{tp 1 every 2}, 32], bf16>)
 
+// Along another axis than tp, and along two.
+// CHECK-LABEL: func.func private @axes
+// CHECK-SAME: (!mrs.tensor<[8{ep 2}, 64], bf16>, !mrs.tensor<[8{ep 2}, 64{tp 32}], bf16>, !mrs.tensor<[T, 8], f32, partial{tp, dp}>)
+func.func private @axes(!mrs.tensor<[8{ep 2}, 64], bf16>, !mrs.tensor<[8{ep 2}, 64{tp 32}], bf16>, !mrs.tensor<[T, 8], f32, partial{dp, tp}>)
+
 // CHECK-LABEL: func.func private @partial
-// CHECK-SAME: !mrs.tensor<[T, 256], f32, partial>
-func.func private @partial(!mrs.tensor<[T, 256], f32, partial>)
+// CHECK-SAME: !mrs.tensor<[T, 256], f32, partial{tp}>
+func.func private @partial(!mrs.tensor<[T, 256], f32, partial{tp}>)
 
 // What the ranks say about the best 24 logits of each row, by vocabulary chunk.
 // CHECK-LABEL: func.func private @candidates
@@ -70,3 +75,15 @@ func.func private @no_dimensions(!mrs.tensor<[], f32>)
 // -----
 // expected-error@+1 {{expected 'partial'}}
 func.func private @no_other_state(!mrs.tensor<[T], f32, whole>)
+
+// -----
+// expected-error@+1 {{expected an axis that splits values: tp, ep or dp}}
+func.func private @stages_split_nothing(!mrs.tensor<[T, 8{stage 4}], f32>)
+
+// -----
+// expected-error@+1 {{expected an axis that splits values: tp, ep or dp}}
+func.func private @no_such_axis(!mrs.tensor<[T, 8], f32, partial{pp}>)
+
+// -----
+// expected-error@+1 {{expected '{'}}
+func.func private @partial_over_nothing(!mrs.tensor<[T, 8], f32, partial>)

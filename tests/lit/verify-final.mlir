@@ -4,8 +4,8 @@
 
 // Everything has its place: 4 tokens of 16 f32 are 256 bytes; `sum` takes over the bytes of `x`.
 // CHECK-LABEL: func.func @accepted
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @accepted() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @accepted() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
@@ -16,19 +16,52 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 }
 
 // -----
-// Left out: mrs-propagate.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @seed() {
-    // expected-error@+1 {{'w' (mrs.weight): its sharding seed was never propagated; run mrs-propagate}}
-    %w = mrs.weight "w" {n_dims = 1 : i64, seed = 0 : i64, sources = [{}]} : <[32, 16], f32>
+// Left out: mrs-apply-layout.
+// expected-error@+1 {{the layout was never applied; run mrs-apply-layout}}
+module attributes {mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @no_mesh() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    return
+  }
+}
+
+// -----
+// Left out: mrs-cut-stages.
+// expected-error@+1 {{the module has 1 program, expected one for each of 2 stages of its mesh; run mrs-cut-stages}}
+module attributes {mrs.mesh = {tp = 1 : i64, stage = 2 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @not_cut() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  // expected-error@+1 {{nothing says which layers are the stage's; run mrs-cut-stages}}
+  func.func @no_layers() attributes {mrs.kv = []} {
+    return
+  }
+}
+
+// -----
+// Both sides of a border count what goes over it.
+module attributes {mrs.mesh = {tp = 1 : i64, stage = 2 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @stage0() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    mrs.send "x.send" %x {peer = 1 : i64, order = 0 : i64, step = 1 : i64} : <[T, 16], f32>
+    return
+  }
+  func.func @stage1() attributes {mrs.kv = [], mrs.layers = array<i64: 1, 2>} {
+    // expected-error@+1 {{'x.recv' (mrs.recv): has no place, or another place than its own, among the transfers; run mrs-schedule}}
+    %x = mrs.recv "x.recv" {peer = 0 : i64, order = 1 : i64, step = 0 : i64} : <[T, 16], f32>
     return
   }
 }
 
 // -----
 // Left out: mrs-localize.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @not_localized() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @not_localized() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     // expected-error@+1 {{'w' (mrs.weight): no rank's part of it is decided; run mrs-localize}}
     %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32, 16], f32>
     return
@@ -37,15 +70,15 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // Both gathers are whole to their types, but a plan's gather leaves one rank's rows after the other's.
-module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @reads_what_was_gathered() {
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @reads_what_was_gathered() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}]} : <[32, 16], f32>
     %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32{tp 16}, 16], f32>
     %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
     %y = mrs.matmul "y" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 32{tp 16}], f32>
-    %out = mrs.all_gather "for_output" %y : (!mrs.tensor<[T, 32{tp 16}], f32>) -> !mrs.tensor<[T, 32], f32>
-    %all = mrs.all_gather "y.all_gather" %y : (!mrs.tensor<[T, 32{tp 16}], f32>) -> !mrs.tensor<[T, 32], f32>
+    %out = mrs.all_gather "for_output" %y {axis = "tp"} : (!mrs.tensor<[T, 32{tp 16}], f32>) -> !mrs.tensor<[T, 32], f32>
+    %all = mrs.all_gather "y.all_gather" %y {axis = "tp"} : (!mrs.tensor<[T, 32{tp 16}], f32>) -> !mrs.tensor<[T, 32], f32>
     // expected-error@+1 {{'sum' (mrs.add): reads 'y.all_gather', in which one rank's rows lie after the other's; only an mrs.output can}}
     %sum = mrs.add "sum" %all, %all : (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], f32>) -> !mrs.tensor<[T, 32], f32>
     mrs.output "all_logits" %out : <[T, 32], f32>
@@ -55,8 +88,8 @@ module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // Rows other than those of its type: both ranks would hold the other one's.
-module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @other_rows() {
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @other_rows() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     // expected-error@+1 {{'w' (mrs.weight): its local part}}
     %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 16, -16, 16, 1>}} : <[32{tp 16}, 16], f32>
     return
@@ -65,8 +98,8 @@ module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // A sum over the residual stream is one chain. Four chunks would be another sum, and other tokens than any other plan's.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @other_chunks() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @other_chunks() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     %w = mrs.weight "q" {n_dims = 1 : i64, chunks = 4 : i64, sources = [{}], local = {chunk_count = 4 : i64, chunk_k = 4 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
@@ -79,8 +112,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // 172 = 4 x 43 columns are summed in 4 chunks on any number of ranks.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @too_few_chunks() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @too_few_chunks() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 172 : i64, columns = array<i64: 0, 0, 172, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 172], f32>
     %w = mrs.weight "down" {n_dims = 1 : i64, chunks = 2 : i64, sources = [{}], local = {chunk_count = 2 : i64, chunk_k = 86 : i64, columns = array<i64: 0, 0, 172, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 172], f32>
@@ -94,8 +127,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // Left out: mrs-schedule.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @not_scheduled() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @not_scheduled() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     // expected-error@+1 {{'x' (mrs.embed): has no place in the program; run mrs-schedule}}
@@ -106,8 +139,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // Steps run in program order.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @out_of_order() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @out_of_order() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
@@ -119,9 +152,9 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // Left out: mrs-plan-memory.
-// expected-error@+1 {{the KV cache has no place in memory; run mrs-plan-memory}}
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>} {
-  func.func @no_cache() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  // expected-error@+1 {{the KV cache has no place in memory; run mrs-plan-memory}}
+  func.func @no_cache() attributes {mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     return
   }
@@ -129,8 +162,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>} {
 
 // -----
 // A result without an offset in each bucket.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @no_offsets() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @no_offsets() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     // expected-error@+1 {{'x' (mrs.embed): its result has no place in memory; run mrs-plan-memory}}
@@ -141,8 +174,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // Two live values over each other.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @overlap() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @overlap() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
@@ -154,8 +187,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 }
 
 // -----
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @not_aligned() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @not_aligned() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     // expected-error@+1 {{'x' (mrs.embed): offset 32 is not aligned to 64}}
@@ -165,8 +198,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 }
 
 // -----
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @negative() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @negative() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     // expected-error@+1 {{'x' (mrs.embed): offset -64 is not aligned to 64}}
@@ -176,8 +209,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 }
 
 // -----
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @far_away() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @far_away() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     // expected-error@+1 {{'x' (mrs.embed): offset 9223372036854775744 is out of range}}
@@ -188,8 +221,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // In place means at the very bytes of the operand.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @in_place_elsewhere() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @in_place_elsewhere() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
@@ -201,8 +234,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 }
 
 // -----
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @in_place_of_a_value_still_read() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @in_place_of_a_value_still_read() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
@@ -216,8 +249,8 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // Only sums read an element before they write it, and never again.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @norm_in_place() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @norm_in_place() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
     %w = mrs.weight "v" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
@@ -230,29 +263,29 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // Collectives are counted from 0, in the order that all ranks issue them.
-module attributes {mrs.tp = 2 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @collective_order() {
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @collective_order() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
     %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
-    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
     // expected-error@+1 {{'x.all_reduce' (mrs.all_reduce): has no place, or another place than its own, in the collective schedule; run mrs-schedule}}
-    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", order = 1 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial>) -> !mrs.tensor<[T, 16], f32>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 1 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
     return
   }
 }
 
 // -----
 // Values come in through mrs.input only; anything else would be left out of the plan.
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
   // expected-error@+1 {{the program takes 1 arguments, expected none; values come in through mrs.input}}
-  func.func @arguments(%x: !mrs.tensor<[T, 16], f32>) {
+  func.func @arguments(%x: !mrs.tensor<[T, 16], f32>) attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     return
   }
 }
 
 // -----
-module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv = {}} {
-  func.func @foreign_operation() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @foreign_operation() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     // expected-error@+1 {{'builtin.unrealized_conversion_cast' is no operation of a plan}}
     %x = builtin.unrealized_conversion_cast to !mrs.tensor<[T, 16], f32>
     return
@@ -261,19 +294,24 @@ module attributes {mrs.tp = 1 : i64, mrs.buckets = array<i64: 4, 1, 1>, mrs.kv =
 
 // -----
 // expected-error@+1 {{the module has no mrs.buckets, or one with less than 1 or more than 2^19 rows}}
-module attributes {mrs.buckets = array<i64: 4, 0, 1>} {
-  func.func @empty_bucket() {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 0, 1>} {
+  func.func @empty_bucket() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
     return
   }
 }
 
 // -----
-// expected-error@+1 {{expected one function of one block, the program of the stage; found 2}}
-module attributes {mrs.buckets = array<i64: 4, 1, 1>} {
+// expected-error@+1 {{the module has 2 programs, expected one for each of 1 stages of its mesh; run mrs-cut-stages}}
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
   func.func @one() {
     return
   }
   func.func @two() {
     return
   }
+}
+
+// -----
+// expected-error@+1 {{the module has no function; expected one a stage, its program}}
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
 }

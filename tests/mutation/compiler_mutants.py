@@ -9,8 +9,9 @@ from collections import namedtuple
 # harmless: models of which it makes another plan that is right, too, with the same logits.
 Mutant = namedtuple("Mutant", "name file old new harmless", defaults=((),))
 
-RULES, PROGRAM, SLICES = "ir/sharding_rules.cc", "ir/program.cc", "ir/dim_slice.cc"
+RULES, OPS, PROGRAM, SLICES = "ir/sharding_rules.cc", "ir/mrs_ops.td", "ir/program.cc", "ir/dim_slice.cc"
 FUSE, INSERT, PROPAGATE = (f"planner/passes/{name}.cc" for name in ("fuse", "insert_collectives", "propagate"))
+LAYOUT = "planner/passes/apply_layout.cc"
 LOCALIZE, SCHEDULE, IN_PLACE = (f"planner/passes/{name}.cc" for name in ("localize", "schedule", "in_place"))
 MEMORY, STAGE, PLAN = "planner/passes/plan_memory.cc", "planner/emit_stage.cc", "planner/emit_plan.cc"
 
@@ -30,7 +31,7 @@ KV_LAYER_OF_ATTENTION = """attention.getScale().convertToFloat(), static_cast<ui
 
 def reversed_where(condition):
     """The emitter hands the rows of weights for which `condition` holds to the ranks in reverse."""
-    way = "DimSlice{local->rows.step * ((tp_ - 1) / local->rows.every), -local->rows.step, local->rows.size, "
+    way = "DimSlice{local->rows.step * ((mesh_.tp - 1) / local->rows.every), -local->rows.step, local->rows.size, "
     way += "local->rows.every}"
     return ROWS, f"SliceOf({condition} && rows_split ? {way} : local->rows, local->rows.size, rows_split)"
 
@@ -58,7 +59,7 @@ MUTANTS = [
     ),
     Mutant(
         "kv_heads_follow_nobody",
-        RULES,
+        OPS,
         '"t h !d, c h/ !d, t, t, s p -> t h !d"',
         '"t h !d, c g !d, t, t, s p -> t h !d"',
         ("llama_bias_bf16",),  # its only KV head is everybody's either way
@@ -67,9 +68,9 @@ MUTANTS = [
         "rows_of_heads_reversed",
         PROGRAM,
         "*out = begin < end && type.getSlices()[begin].split() ? Scale(type.getSlices()[begin], inner)",
-        """if (begin == 0 && n_dims == 2 && tp > 1 && type.getSlices()[0].split()) {
+        """if (begin == 0 && n_dims == 2 && mesh.tp > 1 && type.getSlices()[0].split()) {
       const DimSlice way = Scale(type.getSlices()[0], inner);
-      *out = {way.step * ((tp - 1) / way.every), -way.step, way.size, way.every};
+      *out = {way.step * ((mesh.tp - 1) / way.every), -way.step, way.size, way.every};
       return mlir::success();
     }
     *out = begin < end && type.getSlices()[begin].split() ? Scale(type.getSlices()[begin], inner)""",
@@ -77,8 +78,8 @@ MUTANTS = [
     Mutant(
         "split_is_reversed",
         SLICES,
-        "return DimSlice{0, extent / ranks, extent / ranks, 1};",
-        "return DimSlice{extent - extent / ranks, -(extent / ranks), extent / ranks, 1};",
+        "return DimSlice{0, extent / ranks, extent / ranks, 1, axis};",
+        "return DimSlice{extent - extent / ranks, -(extent / ranks), extent / ranks, 1, axis};",
     ),
     # Passes.
     Mutant(
@@ -120,17 +121,17 @@ MUTANTS = [
     Mutant("nothing_is_partial", PROPAGATE, "  if (!partial) return;\n", "  if (!partial || true) return;\n"),
     Mutant(
         "seeds_are_reversed",
-        PROPAGATE,
-        "  weight.getResult().setType(type.withSlice(dim, *slice));",
-        "  auto way = *slice;\n"
-        "  if (tp > 1) way = DimSlice{type.getShape()[dim] - slice->size, -slice->size, slice->size, 1};\n"
-        "  weight.getResult().setType(type.withSlice(dim, way));",
+        LAYOUT,
+        "    seed.value.setType(type.withSlice(seed.dim, *slice));",
+        "    auto way = *slice;\n"
+        "    if (tp > 1) way = ir::DimSlice{type.getShape()[seed.dim] - slice->size, -slice->size, slice->size, 1};\n"
+        "    seed.value.setType(type.withSlice(seed.dim, way));",
     ),
     Mutant(
         "sums_are_not_completed",
         INSERT,
-        "if (TensorTypeOf(result).getPartial() && !IsCompleted(result)) {",
-        "if (TensorTypeOf(result).getPartial() && !IsCompleted(result) && name.empty()) {",
+        "if (IsCompleted(value)) return value;",
+        "if (IsCompleted(value) || op != nullptr) return value;",
     ),
     Mutant(
         "sum_is_used_by_nobody",
@@ -142,14 +143,14 @@ MUTANTS = [
         "logits_are_not_gathered",
         INSERT,
         "if (uses.empty()) return mlir::success();",
-        'if (uses.empty() || name == "lm_head") return mlir::success();',
+        'if (uses.empty() || ir::NameOf(op) == "lm_head") return mlir::success();',
     ),
     Mutant(
         "local_rows_of_rank_0",
         LOCALIZE,
-        "      weight.setLocalAttr(ir::LocalWeightAttr(builder, *local));",
-        "      auto wrong = *local;\n      wrong.rows.step = 0;\n"
-        "      weight.setLocalAttr(ir::LocalWeightAttr(builder, wrong));",
+        "        weight.setLocalAttr(ir::LocalWeightAttr(builder, *local));",
+        "        auto wrong = *local;\n        wrong.rows.step = 0;\n"
+        "        weight.setLocalAttr(ir::LocalWeightAttr(builder, wrong));",
     ),
     Mutant(
         "collectives_count_twice",

@@ -143,7 +143,7 @@ def reduce_dropped(shop, rng):
     whole, partial = RESULT.match(lines[at]).group(1), OPERAND.findall(lines[at].partition(" = ")[2])[0]
     what = f"{label(lines[at])}: left out"
     product = next(n for n, line in enumerate(lines) if RESULT.match(line) and RESULT.match(line).group(1) == partial)
-    lines[product] = lines[product].replace(", partial>", ">")
+    lines[product] = lines[product].replace(", partial{tp}>", ">")
     del lines[at]
     lines = [OPERAND.sub(lambda m: partial if m.group() == whole else m.group(), line) for line in lines]
     return lines, OTHER_PASSES, what

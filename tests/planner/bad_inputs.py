@@ -259,6 +259,26 @@ class BadInputs(unittest.TestCase):
         self.refused("tp 3: not a power of two" + legal, "--tp", "3")
         self.refused("tp 8: 4 attention heads do not divide by 8" + legal, "--tp", "8")
 
+    def test_illegal_layout(self):
+        self.refused("--pp 2: the model has 1 layer, and a stage at least one", "--pp", "2")
+        for layers, why in (
+            ("0:2", "its stages have 2 layers together, the model has 1"),
+            ("0:1;0:1", "device 0 stands twice; a device has one run of layers, so it stands once, in the order of the layers"),
+            ("0:1;1:0", "device 1 has no layers; leave it out, or give it some"),
+            (
+                "1:1",
+                "device 1 is unknown; without a cluster the devices are CPU ranks of this host, or their groups of --tp, "
+                "one for each of the 1 stage: 0 to 0",
+            ),
+            (
+                "0:1,1:1",
+                '"0:1,1:1" is no stage; expected DEVICE:LAYERS for each stage, separated by semicolons, e.g. 0:16;1:16',
+            ),
+        ):
+            for option in ("--device-layers", "-n"):
+                self.refused(f"--device-layers {layers}: {why}", option, layers)
+        self.refused("--device-layers 0:1: --pp 1 says how many stages there are, too; give one", "-n", "0:1", "--pp", "1")
+
     def test_max_len(self):
         self.refused(
             "--max-len 129: the model was made for 1 to 128 tokens (max_position_embeddings)", "--max-len", "129"
@@ -274,7 +294,7 @@ class BadInputs(unittest.TestCase):
             done.stderr,
             r"^mrs-plan: the plan does not fit: a rank may use 102400 bytes, but its weights take \d+, "
             r"activations \d+, and the KV cache of one sequence of 128 tokens \d+; give more --memory, "
-            r"a larger --tp, or a smaller --max-len\n$",
+            r"a larger --tp or --pp, or a smaller --max-len\n$",
         )
 
     def usage(self, *arguments):
@@ -299,6 +319,7 @@ class BadInputs(unittest.TestCase):
         memory = "1 to 281474976710656 bytes, perhaps with a unit: 512MiB, 8GiB"
         for option, expected in (
             ("--tp", "a whole number from 1 to 16"),
+            ("--pp", "a whole number from 1 to 4096"),
             ("--max-len", "a whole number from 1 to 2147483647"),
             ("--max-seqs", "a whole number from 1 to 4096"),
             ("--memory", memory),
@@ -353,12 +374,13 @@ class BadInputs(unittest.TestCase):
         self.assert_wrong(
             "build", "m", "--max-seq", "2", why="--max-seq: there is no such option; did you mean --max-seqs?" + see
         )
-        one_host = "not there yet: a plan is for CPU ranks of one host, tensor-parallel only; use --tp N"
+        one_host = "not there yet: a plan is for CPU ranks of one host; use --tp N, --pp N or --device-layers MAP"
         for arguments, why in (
             (("--gpus", "2"), one_host),
-            (("--pp=2",), one_host),
-            (("-n", "2"), one_host),
+            (("--world-size=2",), one_host),
+            (("--ep", "2"), one_host),
             (("--tensor-parallel-size", "2"), "use --tp N"),
+            (("--pipeline-parallel-size", "2"), "use --pp N"),
             (("--max-model-len", "9"), "use --max-len N"),
             (("--isq", "4"), "not there yet: quantized weights and caches"),
             (("--port", "80"), "that is an option of mrs-exec"),
