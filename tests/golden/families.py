@@ -398,7 +398,7 @@ MODELS = {
     "exaone4_full": Tiny(
         t.Exaone4Config,
         dict(sliding_window=None, layer_types=[FULL] * 3, tie_word_embeddings=True),
-        [dict(sliding_window=1000)],
+        [dict(sliding_window=1000, layer_types=[FULL] * 3)],
         {},
         TIED,
     ),
