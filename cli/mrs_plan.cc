@@ -6,6 +6,7 @@
 #include "host/process.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "planner/build.h"
+#include "planner/dry_run.h"
 #include "planner/legality.h"
 #include "planner/verify_model.h"
 #include "plans/contract.h"
@@ -34,6 +35,7 @@ int Print(const std::string& text) {
 struct BuildCommand {
   BuildOptions options;
   std::string ir_in, ir_source, ir_out, out = "model.mrsplan";
+  bool dry_run = false;
   std::vector<CLI::Option*> of_a_model;  // what a finished module says itself
 
   CLI::App* Register(CommandLine& line) {
@@ -60,6 +62,8 @@ struct BuildCommand {
     AddText(line, *verb, "--name", &options.name, "a name", "What clients call the model [its folder]");
     AddChoice(line, *verb, "--reduction", &options.reduction, {"canonical", "rank_order"},
               "canonical, or rank_order: a control whose tokens depend on N");
+    verb->add_flag("--dry-run", dry_run,
+                   "Show layout, legal sizes and memory of a config.json, or a folder with one, and write nothing");
     // Those above; what goes with --ir stands below.
     of_a_model = verb->get_options(
         [](const CLI::Option* option) { return option->nonpositional() && !option->check_lname("help"); });
@@ -96,6 +100,7 @@ struct BuildCommand {
            fmt::format("build: {} is for a model folder; the module of --ir says it itself: give one of the two",
                        option->get_name())});
     }
+    if (dry_run) return RunDry();
     auto built = !ir_in.empty()   ? mrs::planner::BuildFromIr(ir_in, ir_source)
                  : ir_out.empty() ? mrs::planner::Build(options)
                                   : mrs::planner::BuildUnsharded(options);
@@ -114,6 +119,17 @@ struct BuildCommand {
     const mrs::Status printed = mrs::Print(mrs::PlanSummary(plan->plan(), plan->name()));
     if (printed.ok()) return 0;
     return Fail({printed.error().kind, fmt::format("{}; the plan {} is written all the same", printed.message(), out)});
+  }
+
+ private:
+  int RunDry() {
+    if (!ir_out.empty()) {
+      return Fail({mrs::ErrorKind::kUsage, "build: --dry-run writes nothing, --ir-out a module; one of the two"});
+    }
+    const auto report = mrs::planner::DryRun(options);
+    if (!report) return Fail(report.error());
+    for (const std::string& warning : report->warnings) mrs::Say("mrs-plan: warning: {}\n", warning);
+    return Print(report->text);
   }
 };
 

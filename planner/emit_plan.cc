@@ -31,11 +31,11 @@ std::unique_ptr<plan::ModelT> Model(const PlanFacts& facts) {
   out->fingerprint = Bytes(llvm::fromHex(facts.model_fingerprint));
   out->parameter_count = facts.parameter_count;
   out->hidden = m.hidden;
-  out->layer_count = m.layers;
-  out->heads = m.heads;
-  out->kv_heads = m.kv_heads;
-  out->head_dim = m.head_dim;
-  out->ffn = m.ffn;
+  out->layer_count = m.layers.size();
+  out->heads = m.layers.front().heads;
+  out->kv_heads = m.layers.front().kv_heads;
+  out->head_dim = m.layers.front().head_dim;
+  out->ffn = m.layers.front().ffn;
   out->vocab = m.vocab;
   out->vocab_padded = facts.vocab_padded;
   out->max_position = m.max_position;
@@ -129,11 +129,13 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
   }
   plan.groups.emplace_back(0, plan.tp, 1, plan::Axis::tp);
   for (const CheckpointFile& file : facts.files) plan.files.push_back(File(file));
-  auto rope = std::make_unique<plan::RopeT>();
-  rope->inv_freq = facts.model.rope.inv_freq;
-  rope->attention_factor = facts.model.rope.attention_factor;
-  rope->rule = facts.model.rope.rule;
-  plan.ropes.push_back(std::move(rope));
+  for (const RopeSpec& rope : facts.model.ropes) {
+    auto out = std::make_unique<plan::RopeT>();
+    out->inv_freq = rope.inv_freq;
+    out->attention_factor = rope.attention_factor;
+    out->rule = rope.rule;
+    plan.ropes.push_back(std::move(out));
+  }
   MRS_RETURN_IF_ERROR(EmitStage(ir::ProgramsOf(module).front(), &plan));
   const plan::StageT& stage = *plan.stages.front();
   plan.predictions.push_back(ExactBytes("weights", stage.weight_arena_bytes));

@@ -220,9 +220,9 @@ TEST(Erasure, NamesFactsOfTheModel) {
   EXPECT_EQ(refusal([](plan::PlanT& p) { p.model->sampling->temperature = 0.5f; }).substr(0, 53),
             "erasure: fact 'mrs.model.sampling.temperature' is \"0.");
   EXPECT_EQ(refusal([](plan::PlanT& p) { p.ropes[0]->attention_factor = 2; }),
-            "erasure: fact 'mrs.model.rope.attention_factor' is \"2\", expected \"1\"");
-  EXPECT_EQ(refusal([](plan::PlanT& p) { p.ropes[0]->inv_freq[1] *= 2; }).substr(0, 45),
-            "erasure: fact 'mrs.model.rope.inv_freq' is \"1");
+            "erasure: fact 'mrs.model.ropes[0].attention_factor' is \"2\", expected \"1\"");
+  EXPECT_EQ(refusal([](plan::PlanT& p) { p.ropes[0]->inv_freq[1] *= 2; }).substr(0, 49),
+            "erasure: fact 'mrs.model.ropes[0].inv_freq' is \"1");
   EXPECT_EQ(refusal([](plan::PlanT& p) { p.numerics->chain = plan::Chain::block32; }),
             "erasure: fact 'mrs.chain' is \"block32\", expected \"pair2\"");
   EXPECT_EQ(refusal([](plan::PlanT& p) { p.files[0]->size_bytes += 1; }).substr(0, 36),

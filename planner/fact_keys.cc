@@ -16,16 +16,20 @@ struct UsedKeys {
 constexpr UsedKeys kUsed[] = {
     {FactFile::kConfig,
      "architectures model_type hidden_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
-     "intermediate_size vocab_size max_position_embeddings rms_norm_eps tie_word_embeddings attention_bias mlp_bias "
-     "hidden_act rope_theta rope_scaling rope_parameters partial_rotary_factor original_max_position_embeddings "
-     "sliding_window use_sliding_window max_window_layers layer_types bos_token_id eos_token_id pad_token_id"},
+     "intermediate_size vocab_size max_position_embeddings rms_norm_eps layer_norm_eps tie_word_embeddings "
+     "attention_bias use_qkv_bias mlp_bias hidden_act hidden_activation rope_theta rope_scaling rope_parameters "
+     "rope_local_base_freq partial_rotary_factor original_max_position_embeddings no_rope_layers "
+     "no_rope_layer_interval sliding_window use_sliding_window sliding_window_pattern max_window_layers layer_types "
+     "attn_logit_softcapping final_logit_softcapping query_pre_attn_scalar attention_multiplier embedding_multiplier "
+     "residual_multiplier logits_scaling use_parallel_residual bos_token_id eos_token_id pad_token_id"},
     {FactFile::kConfig,  // refused unless null, false or 0
      "quantization_config compression_config quantization text_config vision_config audio_config num_experts "
-     "num_local_experts n_routed_experts moe_intermediate_size attn_logit_softcapping final_logit_softcapping clip_qkv "
-     "attn_output_gate attention_chunk_size"},
+     "num_local_experts n_routed_experts moe_intermediate_size clip_qkv attn_output_gate attention_chunk_size "
+     "use_bidirectional_attention qk_layernorm"},
     {FactFile::kRope,
      "type rope_type rope_theta factor low_freq_factor high_freq_factor original_max_position_embeddings "
-     "partial_rotary_factor"},
+     "partial_rotary_factor attention_factor beta_fast beta_slow mscale mscale_all_dim truncate short_factor "
+     "long_factor llama_4_scaling_beta"},
     {FactFile::kGeneration,
      "bos_token_id eos_token_id pad_token_id do_sample temperature top_k top_p min_p repetition_penalty "
      "presence_penalty frequency_penalty max_new_tokens max_length stop_strings"},
@@ -74,6 +78,7 @@ constexpr IdleKeys kIdle[] = {
     {FactFile::kConfig, "is_decoder cross_attention_hidden_size", "", "every model here is a decoder alone"},
     {FactFile::kConfig, "is_encoder_decoder add_cross_attention tie_encoder_decoder pruned_heads", "false {}",
      "every model here is a decoder alone, with all its heads"},
+    {FactFile::kConfig, "_sliding_window_pattern", "", "layer_types has what follows from it"},
     {FactFile::kConfig, "use_mrope", "false", "positions are those of text"},
     {FactFile::kConfig, "rope_traditional", "false", "RoPE turns the halves of a head, as transformers does"},
     {FactFile::kConfig, "num_nextn_predict_layers", "0", "tokens are predicted one at a time"},
@@ -90,10 +95,8 @@ constexpr IdleKeys kIdle[] = {
      "forced_eos_token_id suppress_tokens begin_suppress_tokens exponential_decay_length_penalty",
      kOnlyNull, "how to draw is said by generation_config.json"},
 
-    {FactFile::kRope,
-     "attention_factor beta_fast beta_slow mscale mscale_all_dim truncate short_factor long_factor short_mscale "
-     "long_mscale",
-     "", "belong to other rules; transformers' default, linear and llama3 do not read them"},
+    {FactFile::kRope, "short_mscale long_mscale", "", "transformers has one attention factor for both"},
+    {FactFile::kRope, "max_position_embeddings", "", "the model's own length stands beside the rule"},
 
     {FactFile::kGeneration, "transformers_version _from_model_config _commit_hash _original_object_hash", "",
      "say where the file comes from"},
@@ -147,14 +150,6 @@ constexpr IdleKeys kIdle[] = {
     {FactFile::kTokenizer, "truncation padding", "", "prompts are neither cut nor padded"},
 };
 
-bool Contains(std::string_view words, std::string_view word) {
-  for (size_t at = words.find(word); at != words.npos; at = words.find(word, at + 1)) {
-    const size_t end = at + word.size();
-    if ((at == 0 || words[at - 1] == ' ') && (end == words.size() || words[end] == ' ')) return true;
-  }
-  return false;
-}
-
 // Special tokens have names that only the model's makers know: "image_token".
 bool NamesAToken(FactFile file, std::string_view key, const Json& value) {
   if (file != FactFile::kTokenizerConfig && file != FactFile::kSpecialTokensMap) return false;
@@ -163,20 +158,20 @@ bool NamesAToken(FactFile file, std::string_view key, const Json& value) {
 
 const IdleKeys* FindIdle(FactFile file, std::string_view key) {
   const auto* found = std::find_if(std::begin(kIdle), std::end(kIdle),
-                                   [&](const IdleKeys& row) { return row.file == file && Contains(row.keys, key); });
+                                   [&](const IdleKeys& row) { return row.file == file && HasWord(row.keys, key); });
   return found == std::end(kIdle) ? nullptr : found;
 }
 
 bool IsUsed(FactFile file, std::string_view key) {
   return std::any_of(std::begin(kUsed), std::end(kUsed),
-                     [&](const UsedKeys& row) { return row.file == file && Contains(row.keys, key); });
+                     [&](const UsedKeys& row) { return row.file == file && HasWord(row.keys, key); });
 }
 
 bool IsHarmless(const IdleKeys& row, const Json& value) {
   if (row.harmless.empty()) return true;
   if (value.is_structured() && !value.empty()) return false;
   if (value.is_number_float() && !std::isfinite(value.get<double>())) return false;  // DumpJson makes null of it
-  return Contains(row.harmless, DumpJson(value));
+  return HasWord(row.harmless, DumpJson(value));
 }
 
 std::string_view FileName(FactFile file) {
@@ -208,6 +203,14 @@ std::string Code(std::string_view words, std::string_view separator) {
 }
 
 }  // namespace
+
+bool HasWord(std::string_view words, std::string_view word) {
+  for (size_t at = words.find(word); at != words.npos; at = words.find(word, at + 1)) {
+    const size_t end = at + word.size();
+    if ((at == 0 || words[at - 1] == ' ') && (end == words.size() || words[end] == ' ')) return true;
+  }
+  return false;
+}
 
 void WarnOfKeys(FactFile file, const Json& facts, std::string_view where, std::vector<std::string>* warnings) {
   constexpr size_t kNamed = 50;

@@ -17,6 +17,9 @@ namespace mrs {
 
 enum class FactFile { kConfig, kRope, kGeneration, kTokenizerConfig, kSpecialTokensMap, kTokenizer };
 
+// Whether `words`, separated by spaces, have `word`.
+bool HasWord(std::string_view words, std::string_view word);
+
 // Warns of each key of `facts` (an object) that has an effect elsewhere and none here, and of all unknown ones in one
 // line. Keys with null say nothing.
 void WarnOfKeys(FactFile file, const Json& facts, std::string_view where, std::vector<std::string>* warnings);

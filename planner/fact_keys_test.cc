@@ -23,8 +23,8 @@ TEST(FactKeys, WarnsOfUnknownKeysByNameInEveryFile) {
   for (const FactFile file : kFiles) {
     EXPECT_THAT(Warnings(file, R"({"logit_scale": 2, "a\nb": [1], "nothing": null})"),
                 ElementsAre("x.json: mrs does not know \"logit_scale\", \"a\\nb\"; nothing of them is used"));
-    EXPECT_THAT(Warnings(file, R"({"embedding_multiplier": 12})"),
-                ElementsAre("x.json: mrs does not know \"embedding_multiplier\"; nothing of it is used"));
+    EXPECT_THAT(Warnings(file, R"({"logit_multiplier": 12})"),
+                ElementsAre("x.json: mrs does not know \"logit_multiplier\"; nothing of it is used"));
     EXPECT_THAT(Warnings(file, "{}"), ElementsAre());
   }
 }

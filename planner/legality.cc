@@ -6,29 +6,37 @@
 namespace mrs {
 namespace {
 
-// The first rule that forbids the size, or "". A vocabulary forbids none: it is padded.
-std::string Refusal(const ModelSpec& spec, int64_t tp) {
-  if (tp < 1 || !std::has_single_bit(static_cast<uint64_t>(tp))) return "not a power of two";
-  if (spec.heads % tp != 0) return fmt::format("{} attention heads do not divide by {}", spec.heads, tp);
-  if (spec.kv_heads % tp != 0 && tp % spec.kv_heads != 0) {
-    return fmt::format("{} key-value heads neither divide by {} nor replicate evenly over {} ranks", spec.kv_heads, tp,
+// The first rule by which a layer forbids the size, or "".
+std::string Refusal(const LayerSpec& layer, int64_t tp) {
+  if (layer.heads % tp != 0) return fmt::format("{} attention heads do not divide by {}", layer.heads, tp);
+  if (layer.kv_heads % tp != 0 && tp % layer.kv_heads != 0) {
+    return fmt::format("{} key-value heads neither divide by {} nor replicate evenly over {} ranks", layer.kv_heads, tp,
                        tp);
   }
-  if (const int64_t chunks = DownChunks(spec); tp > chunks) {
-    return fmt::format("FFN width {} gives down_proj {} canonical chunks, fewer than {} ranks", spec.ffn, chunks, tp);
+  if (layer.qk_norm == QkNorm::kWhole && layer.kv_heads % tp != 0) {
+    return fmt::format("{} key-value heads, which have a norm over all of them, do not divide by {}", layer.kv_heads,
+                       tp);
   }
-  if (const int64_t chunks = AttentionOutputChunks(spec); tp > chunks) {
-    return fmt::format("{} attention heads give o_proj {} canonical chunks, fewer than {} ranks", spec.heads, chunks,
+  if (const int64_t chunks = CanonicalChunks(layer.ffn); tp > chunks) {
+    return fmt::format("FFN width {} gives down_proj {} canonical chunks, fewer than {} ranks", layer.ffn, chunks, tp);
+  }
+  if (const int64_t chunks = CanonicalChunks(layer.heads); tp > chunks) {
+    return fmt::format("{} attention heads give o_proj {} canonical chunks, fewer than {} ranks", layer.heads, chunks,
                        tp);
   }
   return "";
 }
 
+// A vocabulary forbids none: it is padded.
+std::string Refusal(const ModelSpec& spec, int64_t tp) {
+  if (tp < 1 || !std::has_single_bit(static_cast<uint64_t>(tp))) return "not a power of two";
+  for (const LayerSpec& layer : spec.layers) {
+    if (std::string refusal = Refusal(layer, tp); !refusal.empty()) return refusal;
+  }
+  return "";
+}
+
 }  // namespace
-
-int64_t DownChunks(const ModelSpec& spec) { return CanonicalChunks(spec.ffn); }
-
-int64_t AttentionOutputChunks(const ModelSpec& spec) { return CanonicalChunks(spec.heads); }
 
 int64_t PaddedVocab(int64_t vocab) { return (vocab + kVocabGranule - 1) / kVocabGranule * kVocabGranule; }
 

@@ -16,9 +16,6 @@ namespace mrs {
 
 inline constexpr int64_t kVocabGranule = 16 * 16;  // 16 lanes of the canonical reductions on each of 16 ranks
 
-int64_t DownChunks(const ModelSpec& spec);             // K = ffn
-int64_t AttentionOutputChunks(const ModelSpec& spec);  // K = heads x head_dim, cut between heads
-
 // Rows of the embedding and of lm_head as planned, the same for every layout: a multiple of kVocabGranule.
 int64_t PaddedVocab(int64_t vocab);
 

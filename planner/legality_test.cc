@@ -11,11 +11,13 @@ namespace {
 using ::testing::ElementsAre;
 
 ModelSpec Spec(int64_t heads, int64_t kv_heads, int64_t ffn) {
+  LayerSpec layer;
+  layer.heads = heads;
+  layer.kv_heads = kv_heads;
+  layer.head_dim = 96;
+  layer.ffn = ffn;
   ModelSpec spec;
-  spec.heads = heads;
-  spec.kv_heads = kv_heads;
-  spec.head_dim = 96;
-  spec.ffn = ffn;
+  spec.layers.assign(2, layer);
   return spec;
 }
 
@@ -62,6 +64,21 @@ TEST(Legality, NamesTheRuleTheNumbersAndTheLegalSizes) {
             "sizes of this model: 1, 2, 4, 8, 16");
 }
 
+TEST(Legality, ANormOverAllKeyHeadsForbidsReplicas) {
+  ModelSpec spec = Spec(16, 4, 768);
+  for (LayerSpec& layer : spec.layers) layer.qk_norm = QkNorm::kWhole;
+  EXPECT_THAT(Legal(spec), ElementsAre(1, 2, 4));
+  EXPECT_EQ(CheckTp(spec, 8).message(),
+            "tp 8: 4 key-value heads, which have a norm over all of them, do not divide by 8; legal tensor-parallel "
+            "sizes of this model: 1, 2, 4");
+}
+
+TEST(Legality, EveryLayerMustAllowTheSize) {
+  ModelSpec spec = Spec(16, 16, 4096);
+  spec.layers[1].ffn = 172;
+  EXPECT_THAT(Legal(spec), ElementsAre(1, 2, 4));
+}
+
 TEST(Legality, CountsCanonicalChunks) {
   EXPECT_EQ(CanonicalChunks(1), 1);
   EXPECT_EQ(CanonicalChunks(172), 4);
@@ -69,8 +86,8 @@ TEST(Legality, CountsCanonicalChunks) {
   EXPECT_EQ(CanonicalChunks(25600 / 32), 16);  // Qwen3 32B FFN, blocks of 32
   EXPECT_EQ(CanonicalChunks(768 / 32), 8);     // Qwen3 30B-A3B experts
   EXPECT_EQ(CanonicalChunks(2880 / 32), 2);    // gpt-oss
-  EXPECT_EQ(AttentionOutputChunks(Spec(24, 8, 4096)), 8);
-  EXPECT_EQ(AttentionOutputChunks(Spec(7, 7, 4096)), 1);
+  EXPECT_EQ(CanonicalChunks(24), 8);  // heads of attention's output
+  EXPECT_EQ(CanonicalChunks(7), 1);
   static_assert(kMaxChunks == contract::kMaxChunks);
 }
 

@@ -8,10 +8,10 @@
 #include "formats/json.h"
 #include "llvm/ADT/StringExtras.h"
 #include "planner/build_graph.h"
-#include "planner/families.h"
 #include "planner/legality.h"
 #include "planner/memory_default.h"
 #include "planner/model_config.h"
+#include "planner/model_tensors.h"
 #include "planner/passes/layout_attr.h"
 #include "planner/weight_index.h"
 #include "plans/contract.h"
@@ -19,8 +19,6 @@
 
 namespace mrs::planner {
 namespace {
-
-constexpr int64_t kDefaultMaxLen = 8192;
 
 // pair2 runs natively on AVX-512 BF16, AMX hosts included; block32 has no tiles yet, so it is emulated everywhere.
 constexpr const char* kNativeChain = "pair2";
@@ -36,8 +34,9 @@ Status CheckOptions(const BuildOptions& options, const ModelSpec& model) {
   MRS_RETURN_IF_ERROR(one_of("--dtype", options.dtype, {"auto", "f32", "bf16"}));
   MRS_RETURN_IF_ERROR(one_of("--reduction", options.reduction, {"canonical", "rank_order"}));
   MRS_RETURN_IF_ERROR(CheckTp(model, options.tp));
-  if (options.max_len && (*options.max_len < 1 || *options.max_len > model.max_position)) {
-    return Refuse("--max-len {}: the model was made for 1 to {} tokens (max_position_embeddings)", *options.max_len, model.max_position);
+  if (options.max_len && (*options.max_len < 1 || *options.max_len > model.longest)) {
+    return Refuse("--max-len {}: the model was made for 1 to {} tokens (max_position_embeddings{})", *options.max_len,
+                  model.longest, model.longest > model.max_position ? " and its RoPE scaling" : "");
   }
   if (options.max_seqs < 1 || options.max_seqs > 4096) {
     return Refuse("--max-seqs {}: expected 1 to 4096 sequences in one forward", options.max_seqs);
@@ -50,23 +49,14 @@ Status CheckOptions(const BuildOptions& options, const ModelSpec& model) {
 
 // The computation's identity: facts of the config, and every tensor's name, type and shape. No path, no clock.
 std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
+  const LayerSpec& f = m.layers.front();
   std::string text = fmt::format("{} hidden {} layers {} heads {}/{}x{} ffn {} vocab {} eps {} tied {} bias {}{}{} qk_norm {} rope {}\n",
-                                 m.architecture, m.hidden, m.layers, m.heads, m.kv_heads, m.head_dim, m.ffn, m.vocab, m.norm_eps,
-                                 m.tied_embeddings, m.qkv_bias, m.o_bias, m.mlp_bias, m.qk_norm, m.rope.rule);
+                                 m.architecture, m.hidden, m.layers.size(), f.heads, f.kv_heads, f.head_dim, f.ffn, m.vocab, m.norm_eps,
+                                 m.tied_embeddings, f.qkv_bias, f.o_bias, f.mlp_bias, f.qk_norm != QkNorm::kNone, m.ropes.front().rule);
   for (const auto& [name, tensor] : checkpoint.tensors) {
     text += fmt::format("{} {} {}\n", name, static_cast<int>(tensor.dtype), fmt::join(tensor.shape, "x"));
   }
   return Hex(Sha256(std::as_bytes(std::span(text))));
-}
-
-int64_t CountParameters(const ModelSpec& model, const Checkpoint& checkpoint) {
-  int64_t count = 0;
-  for (const ModelTensor& tensor : ExpectedTensors(model)) {
-    int64_t elements = 1;
-    for (int64_t size : checkpoint.tensors.at(tensor.name).shape) elements *= size;
-    count += elements;
-  }
-  return count;
 }
 
 }  // namespace
@@ -74,7 +64,7 @@ int64_t CountParameters(const ModelSpec& model, const Checkpoint& checkpoint) {
 Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   ModelFacts result;
   PlanFacts& facts = result.facts;
-  MRS_ASSIGN_OR_RETURN(ModelFolderFacts folder, ReadModelConfig(options.model_dir, {.name = options.name}));
+  MRS_ASSIGN_OR_RETURN(ModelFolderFacts folder, ReadModelConfig(options.model_dir, {.name = options.name, .max_len = options.max_len, .file_alone = options.config_only}));
   facts.model = std::move(folder.spec);
   facts.tokenizer = std::move(folder.tokenizer);
   result.warnings = std::move(folder.warnings);
@@ -83,26 +73,32 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
                                                     .pp = options.pp,
                                                     .device_layers = options.device_layers,
                                                     .max_seqs = options.max_seqs},
-                                                   facts.model.layers));
+                                                   static_cast<int64_t>(facts.model.layers.size())));
   for (std::string& warning : LayoutWarnings(result.layout, /*node_of_device=*/{})) {
     result.warnings.push_back(std::move(warning));
   }
-  MRS_ASSIGN_OR_RETURN(result.checkpoint, ReadCheckpoint(options.model_dir));
+  if (options.config_only) {
+    result.checkpoint = ImaginedCheckpoint(facts.model, facts.model.config_type);
+  } else {
+    MRS_ASSIGN_OR_RETURN(result.checkpoint, ReadCheckpoint(options.model_dir));
+  }
   ResolveTiedHead(facts.model, result.checkpoint, &result.warnings);
   MRS_ASSIGN_OR_RETURN(const TensorReport report, CheckTensors(facts.model, result.checkpoint));
   result.warnings.insert(result.warnings.end(), report.warnings.begin(), report.warnings.end());
   facts.files = result.checkpoint.files;
   facts.model_fingerprint = Fingerprint(facts.model, result.checkpoint);
-  facts.parameter_count = CountParameters(facts.model, result.checkpoint);
+  facts.parameter_count = CountParameters(facts.model);
   facts.vocab_padded = PaddedVocab(facts.model.vocab);
   facts.chain = options.numerics != "auto" ? options.numerics : kNativeChain;
   facts.reduction = options.reduction;
   facts.weight_dtype = options.dtype != "auto" ? options.dtype : report.matrix_type == ElementType::kBf16 ? "bf16" : "f32";
-  facts.max_len = options.max_len.value_or(std::min(facts.model.max_position, kDefaultMaxLen));
+  facts.max_len = PlannedLength(options.max_len, facts.model.max_position);
   facts.max_seqs = options.max_seqs;
   const int64_t ranks = result.layout.mesh.RankCount();
   if (options.memory) {
     facts.memory = static_cast<int64_t>(*options.memory);
+  } else if (options.config_only) {
+    facts.memory = static_cast<int64_t>(contract::kMaxArenaBytes);  // what it needs is what is asked
   } else {
     MRS_ASSIGN_OR_RETURN(const uint64_t host, HostMemoryBytes());
     facts.memory = static_cast<int64_t>(DefaultMemoryPerRank(host, ranks));

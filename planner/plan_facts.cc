@@ -128,16 +128,23 @@ void FileFields(Archive& a, CheckpointFile& file) {
   if (llvm::all_of(hex, llvm::isHexDigit)) file.header_sha256 = llvm::fromHex(hex);
 }
 
+// A module may be anybody's: far above any model known.
+constexpr int64_t kMaxLayers = 4096;
+
 template <typename Archive>
 void ModelFields(Archive& a, ModelSpec& model) {
   a.Text("name", model.name);
   a.Text("architecture", model.architecture);
   a.Int("hidden", model.hidden);
-  a.Int("layers", model.layers);
-  a.Int("heads", model.heads);
-  a.Int("kv_heads", model.kv_heads);
-  a.Int("head_dim", model.head_dim);
-  a.Int("ffn", model.ffn);
+  // Sizes of the first layer; the graph has those of each.
+  auto layers = static_cast<int64_t>(model.layers.size());
+  LayerSpec first = model.layers.empty() ? LayerSpec() : model.layers.front();
+  a.Int("layers", layers);
+  a.Int("heads", first.heads);
+  a.Int("kv_heads", first.kv_heads);
+  a.Int("head_dim", first.head_dim);
+  a.Int("ffn", first.ffn);
+  if (model.layers.empty()) model.layers.assign(std::clamp<int64_t>(layers, 1, kMaxLayers), first);
   a.Int("vocab", model.vocab);
   a.Int("max_position", model.max_position);
   a.Int("bos", model.bos);
@@ -148,10 +155,10 @@ void ModelFields(Archive& a, ModelSpec& model) {
     t.Text("name", token.first);
     t.Text("text", token.second);
   });
-  a.Group("rope", [&](auto& r) {
-    r.Floats("inv_freq", model.rope.inv_freq);
-    r.Float("attention_factor", model.rope.attention_factor);
-    r.Text("rule", model.rope.rule);
+  a.List("ropes", model.ropes, [](auto& r, RopeSpec& rope) {
+    r.Floats("inv_freq", rope.inv_freq);
+    r.Float("attention_factor", rope.attention_factor);
+    r.Text("rule", rope.rule);
   });
   a.Group("sampling", [&](auto& s) {
     s.Float("temperature", model.sampling.temperature);

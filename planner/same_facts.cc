@@ -141,11 +141,12 @@ void SameModel(ExpectedFacts model, const plan::Plan& plan) {
     token.Same("name", m.template_tokens()->Get(i)->name()->str());
     token.Same("text", m.template_tokens()->Get(i)->text()->str());
   });
-  const plan::Rope& r = *plan.ropes()->Get(0);
-  ExpectedFacts rope = model.Group("rope");
-  rope.Same("inv_freq", Joined(*r.inv_freq()));
-  rope.Same("attention_factor", Str(r.attention_factor()));
-  rope.Same("rule", r.rule()->str());
+  model.Each("ropes", plan.ropes()->size(), [&](ExpectedFacts& rope, uint32_t i) {
+    const plan::Rope& r = *plan.ropes()->Get(i);
+    rope.Same("inv_freq", Joined(*r.inv_freq()));
+    rope.Same("attention_factor", Str(r.attention_factor()));
+    rope.Same("rule", r.rule()->str());
+  });
   const plan::SamplingDefaults& s = *m.sampling();
   ExpectedFacts sampling = model.Group("sampling");
   sampling.Same("temperature", Str(s.temperature()));

@@ -254,14 +254,14 @@ MUTANTS = [
     Mutant(
         "rope_from_elsewhere",
         PLAN,
-        "  rope->inv_freq = facts.model.rope.inv_freq;",
-        "  rope->inv_freq = facts.model.rope.inv_freq;\n  rope->inv_freq.back() *= 2;",
+        "    out->inv_freq = rope.inv_freq;",
+        "    out->inv_freq = rope.inv_freq;\n    out->inv_freq.back() *= 2;",
     ),
     Mutant(
         "attention_factor_from_elsewhere",
         PLAN,
-        "  rope->attention_factor = facts.model.rope.attention_factor;",
-        "  rope->attention_factor = 0.5f * facts.model.rope.attention_factor;",
+        "    out->attention_factor = rope.attention_factor;",
+        "    out->attention_factor = 0.5f * rope.attention_factor;",
     ),
     Mutant("chain_from_elsewhere", PLAN, 'facts.chain == "pair2" ?', 'facts.chain != "pair2" ?'),
     Mutant(

@@ -301,10 +301,10 @@ MUTANTS = [
     ),
     mutant(
         "head_of_a_tied_model",
-        "planner/families.cc",
+        "planner/model_tensors.cc",
         "    spec.tied_embeddings = false;\n",
         "",
-        "planner_families_test",
+        "planner_model_tensors_test",
     ),
     mutant(
         "default_min_p",

@@ -248,8 +248,11 @@ class BadInputs(unittest.TestCase):
     def test_unknown_architecture(self):
         self.config["architectures"] = ["MambaForCausalLM"]
         self.refused(
-            'config.json: architecture "MambaForCausalLM" is not supported yet; supported: LlamaForCausalLM, '
-            "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM"
+            'config.json: architecture "MambaForCausalLM" is not supported yet; supported: '
+            "Exaone4ForCausalLM, Gemma2ForCausalLM, Gemma3ForCausalLM, GemmaForCausalLM, Glm4ForCausalLM, "
+            "GlmForCausalLM, GraniteForCausalLM, LlamaForCausalLM, Ministral3ForCausalLM, MistralForCausalLM, "
+            "Olmo2ForCausalLM, Olmo3ForCausalLM, Phi3ForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "
+            "SmolLM3ForCausalLM, StableLmForCausalLM"
         )
 
     # Options.

@@ -1,72 +1,126 @@
-#include "planner/families.h"
+#include "planner/model_tensors.h"
 
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace mrs {
 namespace {
 
-ModelSpec Spec(const char* architecture) {
+ModelSpec Spec(const char* architecture, size_t layers = 2) {
   ModelSpec spec;
   spec.architecture = architecture;
   spec.hidden = 12;
-  spec.layers = 2;
-  spec.heads = 4;
-  spec.kv_heads = 2;
-  spec.head_dim = 6;
-  spec.ffn = 20;
+  LayerSpec layer;
+  layer.heads = 4;
+  layer.kv_heads = 2;
+  layer.head_dim = 6;
+  layer.ffn = 20;
+  spec.layers.assign(layers, layer);
   spec.vocab = 31;
   return spec;
 }
 
-Checkpoint Whole(const ModelSpec& spec) {
-  Checkpoint checkpoint;
+// Every tensor as "name [shape]", of layer 0 without its prefix.
+std::vector<std::string> Names(const ModelSpec& spec) {
+  std::vector<std::string> names;
   for (const ModelTensor& tensor : ExpectedTensors(spec)) {
-    checkpoint.tensors[tensor.name] = {tensor.name, ElementType::kBf16, tensor.shape, 0, 0, 0};
+    std::string name = tensor.name;
+    if (tensor.layer == 0) name = name.substr(std::string("model.layers.0.").size());
+    names.push_back(fmt::format("{} [{}]{}", name, fmt::join(tensor.shape, ","), tensor.matrix ? "" : " vector"));
   }
-  return checkpoint;
+  return names;
 }
+
+Checkpoint Whole(const ModelSpec& spec) { return ImaginedCheckpoint(spec, ElementType::kBf16); }
 
 std::string Error(const ModelSpec& spec, const Checkpoint& checkpoint) {
   const Result<TensorReport> report = CheckTensors(spec, checkpoint);
   return report.ok() ? "accepted" : report.message();
 }
 
-TEST(Families, ListsTensorsInTheOrderOfTheComputation) {
-  std::vector<std::string> texts;
-  ModelSpec spec = Spec("LlamaForCausalLM");
-  spec.layers = 1;
-  for (const ModelTensor& tensor : ExpectedTensors(spec)) {
-    texts.push_back(
-        fmt::format("{} [{}]{}", tensor.name, fmt::join(tensor.shape, ","), tensor.matrix ? "" : " vector"));
-  }
+TEST(ModelTensors, ListsTensorsInTheOrderOfTheComputation) {
+  EXPECT_THAT(Names(Spec("LlamaForCausalLM", 1)),
+              ::testing::ElementsAre("model.embed_tokens.weight [31,12]", "input_layernorm.weight [12] vector",
+                                     "self_attn.q_proj.weight [24,12]", "self_attn.k_proj.weight [12,12]",
+                                     "self_attn.v_proj.weight [12,12]", "self_attn.o_proj.weight [12,24]",
+                                     "post_attention_layernorm.weight [12] vector", "mlp.gate_proj.weight [20,12]",
+                                     "mlp.up_proj.weight [20,12]", "mlp.down_proj.weight [12,20]",
+                                     "model.norm.weight [12] vector", "lm_head.weight [31,12]"));
+}
+
+TEST(ModelTensors, RowsOfOneNameAreOneTensor) {
+  EXPECT_THAT(Names(Spec("Phi3ForCausalLM", 1)),
+              ::testing::ElementsAre("model.embed_tokens.weight [31,12]", "input_layernorm.weight [12] vector",
+                                     "self_attn.qkv_proj.weight [48,12]", "self_attn.o_proj.weight [12,24]",
+                                     "post_attention_layernorm.weight [12] vector", "mlp.gate_up_proj.weight [40,12]",
+                                     "mlp.down_proj.weight [12,20]", "model.norm.weight [12] vector",
+                                     "lm_head.weight [31,12]"));
+  const ModelSpec spec = Spec("Phi3ForCausalLM");
+  const std::optional<TensorPart> v = FindPart(spec, TensorRole::kV, 1);
+  ASSERT_TRUE(v.has_value());
+  EXPECT_EQ(v->tensor, "model.layers.1.self_attn.qkv_proj.weight");
+  EXPECT_EQ(v->row_begin, 24 + 12);
+  EXPECT_THAT(v->out, ::testing::ElementsAre(2, 6));
+  EXPECT_THAT(v->in, ::testing::ElementsAre(12));
+  EXPECT_EQ(FindPart(spec, TensorRole::kUp, 0)->row_begin, 20);
+}
+
+TEST(ModelTensors, NormsStandWhereTheFamilyHasThem) {
+  const auto norms = [](const ModelSpec& spec) {
+    std::vector<std::string> names = Names(spec);
+    std::erase_if(names, [](const std::string& name) { return name.find("norm") == name.npos; });
+    return names;
+  };
   EXPECT_THAT(
-      texts,
-      ::testing::ElementsAre(
-          "model.embed_tokens.weight [31,12]", "model.layers.0.input_layernorm.weight [12] vector",
-          "model.layers.0.self_attn.q_proj.weight [24,12]", "model.layers.0.self_attn.k_proj.weight [12,12]",
-          "model.layers.0.self_attn.v_proj.weight [12,12]", "model.layers.0.self_attn.o_proj.weight [12,24]",
-          "model.layers.0.post_attention_layernorm.weight [12] vector", "model.layers.0.mlp.gate_proj.weight [20,12]",
-          "model.layers.0.mlp.up_proj.weight [20,12]", "model.layers.0.mlp.down_proj.weight [12,20]",
-          "model.norm.weight [12] vector", "lm_head.weight [31,12]"));
+      norms(Spec("Gemma2ForCausalLM", 1)),
+      ::testing::ElementsAre("input_layernorm.weight [12] vector", "post_attention_layernorm.weight [12] vector",
+                             "pre_feedforward_layernorm.weight [12] vector",
+                             "post_feedforward_layernorm.weight [12] vector", "model.norm.weight [12] vector"));
+  ModelSpec olmo2 = Spec("Olmo2ForCausalLM", 1);
+  olmo2.layers[0].qk_norm = QkNorm::kWhole;
+  EXPECT_THAT(norms(olmo2),
+              ::testing::ElementsAre("self_attn.q_norm.weight [24] vector", "self_attn.k_norm.weight [12] vector",
+                                     "post_attention_layernorm.weight [12] vector",
+                                     "post_feedforward_layernorm.weight [12] vector", "model.norm.weight [12] vector"));
+  EXPECT_THAT(FindPart(olmo2, TensorRole::kQNorm, 0)->out, ::testing::ElementsAre(4, 6));
+  EXPECT_THAT(
+      norms(Spec("Glm4ForCausalLM", 1)),
+      ::testing::ElementsAre("input_layernorm.weight [12] vector", "post_self_attn_layernorm.weight [12] vector",
+                             "post_attention_layernorm.weight [12] vector", "post_mlp_layernorm.weight [12] vector",
+                             "model.norm.weight [12] vector"));
+  ModelSpec stable = Spec("StableLmForCausalLM", 1);
+  stable.norm = NormKind::kLayer;
+  EXPECT_THAT(
+      norms(stable),
+      ::testing::ElementsAre("input_layernorm.weight [12] vector", "input_layernorm.bias [12] vector",
+                             "post_attention_layernorm.weight [12] vector", "post_attention_layernorm.bias [12] vector",
+                             "model.norm.weight [12] vector", "model.norm.bias [12] vector"));
+  stable.layers[0].parallel = true;
+  EXPECT_EQ(norms(stable).size(), 4u);
 }
 
-TEST(Families, NamesTensorsByRole) {
+TEST(ModelTensors, FindsTensorsByRole) {
   ModelSpec spec = Spec("Qwen3ForCausalLM");
-  spec.qk_norm = true;
-  EXPECT_EQ(TensorName(spec, TensorRole::kQNorm, 1), "model.layers.1.self_attn.q_norm.weight");
-  EXPECT_EQ(TensorName(spec, TensorRole::kQBias, 1), "");
-  EXPECT_EQ(TensorName(spec, TensorRole::kHead), "lm_head.weight");
+  for (LayerSpec& layer : spec.layers) layer.qk_norm = QkNorm::kPerHead;
+  EXPECT_EQ(FindPart(spec, TensorRole::kQNorm, 1)->tensor, "model.layers.1.self_attn.q_norm.weight");
+  EXPECT_FALSE(FindPart(spec, TensorRole::kQBias, 1).has_value());
+  EXPECT_EQ(FindPart(spec, TensorRole::kHead)->tensor, "lm_head.weight");
   spec.tied_embeddings = true;
-  spec.qkv_bias = true;
-  EXPECT_EQ(TensorName(spec, TensorRole::kHead), "model.embed_tokens.weight");
-  EXPECT_EQ(TensorName(spec, TensorRole::kQBias, 1), "model.layers.1.self_attn.q_proj.bias");
+  for (LayerSpec& layer : spec.layers) layer.qkv_bias = true;
+  EXPECT_EQ(FindPart(spec, TensorRole::kHead)->tensor, "model.embed_tokens.weight");
+  EXPECT_EQ(FindPart(spec, TensorRole::kQBias, 1)->tensor, "model.layers.1.self_attn.q_proj.bias");
   EXPECT_EQ(ExpectedTensors(spec).size(), 1u + 2 * 14 + 1);
+  EXPECT_EQ(CountParameters(Spec("LlamaForCausalLM", 1)),
+            2 * 31 * 12 + 3 * 12 + 2 * 24 * 12 + 2 * 12 * 12 + 3 * 20 * 12);
 }
 
-TEST(Families, AcceptsAWholeCheckpoint) {
+TEST(ModelTensors, AcceptsAWholeCheckpoint) {
   ModelSpec spec = Spec("Qwen3ForCausalLM");
-  spec.qkv_bias = spec.o_bias = spec.mlp_bias = spec.qk_norm = true;
+  for (LayerSpec& layer : spec.layers) {
+    layer.qkv_bias = layer.o_bias = layer.mlp_bias = true;
+    layer.qk_norm = QkNorm::kPerHead;
+  }
   Checkpoint checkpoint = Whole(spec);
   EXPECT_EQ(checkpoint.tensors.size(), 1u + 2 * (9 + 7 + 2) + 2);
   checkpoint.tensors.at("model.norm.weight").dtype = ElementType::kF32;
@@ -76,7 +130,7 @@ TEST(Families, AcceptsAWholeCheckpoint) {
   EXPECT_TRUE(report->warnings.empty());
 }
 
-TEST(Families, RefusesAMissingTensor) {
+TEST(ModelTensors, RefusesAMissingTensor) {
   const ModelSpec spec = Spec("LlamaForCausalLM");
   Checkpoint checkpoint = Whole(spec);
   checkpoint.tensors.erase("model.layers.1.mlp.up_proj.weight");
@@ -86,7 +140,7 @@ TEST(Families, RefusesAMissingTensor) {
             "incomplete or of another model than config.json");
 }
 
-TEST(Families, ATensorThatOnlyTheIndexKnowsIsMissedWhereItIsNeeded) {
+TEST(ModelTensors, ATensorThatOnlyTheIndexKnowsIsMissedWhereItIsNeeded) {
   const ModelSpec spec = Spec("LlamaForCausalLM");
   Checkpoint checkpoint = Whole(spec);
   checkpoint.only_in_index["model.layers.0.self_attn.rotary_emb.inv_freq"] = "m-1.safetensors";
@@ -106,7 +160,7 @@ TEST(Families, ATensorThatOnlyTheIndexKnowsIsMissedWhereItIsNeeded) {
             "both again");
 }
 
-TEST(Families, RefusesAWrongShape) {
+TEST(ModelTensors, RefusesAWrongShape) {
   const ModelSpec spec = Spec("LlamaForCausalLM");
   Checkpoint checkpoint = Whole(spec);
   checkpoint.tensors.at("model.layers.0.self_attn.k_proj.weight").shape = {24, 12};
@@ -115,7 +169,7 @@ TEST(Families, RefusesAWrongShape) {
       "checkpoint: tensor 'model.layers.0.self_attn.k_proj.weight' has shape [24, 12]; config.json makes it [12, 12]");
 }
 
-TEST(Families, RefusesWrongTypes) {
+TEST(ModelTensors, RefusesWrongTypes) {
   const ModelSpec spec = Spec("LlamaForCausalLM");
   Checkpoint checkpoint = Whole(spec);
   checkpoint.tensors.at("lm_head.weight").dtype = ElementType::kF32;
@@ -131,7 +185,7 @@ TEST(Families, RefusesWrongTypes) {
       "not supported yet)");
 }
 
-TEST(Families, ATiedModelWithAHeadOfItsOwnUsesIt) {
+TEST(ModelTensors, ATiedModelWithAHeadOfItsOwnUsesIt) {
   ModelSpec spec = Spec("LlamaForCausalLM");
   spec.tied_embeddings = true;
   Checkpoint checkpoint = Whole(spec);
@@ -139,13 +193,13 @@ TEST(Families, ATiedModelWithAHeadOfItsOwnUsesIt) {
   ResolveTiedHead(spec, checkpoint, &warnings);
   EXPECT_TRUE(spec.tied_embeddings);
   EXPECT_EQ(Error(spec, checkpoint), "accepted");
-  EXPECT_EQ(TensorName(spec, TensorRole::kHead), "model.embed_tokens.weight");
+  EXPECT_EQ(FindPart(spec, TensorRole::kHead)->tensor, "model.embed_tokens.weight");
   EXPECT_THAT(warnings, ::testing::ElementsAre());
 
   checkpoint.tensors["lm_head.weight"] = {"lm_head.weight", ElementType::kBf16, {31, 12}, 0, 0, 0};
   ResolveTiedHead(spec, checkpoint, &warnings);
   EXPECT_FALSE(spec.tied_embeddings);
-  EXPECT_EQ(TensorName(spec, TensorRole::kHead), "lm_head.weight");
+  EXPECT_EQ(FindPart(spec, TensorRole::kHead)->tensor, "lm_head.weight");
   EXPECT_THAT(warnings,
               ::testing::ElementsAre(
                   "config.json: 'tie_word_embeddings' true is not used: the checkpoint holds lm_head.weight beside "
@@ -157,7 +211,7 @@ TEST(Families, ATiedModelWithAHeadOfItsOwnUsesIt) {
             "checkpoint: tensor 'lm_head.weight' has shape [32, 12]; config.json makes it [31, 12]");
 }
 
-TEST(Families, ATiedModelWithAHeadAloneEmbedsWithIt) {
+TEST(ModelTensors, ATiedModelWithAHeadAloneEmbedsWithIt) {
   ModelSpec spec = Spec("LlamaForCausalLM");
   spec.tied_embeddings = true;
   Checkpoint checkpoint = Whole(spec);
@@ -173,7 +227,7 @@ TEST(Families, ATiedModelWithAHeadAloneEmbedsWithIt) {
   EXPECT_THAT(warnings, ::testing::ElementsAre());
 }
 
-TEST(Families, WarnsOfTensorsItDoesNotKnow) {
+TEST(ModelTensors, WarnsOfTensorsItDoesNotKnow) {
   const ModelSpec spec = Spec("LlamaForCausalLM");
   Checkpoint checkpoint = Whole(spec);
   checkpoint.tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = {};
