@@ -46,7 +46,7 @@ llvm::StringRef NameOf(mlir::Operation* op);
 llvm::StringRef VariantOf(mlir::Operation* op);
 // Which of the model's layers it is of; -1: of none.
 int64_t LayerOf(mlir::Operation* op);
-// The mesh of the module that holds `op`: attribute mrs.mesh, {tp = 4 : i64, stage = 2 : i64}; 1 where an axis is absent.
+// The mesh of the module that holds `op`: attribute mrs.mesh, {tp = 4 : i64, stage = 2 : i64}; an absent axis has 1.
 Mesh MeshOf(mlir::Operation* op);
 Mesh MeshOf(mlir::DictionaryAttr sizes);
 mlir::DictionaryAttr MeshAttr(mlir::Builder& builder, const Mesh& mesh);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
+#include <utility>
 
 namespace mrs {
 namespace {
@@ -54,6 +56,31 @@ Status CheckTp(const ModelSpec& spec, int64_t tp) {
     if (verdict.legal()) legal.push_back(verdict.tp);
   }
   return Refuse("tp {}: {}; legal tensor-parallel sizes of this model: {}", tp, refusal, fmt::join(legal, ", "));
+}
+
+Status CheckLayout(const ModelSpec& spec, const Layout& layout) {
+  MRS_RETURN_IF_ERROR(CheckTp(spec, layout.mesh.tp));
+  if (layout.mesh.ep != 1) return Refuse("ep {}: this model has no experts", layout.mesh.ep);
+  if (layout.mesh.dp != 1) return Refuse("dp {}: replicas of a model are not there yet", layout.mesh.dp);
+  if (std::cmp_not_equal(layout.stages.size(), layout.mesh.stage)) {
+    return Refuse("the layout has {} stages, its mesh {}", layout.stages.size(), layout.mesh.stage);
+  }
+  int64_t next_layer = 0;
+  std::set<int64_t> devices;
+  for (size_t s = 0; s < layout.stages.size(); ++s) {
+    const LayoutStage& stage = layout.stages[s];
+    if (stage.layer_begin != next_layer || stage.layer_end <= stage.layer_begin) {
+      return Refuse("stage {} has layers {} to {}, expected at least one, from {}", s, stage.layer_begin,
+                    stage.layer_end - 1, next_layer);
+    }
+    if (!devices.insert(stage.device).second)
+      return Refuse("stage {} is on device {}, as an earlier one", s, stage.device);
+    next_layer = stage.layer_end;
+  }
+  if (std::cmp_not_equal(next_layer, spec.layers.size())) {
+    return Refuse("the stages have {} layers together, the model has {}", next_layer, spec.layers.size());
+  }
+  return Status();
 }
 
 }  // namespace mrs

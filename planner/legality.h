@@ -1,4 +1,5 @@
-// Which tensor-parallel sizes a model can be cut into, and for each other size the rule that forbids it.
+// Which layouts a model may have: the tensor-parallel sizes it can be cut into, and for each other size the rule that
+// forbids it; stages that are its layers.
 //
 //   LegalTp(llama_70b)        ->  1, 2, 4, 8, 16 legal; 3: "not a power of two"; ...
 //   CheckTp(llama_70b, 3)     ->  tp 3: not a power of two; legal tensor-parallel sizes of this model: 1, 2, 4, 8, 16
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "ir/canonical_chunks.h"
+#include "planner/layout.h"
 #include "planner/model_spec.h"
 #include "plans/status.h"
 
@@ -30,5 +32,9 @@ std::vector<TpVerdict> LegalTp(const ModelSpec& spec, int64_t max_tp = kMaxChunk
 
 // Ok, or the first rule that forbids `tp`, its numbers and the legal sizes.
 Status CheckTp(const ModelSpec& spec, int64_t tp);
+
+// Of a layout whoever decided it: CheckTp; neither experts nor replicas, which no model here has; stages that are all
+// layers in their order, each on a device of its own.
+Status CheckLayout(const ModelSpec& spec, const Layout& layout);
 
 }  // namespace mrs

@@ -79,6 +79,24 @@ TEST(Legality, EveryLayerMustAllowTheSize) {
   EXPECT_THAT(Legal(spec), ElementsAre(1, 2, 4));
 }
 
+TEST(Legality, ALayoutIsAllLayersInTheirOrderEachStageOnADeviceOfItsOwn) {
+  const ModelSpec spec = Spec(8, 4, 768);  // of 2 layers
+  const auto said = [&](ir::Mesh mesh, const std::vector<LayoutStage>& stages) {
+    return CheckLayout(spec, {mesh, stages, {}}).message();
+  };
+  EXPECT_TRUE(CheckLayout(spec, {{.tp = 8}, {{0, 2, 0}}, {}}).ok());
+  EXPECT_TRUE(CheckLayout(spec, {{.tp = 2, .stage = 2}, {{0, 1, 1}, {1, 2, 0}}, {}}).ok());
+  EXPECT_EQ(said({.tp = 3}, {{0, 2, 0}}), CheckTp(spec, 3).message());
+  EXPECT_EQ(said({.ep = 2}, {{0, 2, 0}}), "ep 2: this model has no experts");
+  EXPECT_EQ(said({.dp = 2}, {{0, 2, 0}}), "dp 2: replicas of a model are not there yet");
+  EXPECT_EQ(said({.stage = 2}, {{0, 2, 0}}), "the layout has 1 stages, its mesh 2");
+  EXPECT_EQ(said({.stage = 2}, {{0, 1, 0}, {1, 2, 0}}), "stage 1 is on device 0, as an earlier one");
+  EXPECT_EQ(said({.stage = 2}, {{0, 1, 0}, {0, 2, 1}}), "stage 1 has layers 0 to 1, expected at least one, from 1");
+  EXPECT_EQ(said({.stage = 2}, {{0, 2, 0}, {2, 2, 1}}), "stage 1 has layers 2 to 1, expected at least one, from 2");
+  EXPECT_EQ(said({}, {{0, 1, 0}}), "the stages have 1 layers together, the model has 2");
+  EXPECT_EQ(said({}, {{0, 3, 0}}), "the stages have 3 layers together, the model has 2");
+}
+
 TEST(Legality, CountsCanonicalChunks) {
   EXPECT_EQ(CanonicalChunks(1), 1);
   EXPECT_EQ(CanonicalChunks(172), 4);

@@ -33,7 +33,6 @@ Status CheckOptions(const BuildOptions& options, const ModelSpec& model) {
   MRS_RETURN_IF_ERROR(one_of("--numerics", options.numerics, {"auto", "pair2", "block32"}));
   MRS_RETURN_IF_ERROR(one_of("--dtype", options.dtype, {"auto", "f32", "bf16"}));
   MRS_RETURN_IF_ERROR(one_of("--reduction", options.reduction, {"canonical", "rank_order"}));
-  MRS_RETURN_IF_ERROR(CheckTp(model, options.tp));
   if (options.max_len && (*options.max_len < 1 || *options.max_len > model.longest)) {
     return Refuse("--max-len {}: the model was made for 1 to {} tokens (max_position_embeddings{})", *options.max_len,
                   model.longest, model.longest > model.max_position ? " and its RoPE scaling" : "");
@@ -74,6 +73,7 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
                                                     .device_layers = options.device_layers,
                                                     .max_seqs = options.max_seqs},
                                                    static_cast<int64_t>(facts.model.layers.size())));
+  MRS_RETURN_IF_ERROR(CheckLayout(facts.model, result.layout));
   for (std::string& warning : LayoutWarnings(result.layout, /*node_of_device=*/{})) {
     result.warnings.push_back(std::move(warning));
   }

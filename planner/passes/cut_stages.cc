@@ -110,8 +110,6 @@ class Cutter {
   mlir::LogicalResult RenumberKv(mlir::func::FuncOp function) {
     std::set<int64_t> classes;
     for (auto append : function.getOps<ir::KvAppendOp>()) classes.insert(append.getKvClass());
-    std::map<int64_t, int64_t> layers;
-    mlir::Builder builder(function.getContext());
     const auto index_of = [&](ir::KvAppendOp append) {
       return static_cast<int64_t>(std::distance(classes.begin(), classes.find(append.getKvClass())));
     };

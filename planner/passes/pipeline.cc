@@ -37,8 +37,9 @@ void AddPlanPipeline(mlir::OpPassManager& manager) {
 }
 
 void RegisterPasses() {
-  for (auto create : {CreateApplyLayoutPass, CreateCutStagesPass, CreatePropagatePass, CreateInsertCollectivesPass, CreateFusePass, CreateLocalizePass, CreateSchedulePass,
-                      CreateInPlacePass, CreatePlanMemoryPass, CreateVerifyShardingPass, CreateVerifyFinalPass}) {
+  for (auto create : {CreateApplyLayoutPass, CreatePropagatePass, CreateInsertCollectivesPass, CreateCutStagesPass,
+                      CreateFusePass, CreateLocalizePass, CreateSchedulePass, CreateInPlacePass, CreatePlanMemoryPass,
+                      CreateVerifyShardingPass, CreateVerifyFinalPass}) {
     mlir::registerPass(create);
   }
   mlir::PassPipelineRegistration<>("mrs-plan", "all passes of mrs-plan build", AddPlanPipeline);

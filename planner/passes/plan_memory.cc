@@ -1,6 +1,6 @@
 // Fixes every address of each stage: weights one after the other in their arena, activations by first fit over their
-// lifetimes in each bucket, and as many KV blocks as max_seqs sequences of max_len tokens can use and the memory of every
-// stage's ranks holds (kv_blocks.h).
+// lifetimes in each bucket, and as many KV blocks as max_seqs sequences of max_len tokens can use and the memory of
+// every stage's ranks holds (kv_blocks.h).
 //
 // Attributes of the module that it reads: mrs.buckets, mrs.max_len, mrs.max_seqs, mrs.memory (bytes a rank may use).
 // It writes arena_offset on weights, offsets on steps, and on each program mrs.kv, an entry a class, and mrs.arenas.
@@ -85,7 +85,8 @@ struct PlanMemory : ModulePass<PlanMemory> {
     const std::optional<size_t> too_small = CountKvBlocks(limits, &stages);
     if (too_small) {
       int64_t one = 0;
-      for (const KvClassBlocks& of_class : stages[*too_small].classes) one += of_class.block_bytes * of_class.sequence_blocks;
+      for (const KvClassBlocks& of_class : stages[*too_small].classes)
+        one += of_class.block_bytes * of_class.sequence_blocks;
       const std::string who = programs.size() == 1 ? "a rank" : "a rank of stage " + std::to_string(*too_small);
       return module.emitError() << "the plan does not fit: " << who << " may use " << memory
                                 << " bytes, but its weights take " << weights[*too_small] << ", activations "
@@ -118,7 +119,8 @@ struct PlanMemory : ModulePass<PlanMemory> {
     std::vector<KvClassBlocks> list;
     for (const auto& [index, of_class] : classes) {
       if (index != static_cast<int64_t>(list.size())) {
-        return mlir::emitError(program.getLoc()) << "the program has a KV class " << index << ", but none " << list.size();
+        return mlir::emitError(program.getLoc())
+               << "the program has a KV class " << index << ", but none " << list.size();
       }
       list.push_back(of_class);
     }

@@ -39,8 +39,8 @@ mlir::FailureOr<bool> Spread(Step& step, const ir::Mesh& mesh) {
       const int64_t ranks = mesh.Size(slice.axis);
       const auto coarse = ir::Coarsen(slice, extent[rule.factor], type.getShape()[dim], ranks);
       if (!coarse) {
-        ok = ir::NamedError(step.op) << "dimension " << dim << " of " << type << " neither divides nor replicates evenly over "
-                                     << ranks << " ranks";
+        ok = ir::NamedError(step.op) << "dimension " << dim << " of " << type
+                                     << " neither divides nor replicates evenly over " << ranks << " ranks";
         return;
       }
       slice = *coarse;

@@ -126,6 +126,37 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>}
 }
 
 // -----
+// Another gated product is cut alike: what made K says it in its definition.
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @gelu_chunks() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 172 : i64, columns = array<i64: 0, 0, 172, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 172], f32>
+    %w = mrs.weight "down" {n_dims = 1 : i64, chunks = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 172 : i64, columns = array<i64: 0, 0, 172, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 172], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 172], f32>) -> !mrs.tensor<[T, 172], f32>
+    %h = mrs.gelu_mul "h" %x, %x {approximate = false, offsets = [array<i64: 2816>], step = 1 : i64} : (!mrs.tensor<[T, 172], f32>, !mrs.tensor<[T, 172], f32>) -> !mrs.tensor<[T, 172], f32>
+    // expected-error@+1 {{'y' (mrs.matmul): sums 'down' in 1 canonical chunks of K, expected 4}}
+    %y = mrs.matmul "y" %h, [%w] {offsets = [array<i64: 5568>], step = 2 : i64} : (!mrs.tensor<[T, 172], f32>, !mrs.tensor<[8, 172], f32>) -> !mrs.tensor<[T, 8], f32>
+    return
+  }
+}
+
+// -----
+// And what comes after it is one chain again.
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @cut_after_another_operation() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 172 : i64, columns = array<i64: 0, 0, 172, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 172], f32>
+    %w = mrs.weight "down" {n_dims = 1 : i64, chunks = 4 : i64, sources = [{}], local = {chunk_count = 4 : i64, chunk_k = 43 : i64, columns = array<i64: 0, 0, 172, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 172], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 172], f32>) -> !mrs.tensor<[T, 172], f32>
+    %h = mrs.silu_mul "h" %x, %x {offsets = [array<i64: 2816>], step = 1 : i64} : (!mrs.tensor<[T, 172], f32>, !mrs.tensor<[T, 172], f32>) -> !mrs.tensor<[T, 172], f32>
+    %s = mrs.scale "s" %h {factor = 2.0 : f32, offsets = [array<i64: 5568>], step = 2 : i64} : (!mrs.tensor<[T, 172], f32>) -> !mrs.tensor<[T, 172], f32>
+    // expected-error@+1 {{'y' (mrs.matmul): sums 'down' in 4 canonical chunks of K, expected 1}}
+    %y = mrs.matmul "y" %s, [%w] {offsets = [array<i64: 64>], step = 3 : i64} : (!mrs.tensor<[T, 172], f32>, !mrs.tensor<[8, 172], f32>) -> !mrs.tensor<[T, 8], f32>
+    return
+  }
+}
+
+// -----
 // Left out: mrs-schedule.
 module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
   func.func @not_scheduled() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
