@@ -49,8 +49,8 @@ std::unique_ptr<plan::ModelT> Model(const PlanFacts& facts) {
     token->text = text;
     out->template_tokens.push_back(std::move(token));
   }
-  out->has_tokenizer = facts.tokenizer.has_value();
-  if (facts.tokenizer) out->tokenizer = File(*facts.tokenizer);
+  out->has_tokenizer = facts.model.tokenizer.has_value();
+  if (facts.model.tokenizer) out->tokenizer = File(*facts.model.tokenizer);
   out->sampling = std::make_unique<plan::SamplingDefaultsT>();
   out->sampling->temperature = m.sampling.temperature;
   out->sampling->top_p = m.sampling.top_p;

@@ -225,7 +225,8 @@ Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where, s
   return spec;
 }
 
-Result<ModelFolderFacts> ReadModelConfig(const std::string& folder, const ModelOptions& options) {
+Result<ModelSpec> ReadModelConfig(const std::string& folder, const ModelOptions& options,
+                                  std::vector<std::string>* warnings) {
   const std::string name = options.name.empty() ? NameOfFolder(folder) : options.name;
   const bool printable =
       std::none_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
@@ -240,16 +241,15 @@ Result<ModelFolderFacts> ReadModelConfig(const std::string& folder, const ModelO
   MRS_ASSIGN_OR_RETURN(const std::string text,
                        ReadFile(path, kMaxConfigBytes, "give the folder of a Hugging Face checkpoint"));
   MRS_ASSIGN_OR_RETURN(const Json config, ParseJson(text, kConfig, kModelJsonLimits));
-  ModelFolderFacts facts;
-  MRS_ASSIGN_OR_RETURN(facts.spec, ParseModelConfig(config, kConfig, options.max_len, &facts.warnings));
-  facts.spec.name = name;
-  if (file_alone) return facts;
-  MRS_ASSIGN_OR_RETURN(const std::optional<ModelTokenizer> tokenizer, ReadModelTokenizer(folder, &facts.warnings));
-  if (tokenizer) facts.tokenizer = tokenizer->file;
-  MRS_RETURN_IF_ERROR(ReadGenerationConfig(folder, facts.spec, &facts.warnings));
-  MRS_RETURN_IF_ERROR(ReadModelText(folder, tokenizer ? &tokenizer->tokenizer : nullptr, facts.spec, &facts.warnings));
-  EndByDefault(config, *FindFamily(facts.spec.architecture), facts.spec, &facts.warnings);
-  return facts;
+  MRS_ASSIGN_OR_RETURN(ModelSpec spec, ParseModelConfig(config, kConfig, options.max_len, warnings));
+  spec.name = name;
+  if (file_alone) return spec;
+  MRS_ASSIGN_OR_RETURN(const std::optional<ModelTokenizer> tokenizer, ReadModelTokenizer(folder, warnings));
+  if (tokenizer) spec.tokenizer = tokenizer->file;
+  MRS_RETURN_IF_ERROR(ReadGenerationConfig(folder, spec, warnings));
+  MRS_RETURN_IF_ERROR(ReadModelText(folder, tokenizer ? &tokenizer->tokenizer : nullptr, spec, warnings));
+  EndByDefault(config, *FindFamily(spec.architecture), spec, warnings);
+  return spec;
 }
 
 }  // namespace mrs

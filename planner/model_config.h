@@ -1,6 +1,7 @@
 // What a model is, read from its folder's config.json (and what its other small files say about text), all checked.
 //
-//   ReadModelConfig("models/mini")->spec  ->  {name "mini", architecture "LlamaForCausalLM", hidden 256, layers 4, ...}
+//   ReadModelConfig("models/mini", {}, &warnings)  ->  {name "mini", architecture "LlamaForCausalLM", hidden 256,
+//   layers 4, ...}
 #pragma once
 
 #include <optional>
@@ -20,18 +21,13 @@ struct ModelOptions {
   bool file_alone = false;              // `folder` may be a config.json, and nothing beside it is read then
 };
 
-struct ModelFolderFacts {
-  ModelSpec spec;
-  std::optional<CheckpointFile> tokenizer;  // tokenizer.json; header_sha256 covers the whole file
-  std::vector<std::string> warnings;        // facts that are not used, each by name
-};
-
 // Reads config.json, which must be there, tokenizer.json, and what ReadGenerationConfig and ReadModelText read. Absent
 // keys take the defaults of transformers 5.24; sizes have none. Whatever would change the computation in a way that mrs
 // does not plan is refused by name: other architectures, sliding windows in use, other RoPE rules, quantized,
 // multimodal and mixture-of-experts models. An answer ends at the tokens that config.json, generation_config.json and
-// the tokenizer's eos_token name, together.
-Result<ModelFolderFacts> ReadModelConfig(const std::string& folder, const ModelOptions& options = {});
+// the tokenizer's eos_token name, together. Facts that are not used are warned of, each by name.
+Result<ModelSpec> ReadModelConfig(const std::string& folder, const ModelOptions& options,
+                                  std::vector<std::string>* warnings);
 
 // The part that config.json says; `where` names it in errors.
 Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where, std::optional<int64_t> max_len,

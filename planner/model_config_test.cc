@@ -348,24 +348,32 @@ TEST(ModelConfig, WarnsOfFactsOfOtherFamiliesAndRules) {
 }
 
 std::string ReadError(const ModelFolder& folder, const std::string& name = "m") {
-  const Result<ModelFolderFacts> facts = ReadModelConfig(folder.path(), {.name = name});
-  return facts.ok() ? "accepted" : facts.message();
+  std::vector<std::string> warnings;
+  const Result<ModelSpec> spec = ReadModelConfig(folder.path(), {.name = name}, &warnings);
+  return spec.ok() ? "accepted" : spec.message();
 }
 
-ModelFolderFacts Read(const ModelFolder& folder) {
-  Result<ModelFolderFacts> facts = ReadModelConfig(folder.path(), {.name = "m"});
-  EXPECT_TRUE(facts.ok()) << facts.message();
-  return facts.ok() ? *std::move(facts) : ModelFolderFacts();
+struct ReadFolder {
+  ModelSpec spec;
+  std::vector<std::string> warnings;
+};
+
+ReadFolder Read(const ModelFolder& folder) {
+  ReadFolder read;
+  Result<ModelSpec> spec = ReadModelConfig(folder.path(), {.name = "m"}, &read.warnings);
+  EXPECT_TRUE(spec.ok()) << spec.message();
+  if (spec.ok()) read.spec = *std::move(spec);
+  return read;
 }
 
 TEST(ModelConfig, ReadsAFolder) {
   ModelFolder folder;
   folder.Write("config.json", Config("LlamaForCausalLM", R"({"bos_token_id": 5, "eos_token_id": 6})").dump());
-  ModelFolderFacts facts = Read(folder);
+  const ReadFolder facts = Read(folder);
   EXPECT_EQ(facts.spec.name, "m");
   EXPECT_EQ(facts.spec.chat_template, "");
   EXPECT_EQ(facts.spec.sampling.temperature, 1.0f);
-  EXPECT_FALSE(facts.tokenizer.has_value());
+  EXPECT_FALSE(facts.spec.tokenizer.has_value());
   EXPECT_THAT(facts.warnings, ElementsAre());
 }
 
@@ -373,9 +381,10 @@ TEST(ModelConfig, IsCalledAfterItsFolderUnlessToldOtherwise) {
   ModelFolder folder;
   folder.Write("config.json", Config("LlamaForCausalLM", R"({"eos_token_id": 6})").dump());
   const std::string last = folder.path().substr(folder.path().rfind('/') + 1);
-  EXPECT_EQ(ReadModelConfig(folder.path())->spec.name, last);
-  EXPECT_EQ(ReadModelConfig(folder.path() + "/")->spec.name, last);
-  EXPECT_EQ(ReadModelConfig(folder.path(), {.name = "Mini 2"})->spec.name, "Mini 2");
+  std::vector<std::string> warnings;
+  EXPECT_EQ(ReadModelConfig(folder.path(), {}, &warnings)->name, last);
+  EXPECT_EQ(ReadModelConfig(folder.path() + "/", {}, &warnings)->name, last);
+  EXPECT_EQ(ReadModelConfig(folder.path(), {.name = "Mini 2"}, &warnings)->name, "Mini 2");
   EXPECT_EQ(ReadError(folder, "a\nb"),
             "model name: expected 1 to 255 bytes of UTF-8 without control characters, got \"a\\nb\"");
   EXPECT_EQ(ReadError(folder, std::string(256, 'x')).substr(0, 73),
@@ -383,7 +392,7 @@ TEST(ModelConfig, IsCalledAfterItsFolderUnlessToldOtherwise) {
   const std::string odd = folder.path() + "/a\xff";
   std::filesystem::create_directory(odd);
   std::filesystem::copy_file(folder.path() + "/config.json", odd + "/config.json");
-  EXPECT_EQ(ReadModelConfig(odd).message(),
+  EXPECT_EQ(ReadModelConfig(odd, {}, &warnings).message(),
             "model name: expected 1 to 255 bytes of UTF-8 without control characters, got \"a\xEF\xBF\xBD\"; give "
             "another with --name");
 }

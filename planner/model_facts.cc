@@ -46,12 +46,27 @@ Status CheckOptions(const BuildOptions& options, const ModelSpec& model) {
   return Status();
 }
 
+std::string Describe(const LayerSpec& m, const ModelSpec& model) {
+  return fmt::format(
+      "heads {}/{}x{} window {} rope {}{} bias {}{}{} qk_norm {} scale {} cap {} grows {} {} ffn {} activation {} "
+      "parallel {} residual {}\n",
+      m.heads, m.kv_heads, m.head_dim, m.window, m.rope ? model.ropes[*m.rope].rule : "none",
+      m.interleaved ? " interleaved" : "", m.qkv_bias, m.o_bias, m.mlp_bias, static_cast<int>(m.qk_norm), m.score_scale,
+      m.score_cap, m.query_scaling.beta, m.query_scaling.original, m.ffn, static_cast<int>(m.activation), m.parallel,
+      m.residual_multiplier);
+}
+
 // The computation's identity: facts of the config, and every tensor's name, type and shape. No path, no clock.
 std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
-  const LayerSpec& f = m.layers.front();
-  std::string text = fmt::format("{} hidden {} layers {} heads {}/{}x{} ffn {} vocab {} eps {} tied {} bias {}{}{} qk_norm {} rope {}\n",
-                                 m.architecture, m.hidden, m.layers.size(), f.heads, f.kv_heads, f.head_dim, f.ffn, m.vocab, m.norm_eps,
-                                 m.tied_embeddings, f.qkv_bias, f.o_bias, f.mlp_bias, f.qk_norm != QkNorm::kNone, m.ropes.front().rule);
+  std::string text = fmt::format("{} hidden {} layers {} vocab {} norm {} eps {} tied {} embedding {} logits {} cap {}\n",
+                                 m.architecture, m.hidden, m.layers.size(), m.vocab, static_cast<int>(m.norm),
+                                 m.norm_eps, m.tied_embeddings, m.embedding_multiplier, m.logits_scaling, m.logit_cap);
+  for (size_t layer = 0; layer < m.layers.size(); ++layer) {
+    if (layer == 0 || m.layers[layer] != m.layers[layer - 1]) {
+      text += fmt::format("from {} {}", layer, Describe(m.layers[layer], m));
+    }
+  }
+  for (const RopeSpec& rope : m.ropes) text += fmt::format("{}\n", fmt::join(rope.inv_freq, " "));
   for (const auto& [name, tensor] : checkpoint.tensors) {
     text += fmt::format("{} {} {}\n", name, static_cast<int>(tensor.dtype), fmt::join(tensor.shape, "x"));
   }
@@ -63,10 +78,8 @@ std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
 Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   ModelFacts result;
   PlanFacts& facts = result.facts;
-  MRS_ASSIGN_OR_RETURN(ModelFolderFacts folder, ReadModelConfig(options.model_dir, {.name = options.name, .max_len = options.max_len, .file_alone = options.config_only}));
-  facts.model = std::move(folder.spec);
-  facts.tokenizer = std::move(folder.tokenizer);
-  result.warnings = std::move(folder.warnings);
+  const ModelOptions of_model{.name = options.name, .max_len = options.max_len, .file_alone = options.config_only};
+  MRS_ASSIGN_OR_RETURN(facts.model, ReadModelConfig(options.model_dir, of_model, &result.warnings));
   MRS_RETURN_IF_ERROR(CheckOptions(options, facts.model));
   MRS_ASSIGN_OR_RETURN(result.layout, DecideLayout({.tp = options.tp,
                                                     .pp = options.pp,

@@ -14,6 +14,13 @@ namespace mrs {
 
 enum class ElementType : uint8_t { kF32, kBf16, kF16 };
 
+struct CheckpointFile {
+  std::string name;  // relative to the model folder
+  uint64_t size_bytes = 0;
+  uint64_t header_bytes = 0;  // what header_sha256 covers, from the start of the file
+  std::string header_sha256;  // 32 raw bytes
+};
+
 struct RopeSpec {
   std::vector<float> inv_freq;    // rotary_dim / 2 frequencies, scaling applied
   float attention_factor = 1.0f;  // multiplies cos and sin
@@ -94,6 +101,7 @@ struct ModelSpec {
   std::string chat_template;  // "": none
   std::vector<std::pair<std::string, std::string>> template_tokens;  // {"eos_token", "</s>"}, sorted by name
   SamplingSpec sampling;
+  std::optional<CheckpointFile> tokenizer;  // tokenizer.json; header_sha256 covers the whole file
 };
 
 // One tensor of a checkpoint, by its header.
@@ -104,13 +112,6 @@ struct TensorInfo {
   uint32_t file = 0;         // index into Checkpoint.files
   uint64_t file_offset = 0;  // absolute offset of the first byte
   uint64_t bytes = 0;
-};
-
-struct CheckpointFile {
-  std::string name;  // relative to the model folder
-  uint64_t size_bytes = 0;
-  uint64_t header_bytes = 0;  // what header_sha256 covers, from the start of the file
-  std::string header_sha256;  // 32 raw bytes
 };
 
 struct Checkpoint {

@@ -181,9 +181,9 @@ void Fields(Archive& a, PlanFacts& facts) {
   a.Int("mrs.vocab_padded", facts.vocab_padded);
   a.List("mrs.files", facts.files, [](auto& f, CheckpointFile& file) { FileFields(f, file); });
   std::vector<CheckpointFile> tokenizer;  // none or one
-  if (facts.tokenizer) tokenizer.push_back(*facts.tokenizer);
+  if (facts.model.tokenizer) tokenizer.push_back(*facts.model.tokenizer);
   a.List("mrs.tokenizer", tokenizer, [](auto& f, CheckpointFile& file) { FileFields(f, file); });
-  if (!tokenizer.empty()) facts.tokenizer = tokenizer.front();
+  if (!tokenizer.empty()) facts.model.tokenizer = tokenizer.front();
   a.Text("mrs.chain", facts.chain);
   a.Text("mrs.reduction", facts.reduction);
   a.Text("mrs.weight_dtype", facts.weight_dtype);

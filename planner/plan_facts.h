@@ -6,7 +6,6 @@
 //                                    which biases and norms there are, tied embeddings
 #pragma once
 
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,7 +22,6 @@ struct PlanFacts {
   int64_t parameter_count = 0;
   int64_t vocab_padded = 0;
   std::vector<CheckpointFile> files;
-  std::optional<CheckpointFile> tokenizer;  // header_sha256 covers the whole file
   std::string chain;                        // "pair2" or "block32"
   std::string reduction;                    // "canonical" or "rank_order" (a control)
   std::string weight_dtype;                 // "f32" or "bf16"

@@ -250,7 +250,8 @@ class BadInputs(unittest.TestCase):
         self.refused(
             'config.json: architecture "MambaForCausalLM" is not supported yet; supported: '
             "Exaone4ForCausalLM, Gemma2ForCausalLM, Gemma3ForCausalLM, GemmaForCausalLM, Glm4ForCausalLM, "
-            "GlmForCausalLM, GraniteForCausalLM, LlamaForCausalLM, Ministral3ForCausalLM, MistralForCausalLM, "
+            "GlmForCausalLM, GraniteForCausalLM, LlamaForCausalLM, Ministral3ForCausalLM, "
+            "MinistralForCausalLM, MistralForCausalLM, "
             "Olmo2ForCausalLM, Olmo3ForCausalLM, Phi3ForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "
             "SmolLM3ForCausalLM, StableLmForCausalLM"
         )
