@@ -1,6 +1,7 @@
 #include "planner/build_graph.h"
 
 #include <bit>
+#include <optional>
 #include <vector>
 
 #include "ir/program.h"
@@ -187,20 +188,20 @@ class GraphBuilder {
   bool AddsOne() const { return m_.norm == NormKind::kRmsOfWeightPlusOne; }
 
   // Over the last dimension of x, to elements of type `out`; x itself where the model has no such norm.
-  mlir::Value Norm(TensorRole role, TensorRole bias_role, int64_t layer, const std::string& name, mlir::Value x,
+  mlir::Value Norm(TensorRole role, std::optional<TensorRole> bias_role, int64_t layer, const std::string& name, mlir::Value x,
                    mlir::Type out) {
     if (!Has(role, layer)) return x;
     mlir::Value weight = Weight(role, layer, name + ".weight", AddsOne());
     const auto type = Type(TypeOf(x).getShape(), out);
     const auto text = b_.getStringAttr(Prefix(layer, name));
     const auto eps = b_.getF32FloatAttr(m_.norm_eps);
-    if (!Has(bias_role, layer)) return ir::RmsNormOp::create(b_, loc_, type, text, x, weight, eps);
-    return ir::LayerNormOp::create(b_, loc_, type, text, x, weight, Weight(bias_role, layer, name + ".bias"), eps);
+    if (!bias_role || !Has(*bias_role, layer)) return ir::RmsNormOp::create(b_, loc_, type, text, x, weight, eps);
+    return ir::LayerNormOp::create(b_, loc_, type, text, x, weight, Weight(*bias_role, layer, name + ".bias"), eps);
   }
 
   // Of q or k, before they turn.
   mlir::Value QkNormOf(TensorRole role, int64_t layer, const std::string& name, mlir::Value x) {
-    if (m_.layers[layer].qk_norm != QkNorm::kWhole) return Norm(role, role, layer, name, x, f32_);
+    if (m_.layers[layer].qk_norm != QkNorm::kWhole) return Norm(role, std::nullopt, layer, name, x, f32_);
     const auto shape = TypeOf(x).getShape();
     mlir::Value weight = Weight(role, layer, name + ".weight", AddsOne());
     mlir::Value sum = ir::SumSquaresOp::create(b_, loc_, Type({shape[0]}, f32_),
