@@ -77,8 +77,8 @@ class GraphBuilder {
     mlir::Value rows = Input(contract::kLogitRows, {ir::kLogitRows});
 
     mlir::Value table = Weight(TensorRole::kEmbedding, -1, "embed.weight");
-    mlir::Value x = ir::EmbedOp::create(b_, loc_, Type({ir::kTokens, m_.hidden}, f32_), "embed_tokens", tokens_, table,
-                                        m_.vocab);
+    mlir::Value x =
+        ir::EmbedOp::create(b_, loc_, Type({ir::kTokens, m_.hidden}, f32_), "embed_tokens", tokens_, table, m_.vocab);
     const bool rounds = m_.multiplier_as_matrices && matrix_ != f32_;
     const float multiplier = rounds ? RoundToBf16(m_.embedding_multiplier) : m_.embedding_multiplier;
     x = Scale(-1, "embed_scale", x, multiplier);
@@ -188,8 +188,8 @@ class GraphBuilder {
   bool AddsOne() const { return m_.norm == NormKind::kRmsOfWeightPlusOne; }
 
   // Over the last dimension of x, to elements of type `out`; x itself where the model has no such norm.
-  mlir::Value Norm(TensorRole role, std::optional<TensorRole> bias_role, int64_t layer, const std::string& name, mlir::Value x,
-                   mlir::Type out) {
+  mlir::Value Norm(TensorRole role, std::optional<TensorRole> bias_role, int64_t layer, const std::string& name,
+                   mlir::Value x, mlir::Type out) {
     if (!Has(role, layer)) return x;
     mlir::Value weight = Weight(role, layer, name + ".weight", AddsOne());
     const auto type = Type(TypeOf(x).getShape(), out);
@@ -204,9 +204,9 @@ class GraphBuilder {
     if (m_.layers[layer].qk_norm != QkNorm::kWhole) return Norm(role, std::nullopt, layer, name, x, f32_);
     const auto shape = TypeOf(x).getShape();
     mlir::Value weight = Weight(role, layer, name + ".weight", AddsOne());
-    mlir::Value sum = ir::SumSquaresOp::create(b_, loc_, Type({shape[0]}, f32_),
-                                               b_.getStringAttr(Prefix(layer, name + ".sum")), x,
-                                               b_.getI64IntegerAttr(CanonicalChunks(shape[1])));
+    mlir::Value sum =
+        ir::SumSquaresOp::create(b_, loc_, Type({shape[0]}, f32_), b_.getStringAttr(Prefix(layer, name + ".sum")), x,
+                                 b_.getI64IntegerAttr(CanonicalChunks(shape[1])));
     return ir::RmsScaleOp::create(b_, loc_, Type(shape, f32_), b_.getStringAttr(Prefix(layer, name)), x, sum, weight,
                                   b_.getI64IntegerAttr(shape[1] * shape[2]), b_.getF32FloatAttr(m_.norm_eps));
   }
@@ -215,8 +215,7 @@ class GraphBuilder {
     const LayerSpec& spec = m_.layers[layer];
     if (!spec.rope) return Rounded(layer, name, x);
     return ir::RopeOp::create(b_, loc_, Type(TypeOf(x).getShape(), matrix_), b_.getStringAttr(Prefix(layer, name)), x,
-                              cos_sin_[*spec.rope], b_.getI64IntegerAttr(*spec.rope),
-                              b_.getBoolAttr(spec.interleaved));
+                              cos_sin_[*spec.rope], b_.getI64IntegerAttr(*spec.rope), b_.getBoolAttr(spec.interleaved));
   }
 
   mlir::Value Add(int64_t layer, const std::string& name, mlir::Value a, mlir::Value b) {
@@ -232,8 +231,8 @@ class GraphBuilder {
 
   mlir::Value Layer(int64_t layer, mlir::Value residual) {
     const LayerSpec& spec = m_.layers[layer];
-    mlir::Value x = Norm(TensorRole::kAttentionNorm, TensorRole::kAttentionNormBias, layer, "input_norm", residual,
-                         matrix_);
+    mlir::Value x =
+        Norm(TensorRole::kAttentionNorm, TensorRole::kAttentionNormBias, layer, "input_norm", residual, matrix_);
     x = Rounded(layer, "attention_input", x);
     mlir::Value y = Attention(layer, x);
     y = Norm(TensorRole::kAttentionPostNorm, TensorRole::kAttentionPostNormBias, layer, "attention_norm", y, f32_);
