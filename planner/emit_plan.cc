@@ -7,6 +7,7 @@
 #include "planner/passes/layout_attr.h"
 #include "planner/plan_facts.h"
 #include "plans/contract.h"
+#include "plans/encoding.h"
 #include "plans/sha256.h"
 
 namespace mrs::planner {
@@ -136,6 +137,7 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
     out->rule = rope.rule;
     plan.ropes.push_back(std::move(out));
   }
+  plan.encodings = EncodingsFor(plan.numerics->weight_dtype);
   MRS_RETURN_IF_ERROR(EmitStage(ir::ProgramsOf(module).front(), &plan));
   const plan::StageT& stage = *plan.stages.front();
   plan.predictions.push_back(ExactBytes("weights", stage.weight_arena_bytes));

@@ -7,6 +7,7 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "plans/contract.h"
+#include "plans/encoding.h"
 
 namespace mrs::planner {
 namespace {
@@ -152,8 +153,7 @@ class StageEmitter {
     weights_[op.getResult()] = stage_->weights.size();
     plan::Weight weight(offset.getInt(), ir::WeightBytes(*local, type.getElementType()), local->n, local->chunk_k,
                         local->chunk_count, vector ? 0 : op.getChunks(), stage_->sources.size(), op.getSources().size(),
-                        Name(op.getName()), DTypeOf(type.getElementType()),
-                        vector ? plan::Layout::dense_f32 : plan::Layout::packed);
+                        Name(op.getName()), vector ? kVectorEncoding : kMatrixEncoding, DTypeOf(type.getElementType()));
     stage_->weights.push_back(weight);
     const bool rows_split = type.getSlices()[0].split();
     const bool columns_split = !vector && type.getSlices()[op.getNDims()].split();
@@ -186,8 +186,19 @@ class StageEmitter {
     const plan::DType type = dtype.getValue() == "bf16"  ? plan::DType::bf16
                              : dtype.getValue() == "f16" ? plan::DType::f16
                                                          : plan::DType::f32;
-    stage_->sources.emplace_back(rows, columns, number("rows"), number("columns"), number("offset"), 0,
-                                 Name(tensor.getValue()), number("file"), type);
+    const bool part = source.contains("row_begin") || source.contains("row_count");
+    const int64_t row_begin = part ? number("row_begin") : 0, row_count = part ? number("row_count") : number("rows");
+    if (row_begin < 0 || row_count < 1) {
+      return Refuse("weight '{}': rows {} to {} of a source, expected {{row_begin, row_count}} inside its {} rows",
+                    op.getName().str(), row_begin, row_count, number("rows"));
+    }
+    auto transform = source.getAs<mlir::StringAttr>("transform");
+    if (source.contains("transform") && (!transform || transform.getValue() != "add_one")) {
+      return Refuse("weight '{}': the transform of a source is \"add_one\" or absent", op.getName().str());
+    }
+    stage_->sources.emplace_back(rows, columns, row_begin, row_count, number("rows"), number("columns"),
+                                 number("offset"), 0, Name(tensor.getValue()), number("file"), type,
+                                 transform ? plan::Transform::add_one : plan::Transform::none);
     return Status();
   }
 
@@ -228,6 +239,23 @@ class StageEmitter {
     return list.size() - 1;
   }
 
+  template <typename T>
+  static size_t AppendTable(std::vector<std::unique_ptr<T>>& list, const T& attr) {
+    return Append(list, std::make_unique<T>(attr));
+  }
+
+  // What an append and the attention to it have in common.
+  plan::AttentionAttrT CacheAttr(ir::KvAppendOp append) {
+    const TensorType cache = TypeOf(append.getCache());
+    plan::AttentionAttrT attr;
+    attr.kv_heads = cache.localSize(1);
+    attr.head_dim = cache.getShape()[2];
+    attr.kv_class = static_cast<uint32_t>(append.getKvClass());
+    attr.kv_layer = static_cast<uint32_t>(append.getKvLayer());
+    attr.window = static_cast<uint32_t>(append.getWindow());
+    return attr;
+  }
+
   size_t CollectiveAttr(mlir::Value x, plan::CollectiveAlgorithm algorithm, mlir::Operation* op) {
     const TensorType type = TypeOf(x);
     return Append(stage_->collectives, ir::LocalRowElements(type, mesh_), 0,
@@ -252,29 +280,36 @@ class StageEmitter {
         .Case([&](ir::RmsNormOp norm) {
           const TensorType type = TypeOf(norm.getX());
           const int64_t width = type.getShape().back();
-          return KindAndAttr{OpKind::rms_norm, Append(stage_->norms, ir::LocalRowElements(type, mesh_) / width, width,
-                                                      norm.getEps().convertToFloat())};
+          plan::NormAttrT attr;
+          attr.heads = ir::LocalRowElements(type, mesh_) / width;
+          attr.width = width;
+          attr.eps = norm.getEps().convertToFloat();
+          return KindAndAttr{OpKind::rms_norm, AppendTable(stage_->norms, attr)};
         })
         .Case([&](ir::MatmulOp) { return KindAndAttr{OpKind::matmul}; })
         .Case([&](ir::RopeOp rope) {
           const TensorType type = TypeOf(rope.getX());
-          return KindAndAttr{OpKind::rope, Append(stage_->heads, type.localSize(1), type.getShape()[2],
-                                                  static_cast<uint32_t>(rope.getRope()))};
+          plan::HeadsAttrT attr;
+          attr.heads = type.localSize(1);
+          attr.head_dim = type.getShape()[2];
+          attr.rope = static_cast<uint32_t>(rope.getRope());
+          attr.interleaved = rope.getInterleaved();
+          return KindAndAttr{OpKind::rope, AppendTable(stage_->heads, attr)};
         })
         .Case([&](ir::KvAppendOp append) {
           const TensorType type = TypeOf(append.getCache());
-          return KindAndAttr{
-              OpKind::kv_append,
-              Append(stage_->attentions, type.localSize(1), type.localSize(1), type.getShape()[2], 1.0f,
-                     static_cast<uint32_t>(append.getKvClass()), static_cast<uint32_t>(append.getKvLayer()))};
+          plan::AttentionAttrT attr = CacheAttr(append);
+          attr.heads = type.localSize(1);
+          attr.scale = 1.0f;
+          return KindAndAttr{OpKind::kv_append, AppendTable(stage_->attentions, attr)};
         })
         .Case([&](ir::AttentionOp attention) {
-          const TensorType q = TypeOf(attention.getQ()), cache = TypeOf(attention.getCache());
-          auto append = attention.getCache().getDefiningOp<ir::KvAppendOp>();
-          return KindAndAttr{OpKind::attention,
-                             Append(stage_->attentions, q.localSize(1), cache.localSize(1), q.getShape()[2],
-                                    attention.getScale().convertToFloat(), static_cast<uint32_t>(append.getKvClass()),
-                                    static_cast<uint32_t>(append.getKvLayer()))};
+          plan::AttentionAttrT attr = CacheAttr(attention.getCache().getDefiningOp<ir::KvAppendOp>());
+          attr.heads = TypeOf(attention.getQ()).localSize(1);
+          attr.scale = attention.getScale().convertToFloat();
+          attr.window = static_cast<uint32_t>(attention.getWindow());
+          attr.soft_cap = attention.getSoftCap().convertToFloat();
+          return KindAndAttr{OpKind::attention, AppendTable(stage_->attentions, attr)};
         })
         .Case([&](ir::SiluMulOp) { return KindAndAttr{OpKind::silu_mul}; })
         .Case([&](ir::AddOp) { return KindAndAttr{OpKind::add}; })
@@ -307,7 +342,7 @@ class StageEmitter {
     if (!std::in_range<int16_t>(ir::LayerOf(op))) {
       return Refuse("'{}': layer {} is out of range", name.str(), ir::LayerOf(op));
     }
-    for (const char* index : {"kv_class", "kv_layer", "rope"}) {
+    for (const char* index : {"kv_class", "kv_layer", "rope", "window"}) {
       auto number = op->getAttrOfType<mlir::IntegerAttr>(index);
       if (number && !std::in_range<uint32_t>(number.getInt())) {
         return Refuse("'{}': {} {} is out of range", name.str(), index, number.getInt());
@@ -340,24 +375,26 @@ class StageEmitter {
     return Status();
   }
 
+  // The classes as memory planning counted them, with the shape of the layers that append to them.
   Status EmitKv() {
     auto classes = program_->getAttrOfType<mlir::ArrayAttr>("mrs.kv");
-    if (!classes || classes.size() != 1) {
-      return Refuse("program '{}': a plan holds one class of the KV cache a stage, not {}", program_.getName().str(),
-                    classes ? classes.size() : 0);
-    }
-    auto of_class = mlir::dyn_cast<mlir::DictionaryAttr>(classes[0]);
-    const auto number = [&](llvm::StringRef key) {
-      auto value = of_class ? of_class.getAs<mlir::IntegerAttr>(key) : nullptr;
-      return value ? value.getInt() : 0;
-    };
-    for (auto append : program_.getOps<ir::KvAppendOp>()) {
-      const TensorType cache = TypeOf(append.getCache());
+    for (const auto& [index, entry] : llvm::enumerate(classes ? classes.getValue() : llvm::ArrayRef<mlir::Attribute>())) {
+      auto of_class = mlir::dyn_cast<mlir::DictionaryAttr>(entry);
+      const auto number = [&](llvm::StringRef key) {
+        auto value = of_class ? of_class.getAs<mlir::IntegerAttr>(key) : nullptr;
+        return value ? value.getInt() : 0;
+      };
+      auto appends = program_.getOps<ir::KvAppendOp>();
+      const auto append = llvm::find_if(appends, [&](ir::KvAppendOp op) { return op.getKvClass() == index; });
+      if (append == appends.end()) {
+        return Refuse("program '{}': mrs.kv: no step appends to class {}", program_.getName().str(), index);
+      }
+      const TensorType cache = TypeOf((*append).getCache());
       const uint32_t dim = cache.getShape()[2];
-      plan_->kv_classes.emplace_back(number("block_count"), number("block_bytes"), 0, 0, 0, contract::kBlockTokens,
-                                     number("layers"), cache.localSize(1), dim, dim, DTypeOf(cache.getElementType()),
-                                     plan::KvKind::full);
-      break;
+      stage_->kv_classes.emplace_back(
+          number("block_count"), number("block_bytes"), number("window"), 0, 0, contract::kBlockTokens, number("layers"),
+          cache.localSize(1), dim, dim, number("sequence_blocks"), DTypeOf(cache.getElementType()),
+          number("window") > 0 ? plan::KvKind::window : plan::KvKind::full);
     }
     return Status();
   }

@@ -33,7 +33,7 @@ class Replay {
  public:
   Replay(UnshardedModel* model, const plan::Plan& plan)
       : means_(model->terms), plan_(plan), stage_(*plan.stages()->Get(0)), weights_(stage_.weights()->size()) {
-    for (uint32_t i = 0; i < plan.kv_classes()->size(); ++i) windows_[i] = plan.kv_classes()->Get(i)->window();
+    for (uint32_t i = 0; i < stage_.kv_classes()->size(); ++i) windows_[i] = stage_.kv_classes()->Get(i)->window();
   }
 
   // The term of what the variant leaves in `output`, from nothing but the inputs.
@@ -73,7 +73,8 @@ class Replay {
     uint64_t rows = 0;
     for (const plan::WeightSource& s : ordered) {
       sources.push_back({plan_.names()->Get(s.name())->str(), plan::EnumNameDType(s.dtype()), s.file(), s.file_offset(),
-                         s.tensor_rows(), s.tensor_columns(), 0, s.tensor_rows()});
+                         s.tensor_rows(), s.tensor_columns(), s.row_begin(), s.row_count(),
+                         plan::EnumNameTransform(s.transform())});
       rows += Whole(s.rows(), plan_.tp());
     }
     weights_[index] =
@@ -121,11 +122,11 @@ class Replay {
         return Status();
       case OpKind::rope: {
         const plan::HeadsAttr& attr = *stage_.heads()->Get(a);
-        return set(0, means_.Rope(in[0], in[1], attr.rope(), attr.head_dim(), /*interleaved=*/false, type()));
+        return set(0, means_.Rope(in[0], in[1], attr.rope(), attr.head_dim(), attr.interleaved(), type()));
       }
       case OpKind::kv_append: {
         const plan::AttentionAttr& attr = *stage_.attentions()->Get(a);
-        const plan::KvClass& kv = *plan_.kv_classes()->Get(attr.kv_class());
+        const plan::KvClass& kv = *stage_.kv_classes()->Get(attr.kv_class());
         // A cache outlives the forward: each layer has its own, the same in both variants.
         const std::pair<uint32_t, uint32_t> place(attr.kv_class(), attr.kv_layer());
         const uint64_t number = cache_numbers_.try_emplace(place, cache_numbers_.size()).first->second;
@@ -140,7 +141,7 @@ class Replay {
         const auto cache = caches_.find({attr.kv_class(), attr.kv_layer()});
         if (cache == caches_.end()) return Refuse("erasure: {}: nothing was appended to its cache", StepLabel(index));
         return set(0, means_.Attention(in[0], cache->second, in[1], in[2], in[3], attr.head_dim(), attr.scale(),
-                                       /*window=*/0, /*soft_cap=*/0, type()));
+                                       attr.window(), attr.soft_cap(), type()));
       }
       case OpKind::silu_mul:
         return set(0, means_.SiluMul(in[0], in[1], type()));

@@ -161,18 +161,18 @@ TEST(Erasure, NamesAttributes) {
     mutate(s);
     return s.Refusal();
   };
-  EXPECT_EQ(refusal([](Subject& s) { s.stage().norms[StepOf(s.plan, "l0.input_norm").attr()].mutate_eps(1e-6f); }),
+  EXPECT_EQ(refusal([](Subject& s) { s.stage().norms[StepOf(s.plan, "l0.input_norm").attr()]->eps = 1e-6f; }),
             "erasure: stage 0 step 3 'l0.input_norm': eps of its rms_norm is 1e-06, expected 1e-05 as in "
             "'l0.input_norm'");
   EXPECT_EQ(
-      refusal([](Subject& s) { s.stage().attentions[StepOf(s.plan, "l0.attention").attr()].mutate_scale(0.125f); }),
+      refusal([](Subject& s) { s.stage().attentions[StepOf(s.plan, "l0.attention").attr()]->scale = 0.125f; }),
       "erasure: stage 0 step 8 'l0.attention': scale of its attention is 0.125, expected 0.17677669 as in "
       "'l0.attention'");
-  EXPECT_EQ(refusal([](Subject& s) { s.stage().heads[StepOf(s.plan, "l0.q_rope").attr()].mutate_head_dim(64); }),
+  EXPECT_EQ(refusal([](Subject& s) { s.stage().heads[StepOf(s.plan, "l0.q_rope").attr()]->head_dim = 64; }),
             "erasure: stage 0 step 5 'l0.q_rope': head_dim of its rope is 64, expected 32 as in 'l0.q_rope'");
   EXPECT_EQ(refusal([](Subject& s) {
-              s.stage().attentions[StepOf(s.plan, "l1.kv_append").attr()].mutate_kv_layer(0);
-              s.stage().attentions[StepOf(s.plan, "l1.attention").attr()].mutate_kv_layer(0);
+              s.stage().attentions[StepOf(s.plan, "l1.kv_append").attr()]->kv_layer = 0;
+              s.stage().attentions[StepOf(s.plan, "l1.attention").attr()]->kv_layer = 0;
             }),
             "erasure: stage 0 step 22 'l1.kv_append': cache of its kv_append is 0, expected 1 as in 'l1.kv_append'");
   EXPECT_EQ(refusal([](Subject& s) { s.stage().candidates[0].mutate_k(20); }).substr(0, 60),

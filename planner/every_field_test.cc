@@ -56,6 +56,7 @@ const std::map<std::string, std::string> kWithoutEffect = {
     {"stages[].refs[].index", "read only of what is there: of a bias that is none, it is not"},
     {"stages[].attentions[].heads", "read of an attention, not of an append"},
     {"stages[].attentions[].scale", "read of an attention, not of an append"},
+    {"stages[].attentions[].soft_cap", "read of an attention, not of an append"},
     {"stages[].collectives[].algorithm", "one canonical sum in another way"},
 };
 

@@ -5,23 +5,33 @@
 // A change here that makes an older reader misread a plan raises kFormatMajor; one that it can ignore, kFormatMinor.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace mrs::contract {
 
 inline constexpr std::string_view kFileExtension = ".mrsplan";
-inline constexpr uint16_t kFormatMajor = 2;
+inline constexpr uint16_t kFormatMajor = 3;
 inline constexpr uint16_t kFormatMinor = 0;
 inline constexpr uint32_t kNumericsRevision = 1;  // of the sums that kernels/kernels.h describes
+inline constexpr uint32_t kNone = 0xFFFFFFFF;     // an index of nothing: the outputs of a stage that answers nothing
 
-// The six inputs, all i32. The executor writes them before the first step; there are no others.
+// The inputs, all i32. The executor writes them before the first step; there are no others, and a stage has those it
+// uses. Each KV class has its own slots and block table: of class 0 the names here, of class 2 "slots.2".
 inline constexpr std::string_view kTokens = "tokens";           // [tokens, 1] ids
 inline constexpr std::string_view kPositions = "positions";     // [tokens, 1] from 0
 inline constexpr std::string_view kSequence = "sequence";       // [tokens, 1] row of block_table
 inline constexpr std::string_view kSlots = "slots";             // [tokens, 1] KV block * 32 + position % 32
 inline constexpr std::string_view kBlockTable = "block_table";  // [sequences, ceil(max_len / 32)] KV blocks
 inline constexpr std::string_view kLogitRows = "logit_rows";    // [logit_rows, 1] indices into tokens
+
+inline std::string KvInputName(std::string_view name, uint32_t kv_class) {
+  std::string of_class(name);
+  if (kv_class > 0) of_class.append(".").append(std::to_string(kv_class));
+  return of_class;
+}
 
 // The outputs, Stage.candidates_buffer and logits_buffer, are the first result of the last step of their variant:
 //   candidates  u8 [logit_rows, tp * record bytes], one rank's records [logit_rows, record] after the other's
@@ -59,5 +69,14 @@ inline constexpr uint64_t kMaxStops = 64;                 // default stop string
 inline constexpr uint64_t kMaxStopBytes = 1024;           // of one
 inline constexpr uint64_t kMaxAllStopBytes = 4096;
 inline constexpr uint64_t kMaxAnswerTokens = (uint64_t{1} << 31) - 1;
+
+// The most KV blocks of a class that one sequence holds. A forward of `tokens` (of the largest bucket) writes that many
+// new tokens while the first of them still sees the window - 1 before it; a block more, as those may start anywhere.
+constexpr uint64_t SequenceBlocks(uint64_t max_len, uint64_t window, uint64_t tokens) {
+  const uint64_t all = (max_len + kBlockTokens - 1) / kBlockTokens;
+  if (window == 0) return all;
+  const uint64_t seen = std::min(window, kMaxLen) + std::min(tokens, kMaxBatchTokens) - 2;
+  return std::min(all, (seen + kBlockTokens - 1) / kBlockTokens + 1);
+}
 
 }  // namespace mrs::contract

@@ -73,7 +73,6 @@ std::string HumanBytes(uint64_t bytes) {
 
 std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
   const plan::Model& model = *plan.model();
-  const plan::KvClass& cache = *plan.kv_classes()->Get(0);
   std::string out;
   const auto line = [&](std::string_view what, const std::string& text) {
     fmt::format_to(std::back_inserter(out), "{:<12} {}\n", what, text);
@@ -106,10 +105,13 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
     line("program", fmt::format("{} steps, {} buffers, {} weights", stage.steps.size(), stage.buffers.size(),
                                 stage.weights.size()));
     line("collectives", CollectiveLine(stage, plan::Variant::candidates));
+    for (const plan::KvClass& cache : stage.kv_classes) {
+      line("KV cache", fmt::format("{}{} blocks of {} tokens, {} each, for {} tokens in all",
+                                   cache.window() == 0 ? "" : fmt::format("window {}: ", cache.window()),
+                                   cache.block_count(), cache.block_tokens(), HumanBytes(cache.block_bytes()),
+                                   cache.block_count() * cache.block_tokens()));
+    }
   }
-  line("KV cache",
-       fmt::format("{} blocks of {} tokens, {} each, for {} tokens in all", cache.block_count(), cache.block_tokens(),
-                   HumanBytes(cache.block_bytes()), cache.block_count() * cache.block_tokens()));
   for (const plan::Prediction* p : *plan.predictions()) {
     line("predicted", fmt::format("{}: {} {} ({} to {}), {}", Printable(p->name()->string_view()), p->expected(),
                                   Printable(p->unit()->string_view()), p->low(), p->high(),

@@ -82,12 +82,10 @@ void AppendTables(const plan::Plan& plan, std::string* out) {
     Line(out, "rope {}: {}, attention_factor {}", i, Quoted(rope.rule()), rope.attention_factor());
     Line(out, "  inv_freq [{}]", fmt::join(*rope.inv_freq(), ", "));
   }
-  const auto classes = View(plan.kv_classes());
-  for (size_t i = 0; i < classes.size(); ++i) {
-    const plan::KvClass& c = classes[i];
-    Line(out, "kv class {}: {} {}, {} layers, {} heads, K {} V {}, {} blocks of {} tokens and {} bytes", i,
-         plan::EnumNameKvKind(c.kind()), plan::EnumNameDType(c.dtype()), c.layer_count(), c.kv_heads(), c.k_dim(),
-         c.v_dim(), c.block_count(), c.block_tokens(), c.block_bytes());
+  for (uint32_t i = 0; i < plan.encodings()->size(); ++i) {
+    const plan::Encoding& e = *plan.encodings()->Get(i);
+    Line(out, "encoding {}: {}, rows by {}, K by {}, {} bytes for {} elements", i, plan::EnumNameEncodingKind(e.kind()),
+         e.row_multiple(), e.k_multiple(), e.block_bytes(), e.block_elements());
   }
 }
 

@@ -26,18 +26,19 @@ std::string SliceText(const plan::Slice& slice) {
 void AppendWeights(const StageView& stage, std::string* out) {
   for (size_t w = 0; w < stage.weights.size(); ++w) {
     const plan::Weight& weight = stage.weights[w];
-    const std::string k = weight.layout() == plan::Layout::packed
-                              ? fmt::format(", {} of {} chunks of {}", weight.chunk_count(),
-                                            weight.chunk_count_global(), weight.chunk_k())
-                              : "";
+    const std::string k = !stage.IsVector(weight) ? fmt::format(", {} of {} chunks of {}", weight.chunk_count(),
+                                                                weight.chunk_count_global(), weight.chunk_k())
+                                                  : "";
     Line(out, "  weight {} '{}': {} {} [{}{}] at {}, {} bytes", w, stage.Name(weight.name()),
-         plan::EnumNameLayout(weight.layout()), plan::EnumNameDType(weight.dtype()), weight.n(), k, weight.offset(),
-         weight.bytes());
+         plan::EnumNameEncodingKind(stage.plan.encodings()->Get(weight.encoding())->kind()),
+         plan::EnumNameDType(weight.dtype()), weight.n(), k, weight.offset(), weight.bytes());
     for (const plan::WeightSource& source : stage.sources.subspan(weight.source_begin(), weight.source_count())) {
-      Line(out, "    row {} <- '{}' {} [{}, {}] rows {} columns {}, file {} at {}", source.dest_row(),
+      const bool whole = source.row_count() == source.tensor_rows();
+      Line(out, "    row {} <- '{}' {} [{}, {}]{} rows {} columns {}, file {} at {}{}", source.dest_row(),
            stage.Name(source.name()), plan::EnumNameDType(source.dtype()), source.tensor_rows(),
-           source.tensor_columns(), SliceText(source.rows()), SliceText(source.columns()), source.file(),
-           source.file_offset());
+           source.tensor_columns(), whole ? "" : fmt::format(" of [{}, +{}),", source.row_begin(), source.row_count()),
+           SliceText(source.rows()), SliceText(source.columns()), source.file(), source.file_offset(),
+           source.transform() == plan::Transform::add_one ? ", 1 added" : "");
     }
   }
 }
@@ -46,6 +47,17 @@ std::string BufferText(const StageView& stage, uint32_t buffer) {
   const plan::Buffer& b = stage.buffers[buffer];
   return fmt::format("{} {} [{}, {}]", stage.BufferName(buffer), plan::EnumNameDType(b.dtype()),
                      plan::EnumNameRows(b.rows()), b.width());
+}
+
+void AppendKvClasses(const StageView& stage, std::string* out) {
+  for (size_t i = 0; i < stage.kv_classes.size(); ++i) {
+    const plan::KvClass& c = stage.kv_classes[i];
+    Line(out,
+         "  kv class {}: {}{} {}, {} layers, {} heads, K {} V {}, {} blocks of {} tokens and {} bytes, {} a sequence",
+         i, plan::EnumNameKvKind(c.kind()), c.window() == 0 ? "" : fmt::format(" of {}", c.window()),
+         plan::EnumNameDType(c.dtype()), c.layer_count(), c.kv_heads(), c.k_dim(), c.v_dim(), c.block_count(),
+         c.block_tokens(), c.block_bytes(), c.sequence_blocks());
+  }
 }
 
 void AppendBuffers(const StageView& stage, std::string* out) {
@@ -72,13 +84,16 @@ std::string AttributeText(const StageView& stage, const plan::Step& step) {
     }
     case OpKind::rope: {
       const plan::HeadsAttr& a = *stage.stage.heads()->Get(i);
-      return fmt::format(" heads {} of {}, rope {}", a.heads(), a.head_dim(), a.rope());
+      return fmt::format(" heads {} of {}, rope {}{}", a.heads(), a.head_dim(), a.rope(),
+                         a.interleaved() ? ", interleaved" : "");
     }
     case OpKind::kv_append:
     case OpKind::attention: {
       const plan::AttentionAttr& a = *stage.stage.attentions()->Get(i);
-      return fmt::format(" heads {}, kv_heads {} of {}, scale {}, kv class {} layer {}", a.heads(), a.kv_heads(),
-                         a.head_dim(), a.scale(), a.kv_class(), a.kv_layer());
+      return fmt::format(" heads {}, kv_heads {} of {}, scale {}, kv class {} layer {}{}{}", a.heads(), a.kv_heads(),
+                         a.head_dim(), a.scale(), a.kv_class(), a.kv_layer(),
+                         a.window() == 0 ? "" : fmt::format(", window {}", a.window()),
+                         a.soft_cap() == 0 ? "" : fmt::format(", soft cap {}", a.soft_cap()));
     }
     case OpKind::top_candidates: {
       const plan::TopCandidatesAttr& a = *stage.stage.candidates()->Get(i);
@@ -130,6 +145,7 @@ void AppendStage(const StageView& stage, std::string* out) {
     Line(out, "  bucket {}: {} tokens, {} sequences, {} logit rows, {} bytes", i, bucket.tokens(), bucket.sequences(),
          bucket.logit_rows(), bucket.arena_bytes());
   }
+  AppendKvClasses(stage, out);
   AppendWeights(stage, out);
   AppendBuffers(stage, out);
   AppendProgram(stage, out);

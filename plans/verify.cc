@@ -10,6 +10,7 @@ using namespace verify;
 Status VerifyStage(const StageView& stage) {
   MRS_RETURN_IF_ERROR(CheckReferences(stage));
   MRS_RETURN_IF_ERROR(CheckBuffers(stage));
+  MRS_RETURN_IF_ERROR(CheckCacheGeometry(stage));
   MRS_RETURN_IF_ERROR(CheckWeights(stage));
   MRS_RETURN_IF_ERROR(CheckShapes(stage));
   MRS_ASSIGN_OR_RETURN(const Order order, Order::Of(stage));
@@ -27,7 +28,6 @@ Status VerifyPlan(const plan::Plan& plan) {
   MRS_RETURN_IF_ERROR(CheckValues(plan));
   MRS_RETURN_IF_ERROR(CheckFacts(plan));
   MRS_RETURN_IF_ERROR(CheckWorld(plan));
-  MRS_RETURN_IF_ERROR(CheckCacheGeometry(plan));
   Budget budget;
   for (uint32_t i = 0; i < plan.stages()->size(); ++i) {
     MRS_RETURN_IF_ERROR(VerifyStage(StageView(plan, i, &budget)));

@@ -32,7 +32,14 @@ Status CheckRequiredTables(const plan::PlanT& plan) {
   if (!all_set(plan.options)) return missing("options[]");
   if (!all_set(plan.files)) return missing("files[]");
   if (!all_set(plan.ropes)) return missing("ropes[]");
+  if (!all_set(plan.encodings)) return missing("encodings[]");
   if (!all_set(plan.stages)) return missing("stages[]");
+  for (const auto& stage : plan.stages) {
+    if (!all_set(stage->norms)) return missing("stages[].norms[]");
+    if (!all_set(stage->heads)) return missing("stages[].heads[]");
+    if (!all_set(stage->attentions)) return missing("stages[].attentions[]");
+    if (!all_set(stage->glus)) return missing("stages[].glus[]");
+  }
   if (!all_set(plan.predictions)) return missing("predictions[]");
   if (!all_set(plan.certificates)) return missing("certificates[]");
   return Status();

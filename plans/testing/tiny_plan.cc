@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plans/contract.h"
+#include "plans/encoding.h"
 #include "plans/sha256.h"
 #include "plans/structure.h"
 #include "plans/verify.h"
@@ -139,8 +140,9 @@ class Builder {
     }
     const auto kv = static_cast<uint32_t>(kv_local());
     const uint64_t block_bytes = uint64_t{32} * o_.layer_count * kv * 2 * kHeadDim * 2;
-    plan_.kv_classes.emplace_back(16, block_bytes, 0, 0, 0, 32, o_.layer_count, kv, kHeadDim, kHeadDim, DType::bf16,
-                                  KvKind::full);
+    plan_.encodings = EncodingsFor(DType::bf16);
+    stage_->kv_classes.emplace_back(16, block_bytes, 0, 0, 0, 32, o_.layer_count, kv, kHeadDim, kHeadDim, 4,
+                                    DType::bf16, KvKind::full);
     stage_->layer_end = o_.layer_count;
     stage_->kv_arena_bytes = 16 * block_bytes;
   }
@@ -196,10 +198,10 @@ class Builder {
   }
 
   void AddWeight(const std::string& name, uint64_t bytes, uint64_t n, uint64_t chunk_k, uint64_t chunks,
-                 uint64_t chunks_global, DType dtype, Layout layout) {
+                 uint64_t chunks_global, DType dtype, uint32_t encoding) {
     const auto source = static_cast<uint32_t>(stage_->sources.size());
     stage_->weights.emplace_back(stage_->weight_arena_bytes, bytes, n, chunk_k, static_cast<uint32_t>(chunks),
-                                 static_cast<uint32_t>(chunks_global), source, 1, Name(name), dtype, layout);
+                                 static_cast<uint32_t>(chunks_global), source, 1, Name(name), encoding, dtype);
     stage_->weight_arena_bytes += RoundUp(bytes, 64);
   }
 
@@ -210,17 +212,17 @@ class Builder {
     const uint64_t chunk_k = columns / chunks;
     const uint64_t local_chunks = column_slice.size() / chunk_k;
     const uint64_t bytes = RoundUp(row_slice.size(), 16) * local_chunks * RoundUp(chunk_k, 32) * 2;
-    AddWeight(name, bytes, row_slice.size(), chunk_k, local_chunks, chunks, DType::bf16, Layout::packed);
-    stage_->sources.emplace_back(row_slice, column_slice, rows, columns, TensorPlace(tensor, rows * columns), 0,
-                                 Name(tensor), 0, DType::bf16);
+    AddWeight(name, bytes, row_slice.size(), chunk_k, local_chunks, chunks, DType::bf16, kMatrixEncoding);
+    stage_->sources.emplace_back(row_slice, column_slice, 0, rows, rows, columns, TensorPlace(tensor, rows * columns),
+                                 0, Name(tensor), 0, DType::bf16, Transform::none);
     return Ref(static_cast<uint32_t>(stage_->weights.size() - 1), RefSpace::weight);
   }
 
   Ref Vector(const std::string& name, uint64_t n, bool cut = false) {
     const Slice slice = Cut(n, cut);
-    AddWeight(name, slice.size() * 4, slice.size(), 0, 0, 0, DType::f32, Layout::dense_f32);
-    stage_->sources.emplace_back(slice, Slice(0, 0, 1, 1, Axis::none), n, 1, TensorPlace(name, n), 0,
-                                 Name(name + ".tensor"), 0, DType::bf16);
+    AddWeight(name, slice.size() * 4, slice.size(), 0, 0, 0, DType::f32, kVectorEncoding);
+    stage_->sources.emplace_back(slice, Slice(0, 0, 1, 1, Axis::none), 0, n, n, 1, TensorPlace(name, n), 0,
+                                 Name(name + ".tensor"), 0, DType::bf16, Transform::none);
     return Ref(static_cast<uint32_t>(stage_->weights.size() - 1), RefSpace::weight);
   }
 
@@ -249,7 +251,11 @@ class Builder {
                 int layer) {
     const Ref weight = Vector(name, width);
     const uint32_t y = Buffer_(name + ".out", out, rows, head_count * width);
-    stage_->norms.emplace_back(head_count, width, 1e-5f);
+    NormAttrT attr;
+    attr.heads = head_count;
+    attr.width = width;
+    attr.eps = 1e-5f;
+    stage_->norms.push_back(std::make_unique<NormAttrT>(attr));
     Step_(OpKind::rms_norm, name, {Of(x), weight}, {y}, stage_->norms.size() - 1, layer);
     return y;
   }
@@ -295,7 +301,13 @@ class Builder {
     const uint32_t kn = Norm(l + "k_norm", k, Rows::tokens, DType::f32, kv_local(), kHeadDim, layer);
     const uint32_t qr = Rope_(l + "q_rope", qn, heads() / o_.tp, layer);
     const uint32_t kr = Rope_(l + "k_rope", kn, kv_local(), layer);
-    stage_->attentions.emplace_back(heads() / o_.tp, kv_local(), kHeadDim, 0.35f, 0, index);
+    AttentionAttrT attr;
+    attr.heads = heads() / o_.tp;
+    attr.kv_heads = kv_local();
+    attr.head_dim = kHeadDim;
+    attr.scale = 0.35f;
+    attr.kv_layer = index;
+    stage_->attentions.push_back(std::make_unique<AttentionAttrT>(attr));
     Step_(OpKind::kv_append, l + "kv_append", {Of(kr), Of(v), Input(contract::kSlots)}, {}, index, layer);
     const uint32_t a = Buffer_(l + "attn.out", DType::bf16, Rows::tokens, q_width);
     Step_(OpKind::attention, l + "attn",
@@ -330,7 +342,10 @@ class Builder {
 
   uint32_t Rope_(const std::string& name, uint32_t x, uint64_t head_count, int layer) {
     const uint32_t y = Buffer_(name + ".out", DType::bf16, Rows::tokens, head_count * kHeadDim);
-    stage_->heads.emplace_back(head_count, kHeadDim, 0);
+    HeadsAttrT attr;
+    attr.heads = head_count;
+    attr.head_dim = kHeadDim;
+    stage_->heads.push_back(std::make_unique<HeadsAttrT>(attr));
     Step_(OpKind::rope, name, {Of(x), Of(cos_sin_)}, {y}, stage_->heads.size() - 1, layer);
     return y;
   }

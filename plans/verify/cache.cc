@@ -17,41 +17,50 @@ uint64_t BlockBytes(const plan::KvClass& cache) {
   return SatMul(cache.block_tokens(), of_token);
 }
 
-Status CheckClass(const plan::Plan& plan, uint32_t c) {
-  const plan::KvClass& cache = *plan.kv_classes()->Get(c);
+Status CheckClass(const StageView& stage, uint32_t c) {
+  const plan::Plan& plan = stage.plan;
+  const plan::KvClass& cache = stage.kv_classes[c];
   if (cache.kind() != plan::KvKind::full || cache.window() != 0 || cache.latent() != 0 ||
       cache.recurrent_bytes() != 0) {
-    return Refuse("KV class {}: kind {} has its place in the format, but this version runs full attention only", c,
-                  plan::EnumNameKvKind(cache.kind()));
+    return Refuse(
+        "stage {} KV class {}: kind {} has its place in the format, but this version runs full attention only",
+        stage.index, c, plan::EnumNameKvKind(cache.kind()));
   }
   if (cache.block_tokens() != contract::kBlockTokens) {
-    return Refuse("KV class {}: blocks of {} tokens, expected {}", c, cache.block_tokens(), contract::kBlockTokens);
+    return Refuse("stage {} KV class {}: blocks of {} tokens, expected {}", stage.index, c, cache.block_tokens(),
+                  contract::kBlockTokens);
   }
   if (cache.dtype() != plan.numerics()->weight_dtype()) {
-    return Refuse("KV class {}: is {}, but numerics.weight_dtype is {}", c, plan::EnumNameDType(cache.dtype()),
-                  plan::EnumNameDType(plan.numerics()->weight_dtype()));
+    return Refuse("stage {} KV class {}: is {}, but numerics.weight_dtype is {}", stage.index, c,
+                  plan::EnumNameDType(cache.dtype()), plan::EnumNameDType(plan.numerics()->weight_dtype()));
   }
   if (cache.layer_count() == 0 || cache.layer_count() > plan.model()->layer_count() || cache.kv_heads() == 0) {
-    return Refuse("KV class {}: {} layers of {} heads in a model of {} layers", c, cache.layer_count(),
-                  cache.kv_heads(), plan.model()->layer_count());
+    return Refuse("stage {} KV class {}: {} layers of {} heads in a model of {} layers", stage.index, c,
+                  cache.layer_count(), cache.kv_heads(), plan.model()->layer_count());
   }
   if (cache.k_dim() == 0 || cache.k_dim() % 2 != 0 || cache.v_dim() == 0) {
-    return Refuse("KV class {}: K of {} and V of {} elements a head, expected K even and neither 0", c, cache.k_dim(),
-                  cache.v_dim());
+    return Refuse("stage {} KV class {}: K of {} and V of {} elements a head, expected K even and neither 0",
+                  stage.index, c, cache.k_dim(), cache.v_dim());
   }
   if (cache.block_bytes() != BlockBytes(cache)) {
-    return Refuse("KV class {}: blocks of {} bytes, its shape needs {}", c, cache.block_bytes(), BlockBytes(cache));
+    return Refuse("stage {} KV class {}: blocks of {} bytes, its shape needs {}", stage.index, c, cache.block_bytes(),
+                  BlockBytes(cache));
   }
   // Slots are int32: block * 32 + position % 32.
   const uint64_t most = static_cast<uint64_t>(INT32_MAX) / contract::kBlockTokens;
-  const uint64_t least = RoundUp(plan.max_len(), contract::kBlockTokens) / contract::kBlockTokens;
-  if (cache.block_count() < least || cache.block_count() > most) {
-    return Refuse("KV class {}: {} blocks, expected {} (one sequence of max_len {}) to {}", c, cache.block_count(),
-                  least, plan.max_len(), most);
+  const uint64_t least = contract::SequenceBlocks(plan.max_len(), cache.window(), stage.buckets.back().tokens());
+  if (cache.sequence_blocks() != least) {
+    return Refuse(
+        "stage {} KV class {}: {} blocks a sequence, expected {} (max_len {}, window {}, batches of {} tokens)",
+        stage.index, c, cache.sequence_blocks(), least, plan.max_len(), cache.window(), stage.buckets.back().tokens());
   }
-  if (cache.block_count() != plan.kv_classes()->Get(0)->block_count()) {
-    return Refuse("KV class {}: {} blocks, class 0 has {}; one block table serves all", c, cache.block_count(),
-                  plan.kv_classes()->Get(0)->block_count());
+  if (cache.block_count() < least || cache.block_count() > most) {
+    return Refuse("stage {} KV class {}: {} blocks, expected {} (one sequence of max_len {}) to {}", stage.index, c,
+                  cache.block_count(), least, plan.max_len(), most);
+  }
+  if (cache.block_count() != stage.kv_classes[0].block_count()) {
+    return Refuse("stage {} KV class {}: {} blocks, class 0 has {}; one block table serves all", stage.index, c,
+                  cache.block_count(), stage.kv_classes[0].block_count());
   }
   return Status();
 }
@@ -63,8 +72,8 @@ struct LayerUse {
 
 }  // namespace
 
-Status CheckCacheGeometry(const plan::Plan& plan) {
-  for (uint32_t c = 0; c < plan.kv_classes()->size(); ++c) MRS_RETURN_IF_ERROR(CheckClass(plan, c));
+Status CheckCacheGeometry(const StageView& stage) {
+  for (uint32_t c = 0; c < stage.kv_classes.size(); ++c) MRS_RETURN_IF_ERROR(CheckClass(stage, c));
   return Status();
 }
 
@@ -83,8 +92,8 @@ Status CheckCacheUse(const StageView& stage, const Order& order) {
     user = i;
   }
   uint64_t arena = 0;
-  for (uint32_t c = 0; c < stage.plan.kv_classes()->size(); ++c) {
-    const plan::KvClass& cache = *stage.plan.kv_classes()->Get(c);
+  for (uint32_t c = 0; c < stage.kv_classes.size(); ++c) {
+    const plan::KvClass& cache = stage.kv_classes[c];
     for (uint32_t l = 0; l < cache.layer_count(); ++l) {
       const LayerUse& layer = layers[{c, l}];
       if (!layer.append || !layer.attention) {

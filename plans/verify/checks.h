@@ -10,12 +10,12 @@ namespace mrs::verify {
 Status CheckValues(const plan::Plan& plan);  // every enum known, float finite, string UTF-8, vector aligned
 Status CheckFacts(const plan::Plan& plan);   // counts within limits; model, numerics, files, ropes
 Status CheckWorld(const plan::Plan& plan);   // ranks and groups
-Status CheckCacheGeometry(const plan::Plan& plan);
 Status CheckTensors(const plan::Plan& plan);  // sources of one tensor agree, and no byte is of two
 
 // Of one stage.
 Status CheckReferences(const StageView& stage);                       // every index and range of the program
 Status CheckBuffers(const StageView& stage);                          // inputs, buckets, offsets
+Status CheckCacheGeometry(const StageView& stage);
 Status CheckWeights(const StageView& stage);                          // arena, bytes, sources
 Status CheckShapes(const StageView& stage);                           // operands, results and attributes of every step
 Status CheckLiveness(const StageView& stage, const Order& order);     // use after definition, no overlap

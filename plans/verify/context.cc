@@ -15,7 +15,9 @@ StageView::StageView(const plan::Plan& whole, uint32_t stage_index, Budget* work
       placements(stage.placements()->data(), stage.placements()->size()),
       weights(View(stage.weights())),
       sources(View(stage.sources())),
-      collectives(View(stage.collectives())) {}
+      collectives(View(stage.collectives())),
+      transfers(View(stage.transfers())),
+      kv_classes(View(stage.kv_classes())) {}
 
 uint64_t StageView::RowCount(const plan::Bucket& bucket, plan::Rows rows) const {
   switch (rows) {

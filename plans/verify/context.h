@@ -66,6 +66,10 @@ struct StageView {
   }
   std::string_view Name(uint32_t name) const { return plan.names()->Get(name)->string_view(); }
   std::string_view BufferName(uint32_t buffer) const { return Name(buffers[buffer].name()); }
+  // A vector is f32, element after element; any other weight is a packed matrix.
+  bool IsVector(const plan::Weight& weight) const {
+    return plan.encodings()->Get(weight.encoding())->kind() == plan::EncodingKind::dense;
+  }
   uint64_t RowCount(const plan::Bucket& bucket, plan::Rows rows) const;
   uint64_t BufferBytes(const plan::Bucket& bucket, const plan::Buffer& buffer) const;
 
@@ -98,6 +102,8 @@ struct StageView {
   std::span<const plan::Weight> weights;
   std::span<const plan::WeightSource> sources;
   std::span<const plan::Collective> collectives;
+  std::span<const plan::Transfer> transfers;
+  std::span<const plan::KvClass> kv_classes;
 };
 
 // True where a step runs in `variant` (candidates or all_logits).

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "plans/contract.h"
 #include "plans/testing/tiny_plan.h"
 
 namespace mrs::testing {
@@ -16,7 +17,7 @@ using namespace plan;
 TEST(Verify, RejectsUnknownEnum) {
   PlanT plan = TinyPlan();
   StepOf(plan, "l0.attn").mutate_op(static_cast<OpKind>(77));
-  EXPECT_EQ(Refusal(plan), "stages[0].steps[10].op: 77 is unknown, known are 0 to 19");
+  EXPECT_EQ(Refusal(plan), "stages[0].steps[10].op: 77 is unknown, known are 0 to 26");
 }
 
 TEST(Verify, RejectsUnknownEnumInATable) {
@@ -33,7 +34,7 @@ TEST(Verify, RejectsNonFiniteFloat) {
 
 TEST(Verify, RejectsNaNScale) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->attentions[0].mutate_scale(std::numeric_limits<float>::quiet_NaN());
+  plan.stages[0]->attentions[0]->scale = std::numeric_limits<float>::quiet_NaN();
   EXPECT_EQ(Refusal(plan), "stages[0].attentions[0].scale: is not finite");
 }
 
@@ -79,10 +80,10 @@ TEST(Verify, RejectsExperts) {
   EXPECT_EQ(Refusal(plan), "ep is 2, expected 1");
 }
 
-TEST(Verify, RejectsSegmentOwners) {
+TEST(Verify, RejectsPlanWithoutEncodings) {
   PlanT plan = TinyPlan();
-  plan.segment_owners.emplace_back(0, 0, 0);
-  EXPECT_EQ(Refusal(plan), "the number of segment owners is 1, expected 0");
+  plan.encodings.clear();
+  EXPECT_EQ(Refusal(plan), "the number of encodings is 0, expected 1 to 256");
 }
 
 TEST(Verify, RejectsTooManyLayers) {
@@ -405,51 +406,71 @@ TEST(Verify, RejectsMoreMemoryThanARankHas) {
 
 TEST(Verify, RejectsOtherCacheKinds) {
   PlanT plan = TinyPlan();
-  plan.kv_classes[0].mutate_kind(KvKind::window);
+  plan.stages[0]->kv_classes[0].mutate_kind(KvKind::window);
   EXPECT_EQ(Refusal(plan),
-            "KV class 0: kind window has its place in the format, but this version runs full attention only");
+            "stage 0 KV class 0: kind window has its place in the format, but this version runs full attention only");
 }
 
 TEST(Verify, RejectsOtherBlockTokens) {
   PlanT plan = TinyPlan();
-  plan.kv_classes[0].mutate_block_tokens(16);
-  EXPECT_EQ(Refusal(plan), "KV class 0: blocks of 16 tokens, expected 32");
+  plan.stages[0]->kv_classes[0].mutate_block_tokens(16);
+  EXPECT_EQ(Refusal(plan), "stage 0 KV class 0: blocks of 16 tokens, expected 32");
 }
 
 TEST(Verify, RejectsCacheOfOtherType) {
   PlanT plan = TinyPlan();
-  plan.kv_classes[0].mutate_dtype(DType::f32);
-  EXPECT_EQ(Refusal(plan), "KV class 0: is f32, but numerics.weight_dtype is bf16");
+  plan.stages[0]->kv_classes[0].mutate_dtype(DType::f32);
+  EXPECT_EQ(Refusal(plan), "stage 0 KV class 0: is f32, but numerics.weight_dtype is bf16");
 }
 
 TEST(Verify, RejectsCacheWithoutHeads) {
   PlanT plan = TinyPlan();
-  plan.kv_classes[0].mutate_kv_heads(0);
-  EXPECT_EQ(Refusal(plan), "KV class 0: 1 layers of 0 heads in a model of 1 layers");
+  plan.stages[0]->kv_classes[0].mutate_kv_heads(0);
+  EXPECT_EQ(Refusal(plan), "stage 0 KV class 0: 1 layers of 0 heads in a model of 1 layers");
 }
 
 TEST(Verify, RejectsOddHeadDim) {
   PlanT plan = TinyPlan();
-  plan.kv_classes[0].mutate_k_dim(7);
-  EXPECT_EQ(Refusal(plan), "KV class 0: K of 7 and V of 8 elements a head, expected K even and neither 0");
+  plan.stages[0]->kv_classes[0].mutate_k_dim(7);
+  EXPECT_EQ(Refusal(plan), "stage 0 KV class 0: K of 7 and V of 8 elements a head, expected K even and neither 0");
 }
 
 TEST(Verify, RejectsWrongBlockBytes) {
   PlanT plan = TinyPlan();
-  plan.kv_classes[0].mutate_block_bytes(1000);
-  EXPECT_EQ(Refusal(plan), "KV class 0: blocks of 1000 bytes, its shape needs 1024");
+  plan.stages[0]->kv_classes[0].mutate_block_bytes(1000);
+  EXPECT_EQ(Refusal(plan), "stage 0 KV class 0: blocks of 1000 bytes, its shape needs 1024");
 }
 
 TEST(Verify, RejectsCacheTooSmallForOneSequence) {
   PlanT plan = TinyPlan();
-  plan.kv_classes[0].mutate_block_count(3);
-  EXPECT_EQ(Refusal(plan), "KV class 0: 3 blocks, expected 4 (one sequence of max_len 100) to 67108863");
+  plan.stages[0]->kv_classes[0].mutate_block_count(3);
+  EXPECT_EQ(Refusal(plan), "stage 0 KV class 0: 3 blocks, expected 4 (one sequence of max_len 100) to 67108863");
+}
+
+TEST(Verify, RejectsOtherBlocksOfASequence) {
+  PlanT plan = TinyPlan();
+  plan.stages[0]->kv_classes[0].mutate_sequence_blocks(3);
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 KV class 0: 3 blocks a sequence, expected 4 (max_len 100, window 0, batches of 32 tokens)");
+}
+
+// All of it; of a window what a batch and the tokens it sees may lie on.
+TEST(Contract, CountsBlocksOfASequence) {
+  EXPECT_EQ(contract::SequenceBlocks(100, 0, 32), 4u);
+  EXPECT_EQ(contract::SequenceBlocks(100, 1, 1), 1u);    // itself alone
+  EXPECT_EQ(contract::SequenceBlocks(1000, 2, 1), 2u);   // the last of one block, the first of the next
+  EXPECT_EQ(contract::SequenceBlocks(1000, 33, 1), 2u);  // 33 tokens on 2 blocks
+  EXPECT_EQ(contract::SequenceBlocks(1000, 34, 1), 3u);  // 34 may lie on 3
+  EXPECT_EQ(contract::SequenceBlocks(1000, 64, 128), 7u);
+  EXPECT_EQ(contract::SequenceBlocks(100, 4096, 32), 4u);
+  EXPECT_EQ(contract::SequenceBlocks(100, ~uint64_t{0}, ~uint64_t{0}), 4u);
 }
 
 TEST(Verify, RejectsSlotsPastInt32) {
   PlanT plan = TinyPlan();
-  plan.kv_classes[0].mutate_block_count(uint64_t{1} << 27);
-  EXPECT_EQ(Refusal(plan), "KV class 0: 134217728 blocks, expected 4 (one sequence of max_len 100) to 67108863");
+  plan.stages[0]->kv_classes[0].mutate_block_count(uint64_t{1} << 27);
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 KV class 0: 134217728 blocks, expected 4 (one sequence of max_len 100) to 67108863");
 }
 
 TEST(Verify, RejectsWrongKvArena) {
@@ -462,8 +483,8 @@ TEST(Verify, RejectsUnusedCacheLayer) {
   PlanT plan = TinyPlan();
   plan.model->layer_count = 2;
   plan.stages[0]->layer_end = 2;
-  plan.kv_classes[0].mutate_layer_count(2);
-  plan.kv_classes[0].mutate_block_bytes(2048);
+  plan.stages[0]->kv_classes[0].mutate_layer_count(2);
+  plan.stages[0]->kv_classes[0].mutate_block_bytes(2048);
   EXPECT_EQ(Refusal(plan), "stage 0: no step appends to layer 1 of KV class 0");
 }
 

@@ -237,6 +237,7 @@ TEST(Verify, RejectsVocabularySliceThatSkipsIds) {
     WeightSource& source = SourceOf(plan, name);  // both ranks hold all 24 rows of 24, a padded vocabulary of 32
     source.mutable_rows().mutate_every(2);
     source.mutate_tensor_rows(24);
+    source.mutate_row_count(24);
   }
   plan.stages[0]->embeds[0].mutable_vocab().mutate_every(2);
   EXPECT_EQ(
@@ -253,23 +254,23 @@ TEST(Verify, RejectsRopeAnglesOfOtherWidth) {
 
 TEST(Verify, RejectsNormOfOtherWidth) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->norms[0].mutate_width(16);
+  plan.stages[0]->norms[0]->width = 16;
   EXPECT_EQ(Refusal(plan),
             "stage 0 step 3 'l0.attn_norm': operand 'embed_sum.out' is f32 [tokens, 32], expected f32 [tokens, 16]");
 }
 
 TEST(Verify, RejectsNormWithoutEpsilon) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->norms[0].mutate_eps(0);
+  plan.stages[0]->norms[0]->eps = 0;
   EXPECT_EQ(Refusal(plan), "stage 0 step 3 'l0.attn_norm': eps is 0, expected more than 0");
 }
 
 TEST(Verify, RejectsNormWithOtherWeight) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->norms[1].mutate_heads(4);
-  plan.stages[0]->norms[1].mutate_width(4);
+  plan.stages[0]->norms[1]->heads = 4;
+  plan.stages[0]->norms[1]->width = 4;
   EXPECT_EQ(Refusal(plan),
-            "stage 0 step 5 'l0.q_norm': weight 'l0.q_norm' is dense_f32 of 8 rows, expected a vector of 4");
+            "stage 0 step 5 'l0.q_norm': weight 'l0.q_norm' is a vector of 8 rows, expected a vector of 4");
 }
 
 TEST(Verify, RejectsNormIntoIntegers) {
@@ -318,7 +319,7 @@ TEST(Verify, RejectsBiasOfOtherWidth) {
   RefOf(plan, "l0.qkv", 4).mutate_space(RefSpace::weight);
   RefOf(plan, "l0.qkv", 4).mutate_index(WeightNamed(plan, "l0.q_bias"));
   EXPECT_EQ(Refusal(plan),
-            "stage 0 step 4 'l0.qkv': weight 'l0.q_bias' is dense_f32 of 16 rows, expected a vector of 8");
+            "stage 0 step 4 'l0.qkv': weight 'l0.q_bias' is a vector of 16 rows, expected a vector of 8");
 }
 
 TEST(Verify, RejectsBiasOnAPartialSum) {
@@ -330,19 +331,19 @@ TEST(Verify, RejectsBiasOnAPartialSum) {
 
 TEST(Verify, RejectsRopeOutOfRange) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->heads[0].mutate_rope(1);
+  plan.stages[0]->heads[0]->rope = 1;
   EXPECT_EQ(Refusal(plan), "stage 0 step 7 'l0.q_rope': uses rope 1 of 1");
 }
 
 TEST(Verify, RejectsRopeWiderThanAHead) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->heads[0].mutate_head_dim(4);
+  plan.stages[0]->heads[0]->head_dim = 4;
   EXPECT_EQ(Refusal(plan), "stage 0 step 7 'l0.q_rope': rotates 8 of 4 elements of a head");
 }
 
 TEST(Verify, RejectsRopeOfOtherWidth) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->heads[0].mutate_heads(3);
+  plan.stages[0]->heads[0]->heads = 3;
   EXPECT_EQ(Refusal(plan),
             "stage 0 step 7 'l0.q_rope': operand 'l0.q_norm.out' is f32 [tokens, 16], expected f32 [tokens, 24]");
 }
@@ -356,31 +357,31 @@ TEST(Verify, RejectsRopeWithOtherAngles) {
 
 TEST(Verify, RejectsCacheClassOutOfRange) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->attentions[0].mutate_kv_class(1);
+  plan.stages[0]->attentions[0]->kv_class = 1;
   EXPECT_EQ(Refusal(plan), "stage 0 step 9 'l0.kv_append': uses KV class 1 of 1");
 }
 
 TEST(Verify, RejectsCacheLayerOutOfRange) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->attentions[0].mutate_kv_layer(1);
+  plan.stages[0]->attentions[0]->kv_layer = 1;
   EXPECT_EQ(Refusal(plan), "stage 0 step 9 'l0.kv_append': uses layer 1 of 1 in KV class 0");
 }
 
 TEST(Verify, RejectsAttentionUnlikeItsCache) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->attentions[0].mutate_kv_heads(2);
+  plan.stages[0]->attentions[0]->kv_heads = 2;
   EXPECT_EQ(Refusal(plan), "stage 0 step 9 'l0.kv_append': has 2 KV heads of 8, KV class 0 has 1 of 8 and 8");
 }
 
 TEST(Verify, RejectsHeadsThatDoNotShareKvHeads) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->attentions[0].mutate_heads(0);
+  plan.stages[0]->attentions[0]->heads = 0;
   EXPECT_EQ(Refusal(plan), "stage 0 step 9 'l0.kv_append': 0 query heads do not share 1 KV heads evenly");
 }
 
 TEST(Verify, RejectsScaleOfZero) {
   PlanT plan = TinyPlan();
-  plan.stages[0]->attentions[0].mutate_scale(0);
+  plan.stages[0]->attentions[0]->scale = 0;
   EXPECT_EQ(Refusal(plan), "stage 0 step 10 'l0.attn': its scale is 0, expected more than 0");
 }
 
@@ -406,7 +407,7 @@ TEST(Verify, RejectsBlockTableThatIsNotTheInput) {
 // The model's heads fit; those that a rank is said to have do not.
 TEST(Verify, RejectsThreeQueryHeadsOfARankOnTwoKvHeads) {
   PlanT plan = TinyPlan({.tp = 1});
-  plan.stages[0]->attentions[0].mutate_heads(3);
+  plan.stages[0]->attentions[0]->heads = 3;
   EXPECT_EQ(Refusal(plan), "stage 0 step 8 'l0.kv_append': 3 query heads do not share 2 KV heads evenly");
 }
 
@@ -435,7 +436,7 @@ TEST(Verify, RejectsAddBiasOfOtherWidth) {
   PlanT plan = TinyPlan();
   RefOf(plan, "l0.o_bias", 0).mutate_index(BufferNamed(plan, "l0.q.out"));
   EXPECT_EQ(Refusal(plan),
-            "stage 0 step 13 'l0.o_bias': weight 'l0.o_bias' is dense_f32 of 32 rows, expected a vector of 16");
+            "stage 0 step 13 'l0.o_bias': weight 'l0.o_bias' is a vector of 32 rows, expected a vector of 16");
 }
 
 TEST(Verify, RejectsSelectionByOtherRows) {
@@ -488,6 +489,18 @@ TEST(Verify, RejectsResultThatIsAnotherBuffer) {
     EXPECT_EQ(Refusal(plan), "stage 0: its result of all_logits is buffer " + std::to_string(other) +
                                  ", but the last step of that variant yields buffer " + std::to_string(right));
   }
+}
+
+TEST(Verify, RejectsAttentionWithAnotherWindowThanItsCache) {
+  PlanT plan = TinyPlan();
+  plan.stages[0]->attentions[0]->window = 40;
+  EXPECT_EQ(Refusal(plan), "stage 0 step 9 'l0.kv_append': has a window of 40, KV class 0 one of 0");
+}
+
+TEST(Verify, RejectsNegativeSoftCap) {
+  PlanT plan = TinyPlan();
+  plan.stages[0]->attentions[0]->soft_cap = -1;
+  EXPECT_EQ(Refusal(plan), "stage 0 step 10 'l0.attn': its soft cap is -1, expected 0 or more");
 }
 
 }  // namespace

@@ -36,6 +36,10 @@ Status CheckNames(const StageView& stage) {
   for (size_t i = 0; i < stage.weights.size(); ++i) {
     MRS_RETURN_IF_ERROR(CheckName(stage, stage.weights[i].name(), "weight", i));
   }
+  for (uint32_t w = 0; w < stage.weights.size(); ++w) {
+    const uint32_t encoding = stage.weights[w].encoding(), count = stage.plan.encodings()->size();
+    if (encoding >= count) return stage.AtWeight(w, "its encoding is entry {} of {}", encoding, count);
+  }
   for (size_t i = 0; i < stage.sources.size(); ++i) {
     MRS_RETURN_IF_ERROR(CheckName(stage, stage.sources[i].name(), "source", i));
   }

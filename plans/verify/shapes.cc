@@ -10,7 +10,6 @@ namespace mrs::verify {
 namespace {
 
 using plan::DType;
-using plan::Layout;
 using plan::OpKind;
 using plan::RefSpace;
 using plan::Rows;
@@ -83,13 +82,13 @@ class StepShapes {
   }
   Status IsDense(size_t i, uint64_t n) const {
     if (Operand(i).space() != RefSpace::weight) return Wrong("operand {} is no weight", i);
-    if (WeightIn(i).layout() == Layout::dense_f32 && WeightIn(i).n() == n) return Status();
+    if (stage_.IsVector(WeightIn(i)) && WeightIn(i).n() == n) return Status();
     return Wrong("weight '{}' is {} of {} rows, expected a vector of {}", stage_.Name(WeightIn(i).name()),
-                 plan::EnumNameLayout(WeightIn(i).layout()), WeightIn(i).n(), n);
+                 stage_.IsVector(WeightIn(i)) ? "a vector" : "a matrix", WeightIn(i).n(), n);
   }
   Status IsPacked(size_t i) const {
     if (Operand(i).space() != RefSpace::weight) return Wrong("operand {} is no weight", i);
-    if (WeightIn(i).layout() == Layout::packed) return Status();
+    if (!stage_.IsVector(WeightIn(i))) return Status();
     return Wrong("weight '{}' is a vector, expected a packed matrix", stage_.Name(WeightIn(i).name()));
   }
   Status IsInput(size_t i, Input input) const {
@@ -200,16 +199,19 @@ class StepShapes {
   Status CacheOf(const plan::AttentionAttr& attr) const {
     if (step_.variant() != plan::Variant::always)
       return Wrong("must run in every forward, not in {} alone", plan::EnumNameVariant(step_.variant()));
-    if (attr.kv_class() >= stage_.plan.kv_classes()->size()) {
-      return Wrong("uses KV class {} of {}", attr.kv_class(), stage_.plan.kv_classes()->size());
+    if (attr.kv_class() >= stage_.kv_classes.size()) {
+      return Wrong("uses KV class {} of {}", attr.kv_class(), stage_.kv_classes.size());
     }
-    const plan::KvClass& cache = *stage_.plan.kv_classes()->Get(attr.kv_class());
+    const plan::KvClass& cache = stage_.kv_classes[attr.kv_class()];
     if (attr.kv_layer() >= cache.layer_count()) {
       return Wrong("uses layer {} of {} in KV class {}", attr.kv_layer(), cache.layer_count(), attr.kv_class());
     }
     if (attr.kv_heads() != cache.kv_heads() || attr.head_dim() != cache.k_dim() || attr.head_dim() != cache.v_dim()) {
       return Wrong("has {} KV heads of {}, KV class {} has {} of {} and {}", attr.kv_heads(), attr.head_dim(),
                    attr.kv_class(), cache.kv_heads(), cache.k_dim(), cache.v_dim());
+    }
+    if (attr.window() != cache.window()) {
+      return Wrong("has a window of {}, KV class {} one of {}", attr.window(), attr.kv_class(), cache.window());
     }
     if (attr.heads() == 0 || attr.heads() % attr.kv_heads() != 0) {
       return Wrong("{} query heads do not share {} KV heads evenly", attr.heads(), attr.kv_heads());
@@ -222,7 +224,7 @@ class StepShapes {
     const plan::AttentionAttr& attr = *stage_.stage.attentions()->Get(step_.attr());
     MRS_RETURN_IF_ERROR(CacheOf(attr));
     const uint64_t width = SatMul(attr.kv_heads(), attr.head_dim());
-    const DType dtype = stage_.plan.kv_classes()->Get(attr.kv_class())->dtype();
+    const DType dtype = stage_.kv_classes[attr.kv_class()].dtype();
     MRS_RETURN_IF_ERROR(OperandIs(0, dtype, Rows::tokens, width));
     MRS_RETURN_IF_ERROR(OperandIs(1, DType::f32, Rows::tokens, width));
     return IsInput(2, Input::kSlots);
@@ -232,9 +234,10 @@ class StepShapes {
     MRS_RETURN_IF_ERROR(Counts(4, 1));
     const plan::AttentionAttr& attr = *stage_.stage.attentions()->Get(step_.attr());
     MRS_RETURN_IF_ERROR(CacheOf(attr));
+    if (!(attr.soft_cap() >= 0)) return Wrong("its soft cap is {}, expected 0 or more", attr.soft_cap());
     if (!(attr.scale() > 0)) return Wrong("its scale is {}, expected more than 0", attr.scale());
     const uint64_t width = SatMul(attr.heads(), attr.head_dim());
-    const DType dtype = stage_.plan.kv_classes()->Get(attr.kv_class())->dtype();
+    const DType dtype = stage_.kv_classes[attr.kv_class()].dtype();
     MRS_RETURN_IF_ERROR(OperandIs(0, dtype, Rows::tokens, width));
     MRS_RETURN_IF_ERROR(IsInput(1, Input::kSequence));
     MRS_RETURN_IF_ERROR(IsInput(2, Input::kPositions));

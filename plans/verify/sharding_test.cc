@@ -156,6 +156,7 @@ Slice Cut(uint64_t size, uint32_t every = 1) { return Slice(0, static_cast<int64
 void SetRows(PlanT& plan, std::string_view weight, const Slice& rows, uint64_t tensor_rows) {
   SourceOf(plan, weight).mutable_rows() = rows;
   SourceOf(plan, weight).mutate_tensor_rows(tensor_rows);
+  SourceOf(plan, weight).mutate_row_count(tensor_rows);
 }
 
 // A packed weight of another shape, moved behind the others.
@@ -357,11 +358,11 @@ TEST(VerifySharding, RejectsQueryHeadsOnAnotherKvHead) {
   for (const char* name : {"l0.k.out", "l0.v.out", "l0.k_norm.out", "l0.k_rope.out"}) {
     BufferOf(plan, name).mutate_width(16);
   }
-  stage.norms[StepOf(plan, "l0.k_norm").attr()].mutate_heads(2);
-  stage.heads[StepOf(plan, "l0.k_rope").attr()].mutate_heads(2);
-  stage.attentions[0].mutate_kv_heads(2);
-  plan.kv_classes[0].mutate_kv_heads(2);
-  plan.kv_classes[0].mutate_block_bytes(plan.kv_classes[0].block_bytes() * 2);
+  stage.norms[StepOf(plan, "l0.k_norm").attr()]->heads = 2;
+  stage.heads[StepOf(plan, "l0.k_rope").attr()]->heads = 2;
+  stage.attentions[0]->kv_heads = 2;
+  plan.stages[0]->kv_classes[0].mutate_kv_heads(2);
+  plan.stages[0]->kv_classes[0].mutate_block_bytes(plan.stages[0]->kv_classes[0].block_bytes() * 2);
   stage.kv_arena_bytes *= 2;
   uint64_t end = 0;  // one after the other, so that wider buffers have room
   for (size_t i = 0; i < stage.placements.size(); ++i) {

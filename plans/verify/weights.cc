@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "plans/encoding.h"
 #include "plans/verify/checks.h"
 #include "plans/verify/slices.h"
 
@@ -10,15 +11,30 @@ namespace {
 
 using plan::Axis;
 using plan::DType;
-using plan::Layout;
+
+// The encoding is one that there is, for elements of the weight's type. Others have no kernel that reads them.
+Result<EncodingRow> EncodingOf(const StageView& stage, uint32_t w) {
+  const plan::Weight& weight = stage.weights[w];
+  const plan::Encoding& said = *stage.plan.encodings()->Get(weight.encoding());
+  const EncodingRow* row = FindEncoding(said.kind(), weight.dtype());
+  if (row != nullptr && said.row_multiple() == row->row_multiple && said.k_multiple() == row->k_multiple &&
+      said.block_elements() == row->block_elements && said.block_bytes() == row->block_bytes) {
+    return *row;
+  }
+  return stage.AtWeight(w,
+                        "encoding {} ({}, rows by {}, K by {}, {} bytes for {} elements) is none that this version "
+                        "has for {}",
+                        weight.encoding(), plan::EnumNameEncodingKind(said.kind()), said.row_multiple(),
+                        said.k_multiple(), said.block_bytes(), said.block_elements(),
+                        plan::EnumNameDType(weight.dtype()));
+}
 
 Status CheckForm(const StageView& stage, uint32_t w) {
   const plan::Weight& weight = stage.weights[w];
   if (weight.n() == 0 || weight.n() > contract::kMaxWidth) {
     return stage.AtWeight(w, "n is {}, expected 1 to {}", weight.n(), contract::kMaxWidth);
   }
-  uint64_t bytes = SatMul(weight.n(), 4);
-  if (weight.layout() == Layout::dense_f32) {
+  if (stage.IsVector(weight)) {
     if (weight.dtype() != DType::f32)
       return stage.AtWeight(w, "a dense vector is f32, not {}", plan::EnumNameDType(weight.dtype()));
     if (weight.chunk_k() != 0 || weight.chunk_count() != 0 || weight.chunk_count_global() != 0) {
@@ -39,9 +55,9 @@ Status CheckForm(const StageView& stage, uint32_t w) {
       return stage.AtWeight(w, "has {} chunks of {} elements, expected 1 to {} in all", weight.chunk_count_global(),
                             weight.chunk_k(), contract::kMaxWidth);
     }
-    bytes = SatMul(SatMul(RoundUp(weight.n(), contract::kLanes), weight.chunk_count()),
-                   SatMul(RoundUp(weight.chunk_k(), contract::kGranule), ByteSize(weight.dtype())));
   }
+  MRS_ASSIGN_OR_RETURN(const EncodingRow row, EncodingOf(stage, w));
+  const uint64_t bytes = EncodedBytes(row, weight.n(), weight.chunk_k(), weight.chunk_count());
   if (weight.bytes() != bytes) return stage.AtWeight(w, "has {} bytes, its shape needs {}", weight.bytes(), bytes);
   return Status();
 }
@@ -89,6 +105,14 @@ Status CheckTensor(const StageView& stage, uint32_t w, const plan::WeightSource&
     return stage.AtWeight(w, "tensor '{}' is [{}, {}], expected 1 to {} each", name, source.tensor_rows(),
                           source.tensor_columns(), contract::kMaxWidth);
   }
+  if (source.row_count() == 0 || source.row_count() > source.tensor_rows() ||
+      source.row_begin() > source.tensor_rows() - source.row_count()) {
+    return stage.AtWeight(w, "rows {} to {} of tensor '{}' are read, it has {}", source.row_begin(),
+                          SatAdd(source.row_begin(), source.row_count()), name, source.tensor_rows());
+  }
+  if (source.transform() == plan::Transform::add_one && !stage.IsVector(stage.weights[w])) {
+    return stage.AtWeight(w, "tensor '{}' is read with 1 added, which only a vector may be", name);
+  }
   const plan::File& file = *stage.plan.files()->Get(source.file());
   const uint64_t bytes = SatMul(SatMul(source.tensor_rows(), source.tensor_columns()), ByteSize(source.dtype()));
   const uint64_t end = SatAdd(source.file_offset(), bytes);
@@ -103,7 +127,7 @@ Status CheckTensor(const StageView& stage, uint32_t w, const plan::WeightSource&
 Status CheckColumns(const StageView& stage, uint32_t w, const plan::WeightSource& source) {
   const plan::Weight& weight = stage.weights[w];
   const std::string_view name = stage.Name(source.name());
-  if (weight.layout() == Layout::dense_f32) {
+  if (stage.IsVector(weight)) {
     if (source.tensor_columns() == 1 && source.columns().size() == 1 && source.columns().axis() == Axis::none) {
       return Status();
     }
@@ -125,18 +149,19 @@ Status CheckColumns(const StageView& stage, uint32_t w, const plan::WeightSource
   return Status();
 }
 
-// The ranks read all rows of the tensor and no others, but for the padding of a vocabulary.
+// The ranks read all rows of the source and no others, but for the padding of a vocabulary.
 Status CheckRows(const StageView& stage, uint32_t w, const plan::WeightSource& source) {
   const plan::Model& model = *stage.plan.model();
   const uint64_t total = TotalOf(stage.plan, source.rows());
-  if (total < source.tensor_rows()) {
-    return stage.AtWeight(w, "tensor '{}': no rank reads row {} of {}", stage.Name(source.name()), total,
-                          source.tensor_rows());
+  if (total < source.row_count()) {
+    return stage.AtWeight(w, "tensor '{}': no rank reads row {} of {}", stage.Name(source.name()),
+                          source.row_begin() + total, source.tensor_rows());
   }
-  const bool may_be_padded = source.tensor_rows() == model.vocab() && stage.weights[w].layout() != Layout::dense_f32;
-  if (total == source.tensor_rows() || (may_be_padded && total == model.vocab_padded())) return Status();
+  const bool may_be_padded = source.row_count() == source.tensor_rows() && source.tensor_rows() == model.vocab() &&
+                             !stage.IsVector(stage.weights[w]);
+  if (total == source.row_count() || (may_be_padded && total == model.vocab_padded())) return Status();
   return stage.AtWeight(w, "tensor '{}': the ranks read {} rows of {}; only a vocabulary is padded, to {}",
-                        stage.Name(source.name()), total, source.tensor_rows(), model.vocab_padded());
+                        stage.Name(source.name()), total, source.row_count(), model.vocab_padded());
 }
 
 Status CheckSources(const StageView& stage) {

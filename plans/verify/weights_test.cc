@@ -209,6 +209,7 @@ TEST(Verify, RejectsPartsThatUnequallyManyRanksShare) {
 TEST(Verify, RejectsVectorReadPastItsEnd) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q_bias").mutate_tensor_rows(31);
+  SourceOf(plan, "l0.q_bias").mutate_row_count(31);
   EXPECT_EQ(Refusal(plan),
             "stage 0 weight 'l0.q_bias': tensor 'l0.q_bias.tensor': the ranks read 32 rows of 31; only a vocabulary is "
             "padded, to 48");
@@ -273,6 +274,7 @@ TEST(Verify, RejectsChunksUnlikeTheColumns) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.o").mutate_tensor_columns(16);
   SourceOf(plan, "l0.o").mutate_tensor_rows(64);
+  SourceOf(plan, "l0.o").mutate_row_count(64);
   EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.o': 4 chunks of 8 do not make the 16 columns of tensor 'l0.o.tensor'");
 }
 
@@ -326,6 +328,7 @@ TEST(Verify, RejectsGapBetweenRanks) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.k").mutable_rows().mutate_step(9);
   SourceOf(plan, "l0.k").mutate_tensor_rows(17);
+  SourceOf(plan, "l0.k").mutate_row_count(17);
   EXPECT_EQ(
       Refusal(plan),
       "stage 0 weight 'l0.k': rows of tensor 'l0.k.tensor': a slice of 8 entries with step 9, expected steps of its "
@@ -335,6 +338,7 @@ TEST(Verify, RejectsGapBetweenRanks) {
 TEST(Verify, RejectsPaddingOfOtherThanTheVocabulary) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.k").mutate_tensor_rows(15);
+  SourceOf(plan, "l0.k").mutate_row_count(15);
   EXPECT_EQ(
       Refusal(plan),
       "stage 0 weight 'l0.k': tensor 'l0.k.tensor': the ranks read 16 rows of 15; only a vocabulary is padded, to "
@@ -351,6 +355,7 @@ TEST(Verify, RejectsPaddingThatHappensToBeAVocabularys) {
   o.mutate_bytes(32 * 4 * 32 * 2);
   EXPECT_EQ(Refusal(plan), "");
   SourceOf(plan, "l0.k").mutate_tensor_rows(47);
+  SourceOf(plan, "l0.k").mutate_row_count(47);
   EXPECT_EQ(
       Refusal(plan),
       "stage 0 weight 'l0.k': tensor 'l0.k.tensor': the ranks read 48 rows of 47; only a vocabulary is padded, to "
@@ -376,7 +381,7 @@ TEST(Verify, RejectsTensorsThatShareBytes) {
 TEST(Verify, RejectsTensorWithMoreRowsThanAreRead) {
   PlanT plan = TinyPlan();
   SourceOf(plan, "l0.q_norm").mutate_tensor_rows(9);
-  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q_norm': tensor 'l0.q_norm.tensor': no rank reads row 8 of 9");
+  EXPECT_EQ(Refusal(plan), "tensor 'l0.q_norm.tensor': no rank reads row 8 of 9");
 }
 
 TEST(Verify, RejectsTensorInTwoPlaces) {
@@ -410,6 +415,7 @@ TEST(Verify, RejectsCutRowsOfTwoTensors) {
     half->mutable_rows().mutate_size(8);
     half->mutable_rows().mutate_step(8);
     half->mutate_tensor_rows(16);
+    half->mutate_row_count(16);
   }
   second.mutate_dest_row(8);
   second.mutate_name(0);
@@ -429,9 +435,11 @@ TEST(Verify, AcceptsAWeightOfTwoTensors) {
   StageT& stage = *plan.stages[0];
   SourceOf(plan, "norm").mutable_rows().mutate_size(20);
   SourceOf(plan, "norm").mutate_tensor_rows(20);
+  SourceOf(plan, "norm").mutate_row_count(20);
   WeightSource second = SourceOf(plan, "norm");
   second.mutable_rows().mutate_size(12);
   second.mutate_tensor_rows(12);
+  second.mutate_row_count(12);
   second.mutate_dest_row(20);
   second.mutate_file_offset(second.file_offset() + 40);
   second.mutate_name(0);
@@ -439,6 +447,95 @@ TEST(Verify, AcceptsAWeightOfTwoTensors) {
   stage.sources.insert(stage.sources.begin() + WeightOf(plan, "norm").source_begin() + 1, second);
   WeightOf(plan, "lm_head").mutate_source_begin(WeightOf(plan, "lm_head").source_begin() + 1);
   EXPECT_EQ(Refusal(plan), "");
+}
+
+TEST(Verify, RejectsEncodingOutOfRange) {
+  PlanT plan = TinyPlan();
+  WeightOf(plan, "l0.q").mutate_encoding(2);
+  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.q': its encoding is entry 2 of 2");
+}
+
+// Each number of an encoding alone.
+TEST(Verify, RejectsEncodingsThatNoKernelReads) {
+  const auto refusal = [](void (*edit)(EncodingT&)) {
+    PlanT plan = TinyPlan();
+    edit(*plan.encodings[1]);
+    return Refusal(plan);
+  };
+  const auto none = [](const char* said) {
+    return fmt::format("stage 0 weight 'embed': encoding 1 ({}) is none that this version has for bf16", said);
+  };
+  EXPECT_EQ(refusal([](EncodingT& e) { e.row_multiple = 8; }),
+            none("packed, rows by 8, K by 32, 2 bytes for 1 elements"));
+  EXPECT_EQ(refusal([](EncodingT& e) { e.k_multiple = 0; }),
+            none("packed, rows by 16, K by 0, 2 bytes for 1 elements"));
+  EXPECT_EQ(refusal([](EncodingT& e) { e.block_bytes = 4; }),
+            none("packed, rows by 16, K by 32, 4 bytes for 1 elements"));
+  EXPECT_EQ(refusal([](EncodingT& e) { e.block_elements = 0; }),
+            none("packed, rows by 16, K by 32, 2 bytes for 0 elements"));
+  EXPECT_EQ(refusal([](EncodingT& e) { e.kind = EncodingKind::dense; }),
+            "stage 0 weight 'embed': a dense vector is f32, not bf16");
+}
+
+// A fused tensor: 'gate' and 'up' are its two halves.
+PlanT Fused() {
+  PlanT plan = TinyPlan();
+  WeightSource &gate = SourceOf(plan, "l0.gate"), &up = SourceOf(plan, "l0.up");
+  gate.mutate_tensor_rows(128);
+  up.mutate_tensor_rows(128);
+  up.mutate_row_begin(64);
+  up.mutate_file_offset(gate.file_offset());  // 'up' was the tensor after it
+  up.mutate_name(gate.name());
+  return plan;
+}
+
+TEST(Verify, AcceptsAFusedTensor) { EXPECT_EQ(Refusal(Fused()), ""); }
+
+TEST(Verify, RejectsRowsOfAFusedTensorReadTwice) {
+  PlanT plan = Fused();
+  SourceOf(plan, "l0.up").mutate_row_begin(63);
+  EXPECT_EQ(Refusal(plan), "tensor 'l0.gate.tensor': rows 63 to 64 are read as parts of two");
+}
+
+TEST(Verify, RejectsRowsOfAFusedTensorThatNobodyReads) {
+  PlanT plan = Fused();
+  SourceOf(plan, "l0.up").mutate_row_begin(0);
+  EXPECT_EQ(Refusal(plan), "tensor 'l0.gate.tensor': no rank reads row 64 of 128");
+}
+
+TEST(Verify, RejectsRowsPastAFusedTensor) {
+  for (const uint64_t begin : {uint64_t{65}, uint64_t{128}, ~uint64_t{0} - 63}) {
+    PlanT plan = Fused();
+    SourceOf(plan, "l0.up").mutate_row_begin(begin);
+    EXPECT_EQ(Refusal(plan),
+              fmt::format("stage 0 weight 'l0.up': rows {} to {} of tensor 'l0.gate.tensor' are read, it has 128",
+                          begin, begin > 128 ? ~uint64_t{0} : begin + 64));
+  }
+  PlanT plan = Fused();
+  SourceOf(plan, "l0.up").mutate_row_count(0);
+  EXPECT_EQ(Refusal(plan), "stage 0 weight 'l0.up': rows 64 to 64 of tensor 'l0.gate.tensor' are read, it has 128");
+}
+
+// Each rank's rows are the source's, not the tensor's.
+TEST(Verify, RejectsRowsPastAPartOfATensor) {
+  PlanT plan = Fused();
+  SourceOf(plan, "l0.gate").mutate_row_count(63);
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 weight 'l0.gate': tensor 'l0.gate.tensor': the ranks read 64 rows of 63; only a "
+            "vocabulary is padded, to 48");
+}
+
+TEST(Verify, AcceptsAVectorWithOneAdded) {
+  PlanT plan = TinyPlan();
+  SourceOf(plan, "norm").mutate_transform(Transform::add_one);
+  EXPECT_EQ(Refusal(plan), "");
+}
+
+TEST(Verify, RejectsAMatrixWithOneAdded) {
+  PlanT plan = TinyPlan();
+  SourceOf(plan, "l0.q").mutate_transform(Transform::add_one);
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 weight 'l0.q': tensor 'l0.q.tensor' is read with 1 added, which only a vector may be");
 }
 
 }  // namespace

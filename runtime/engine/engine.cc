@@ -10,12 +10,12 @@ namespace mrs {
 Result<EngineConfig> MakeEngineConfig(const plan::Plan& plan, uint32_t chunk, const text::Tokenizer* tokenizer) {
   const uint32_t tp = plan.tp();
   if (plan.stages()->size() != 1 || plan.ranks()->size() != tp || tp == 0 || 16 % tp != 0 ||
-      plan.kv_classes()->size() != 1 || plan.model()->vocab_padded() % 16 != 0 ||
+      plan.stages()->Get(0)->kv_classes()->size() != 1 || plan.model()->vocab_padded() % 16 != 0 ||
       plan.stages()->Get(0)->candidates()->size() != 1) {
     return Refuse(
         "this mrs-exec runs plans of one stage, one KV class and 1, 2, 4, 8 or 16 ranks; this one has {} "
         "stages, {} KV classes, {} ranks and tp {}; build it again with this version's mrs-plan",
-        plan.stages()->size(), plan.kv_classes()->size(), plan.ranks()->size(), tp);
+        plan.stages()->size(), plan.stages()->Get(0)->kv_classes()->size(), plan.ranks()->size(), tp);
   }
   const plan::Stage& stage = *plan.stages()->Get(0);
   const plan::Bucket& bucket = *stage.buckets()->Get(stage.buckets()->size() - 1);
@@ -30,7 +30,7 @@ Result<EngineConfig> MakeEngineConfig(const plan::Plan& plan, uint32_t chunk, co
                    .logit_rows = bucket.logit_rows(),
                    .chunk = std::max(1u, chunk),
                    .block_count = static_cast<uint32_t>(
-                       std::min<uint64_t>(plan.kv_classes()->Get(0)->block_count(), INT32_MAX / kKvBlockTokens))};
+                       std::min<uint64_t>(plan.stages()->Get(0)->kv_classes()->Get(0)->block_count(), INT32_MAX / kKvBlockTokens))};
   config.max_len = plan.max_len();
   config.table_stride = static_cast<uint32_t>(KvBlocksFor(plan.max_len()));
   config.eos.assign(plan.model()->eos()->begin(), plan.model()->eos()->end());

@@ -41,7 +41,7 @@ BatchBounds BoundsOf(const plan::Plan& plan, uint32_t rank) {
   const plan::Stage& stage = StageOf(plan, rank);
   const plan::Bucket& largest = *stage.buckets()->Get(stage.buckets()->size() - 1);
   uint64_t block_count = std::numeric_limits<int32_t>::max() / contract::kBlockTokens;
-  for (const plan::KvClass* kv : *plan.kv_classes()) block_count = std::min(block_count, kv->block_count());
+  for (const plan::KvClass* kv : *stage.kv_classes()) block_count = std::min(block_count, kv->block_count());
   return {.tokens = largest.tokens(),
           .sequences = largest.sequences(),
           .logit_rows = largest.logit_rows(),

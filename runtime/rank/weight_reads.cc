@@ -7,16 +7,16 @@
 namespace mrs {
 namespace {
 
-// The rank's rows and columns of one source. Rows past the tensor's end are padding: fewer are read, or none.
+// The rank's rows and columns of one source. Rows past the source's end are padding: fewer are read, or none.
 WeightRead ReadOf(const plan::Rank& rank, const plan::WeightSource& source) {
   const Interval rows = SliceAt(source.rows(), rank);
   const Interval columns = SliceAt(source.columns(), rank);
-  const uint64_t row_end = std::min(rows.begin + rows.size, source.tensor_rows());
+  const uint64_t row_end = std::min(rows.begin + rows.size, source.row_count());
   const uint64_t row_begin = std::min(rows.begin, row_end);
   const uint64_t element_bytes = ByteSize(source.dtype());
   const uint64_t tensor_row_bytes = source.tensor_columns() * element_bytes;
   return WeightRead{
-      .file_offset = source.file_offset() + row_begin * tensor_row_bytes + columns.begin * element_bytes,
+      .file_offset = source.file_offset() + (source.row_begin() + row_begin) * tensor_row_bytes + columns.begin * element_bytes,
       .row_stride_bytes = tensor_row_bytes,
       .row_bytes = columns.size * element_bytes,
       .row_count = row_end - row_begin,
@@ -25,6 +25,8 @@ WeightRead ReadOf(const plan::Rank& rank, const plan::WeightSource& source) {
       .source = 0,
       .file = source.file(),
       .dtype = source.dtype(),
+      .transform = source.transform(),
+      .is_vector = false,
   };
 }
 
@@ -67,6 +69,7 @@ std::vector<WeightRead> PlanWeightReads(const plan::Plan& plan, uint32_t rank) {
       WeightRead read = ReadOf(coordinates, *stage.sources()->Get(s));
       read.weight = w;
       read.source = s;
+      read.is_vector = plan.encodings()->Get(weight.encoding())->kind() == plan::EncodingKind::dense;
       if (read.row_count > 0 && read.row_bytes > 0) reads.push_back(read);
     }
   }

@@ -25,6 +25,8 @@ struct WeightRead {
   uint32_t source;  // Stage.sources
   uint32_t file;    // Plan.files
   plan::DType dtype;
+  plan::Transform transform;
+  bool is_vector;  // of the weight
 };
 
 // A slice at a rank's coordinates: [begin, begin + size).

@@ -11,6 +11,7 @@
 #include <random>
 
 #include "plans/contract.h"
+#include "plans/encoding.h"
 #include "plans/sha256.h"
 
 namespace mrs::testing {
@@ -110,14 +111,14 @@ class Builder {
 
   // The next weight of the arena, filled from one tensor.
   Ref AddWeight(const std::string& name, uint64_t bytes, uint64_t n, uint64_t chunk_k, uint32_t chunk_count,
-                uint32_t chunk_count_global, Layout layout, const Slice& rows, const Slice& columns) {
+                uint32_t chunk_count_global, uint32_t encoding, const Slice& rows, const Slice& columns) {
     const TestTensor& tensor = model_.tensors[name];
     const uint32_t label = Name(name);
     stage_->weights.emplace_back(stage_->weight_arena_bytes, bytes, n, chunk_k, chunk_count, chunk_count_global,
                                  static_cast<uint32_t>(stage_->sources.size()), 1, label,
-                                 layout == Layout::packed ? c_.dtype : DType::f32, layout);
-    stage_->sources.emplace_back(rows, columns, tensor.rows, tensor.columns, tensor.file_offset, 0, label, 0,
-                                 c_.file_dtype);
+                                 encoding, encoding == kMatrixEncoding ? c_.dtype : DType::f32);
+    stage_->sources.emplace_back(rows, columns, 0, tensor.rows, tensor.rows, tensor.columns, tensor.file_offset, 0,
+                                 label, 0, c_.file_dtype, Transform::none);
     stage_->weight_arena_bytes = RoundUp(stage_->weight_arena_bytes + bytes, contract::kArenaAlignment);
     return Ref(static_cast<uint32_t>(stage_->weights.size() - 1), RefSpace::weight);
   }
@@ -125,7 +126,7 @@ class Builder {
   Ref Vector(const std::string& name, uint64_t size, bool split, uint32_t every = 1) {
     AddTensor(name, size, 1);
     const Slice rows = Part(split, size, every);
-    return AddWeight(name, rows.size() * 4, rows.size(), 0, 0, 0, Layout::dense_f32, rows, Part(false, 1));
+    return AddWeight(name, rows.size() * 4, rows.size(), 0, 0, 0, kVectorEncoding, rows, Part(false, 1));
   }
 
   // [rows, columns]; rows split (column-parallel), or columns split in chunk_count canonical chunks (row-parallel).
@@ -137,7 +138,7 @@ class Builder {
     const uint64_t chunk_k = columns / chunk_count;
     const auto chunks = static_cast<uint32_t>(column_slice.size() / chunk_k);
     const uint64_t elements = RoundUp(row_slice.size(), 16) * RoundUp(chunk_k, 32) * chunks;
-    return AddWeight(name, elements * SizeOf(c_.dtype), row_slice.size(), chunk_k, chunks, chunk_count, Layout::packed,
+    return AddWeight(name, elements * SizeOf(c_.dtype), row_slice.size(), chunk_k, chunks, chunk_count, kMatrixEncoding,
                      row_slice, column_slice);
   }
 
@@ -183,7 +184,11 @@ class Builder {
   Ref Norm(const std::string& name, Ref x, const std::string& weight, uint64_t heads, uint64_t width, Rows rows,
            DType dtype) {
     const Ref y = AddBuffer(name, rows, heads * width, dtype);
-    stage_->norms.emplace_back(heads, width, kTestEps);
+    NormAttrT attr;
+    attr.heads = heads;
+    attr.width = width;
+    attr.eps = kTestEps;
+    stage_->norms.push_back(std::make_unique<NormAttrT>(attr));
     AddStep(name, OpKind::rms_norm, {x, Vector(weight, width, false)}, {y},
             static_cast<uint32_t>(stage_->norms.size() - 1));
     return y;
@@ -191,7 +196,10 @@ class Builder {
 
   Ref Rotate(const std::string& name, Ref x, Ref cos_sin, uint64_t heads) {
     const Ref y = AddBuffer(name, Rows::tokens, heads * c_.head_dim, c_.dtype);
-    stage_->heads.emplace_back(heads, c_.head_dim, 0);
+    HeadsAttrT attr;
+    attr.heads = heads;
+    attr.head_dim = c_.head_dim;
+    stage_->heads.push_back(std::make_unique<HeadsAttrT>(attr));
     AddStep(name, OpKind::rope, {x, cos_sin}, {y}, static_cast<uint32_t>(stage_->heads.size() - 1));
     return y;
   }
@@ -259,8 +267,9 @@ void Builder::MakeFacts() {
   const uint32_t kv_local = std::max<uint32_t>(1, c_.kv_heads / c_.tp);
   const uint64_t blocks = uint64_t{c_.max_seqs} * (c_.max_len / 32);
   const uint64_t block_bytes = uint64_t{c_.layers} * 2 * kv_local * c_.head_dim * 32 * SizeOf(c_.dtype);
-  tree.kv_classes.emplace_back(blocks, block_bytes, 0, 0, 0, 32, c_.layers, kv_local, c_.head_dim, c_.head_dim,
-                               c_.dtype, KvKind::full);
+  tree.encodings = EncodingsFor(c_.dtype);
+  stage_->kv_classes.emplace_back(blocks, block_bytes, 0, 0, 0, 32, c_.layers, kv_local, c_.head_dim, c_.head_dim,
+                                  (c_.max_len + 31) / 32, c_.dtype, KvKind::full);
   stage_->layer_end = c_.layers;
   stage_->kv_arena_bytes = blocks * block_bytes;
 }
@@ -339,8 +348,13 @@ Ref Builder::Layer(uint32_t layer, Ref x, Ref cos_sin) {
   q = Rotate(l + "q_rope", q, cos_sin, heads);
   k = Rotate(l + "k_rope", k, cos_sin, kv_heads);
   const auto attr = static_cast<uint32_t>(stage_->attentions.size());
-  stage_->attentions.emplace_back(heads, kv_heads, c_.head_dim, 1.0F / std::sqrt(static_cast<float>(c_.head_dim)), 0,
-                                  layer);
+  AttentionAttrT attention;
+  attention.heads = heads;
+  attention.kv_heads = kv_heads;
+  attention.head_dim = c_.head_dim;
+  attention.scale = 1.0F / std::sqrt(static_cast<float>(c_.head_dim));
+  attention.kv_layer = layer;
+  stage_->attentions.push_back(std::make_unique<AttentionAttrT>(attention));
   AddStep(l + "kv_append", OpKind::kv_append, {k, v, slots_}, {}, attr);
   const Ref mixed = AddBuffer(l + "attention", Rows::tokens, heads * c_.head_dim, c_.dtype);
   AddStep(l + "attention", OpKind::attention, {q, sequence_, positions_, block_table_}, {mixed}, attr);

@@ -25,8 +25,6 @@ REPLACED = "result.replaceAllUsesWith(joined.getResult(next++));"
 BIAS = "add(matmul.getBiases()[part]);"
 JOINED = "  auto joined = ir::MatmulOp::create("
 ATTENTION_SCALE = "attention.getScale().convertToFloat()"
-KV_LAYER_OF_ATTENTION = """attention.getScale().convertToFloat(), static_cast<uint32_t>(append.getKvClass()),
-                                    static_cast<uint32_t>(append.getKvLayer()))"""
 
 
 def reversed_where(condition):
@@ -222,8 +220,8 @@ MUTANTS = [
     Mutant(
         "tensors_one_row_late",
         STAGE,
-        'number("rows"), number("columns"), number("offset"), 0,',
-        'number("rows"), number("columns"), number("offset") + 2 * number("columns"), 0,',
+        'number("offset"), 0, Name(tensor.getValue())',
+        'number("offset") + 2 * number("columns"), 0, Name(tensor.getValue())',
     ),
     Mutant(
         "bf16_read_as_f16",
@@ -242,14 +240,14 @@ MUTANTS = [
     Mutant(
         "scale_from_elsewhere",
         STAGE,
-        KV_LAYER_OF_ATTENTION,
-        KV_LAYER_OF_ATTENTION.replace(ATTENTION_SCALE, "0.125f + 0.5f / q.getShape()[2]"),
+        ATTENTION_SCALE,
+        "0.125f + 0.5f / attr.head_dim",
     ),
     Mutant(
         "cache_of_layer_0",
         STAGE,
-        KV_LAYER_OF_ATTENTION,
-        KV_LAYER_OF_ATTENTION.replace("append.getKvLayer()", "0 * append.getKvLayer()"),
+        f"attr.scale = {ATTENTION_SCALE};",
+        f"attr.scale = {ATTENTION_SCALE};\n          attr.kv_layer = 0;",
     ),
     Mutant(
         "rope_from_elsewhere",
@@ -267,8 +265,8 @@ MUTANTS = [
     Mutant(
         "two_heads_as_one_in_rope",
         STAGE,
-        "Append(stage_->heads, type.localSize(1), type.getShape()[2],",
-        "Append(stage_->heads, type.localSize(1) / 2, type.getShape()[2] * 2,",
+        "attr.heads = type.localSize(1);\n          attr.head_dim = type.getShape()[2];",
+        "attr.heads = type.localSize(1) / 2;\n          attr.head_dim = type.getShape()[2] * 2;",
     ),
     Mutant(
         "padding_may_be_chosen",

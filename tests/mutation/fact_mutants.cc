@@ -11,8 +11,7 @@ using plan::OpKind;
 bool OtherEps(PlanEdit& edit, std::string_view part) {
   const auto step = edit.One(OpKind::rms_norm, part);
   if (!step) return false;
-  plan::NormAttr& attr = edit.stage.norms[edit.steps[*step].step.attr()];
-  attr.mutate_eps(attr.eps() * 2);
+  edit.stage.norms[edit.steps[*step].step.attr()]->eps *= 2;
   return true;
 }
 
@@ -30,19 +29,18 @@ constexpr PlanMutant kMutants[] = {
     {"eps_of_qk_norm", "a norm of K has twice its eps", [](PlanEdit& e) { return OtherEps(e, "k_norm"); }},
     {"eps_everywhere", "all norms have eps 1e-3",
      [](PlanEdit& e) {
-       for (plan::NormAttr& norm : e.stage.norms) norm.mutate_eps(1e-3f);
+       for (auto& norm : e.stage.norms) norm->eps = 1e-3f;
        return true;
      }},
     {"scale_of_an_attention", "one layer's attention has twice its scale",
      [](PlanEdit& e) {
-       plan::AttentionAttr& attr = e.stage.attentions[e.steps[*e.One(OpKind::attention)].step.attr()];
-       attr.mutate_scale(attr.scale() * 2);
+       e.stage.attentions[e.steps[*e.One(OpKind::attention)].step.attr()]->scale *= 2;
        return true;
      }},
     {"scale_of_append", "attention has the scale that its append bears, 1",
      [](PlanEdit& e) {
        for (const size_t step : e.All(OpKind::attention)) {
-         e.stage.attentions[e.steps[step].step.attr()].mutate_scale(1.0f);
+         e.stage.attentions[e.steps[step].step.attr()]->scale = 1.0f;
        }
        return true;
      }},
@@ -77,22 +75,22 @@ constexpr PlanMutant kMutants[] = {
     {"rope_of_a_layer_is_other", "one rotation names another rope than its angles are of",
      [](PlanEdit& e) {
        const uint32_t rope = AddRope(e);
-       e.stage.heads[e.steps[*e.One(OpKind::rope)].step.attr()].mutate_rope(rope);
+       e.stage.heads[e.steps[*e.One(OpKind::rope)].step.attr()]->rope = rope;
        return true;
      }},
     {"rope_over_two_heads", "a rotation takes two heads for one of twice the width",
      [](PlanEdit& e) {
-       plan::HeadsAttr& attr = e.stage.heads[e.steps[*e.One(OpKind::rope, "q_rope")].step.attr()];
-       if (attr.heads() % 2 != 0) return false;
-       attr.mutate_heads(attr.heads() / 2);
-       attr.mutate_head_dim(attr.head_dim() * 2);
+       plan::HeadsAttrT& attr = *e.stage.heads[e.steps[*e.One(OpKind::rope, "q_rope")].step.attr()];
+       if (attr.heads % 2 != 0) return false;
+       attr.heads /= 2;
+       attr.head_dim *= 2;
        return true;
      }},
     {"kv_class_exchanged", "one layer's append goes to a second cache of the same shape",
      [](PlanEdit& e) {
-       e.plan.kv_classes.push_back(e.plan.kv_classes.front());
+       e.stage.kv_classes.push_back(e.stage.kv_classes.front());
        e.stage.kv_arena_bytes *= 2;
-       e.stage.attentions[e.steps[*e.One(OpKind::kv_append)].step.attr()].mutate_kv_class(1);
+       e.stage.attentions[e.steps[*e.One(OpKind::kv_append)].step.attr()]->kv_class = 1;
        return true;
      }},
     {"chain", "the order of sums is the other one, against the options",

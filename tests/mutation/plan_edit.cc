@@ -5,6 +5,7 @@
 
 #include "plans/contract.h"
 #include "plans/dtype.h"
+#include "plans/encoding.h"
 #include "plans/writer.h"
 
 namespace mrs::mutation {
@@ -234,11 +235,8 @@ void PlanEdit::SealWeights() {
     weight.mutate_source_begin(static_cast<uint32_t>(stage.sources.size()));
     weight.mutate_source_count(static_cast<uint32_t>(sources[i].size()));
     stage.sources.insert(stage.sources.end(), sources[i].begin(), sources[i].end());
-    const uint64_t elements = weight.layout() == plan::Layout::dense_f32
-                                  ? weight.n()
-                                  : RoundUp(weight.n(), contract::kLanes) * weight.chunk_count() *
-                                        RoundUp(weight.chunk_k(), contract::kGranule);
-    weight.mutate_bytes(elements * ByteSize(weight.dtype()));
+    const EncodingRow* row = FindEncoding(plan.encodings[weight.encoding()]->kind, weight.dtype());
+    if (row != nullptr) weight.mutate_bytes(EncodedBytes(*row, weight.n(), weight.chunk_k(), weight.chunk_count()));
     weight.mutate_offset(arena);
     arena = RoundUp(arena + weight.bytes(), contract::kArenaAlignment);
     kept.push_back(weight);

@@ -109,8 +109,8 @@ bool OtherInput(PlanEdit& edit, OpKind op, size_t operand, std::string_view name
   return false;
 }
 
-plan::AttentionAttr& AttentionOf(PlanEdit& edit, size_t step) {
-  return edit.stage.attentions[edit.steps[step].step.attr()];
+plan::AttentionAttrT& AttentionOf(PlanEdit& edit, size_t step) {
+  return *edit.stage.attentions[edit.steps[step].step.attr()];
 }
 
 // The caches of two layers exchanged by the steps of one kind alone.
@@ -119,9 +119,7 @@ bool ExchangeCaches(PlanEdit& edit, OpKind op) {
   if (all.size() < 2) return false;
   const size_t first = edit.Draw(all.size() - 1);
   auto &a = AttentionOf(edit, all[first]), &b = AttentionOf(edit, all[first + 1]);
-  const uint32_t layer = a.kv_layer();
-  a.mutate_kv_layer(b.kv_layer());
-  b.mutate_kv_layer(layer);
+  std::swap(a.kv_layer, b.kv_layer);
   return true;
 }
 
@@ -309,7 +307,7 @@ constexpr PlanMutant kMutants[] = {
      [](PlanEdit& e) {
        const auto all = e.All(OpKind::attention, "", 1);
        if (all.empty()) return false;
-       AttentionOf(e, all.front()).mutate_kv_layer(0);
+       AttentionOf(e, all.front()).kv_layer = 0;
        return true;
      }},
     {"attention_inputs_exchanged", "attention takes positions for the sequence and the reverse",

@@ -91,10 +91,10 @@ class Binder {
   kernels::KvCache CacheOf(const plan::AttentionAttr& attr) const {
     std::byte* base = arenas_.kv;
     for (uint32_t i = 0; i < attr.kv_class(); ++i) {
-      const plan::KvClass& before = *plan_.kv_classes()->Get(i);
+      const plan::KvClass& before = *stage_.kv_classes()->Get(i);
       base += before.block_count() * before.block_bytes();
     }
-    const plan::KvClass& kv = *plan_.kv_classes()->Get(attr.kv_class());
+    const plan::KvClass& kv = *stage_.kv_classes()->Get(attr.kv_class());
     const uint64_t row_bytes = uint64_t{contract::kBlockTokens} * kv.kv_heads() * ByteSize(kv.dtype());
     const uint64_t k_bytes = kv.block_count() * row_bytes * kv.k_dim();
     const uint64_t v_bytes = kv.block_count() * row_bytes * kv.v_dim();
@@ -106,7 +106,7 @@ class Binder {
             .head_dim = static_cast<int64_t>(attr.head_dim())};
   }
   bool CacheIsBf16(const plan::AttentionAttr& attr) const {
-    return plan_.kv_classes()->Get(attr.kv_class())->dtype() == DType::bf16;
+    return stage_.kv_classes()->Get(attr.kv_class())->dtype() == DType::bf16;
   }
 
   MatmulLaunch BindMatmul(const plan::Step& step) const;
@@ -209,7 +209,8 @@ Launch Binder::BindStep(uint32_t index, const plan::Step& step) const {
            .heads = static_cast<int64_t>(attr.heads()),
            .head_dim = static_cast<int64_t>(attr.head_dim()),
            .half = static_cast<int64_t>(plan_.ropes()->Get(attr.rope())->inv_freq()->size()),
-           .out = type}};
+           .out = type,
+           .interleaved = attr.interleaved()}};
       return launch;
     }
     case OpKind::kv_append: {
@@ -236,7 +237,9 @@ Launch Binder::BindStep(uint32_t index, const plan::Step& step) const {
                                                 .y = Address(step, y),
                                                 .tokens = 0,
                                                 .heads = static_cast<int64_t>(attr.heads()),
-                                                .scale = attr.scale()}};
+                                                .scale = attr.scale(),
+                                                .window = attr.window(),
+                                                .soft_cap = attr.soft_cap()}};
       return launch;
     }
     case OpKind::silu_mul:
@@ -286,12 +289,7 @@ Launch Binder::BindStep(uint32_t index, const plan::Step& step) const {
     case OpKind::all_gather:
       launch.work = BindCollective(step);
       return launch;
-    case OpKind::none:
-    case OpKind::reduce_scatter:
-    case OpKind::broadcast:
-    case OpKind::send:
-    case OpKind::recv:
-    case OpKind::barrier:
+    default:
       break;
   }
   MRS_CHECK(false);  // CheckSupported has refused it

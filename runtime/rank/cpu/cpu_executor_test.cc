@@ -183,19 +183,19 @@ TEST_F(CpuExecutorTest, KeepsEachCacheClassApart) {
     TestModel model = MakeTestModel({.tp = tp, .layers = 3}, directory_);
     const std::vector<Prompt> prompts = RandomPrompts(model.config, {70, 33, 5});
     const std::vector<LogitRows> together = Logits(model, prompts, 7);
-    plan::KvClass& first = model.tree.kv_classes[0];
+    plan::KvClass& first = model.tree.stages[0]->kv_classes[0];
     const uint64_t layer_bytes = first.block_bytes() / 3;
     plan::KvClass second = first;
     first.mutate_layer_count(1);
     first.mutate_block_bytes(layer_bytes);
     second.mutate_layer_count(2);
     second.mutate_block_bytes(2 * layer_bytes);
-    model.tree.kv_classes.push_back(second);
-    std::vector<plan::AttentionAttr>& attentions = model.tree.stages[0]->attentions;
+    model.tree.stages[0]->kv_classes.push_back(second);
+    auto& attentions = model.tree.stages[0]->attentions;
     ASSERT_EQ(attentions.size(), 3u);
     for (uint32_t layer = 1; layer < 3; ++layer) {
-      attentions[layer].mutate_kv_class(1);
-      attentions[layer].mutate_kv_layer(layer - 1);
+      attentions[layer]->kv_class = 1;
+      attentions[layer]->kv_layer = layer - 1;
     }
     testing::Repack(&model);
     const Status status = VerifyPlan(model.plan());

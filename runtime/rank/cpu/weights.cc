@@ -50,9 +50,12 @@ void Store(const plan::Weight& weight, const WeightRead& read, const Tile& tile,
   std::byte* dst = arena + weight.offset();
   const uint64_t dest_begin = read.dest_row + tile.row_begin;
   const uint64_t dest_end = read.dest_row + tile.row_end;
-  if (weight.layout() == plan::Layout::dense_f32) {
+  if (read.is_vector) {
     kernels::ConvertToF32(rows, KernelType(read.dtype), reinterpret_cast<float*>(dst) + dest_begin,
                           static_cast<int64_t>(dest_end - dest_begin));
+    if (read.transform == plan::Transform::add_one) {
+      for (uint64_t i = dest_begin; i < dest_end; ++i) reinterpret_cast<float*>(dst)[i] += 1.0F;
+    }
     return;
   }
   // PackRows addresses its source by the packed row: hand it the address that row 0 would have.

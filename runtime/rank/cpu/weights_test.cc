@@ -11,6 +11,7 @@
 #include <iterator>
 
 #include "plans/dtype.h"
+#include "plans/encoding.h"
 #include "plans/sha256.h"
 #include "runtime/rank/model_files.h"
 #include "runtime/rank/weight_reads.h"
@@ -69,7 +70,7 @@ std::string NaiveArena(const TestModel& model, uint32_t rank) {
           const float value = tensor.values[(first_row + r) * tensor.columns + first_column + k];
           const uint64_t row = source.dest_row() + r;
           uint64_t element = row;
-          if (weight->layout() == plan::Layout::packed) {
+          if (plan.encodings()->Get(weight->encoding())->kind() == plan::EncodingKind::packed) {
             const uint64_t padded = (weight->chunk_k() + 31) / 32 * 32;
             const uint64_t chunk = k / weight->chunk_k();
             const uint64_t kk = k % weight->chunk_k();
@@ -119,12 +120,13 @@ TEST_F(WeightsTest, PacksSeveralTensorsIntoOneMatrix) {
   ASSERT_NE(rows % 16, 0);
   const uint64_t bytes = (2 * rows + 15) / 16 * 16 * 1056 * 4;
   stage.weights.emplace_back(stage.weight_arena_bytes, bytes, 2 * rows, 1040, 1, 1,
-                             static_cast<uint32_t>(stage.sources.size()), 2, gate.name(), plan::DType::f32,
-                             plan::Layout::packed);
+                             static_cast<uint32_t>(stage.sources.size()), 2, gate.name(), kMatrixEncoding,
+                             plan::DType::f32);
   stage.weight_arena_bytes += bytes;
   stage.sources.push_back(gate);
-  stage.sources.emplace_back(up.rows(), up.columns(), up.tensor_rows(), up.tensor_columns(), up.file_offset(), rows,
-                             up.name(), up.file(), up.dtype());
+  stage.sources.emplace_back(up.rows(), up.columns(), up.row_begin(), up.row_count(), up.tensor_rows(),
+                             up.tensor_columns(), up.file_offset(), rows, up.name(), up.file(), up.dtype(),
+                             up.transform());
   testing::Repack(&model);
   const Result<LoadedWeights> loaded = LoadWeights(model.plan(), 1, directory_, pool_, {});
   ASSERT_TRUE(loaded.ok()) << loaded.message();
