@@ -143,7 +143,8 @@ Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
     }
     return ready;
   };
-  calls.run = [raw](uint64_t step, const Batch& batch) { return raw->world_->Run(step, batch); };
+  calls.enqueue = [raw](uint64_t step, const Batch& batch) { return raw->world_->Enqueue(step, batch); };
+  calls.await = [raw] { return raw->world_->Await(); };
   session->engine_ = std::make_unique<Engine>(std::move(config), std::move(calls), std::move(on_failed));
   session->for_losses_ = session->engine_.get();
   return session;

@@ -48,7 +48,10 @@ struct PackedShape {
   int64_t chunk_k;      // elements of K in a chunk
   int64_t chunk_count;  // chunks on this rank
 };
-int64_t PackedElements(const PackedShape& shape);
+constexpr int64_t PackedElements(const PackedShape& shape) {
+  const auto round_up = [](int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; };
+  return round_up(shape.n, kLanes) * shape.chunk_count * round_up(shape.chunk_k, kGranule);
+}
 
 // y[r, :] = tree_c( chain_k( x[r, c, :] * w[:, c, :] ) ) + bias.
 // Each chunk is summed by the set's Chain starting from 0 over its padded length; chunks are combined by the
@@ -299,7 +302,7 @@ struct TopCandidatesArgs {
   // TopCandidatesRecordBytes(k, chunk_count).
   std::byte* records;
 };
-inline int64_t TopCandidatesRecordBytes(int64_t k, int64_t chunk_count) { return k * 8 + chunk_count * 8; }
+constexpr int64_t TopCandidatesRecordBytes(int64_t k, int64_t chunk_count) { return k * 8 + chunk_count * 8; }
 
 template <typename Args>
 using Kernel = void (*)(const Args& args, int64_t item_begin, int64_t item_end);

@@ -83,10 +83,6 @@ void Convert(const std::byte* src, float* dst, int64_t count) {
 
 }  // namespace
 
-int64_t PackedElements(const PackedShape& shape) {
-  return RoundUp(shape.n, kLanes) * shape.chunk_count * RoundUp(shape.chunk_k, kGranule);
-}
-
 void PackRows(const PackArgs& args, int64_t row_begin, int64_t row_end) {
   if (args.dst_type == Type::kBf16) {
     PackTo<bf16>(args, row_begin, row_end);

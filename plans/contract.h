@@ -70,13 +70,20 @@ inline constexpr uint64_t kMaxStopBytes = 1024;           // of one
 inline constexpr uint64_t kMaxAllStopBytes = 4096;
 inline constexpr uint64_t kMaxAnswerTokens = (uint64_t{1} << 31) - 1;
 
+// KV blocks that hold this many tokens.
+constexpr uint64_t KvBlocks(uint64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
+
+// A record of top_candidates, one rank's of one row: k ids (i32) and k logits (f32), then for each of the rank's chunks
+// of the vocabulary a maximum and a sum (f32).
+constexpr uint64_t CandidateRecordBytes(uint64_t k, uint64_t chunk_count) { return k * 8 + chunk_count * 8; }
+
 // The most KV blocks of a class that one sequence holds. A forward of `tokens` (of the largest bucket) writes that many
 // new tokens while the first of them still sees the window - 1 before it; a block more, as those may start anywhere.
 constexpr uint64_t SequenceBlocks(uint64_t max_len, uint64_t window, uint64_t tokens) {
-  const uint64_t all = (max_len + kBlockTokens - 1) / kBlockTokens;
+  const uint64_t all = KvBlocks(max_len);
   if (window == 0) return all;
   const uint64_t seen = std::min(window, kMaxLen) + std::min(tokens, kMaxBatchTokens) - 2;
-  return std::min(all, (seen + kBlockTokens - 1) / kBlockTokens + 1);
+  return std::min(all, KvBlocks(seen) + 1);
 }
 
 }  // namespace mrs::contract

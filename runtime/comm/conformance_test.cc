@@ -200,6 +200,34 @@ TEST_P(Conformance, SendRecv_PassesABlockAroundAllRanks) {
   });
 }
 
+// As pipeline stages do: sums within the first and the second half of the ranks, and between them what one half made
+// for the other, over the connections of all. The first half may be ahead by what the transport holds.
+TEST_P(Conformance, SendRecv_GoesBetweenGroupsThatSum) {
+  ExpectNoComplaints(Config(), [](Rank& rank) -> std::string {
+    Communicator& world = *rank.comm;
+    const int half = world.size() / 2;
+    if (half == 0 || world.size() % 2 != 0) return "";
+    const bool first = world.rank() < half;
+    std::vector<int> members;
+    for (int i = 0; i < half; ++i) members.push_back(first ? i : half + i);
+    auto group = world.Group(members);
+    COMPLAIN_IF_ERROR(group.status());
+    for (uint64_t round = 0; round < 20; ++round) {
+      const size_t count = round * 1237 % 9001;
+      const std::vector<float> sum = TreeSum(half, count, round);
+      std::vector<float> values(count);
+      if (!first) {
+        COMPLAIN_IF_ERROR(world.Recv(world.rank() - half, std::as_writable_bytes(std::span(values))));
+        COMPLAIN_UNLESS(values == sum, "round {}: received another sum", round);
+      }
+      const std::string complaint = CheckAllReduce(**group, ReduceAlgorithm::kHalvingDoubling, sum, round);
+      if (!complaint.empty()) return fmt::format("round {}: {}", round, complaint);
+      if (first) COMPLAIN_IF_ERROR(world.Send(world.rank() + half, std::as_bytes(std::span(sum))));
+    }
+    return "";
+  });
+}
+
 TEST_P(Conformance, Barrier_HoldsUntilAllAreThere) {
   // Shared by threads and forked processes alike.
   void* const page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -11,9 +11,6 @@
 
 namespace mrs {
 
-inline constexpr uint32_t kKvBlockTokens = 32;
-inline uint64_t KvBlocksFor(uint64_t token_count) { return (token_count + kKvBlockTokens - 1) / kKvBlockTokens; }
-
 class BlockAllocator {
  public:
   explicit BlockAllocator(uint32_t block_count);

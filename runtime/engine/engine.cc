@@ -5,34 +5,53 @@
 
 #include "host/process.h"
 #include "host/thread.h"
+#include "plans/contract.h"
+#include "runtime/rank/kv_spaces.h"
 
 namespace mrs {
 Result<EngineConfig> MakeEngineConfig(const plan::Plan& plan, uint32_t chunk, const text::Tokenizer* tokenizer) {
   const uint32_t tp = plan.tp();
-  if (plan.stages()->size() != 1 || plan.ranks()->size() != tp || tp == 0 || 16 % tp != 0 ||
-      plan.stages()->Get(0)->kv_classes()->size() != 1 || plan.model()->vocab_padded() % 16 != 0 ||
-      plan.stages()->Get(0)->candidates()->size() != 1) {
+  const uint32_t stage_count = plan.stages()->size();
+  if (stage_count == 0 || plan.ep() != 1 || plan.dp() != 1 || plan.ranks()->size() != uint64_t{tp} * stage_count ||
+      tp == 0 || 16 % tp != 0 || plan.model()->vocab_padded() % 16 != 0) {
     return Refuse(
-        "this mrs-exec runs plans of one stage, one KV class and 1, 2, 4, 8 or 16 ranks; this one has {} "
-        "stages, {} KV classes, {} ranks and tp {}; build it again with this version's mrs-plan",
-        plan.stages()->size(), plan.stages()->Get(0)->kv_classes()->size(), plan.ranks()->size(), tp);
+        "this mrs-exec runs plans of any number of stages with tp 1, 2, 4, 8 or 16, ep 1 and dp 1; this one has {} "
+        "stages, {} ranks, tp {}, ep {} and dp {}; build it again with this version's mrs-plan",
+        stage_count, plan.ranks()->size(), tp, plan.ep(), plan.dp());
   }
-  const plan::Stage& stage = *plan.stages()->Get(0);
-  const plan::Bucket& bucket = *stage.buckets()->Get(stage.buckets()->size() - 1);
+  const plan::Stage& last = *plan.stages()->Get(stage_count - 1);
+  if (last.candidates()->size() != 1) {
+    return Refuse("this mrs-exec runs plans whose last stage has one top_candidates; this one has {}",
+                  last.candidates()->size());
+  }
+  MRS_ASSIGN_OR_RETURN(const std::vector<KvSpace> spaces, KvSpacesOf(plan));
+  if (spaces.empty()) return Refuse("this mrs-exec runs plans of models with attention; this one has no KV class");
   EngineConfig config;
   config.shape = {.tp = plan.tp(),
                   .vocab = plan.model()->vocab(),
                   .vocab_padded = plan.model()->vocab_padded(),
-                  .k = stage.candidates()->Get(0)->k()};
+                  .k = last.candidates()->Get(0)->k()};
   config.limits = {.max_seqs = plan.max_seqs(),
-                   .tokens = bucket.tokens(),
-                   .sequences = bucket.sequences(),
-                   .logit_rows = bucket.logit_rows(),
+                   .tokens = UINT32_MAX,
+                   .sequences = UINT32_MAX,
+                   .logit_rows = UINT32_MAX,
                    .chunk = std::max(1u, chunk),
-                   .block_count = static_cast<uint32_t>(
-                       std::min<uint64_t>(plan.stages()->Get(0)->kv_classes()->Get(0)->block_count(), INT32_MAX / kKvBlockTokens))};
+                   .kv = {},
+                   .under_way = stage_count};
+  for (const plan::Stage* stage : *plan.stages()) {  // a batch must fit all of them
+    const plan::Bucket& bucket = *stage->buckets()->Get(stage->buckets()->size() - 1);
+    config.limits.tokens = std::min(config.limits.tokens, bucket.tokens());
+    config.limits.sequences = std::min(config.limits.sequences, bucket.sequences());
+    config.limits.logit_rows = std::min(config.limits.logit_rows, bucket.logit_rows());
+  }
+  for (const KvSpace& space : spaces) {
+    config.limits.kv.push_back(
+        {.block_count =
+             static_cast<uint32_t>(std::min<uint64_t>(space.block_count, INT32_MAX / contract::kBlockTokens)),
+         .sequence_blocks = static_cast<uint32_t>(std::min<uint64_t>(space.sequence_blocks, UINT32_MAX))});
+  }
   config.max_len = plan.max_len();
-  config.table_stride = static_cast<uint32_t>(KvBlocksFor(plan.max_len()));
+  config.table_stride = static_cast<uint32_t>(contract::KvBlocks(plan.max_len()));
   config.eos.assign(plan.model()->eos()->begin(), plan.model()->eos()->end());
   config.tokenizer = tokenizer;
   return config;
@@ -76,9 +95,11 @@ Status Engine::Check(const Request& request) const {
   MRS_RETURN_IF_ERROR(CheckSampling(sampling, config_.shape.vocab));
   const uint64_t room = config_.max_len - request.prompt.size();
   const uint64_t max_tokens = std::min<uint64_t>(sampling.max_tokens, room);
-  if (!scheduler_.Fits(request.prompt.size(), max_tokens)) {
-    return Refuse("prompt and answer need {} KV blocks of {} tokens, the plan has {}; ask for fewer max_tokens",
-                  KvBlocksFor(request.prompt.size() + max_tokens), kKvBlockTokens, config_.limits.block_count);
+  for (const KvLimits& kv : config_.limits.kv) {
+    const uint64_t needed = BlocksNeeded(kv, request.prompt.size() + max_tokens);
+    if (needed <= kv.block_count) continue;
+    return Refuse("prompt and answer need {} KV blocks of {} tokens, the plan has {}; ask for fewer max_tokens", needed,
+                  contract::kBlockTokens, kv.block_count);
   }
   return Status();
 }
@@ -140,7 +161,18 @@ void Engine::Loop() {
     Fail(ready.message());
   }
   while (TakeWork()) {
-    if (const Status stepped = Guarded([this] { return Step(); }); !stepped.ok()) Fail(stepped.message());
+    const Status stepped = Guarded([this] { return Step(); });
+    if (stepped.ok()) continue;
+    under_way_.clear();  // after an error nothing is asked of the ranks any more
+    Fail(stepped.message());
+  }
+  // Ranks that work are not left alone; where they have failed, or are told to give up, this ends at once.
+  const auto broken = [this] {
+    const std::lock_guard lock(mutex_);
+    return !failure_.empty();
+  };
+  for (; !under_way_.empty() && !broken(); under_way_.pop_front()) {
+    if (!Guarded([this] { return ranks_.await().status(); }).ok()) break;
   }
   std::string failure;
   {
@@ -161,7 +193,8 @@ bool Engine::TakeWork() {
   {
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [this] {
-      return stop_ || !failure_.empty() || !submitted_.empty() || !cancelled_.empty() || !answers_.empty();
+      return stop_ || !failure_.empty() || !submitted_.empty() || !cancelled_.empty() || !answers_.empty() ||
+             !under_way_.empty();
     });
     if (stop_ || !failure_.empty()) return false;
     submitted.swap(submitted_);
@@ -220,35 +253,55 @@ void Engine::Remove(RequestId id, size_t prompt_tokens) {
   open_prompt_tokens_ -= prompt_tokens;
 }
 
+// As many forwards go out as may be under way, then the oldest is waited for: with one stage, one.
 Status Engine::Step() {
-  const Forward forward = scheduler_.Next();
-  if (forward.pieces.empty()) return Status();
-  BuildBatch(forward);
-  MRS_ASSIGN_OR_RETURN(const StepOutput output, ranks_.run(++step_, batch_));
-  scheduler_.Done(forward);
-  Sample(forward, output);
+  while (under_way_.size() < config_.limits.under_way) {
+    Forward forward = scheduler_.Next();
+    if (forward.pieces.empty()) break;
+    BuildBatch(forward);
+    under_way_.push_back({.step = ++step_,
+                          .variant = batch_.variant,
+                          .row_count = static_cast<uint32_t>(batch_.logit_rows.size()),
+                          .pieces = std::move(forward.pieces)});
+    MRS_RETURN_IF_ERROR(ranks_.enqueue(step_, batch_));
+  }
+  if (under_way_.empty()) return Status();
+  MRS_ASSIGN_OR_RETURN(const StepOutput output, ranks_.await());
+  const Flight flight = std::move(under_way_.front());
+  under_way_.pop_front();
+  Sample(flight, output);
   return Status();
 }
 
 void Engine::BuildBatch(const Forward& forward) {
   batch_.variant = Variant::kCandidates;
   batch_.table_stride = config_.table_stride;
-  for (auto* field : {&batch_.tokens, &batch_.positions, &batch_.sequence, &batch_.slots, &batch_.logit_rows}) {
-    field->clear();
+  for (auto* field : {&batch_.tokens, &batch_.positions, &batch_.sequence, &batch_.logit_rows}) field->clear();
+  batch_.kv.resize(config_.limits.kv.size());
+  for (KvBatch& kv : batch_.kv) {
+    kv.slots.clear();
+    kv.block_table.assign(forward.pieces.size() * config_.table_stride, 0);
   }
-  batch_.block_table.assign(forward.pieces.size() * config_.table_stride, 0);
   for (size_t row = 0; row < forward.pieces.size(); ++row) {
     const Piece& piece = forward.pieces[row];
     const Answer& answer = answers_.at(piece.id);
-    const std::vector<int32_t>& blocks = scheduler_.blocks(piece.id);
-    std::copy(blocks.begin(), blocks.end(),
-              batch_.block_table.begin() + static_cast<ptrdiff_t>(row * config_.table_stride));
     for (uint32_t position = piece.begin; position < piece.begin + piece.count; ++position) {
       batch_.tokens.push_back(answer.TokenAt(position));
       batch_.positions.push_back(static_cast<int32_t>(position));
       batch_.sequence.push_back(static_cast<int32_t>(row));
-      batch_.slots.push_back(blocks[position / kKvBlockTokens] * static_cast<int32_t>(kKvBlockTokens) +
-                             static_cast<int32_t>(position % kKvBlockTokens));
+    }
+    for (size_t space = 0; space < batch_.kv.size(); ++space) {
+      KvBatch& kv = batch_.kv[space];
+      const std::vector<int32_t>& blocks = scheduler_.blocks(piece.id, space);
+      const uint64_t end = contract::KvBlocks(uint64_t{piece.begin} + piece.count);  // of what a token here may see
+      for (size_t block = 0; block < std::max<size_t>(end, blocks.size()); ++block) {
+        kv.block_table[row * config_.table_stride + block] = blocks[block % blocks.size()];
+      }
+      for (uint32_t position = piece.begin; position < piece.begin + piece.count; ++position) {
+        kv.slots.push_back(blocks[position / contract::kBlockTokens % blocks.size()] *
+                               static_cast<int32_t>(contract::kBlockTokens) +
+                           static_cast<int32_t>(position % contract::kBlockTokens));
+      }
     }
     if (!piece.wants_logits) continue;
     batch_.logit_rows.push_back(static_cast<int32_t>(batch_.tokens.size() - 1));
@@ -256,20 +309,24 @@ void Engine::BuildBatch(const Forward& forward) {
   }
 }
 
-void Engine::Sample(const Forward& forward, const StepOutput& output) {
-  const uint32_t row_count = static_cast<uint32_t>(batch_.logit_rows.size());
+void Engine::Sample(const Flight& flight, const StepOutput& output) {
   uint32_t row = 0;
-  for (const Piece& piece : forward.pieces) {
+  for (const Piece& piece : flight.pieces) {
     if (!piece.wants_logits) continue;
-    Answer& answer = answers_.at(piece.id);
+    const auto found = answers_.find(piece.id);
+    if (found == answers_.end()) {  // cancelled while its forward was under way
+      ++row;
+      continue;
+    }
+    Answer& answer = found->second;
     bool ended = false;
     const Status chosen = Guarded([&]() -> Status {
-      MRS_ASSIGN_OR_RETURN(ended, Choose(answer, output, row_count, row));
+      MRS_ASSIGN_OR_RETURN(ended, Choose(answer, flight, output, row));
       return Status();
     });
     ++row;
     if (!chosen.ok()) {
-      answer.Finish(FinishReason::kError, "step " + std::to_string(step_) + ": " + chosen.message());
+      answer.Finish(FinishReason::kError, "step " + std::to_string(flight.step) + ": " + chosen.message());
       Remove(piece.id);
     } else if (ended) {
       Remove(piece.id);
@@ -280,14 +337,14 @@ void Engine::Sample(const Forward& forward, const StepOutput& output) {
 }
 
 // One token of one answer; whether it was the last.
-Result<bool> Engine::Choose(Answer& answer, const StepOutput& output, uint32_t row_count, uint32_t row) {
+Result<bool> Engine::Choose(Answer& answer, const Flight& flight, const StepOutput& output, uint32_t row) {
   const SamplingParams& sampling = answer.request().sampling;
-  if (batch_.variant == Variant::kCandidates) {
+  if (flight.variant == Variant::kCandidates) {
     MRS_ASSIGN_OR_RETURN(const Sampled sampled,
-                         SampleFromCandidates(config_.shape, output.candidates, row_count, row, sampling));
+                         SampleFromCandidates(config_.shape, output.candidates, flight.row_count, row, sampling));
     return answer.Append(sampled, config_.eos);
   }
-  MRS_RETURN_IF_ERROR(JoinLogits(config_.shape, output.logits, row_count, row, &joined_));
+  MRS_RETURN_IF_ERROR(JoinLogits(config_.shape, output.logits, flight.row_count, row, &joined_));
   answer.HashLogits(joined_);
   MRS_ASSIGN_OR_RETURN(const Sampled sampled, SampleFromLogits(config_.shape, joined_, sampling, answer.context()));
   return answer.Append(sampled, config_.eos);

@@ -1,4 +1,4 @@
-// Runs requests: one thread that schedules, sends a batch to the ranks, samples, and tells each request's handler.
+// Runs requests: one thread that schedules, sends batches to the ranks, samples, and tells each request's handler.
 //
 //   Engine engine(*MakeEngineConfig(plan, /*chunk=*/256, tokenizer), ranks);
 //   engine.Submit({.prompt = ids, .sampling = {.max_tokens = 16}}, [](const Event& event) { ... });
@@ -9,6 +9,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -44,10 +45,11 @@ struct EngineConfig {
 // `chunk`: prompt tokens of one sequence in one forward. Refuses a plan that this engine cannot run.
 Result<EngineConfig> MakeEngineConfig(const plan::Plan& plan, uint32_t chunk, const text::Tokenizer* tokenizer);
 
-// The ranks as the engine sees them; called from its thread. An error of either is final.
+// The ranks as the engine sees them; called from its thread. An error of any is final.
 struct EngineRanks {
-  std::function<Status()> await_ready;                            // returns when all have loaded
-  std::function<Result<StepOutput>(uint64_t, const Batch&)> run;  // step number, from 1; valid until the next call
+  std::function<Status()> await_ready;                    // returns when all have loaded
+  std::function<Status(uint64_t, const Batch&)> enqueue;  // step number, from 1; the batch is copied
+  std::function<Result<StepOutput>()> await;              // of the oldest step; valid until the next await
 };
 
 class Engine {
@@ -66,7 +68,7 @@ class Engine {
 
   // A rank was lost while nobody waited for it: ends every request with this error, and refuses new ones.
   void Fail(const std::string& message);
-  // Ends every request as cancelled and the thread with them; what await_ready or run is doing is waited for.
+  // Ends every request as cancelled and the thread with them; what the ranks are doing is waited for.
   void Stop();
   // The same without waiting; errors from now on are part of the end.
   void RequestStop();
@@ -83,10 +85,18 @@ class Engine {
   bool TakeWork();  // false: time to end
   void Admit(Submission& submission);
   void FinishAll(FinishReason reason, const std::string& error);
+  // A forward that the ranks have and that was not awaited.
+  struct Flight {
+    uint64_t step = 0;
+    Variant variant = Variant::kCandidates;
+    uint32_t row_count = 0;  // that want logits
+    std::vector<Piece> pieces;
+  };
+
   Status Step();
   void BuildBatch(const Forward& forward);
-  void Sample(const Forward& forward, const StepOutput& output);
-  Result<bool> Choose(Answer& answer, const StepOutput& output, uint32_t row_count, uint32_t row);
+  void Sample(const Flight& flight, const StepOutput& output);
+  Result<bool> Choose(Answer& answer, const Flight& flight, const StepOutput& output, uint32_t row);
   void Remove(RequestId id);
   void Remove(RequestId id, size_t prompt_tokens);
 
@@ -108,6 +118,7 @@ class Engine {
   // Of the engine's thread alone.
   Scheduler scheduler_;
   std::map<RequestId, Answer> answers_;
+  std::deque<Flight> under_way_;  // oldest first
   Batch batch_;
   std::vector<float> joined_;
   uint64_t step_ = 0;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <deque>
 #include <future>
 #include <limits>
 
@@ -25,7 +26,21 @@ class CountingRanks {
                   ready_.get_future().wait();
                   return load_;
                 },
-            .run = [this](uint64_t step, const Batch& batch) { return Run(step, batch); }};
+            .enqueue =
+                [this](uint64_t step, const Batch& batch) {
+                  under_way_.emplace_back(step, batch);
+                  most_under_way = std::max(most_under_way, under_way_.size());
+                  return Status();
+                },
+            .await = [this]() -> Result<StepOutput> {
+              if (under_way_.empty()) {
+                ADD_FAILURE() << "awaits what was not enqueued";
+                return Unavailable("nothing is under way");
+              }
+              const auto [step, batch] = std::move(under_way_.front());
+              under_way_.pop_front();
+              return Run(step, batch);
+            }};
   }
   void FinishLoading(Status status = {}) {
     load_ = std::move(status);
@@ -34,7 +49,8 @@ class CountingRanks {
   // Before step `step` is answered, `hook` runs on the engine's thread.
   void set_hook(std::function<Status(uint64_t)> hook) { hook_ = std::move(hook); }
   void set_logit(int32_t id, float value) { special_ = {id, value}; }
-  std::vector<Batch> batches;  // read after the engine has stopped
+  size_t most_under_way = 0;
+  std::vector<Batch> batches;  // in the order of their results; read after the engine has stopped
 
  private:
   Result<StepOutput> Run(uint64_t step, const Batch& batch) {
@@ -50,6 +66,7 @@ class CountingRanks {
     return StepOutput{.candidates = {}, .logits = logits_};
   }
 
+  std::deque<std::pair<uint64_t, Batch>> under_way_;
   std::promise<void> ready_;
   Status load_;
   std::function<Status(uint64_t)> hook_;
@@ -60,7 +77,7 @@ class CountingRanks {
 EngineConfig Config() {
   EngineConfig config;
   config.shape = {.tp = 1, .vocab = kVocab, .vocab_padded = kVocab, .k = 0};  // k 0: never enough, so all logits
-  config.limits = {.max_seqs = 2, .tokens = 8, .sequences = 2, .logit_rows = 2, .chunk = 4, .block_count = 8};
+  config.limits = {.max_seqs = 2, .tokens = 8, .sequences = 2, .logit_rows = 2, .chunk = 4, .kv = {{.block_count = 8}}};
   config.max_len = 128;
   config.table_stride = 4;
   config.eos = {15};
@@ -148,8 +165,113 @@ TEST(Engine, SendsChunksWithTheirPositionsAndSlots) {
   EXPECT_EQ(ranks.batches[1].positions, (std::vector<int32_t>{4, 5}));
   EXPECT_EQ(ranks.batches[1].logit_rows, std::vector<int32_t>{1});
   EXPECT_EQ(ranks.batches[2].tokens, std::vector<int32_t>{7});
-  EXPECT_EQ(ranks.batches[2].slots, std::vector<int32_t>{6});
-  EXPECT_EQ(ranks.batches[2].block_table, (std::vector<int32_t>{0, 0, 0, 0}));
+  EXPECT_EQ(ranks.batches[2].kv.at(0).slots, std::vector<int32_t>{6});
+  EXPECT_EQ(ranks.batches[2].kv.at(0).block_table, (std::vector<int32_t>{0, 0, 0, 0}));
+}
+
+// A ring of two blocks: its third block of positions lies in the first again.
+TEST(Engine, WritesAndReadsAWindowInItsRing) {
+  CountingRanks ranks;
+  ranks.FinishLoading();
+  EngineConfig config = Config();
+  config.limits.kv = {{.block_count = 8}, {.block_count = 2, .sequence_blocks = 2}};
+  {
+    Engine engine(config, ranks.calls());
+    Listener listener;
+    Request request = MakeRequest(std::vector<int32_t>(70, 1), 2);
+    ASSERT_TRUE(engine.Submit(request, listener.handler()).ok());
+    listener.Await();
+  }
+  const Batch& last = ranks.batches.back();
+  EXPECT_EQ(last.positions, std::vector<int32_t>{70});
+  ASSERT_EQ(last.kv.size(), 2u);
+  EXPECT_EQ(last.kv[0].slots, std::vector<int32_t>{70});
+  EXPECT_EQ(last.kv[0].block_table, (std::vector<int32_t>{0, 1, 2, 0}));
+  EXPECT_EQ(last.kv[1].slots, std::vector<int32_t>{6});
+  EXPECT_EQ(last.kv[1].block_table, (std::vector<int32_t>{0, 1, 0, 0}));
+}
+
+TEST(Engine, KeepsAsManyForwardsUnderWayAsThereAreStages) {
+  for (const uint32_t stages : {1u, 2u, 3u}) {
+    CountingRanks ranks;
+    EngineConfig config = Config();
+    config.limits.max_seqs = config.limits.sequences = config.limits.logit_rows = 6;
+    config.limits.under_way = stages;
+    std::vector<Listener> listeners(6);
+    {
+      Engine engine(config, ranks.calls());
+      for (size_t i = 0; i < listeners.size(); ++i) {
+        ASSERT_TRUE(engine.Submit(MakeRequest({static_cast<int32_t>(i)}, 4), listeners[i].handler()).ok());
+      }
+      ranks.FinishLoading();
+      for (size_t i = 0; i < listeners.size(); ++i) {
+        const auto first = static_cast<int32_t>(i);
+        EXPECT_EQ(listeners[i].Await().reason, FinishReason::kLength);
+        EXPECT_EQ(listeners[i].tokens(), (std::vector<int32_t>{first + 1, first + 2, first + 3, first + 4}));
+      }
+    }
+    EXPECT_EQ(ranks.most_under_way, stages);
+    for (const Batch& batch : ranks.batches) EXPECT_EQ(batch.tokens.size(), 6 / stages);
+  }
+}
+
+// Its forward is still under way when it is cancelled: the result is heard by nobody, and the others go on.
+TEST(Engine, CancelsWhatIsUnderWay) {
+  CountingRanks ranks;
+  ranks.FinishLoading();
+  EngineConfig config = Config();
+  config.limits.under_way = 2;
+  Engine* of_hook = nullptr;
+  Listener cancelled, other;
+  ranks.set_hook([&](uint64_t step) {
+    // While step 1 of the one request is awaited, step 2 of the other is under way.
+    if (step == 1) of_hook->Cancel(2);
+    return Status();
+  });
+  std::promise<void> go;
+  EngineRanks calls = ranks.calls();
+  calls.await_ready = [&] {
+    go.get_future().wait();
+    return Status();
+  };
+  Engine engine(config, calls);
+  of_hook = &engine;
+  ASSERT_EQ(*engine.Submit(MakeRequest({1}, 5), other.handler()), 1u);
+  ASSERT_EQ(*engine.Submit(MakeRequest({5}, 5), cancelled.handler()), 2u);
+  go.set_value();
+  EXPECT_EQ(cancelled.Await().reason, FinishReason::kCancelled);
+  EXPECT_TRUE(cancelled.tokens().empty());
+  EXPECT_EQ(other.Await().reason, FinishReason::kLength);
+  EXPECT_EQ(other.tokens(), (std::vector<int32_t>{2, 3, 4, 5, 6}));
+  engine.Stop();
+  EXPECT_GE(ranks.most_under_way, 2u);
+}
+
+// As when a signal reaches all processes: the ranks are gone when the engine is told to end. They are not asked again.
+TEST(Engine, AFailureInTheEndIsPartOfIt) {
+  for (const uint32_t stages : {1u, 2u}) {
+    CountingRanks ranks;
+    EngineConfig config = Config();
+    config.limits.under_way = stages;
+    Engine* of_hook = nullptr;
+    size_t awaited = 0;
+    ranks.set_hook([&](uint64_t) -> Status {
+      ++awaited;
+      of_hook->RequestStop();
+      return Unavailable("rank 0 was killed");
+    });
+    Engine engine(config, ranks.calls());
+    of_hook = &engine;
+    Listener one, other;
+    ASSERT_TRUE(engine.Submit(MakeRequest({1}, 5), one.handler()).ok());
+    ASSERT_TRUE(engine.Submit(MakeRequest({2}, 5), other.handler()).ok());
+    ranks.FinishLoading();
+    EXPECT_EQ(one.Await().reason, FinishReason::kCancelled);
+    EXPECT_EQ(other.Await().reason, FinishReason::kCancelled);
+    engine.Stop();
+    EXPECT_EQ(awaited, 1u);
+    EXPECT_EQ(ranks.most_under_way, stages);
+  }
 }
 
 TEST(Engine, HashesTheLogitsThatTokensWereChosenFrom) {

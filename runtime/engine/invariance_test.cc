@@ -1,4 +1,4 @@
-// One logits hash and one answer, whatever the number of ranks, the chunk, and who else is in the batch.
+// One logits hash and one answer, whatever the number of ranks and stages, the chunk, and who else is in the batch.
 #include <gtest/gtest.h>
 
 #include <condition_variable>
@@ -9,6 +9,7 @@
 #include "runtime/comm/region.h"
 #include "runtime/engine/engine.h"
 #include "runtime/rank/cpu/cpu_executor.h"
+#include "runtime/rank/stages.h"
 #include "runtime/testing/llama_plan.h"
 #include "runtime/world/rank_team.h"
 
@@ -24,11 +25,11 @@ struct Answered {
 
 // Ranks as threads of this process, an engine over them, and the answers to some requests in their order.
 std::vector<Answered> Answer(const testing::TestModel& model, uint32_t chunk, const std::vector<Request>& requests) {
-  const uint32_t tp = model.config.tp;
-  std::vector<std::unique_ptr<Communicator>> comms(tp);
-  if (tp > 1) comms = *MakeLocalCommunicators(static_cast<int>(tp), {.spin = 0});
+  const uint32_t world_size = model.config.tp * model.config.stages;
+  std::vector<std::unique_ptr<Communicator>> comms(world_size);
+  if (world_size > 1) comms = *MakeLocalCommunicators(static_cast<int>(world_size), {.spin = 0});
   RankTeam team(
-      0, tp,
+      {.first_rank = 0, .rank_count = world_size, .lead = AnsweringRank(model.plan()), .depth = model.config.stages},
       [&](uint32_t rank) -> Result<std::unique_ptr<Executor>> {
         CpuExecutorOptions options;
         options.model_dir = model.directory;
@@ -43,7 +44,15 @@ std::vector<Answered> Answer(const testing::TestModel& model, uint32_t chunk, co
                           team.AwaitLoaded();
                           return Status();
                         },
-                    .run = [&](uint64_t, const Batch& batch) { return team.Run(batch); }};
+                    .enqueue =
+                        [&](uint64_t step, const Batch& batch) {
+                          team.Enqueue(step, batch);
+                          return Status();
+                        },
+                    .await = [&]() -> Result<StepOutput> {
+                      MRS_ASSIGN_OR_RETURN(const RankTeam::Finished done, team.Await());
+                      return done.output;
+                    }};
   std::mutex mutex;
   std::condition_variable changed;
   size_t open_count = requests.size();
@@ -86,17 +95,23 @@ Request MakeRequest(uint32_t seed, size_t prompt_count, bool hash, float tempera
   return request;
 }
 
-TEST(Invariance, OneHashOverRanksChunksAndNeighbours) {
+struct Layout {
+  uint32_t tp, stages;
+};
+
+// A model of four layers, two of which see a window where there is one; rings go around in it.
+void ExpectOneHash(uint32_t window, std::initializer_list<Layout> layouts) {
   std::optional<Answered> greedy, drawn;
-  for (const uint32_t tp : {1u, 2u, 4u}) {
+  for (const auto [tp, stages] : layouts) {
     std::string pattern = ::testing::TempDir() + "/invariance_XXXXXX";
     const std::string directory = mkdtemp(pattern.data());
-    const testing::TestModel model = testing::MakeTestModel({.tp = tp}, directory);
+    const testing::TestModel model = testing::MakeTestModel(
+        {.tp = tp, .stages = stages, .layers = 4, .window = window, .max_tokens = 32}, directory);
     for (const uint32_t chunk : {1u, 7u, 64u}) {
       for (const size_t other_count : {0u, 5u}) {
-        SCOPED_TRACE("tp " + std::to_string(tp) + ", chunk " + std::to_string(chunk) + ", others " +
-                     std::to_string(other_count));
-        std::vector<Request> requests = {MakeRequest(1, 70, true, 0.0f), MakeRequest(2, 40, true, 0.8f)};
+        SCOPED_TRACE("tp " + std::to_string(tp) + ", stages " + std::to_string(stages) + ", chunk " +
+                     std::to_string(chunk) + ", others " + std::to_string(other_count));
+        std::vector<Request> requests = {MakeRequest(1, 110, true, 0.0f), MakeRequest(2, 40, true, 0.8f)};
         for (size_t i = 0; i < other_count; ++i) {
           requests.push_back(MakeRequest(static_cast<uint32_t>(10 + i), 5 + 9 * i, i % 2 == 0, 0.5f * (i % 3)));
         }
@@ -108,7 +123,7 @@ TEST(Invariance, OneHashOverRanksChunksAndNeighbours) {
       }
     }
     // Without the hash the ranks return candidates only: the same tokens and the same log-probabilities.
-    Answered candidates = Answer(model, 7, {MakeRequest(1, 70, false, 0.0f)})[0];
+    Answered candidates = Answer(model, 7, {MakeRequest(1, 110, false, 0.0f)})[0];
     candidates.logits_sha256 = greedy->logits_sha256;
     EXPECT_EQ(candidates, *greedy);
     std::filesystem::remove_all(directory);
@@ -116,6 +131,12 @@ TEST(Invariance, OneHashOverRanksChunksAndNeighbours) {
   EXPECT_EQ(greedy->tokens.size(), 12u);
   EXPECT_EQ(greedy->logits_sha256.size(), 64u);
 }
+
+TEST(Invariance, OneHashOverRanksStagesChunksAndNeighbours) {
+  ExpectOneHash(0, {{1, 1}, {2, 1}, {4, 1}, {1, 2}, {1, 4}, {2, 2}});
+}
+
+TEST(Invariance, OneHashWithWindows) { ExpectOneHash(20, {{1, 1}, {2, 1}, {1, 2}, {2, 2}}); }
 
 }  // namespace
 }  // namespace mrs

@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "plans/contract.h"
 #include "plans/status.h"
 #include "runtime/engine/request.h"
 
@@ -25,12 +26,12 @@ namespace mrs {
 struct SamplerShape {
   uint32_t tp = 1;
   uint32_t vocab = 0;         // real rows
-  uint32_t vocab_padded = 0;  // 16 equal chunks; tp equal shards
+  uint32_t vocab_padded = 0;  // contract::kVocabChunks equal chunks; tp equal shards
   uint32_t k = 0;             // candidates a rank returns for a row
 
-  uint32_t chunk_size() const { return vocab_padded / 16; }
-  uint32_t chunks_per_rank() const { return 16 / tp; }
-  size_t record_bytes() const { return size_t{k} * 8 + size_t{chunks_per_rank()} * 8; }
+  uint32_t chunk_size() const { return vocab_padded / contract::kVocabChunks; }
+  uint32_t chunks_per_rank() const { return contract::kVocabChunks / tp; }
+  size_t record_bytes() const { return contract::CandidateRecordBytes(k, chunks_per_rank()); }
 };
 
 struct Sampled {

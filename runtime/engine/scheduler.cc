@@ -2,17 +2,29 @@
 
 #include <algorithm>
 
+#include "plans/contract.h"
 #include "plans/status.h"
 
 namespace mrs {
 
-Scheduler::Scheduler(const SchedulerLimits& limits) : limits_(limits), allocator_(limits.block_count) {
+uint64_t BlocksNeeded(const KvLimits& kv, uint64_t token_count) {
+  return std::min<uint64_t>(contract::KvBlocks(token_count), kv.sequence_blocks);
+}
+
+Scheduler::Scheduler(const SchedulerLimits& limits) : limits_(limits) {
   MRS_CHECK(limits.max_seqs > 0 && limits.tokens > 0 && limits.sequences > 0 && limits.logit_rows > 0 &&
-            limits.chunk > 0);
+            limits.chunk > 0 && limits.under_way > 0);
+  for (const KvLimits& kv : limits.kv) {
+    MRS_CHECK(kv.sequence_blocks > 0);
+    allocators_.emplace_back(kv.block_count);
+  }
 }
 
 bool Scheduler::Fits(uint64_t prompt_count, uint64_t max_tokens) const {
-  return KvBlocksFor(prompt_count + max_tokens) <= allocator_.block_count();
+  for (size_t space = 0; space < allocators_.size(); ++space) {
+    if (BlocksNeeded(limits_.kv[space], prompt_count + max_tokens) > allocators_[space].block_count()) return false;
+  }
+  return true;
 }
 
 void Scheduler::Add(RequestId id, uint32_t prompt_count, uint32_t max_tokens) {
@@ -20,8 +32,19 @@ void Scheduler::Add(RequestId id, uint32_t prompt_count, uint32_t max_tokens) {
   waiting_.push_back(Sequence{.id = id,
                               .known_count = prompt_count,
                               .cached_count = 0,
-                              .block_count = KvBlocksFor(uint64_t{prompt_count} + max_tokens),
+                              .token_count = uint64_t{prompt_count} + max_tokens,
                               .blocks = {}});
+}
+
+// Of every space, or of none.
+bool Scheduler::TakeBlocks(Sequence& sequence) {
+  for (size_t space = 0; space < allocators_.size(); ++space) {
+    if (BlocksNeeded(limits_.kv[space], sequence.token_count) > allocators_[space].free_count()) return false;
+  }
+  for (size_t space = 0; space < allocators_.size(); ++space) {
+    sequence.blocks.push_back(*allocators_[space].Take(BlocksNeeded(limits_.kv[space], sequence.token_count)));
+  }
+  return true;
 }
 
 void Scheduler::Remove(RequestId id) {
@@ -33,7 +56,7 @@ void Scheduler::Remove(RequestId id) {
   }
   const auto found = std::find_if(running_.begin(), running_.end(), is_it);
   if (found == running_.end()) return;
-  allocator_.GiveBack(found->blocks);
+  for (size_t space = 0; space < allocators_.size(); ++space) allocators_[space].GiveBack(found->blocks[space]);
   if (static_cast<size_t>(found - running_.begin()) < cursor_) --cursor_;
   running_.erase(found);
 }
@@ -41,20 +64,20 @@ void Scheduler::Remove(RequestId id) {
 Forward Scheduler::Next() {
   Forward forward;
   while (!waiting_.empty() && running_.size() < limits_.max_seqs) {
-    std::optional<std::vector<int32_t>> blocks = allocator_.Take(waiting_.front().block_count);
-    if (!blocks.has_value()) break;  // nobody overtakes
+    if (!TakeBlocks(waiting_.front())) break;  // nobody overtakes
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
-    running_.back().blocks = *std::move(blocks);
     forward.admitted.push_back(running_.back().id);
   }
   if (running_.empty()) return forward;
 
   // One token each, in turn. A piece that reaches the last known token needs a logit row.
+  const size_t part = (running_.size() + limits_.under_way - 1) / limits_.under_way;
+  const size_t most = std::min<size_t>(limits_.sequences, part);
   uint32_t tokens_left = limits_.tokens;
   uint32_t rows_left = limits_.logit_rows;
   for (size_t turn = 0; turn < running_.size(); ++turn) {
-    if (tokens_left == 0 || forward.pieces.size() == limits_.sequences) break;
+    if (tokens_left == 0 || forward.pieces.size() == most) break;
     const Sequence& sequence = running_[(cursor_ + turn) % running_.size()];
     const uint32_t pending = sequence.known_count - sequence.cached_count;
     if (pending == 0 || (pending == 1 && rows_left == 0)) continue;
@@ -76,31 +99,23 @@ Forward Scheduler::Next() {
     tokens_left -= count - 1;
     piece.count = count;
   }
+  for (const Piece& piece : forward.pieces) Find(piece.id).cached_count += piece.count;
+  if (!forward.pieces.empty()) {
+    const auto last = std::ranges::find(running_, forward.pieces.back().id, &Sequence::id);
+    cursor_ = (static_cast<size_t>(last - running_.begin()) + 1) % running_.size();
+  }
   return forward;
-}
-
-void Scheduler::Done(const Forward& forward) {
-  for (const Piece& piece : forward.pieces) {
-    Sequence& sequence = Find(piece.id);
-    MRS_CHECK(sequence.cached_count == piece.begin && piece.begin + piece.count <= sequence.known_count);
-    sequence.cached_count += piece.count;
-  }
-  if (forward.pieces.empty()) return;
-  const RequestId last = forward.pieces.back().id;
-  for (size_t i = 0; i < running_.size(); ++i) {
-    if (running_[i].id == last) cursor_ = (i + 1) % running_.size();
-  }
 }
 
 void Scheduler::Append(RequestId id) {
   Sequence& sequence = Find(id);
   MRS_CHECK(sequence.cached_count == sequence.known_count);
-  MRS_CHECK(KvBlocksFor(uint64_t{sequence.known_count} + 1) <= sequence.block_count);
+  MRS_CHECK(sequence.known_count < sequence.token_count);
   ++sequence.known_count;
 }
 
-const std::vector<int32_t>& Scheduler::blocks(RequestId id) const {
-  return const_cast<Scheduler*>(this)->Find(id).blocks;
+const std::vector<int32_t>& Scheduler::blocks(RequestId id, size_t space) const {
+  return const_cast<Scheduler*>(this)->Find(id).blocks[space];
 }
 
 Scheduler::Sequence& Scheduler::Find(RequestId id) {

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 #include <random>
+#include <set>
 
 #include "plans/contract.h"
 #include "plans/encoding.h"
@@ -40,21 +41,20 @@ class Builder {
     model_.config = config;
     model_.directory = directory;
     model_.file = directory + "/model.safetensors";
-    model_.tree.stages.push_back(std::make_unique<StageT>());
-    stage_ = model_.tree.stages[0].get();
     random_.seed(config.seed);
   }
 
   TestModel Build() {
     MakeFacts();
-    MakeProgram();
-    PlaceBuffers();
+    for (uint32_t stage = 0; stage < c_.stages; ++stage) MakeStage(stage);
     PlanT& tree = model_.tree;
     const std::string header = Header();
     std::ofstream(model_.file, std::ios::binary) << header << data_;
     model_.header_bytes = header.size();
     for (auto& [name, tensor] : model_.tensors) tensor.file_offset += header.size();
-    for (WeightSource& source : stage_->sources) source.mutate_file_offset(source.file_offset() + header.size());
+    for (const auto& stage : tree.stages) {
+      for (WeightSource& source : stage->sources) source.mutate_file_offset(source.file_offset() + header.size());
+    }
     tree.files.push_back(std::make_unique<FileT>());
     tree.files[0]->name = "model.safetensors";
     tree.files[0]->size_bytes = header.size() + data_.size();
@@ -115,8 +115,8 @@ class Builder {
     const TestTensor& tensor = model_.tensors[name];
     const uint32_t label = Name(name);
     stage_->weights.emplace_back(stage_->weight_arena_bytes, bytes, n, chunk_k, chunk_count, chunk_count_global,
-                                 static_cast<uint32_t>(stage_->sources.size()), 1, label,
-                                 encoding, encoding == kMatrixEncoding ? c_.dtype : DType::f32);
+                                 static_cast<uint32_t>(stage_->sources.size()), 1, label, encoding,
+                                 encoding == kMatrixEncoding ? c_.dtype : DType::f32);
     stage_->sources.emplace_back(rows, columns, 0, tensor.rows, tensor.rows, tensor.columns, tensor.file_offset, 0,
                                  label, 0, c_.file_dtype, Transform::none);
     stage_->weight_arena_bytes = RoundUp(stage_->weight_arena_bytes + bytes, contract::kArenaAlignment);
@@ -175,7 +175,7 @@ class Builder {
     const auto attr = static_cast<uint32_t>(stage_->collectives.size());
     // The variants' own collectives come last, each as the next one in its program.
     const uint32_t order = variant == Variant::always ? always_collectives_++ : always_collectives_;
-    stage_->collectives.emplace_back(from.width(), 0, order, from.dtype(), from.rows(),
+    stage_->collectives.emplace_back(from.width(), stage_->tp_group, order, from.dtype(), from.rows(),
                                      gather ? CollectiveAlgorithm::gather : c_.sum);
     AddStep(name, op, {x}, {y}, attr, variant);
     return y;
@@ -205,7 +205,11 @@ class Builder {
   }
 
   void MakeFacts();
-  void MakeProgram();
+  void MakeStage(uint32_t stage);
+  void MakeCaches();
+  void MakeInputs(bool first, bool last);
+  Ref Embed();
+  void Answer(Ref x);
   Ref Layer(uint32_t layer, Ref x, Ref cos_sin);
   void PlaceBuffers();
 
@@ -216,7 +220,8 @@ class Builder {
   std::mt19937_64 random_;
   int16_t layer_ = -1;
   uint32_t always_collectives_ = 0;
-  Ref tokens_, positions_, sequence_, slots_, block_table_, logit_rows_;
+  Ref tokens_, positions_, sequence_, logit_rows_;
+  std::vector<Ref> slots_, block_tables_;  // of the stage's KV classes
 };
 
 void Builder::MakeFacts() {
@@ -254,8 +259,10 @@ void Builder::MakeFacts() {
   tree.tp = c_.tp;
   tree.ep = 1;
   tree.dp = 1;
-  for (uint32_t rank = 0; rank < c_.tp; ++rank) tree.ranks.emplace_back(rank, 0, 0, 0, rank, 0, DeviceKind::cpu);
-  tree.groups.emplace_back(0, c_.tp, 1, Axis::tp);
+  for (uint32_t rank = 0; rank < c_.stages * c_.tp; ++rank) {
+    tree.ranks.emplace_back(rank % c_.tp, 0, rank / c_.tp, 0, rank, 0, DeviceKind::cpu);
+  }
+  for (uint32_t stage = 0; stage < c_.stages; ++stage) tree.groups.emplace_back(stage * c_.tp, c_.tp, 1, Axis::tp);
   tree.ropes.push_back(std::make_unique<RopeT>());
   for (uint32_t i = 0; i < c_.head_dim / 2; ++i) {
     model_.inv_freq.push_back(1.0F / std::pow(100.0F, 2.0F * static_cast<float>(i) / static_cast<float>(c_.head_dim)));
@@ -264,41 +271,89 @@ void Builder::MakeFacts() {
   tree.ropes[0]->attention_factor = 1;
   tree.ropes[0]->rule = "theta 100";
 
-  const uint32_t kv_local = std::max<uint32_t>(1, c_.kv_heads / c_.tp);
-  const uint64_t blocks = uint64_t{c_.max_seqs} * (c_.max_len / 32);
-  const uint64_t block_bytes = uint64_t{c_.layers} * 2 * kv_local * c_.head_dim * 32 * SizeOf(c_.dtype);
   tree.encodings = EncodingsFor(c_.dtype);
-  stage_->kv_classes.emplace_back(blocks, block_bytes, 0, 0, 0, 32, c_.layers, kv_local, c_.head_dim, c_.head_dim,
-                                  (c_.max_len + 31) / 32, c_.dtype, KvKind::full);
-  stage_->layer_end = c_.layers;
-  stage_->kv_arena_bytes = blocks * block_bytes;
 }
 
-void Builder::MakeProgram() {
-  tokens_ = AddBuffer(std::string(contract::kTokens), Rows::tokens, 1, DType::i32, true);
-  positions_ = AddBuffer(std::string(contract::kPositions), Rows::tokens, 1, DType::i32, true);
-  sequence_ = AddBuffer(std::string(contract::kSequence), Rows::tokens, 1, DType::i32, true);
-  slots_ = AddBuffer(std::string(contract::kSlots), Rows::tokens, 1, DType::i32, true);
-  block_table_ =
-      AddBuffer(std::string(contract::kBlockTable), Rows::sequences, (c_.max_len + 31) / 32, DType::i32, true);
-  logit_rows_ = AddBuffer(std::string(contract::kLogitRows), Rows::logit_rows, 1, DType::i32, true);
+void Builder::MakeStage(uint32_t stage) {
+  model_.tree.stages.push_back(std::make_unique<StageT>());
+  stage_ = model_.tree.stages.back().get();
+  always_collectives_ = 0;
+  const bool first = stage == 0;
+  const bool last = stage + 1 == c_.stages;
+  stage_->tp_group = stage;
+  stage_->layer_begin = c_.layers / c_.stages * stage;
+  stage_->layer_end = stage_->layer_begin + c_.layers / c_.stages;
+  stage_->candidates_buffer = contract::kNone;
+  stage_->logits_buffer = contract::kNone;
+  MakeCaches();
+  MakeInputs(first, last);
 
-  const uint64_t vocab = model_.tree.model->vocab_padded;
-  const Slice vocab_part = Part(c_.tp > 1, vocab);
-  const Ref table = Matrix("embed", c_.vocab, vocab, c_.hidden, c_.tp > 1, false);
-  Ref x = AddBuffer("embed", Rows::tokens, c_.hidden, DType::f32);
-  stage_->embeds.emplace_back(vocab_part, c_.vocab);
-  AddStep("embed", OpKind::embed, {tokens_, table}, {x});
-  x = Collect("embed.all_reduce", OpKind::all_reduce, x);
+  Ref x = first ? Embed() : AddBuffer("received", Rows::tokens, c_.hidden, DType::f32);
+  if (!first) {
+    stage_->transfers.emplace_back(c_.hidden, stage - 1, 0, DType::f32, Rows::tokens);
+    AddStep("recv", OpKind::recv, {}, {x}, 0);
+  }
   const Ref cos_sin = AddBuffer("cos_sin", Rows::tokens, c_.head_dim, DType::f32);
   AddStep("rope_angles", OpKind::rope_angles, {positions_}, {cos_sin});
-
-  for (uint32_t layer = 0; layer < c_.layers; ++layer) {
+  for (uint32_t layer = stage_->layer_begin; layer < stage_->layer_end; ++layer) {
     layer_ = static_cast<int16_t>(layer);
     x = Layer(layer, x, cos_sin);
   }
   layer_ = -1;
+  if (last) {
+    Answer(x);
+  } else {
+    stage_->transfers.emplace_back(c_.hidden, stage + 1, 0, DType::f32, Rows::tokens);
+    AddStep("send", OpKind::send, {x}, {}, static_cast<uint32_t>(stage_->transfers.size() - 1));
+  }
+  PlaceBuffers();
+}
 
+// One class for each window of the stage's layers.
+void Builder::MakeCaches() {
+  const uint32_t kv_local = std::max<uint32_t>(1, c_.kv_heads / c_.tp);
+  for (const uint32_t window : std::set<uint32_t>{0, c_.window}) {
+    uint32_t layers = 0;
+    for (uint32_t layer = stage_->layer_begin; layer < stage_->layer_end; ++layer) {
+      layers += WindowOf(c_, layer) == window;
+    }
+    if (layers == 0) continue;
+    const uint64_t of_sequence = contract::SequenceBlocks(c_.max_len, window, c_.max_tokens);
+    const uint64_t blocks = c_.max_seqs * of_sequence;
+    const uint64_t block_bytes = uint64_t{layers} * 2 * kv_local * c_.head_dim * 32 * SizeOf(c_.dtype);
+    stage_->kv_classes.emplace_back(blocks, block_bytes, window, 0, 0, 32, layers, kv_local, c_.head_dim, c_.head_dim,
+                                    of_sequence, c_.dtype, window == 0 ? KvKind::full : KvKind::window);
+    stage_->kv_arena_bytes += blocks * block_bytes;
+  }
+}
+
+// Those that the stage uses.
+void Builder::MakeInputs(bool first, bool last) {
+  if (first) tokens_ = AddBuffer(std::string(contract::kTokens), Rows::tokens, 1, DType::i32, true);
+  positions_ = AddBuffer(std::string(contract::kPositions), Rows::tokens, 1, DType::i32, true);
+  sequence_ = AddBuffer(std::string(contract::kSequence), Rows::tokens, 1, DType::i32, true);
+  slots_.clear();
+  block_tables_.clear();
+  for (uint32_t kv = 0; kv < stage_->kv_classes.size(); ++kv) {
+    slots_.push_back(AddBuffer(contract::KvInputName(contract::kSlots, kv), Rows::tokens, 1, DType::i32, true));
+    block_tables_.push_back(AddBuffer(contract::KvInputName(contract::kBlockTable, kv), Rows::sequences,
+                                      (c_.max_len + 31) / 32, DType::i32, true));
+  }
+  if (last) logit_rows_ = AddBuffer(std::string(contract::kLogitRows), Rows::logit_rows, 1, DType::i32, true);
+}
+
+Ref Builder::Embed() {
+  const uint64_t vocab = model_.tree.model->vocab_padded;
+  const Ref table = Matrix("embed", c_.vocab, vocab, c_.hidden, c_.tp > 1, false);
+  const Ref x = AddBuffer("embed", Rows::tokens, c_.hidden, DType::f32);
+  stage_->embeds.emplace_back(Part(c_.tp > 1, vocab), c_.vocab);
+  AddStep("embed", OpKind::embed, {tokens_, table}, {x});
+  return Collect("embed.all_reduce", OpKind::all_reduce, x);
+}
+
+void Builder::Answer(Ref x) {
+  const uint64_t vocab = model_.tree.model->vocab_padded;
+  const Slice vocab_part = Part(c_.tp > 1, vocab);
   const Ref last = AddBuffer("last", Rows::logit_rows, c_.hidden, DType::f32);
   AddStep("select", OpKind::select_rows, {x, logit_rows_}, {last});
   const Ref h = Norm("norm", last, "norm", 1, c_.hidden, Rows::logit_rows, c_.dtype);
@@ -353,11 +408,18 @@ Ref Builder::Layer(uint32_t layer, Ref x, Ref cos_sin) {
   attention.kv_heads = kv_heads;
   attention.head_dim = c_.head_dim;
   attention.scale = 1.0F / std::sqrt(static_cast<float>(c_.head_dim));
-  attention.kv_layer = layer;
+  attention.window = WindowOf(c_, layer);
+  for (uint32_t kv = 0; kv < stage_->kv_classes.size(); ++kv) {
+    if (stage_->kv_classes[kv].window() == attention.window) attention.kv_class = kv;
+  }
+  for (uint32_t before = stage_->layer_begin; before < layer; ++before) {
+    attention.kv_layer += WindowOf(c_, before) == attention.window;
+  }
   stage_->attentions.push_back(std::make_unique<AttentionAttrT>(attention));
-  AddStep(l + "kv_append", OpKind::kv_append, {k, v, slots_}, {}, attr);
+  AddStep(l + "kv_append", OpKind::kv_append, {k, v, slots_[attention.kv_class]}, {}, attr);
   const Ref mixed = AddBuffer(l + "attention", Rows::tokens, heads * c_.head_dim, c_.dtype);
-  AddStep(l + "attention", OpKind::attention, {q, sequence_, positions_, block_table_}, {mixed}, attr);
+  AddStep(l + "attention", OpKind::attention, {q, sequence_, positions_, block_tables_[attention.kv_class]}, {mixed},
+          attr);
   Ref o = AddBuffer(l + "o", Rows::tokens, c_.hidden, DType::f32);
   AddStep(l + "o", OpKind::matmul,
           {mixed, Matrix(l + "o", c_.hidden, c_.hidden, q_size, false, split, chunks_of(q_size, c_.head_dim)), none},
@@ -391,7 +453,7 @@ Ref Builder::Layer(uint32_t layer, Ref x, Ref cos_sin) {
 }
 
 void Builder::PlaceBuffers() {
-  const uint32_t token_counts[] = {4, 128};
+  const uint32_t token_counts[] = {4, c_.max_tokens};
   for (const uint32_t tokens : token_counts) {
     const uint32_t sequences = std::min(tokens, c_.max_seqs);
     uint64_t offset = 0;

@@ -1,4 +1,5 @@
-// A small Llama by hand: its plan for any number of ranks, and a checkpoint of seeded random numbers to run it on.
+// A small Llama by hand: its plan for any number of ranks and stages, and a checkpoint of seeded random numbers to run
+// it on.
 //
 //   const TestModel model = MakeTestModel({.tp = 2}, directory);   // writes directory/model.safetensors
 //   model.plan();                                                  // as a reader would give it out
@@ -18,11 +19,13 @@ namespace mrs::testing {
 // head_dim 16, odd widths elsewhere: chunks of 6, vocabulary not divisible by the ranks.
 struct TestModelConfig {
   uint32_t tp = 1;
+  uint32_t stages = 1;  // each the same number of layers
   plan::DType file_dtype = plan::DType::f32;
   plan::DType dtype = plan::DType::f32;  // matrices, matrix inputs and KV
   plan::Chain chain = plan::Chain::pair2;
   plan::CollectiveAlgorithm sum = plan::CollectiveAlgorithm::doubling;  // of every all-reduce
   uint32_t layers = 2;
+  uint32_t window = 0;  // of every second layer, from the second; 0: none
   uint32_t hidden = 48;
   uint32_t heads = 4;
   uint32_t kv_heads = 2;
@@ -33,6 +36,7 @@ struct TestModelConfig {
   bool bias = true;  // of q, k, v and o
   uint32_t max_len = 128;
   uint32_t max_seqs = 4;
+  uint32_t max_tokens = 128;  // of the largest bucket
   uint64_t seed = 1;
 };
 
@@ -56,6 +60,9 @@ struct TestModel {
 
   const plan::Plan& plan() const { return *plan::GetPlan(bytes.data()); }
 };
+
+// The window of one layer; 0: none.
+inline uint32_t WindowOf(const TestModelConfig& config, uint32_t layer) { return layer % 2 == 1 ? config.window : 0; }
 
 inline constexpr float kTestEps = 1e-5F;
 

@@ -46,8 +46,12 @@ void Rotate(const std::vector<float>& inv_freq, double factor, size_t position, 
   }
 }
 
-// Softmax attention of the last position over all rows of k and v.
-Row Attend(const TestModelConfig& config, const Row& q, const std::vector<Row>& k, const std::vector<Row>& v) {
+// Softmax attention of the last position over the last `window` rows of k and v, or over all (0).
+Row Attend(const TestModelConfig& config, const Row& q, std::span<const Row> k, std::span<const Row> v, size_t window) {
+  if (window != 0 && k.size() > window) {
+    k = k.last(window);
+    v = v.last(window);
+  }
   Row y(q.size());
   const size_t dim = config.head_dim;
   for (size_t head = 0; head < config.heads; ++head) {
@@ -99,7 +103,7 @@ std::vector<std::vector<double>> ScalarLogits(const TestModel& model, const std:
       Rotate(model.inv_freq, attention_factor, position, &key);
       k[layer].push_back(key);
       v[layer].push_back(Product(tensor(l + "v"), h, bias(l + "v.bias")));
-      AddTo(&x, Product(tensor(l + "o"), Attend(c, q, k[layer], v[layer]), bias(l + "o.bias")));
+      AddTo(&x, Product(tensor(l + "o"), Attend(c, q, k[layer], v[layer], WindowOf(c, layer)), bias(l + "o.bias")));
       const Row h2 = Norm(tensor(l + "post_norm"), x);
       Row gate = Product(tensor(l + "gate"), h2, nullptr);
       const Row up = Product(tensor(l + "up"), h2, nullptr);

@@ -7,6 +7,7 @@
 // One thread at a time in each direction. A peer that is gone is kUnavailable, with `peer_gone()` true.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -67,7 +68,7 @@ class Channel {
   Fd fd_;
   uint32_t max_body_bytes_ = wire::kMaxControlBytes;
   std::chrono::microseconds spin_{0};
-  bool peer_gone_ = false;
+  std::atomic<bool> peer_gone_{false};  // either direction finds out
   std::vector<Fd> passed_;
   std::byte header_[wire::kHeaderBytes];
   size_t header_read_ = 0;

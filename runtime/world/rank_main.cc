@@ -15,13 +15,17 @@
 
 #include "host/output.h"
 #include "host/process.h"
+#include "host/thread.h"
 #include "plans/reader.h"
 #include "runtime/comm/region.h"
 #include "runtime/comm/tcp.h"
+#include "runtime/rank/batch_bounds.h"
 #include "runtime/rank/cpu/cpu_executor.h"
+#include "runtime/rank/kv_spaces.h"
+#include "runtime/rank/stages.h"
 #include "runtime/world/channel.h"
+#include "runtime/world/hello.h"
 #include "runtime/world/rank_team.h"
-#include "runtime/world/rank_world.h"
 #include "runtime/world/wire.h"
 
 namespace mrs {
@@ -143,16 +147,32 @@ uint64_t ResidentBytes() {
   return fields == 2 ? pages_resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
 }
 
-// Largest batch that the plan's largest bucket can take.
-uint32_t MaxBatchBytes(const plan::Plan& plan) {
-  const plan::Stage& stage = *plan.stages()->Get(0);
-  const plan::Bucket& bucket = *stage.buckets()->Get(stage.buckets()->size() - 1);
-  const uint64_t stride = (uint64_t{plan.max_len()} + 31) / 32;
-  return static_cast<uint32_t>(std::min<uint64_t>(
-      wire::BatchBodyBytes(bucket.tokens(), bucket.sequences(), bucket.logit_rows(), stride), UINT32_MAX));
+// Largest batch that the plan's largest buckets can take.
+uint32_t MaxBatchBytes(const plan::Plan& plan, uint64_t spaces) {
+  wire::BatchCounts most{.spaces = spaces, .table_stride = TableStride(plan)};
+  for (const plan::Stage* stage : *plan.stages()) {
+    const plan::Bucket& bucket = *stage->buckets()->Get(stage->buckets()->size() - 1);
+    most.tokens = std::max<uint64_t>(most.tokens, bucket.tokens());
+    most.sequences = std::max<uint64_t>(most.sequences, bucket.sequences());
+    most.logit_rows = std::max<uint64_t>(most.logit_rows, bucket.logit_rows());
+  }
+  return static_cast<uint32_t>(std::min<uint64_t>(wire::BatchBodyBytes(most), UINT32_MAX));
 }
 
-Status Serve(Supervisor& supervisor, RankTeam& team, bool answers) {
+// Runs the oldest forward and, where one of this process' ranks is the one that answers, tells its result. An error
+// ends the process, except that a supervisor that is gone needs no answer.
+Status FinishOne(Supervisor& supervisor, RankTeam& team, bool answers) {
+  MRS_ASSIGN_OR_RETURN(const RankTeam::Finished done, team.Await());
+  if (!answers) return Status();
+  const std::span<const std::byte> payload[] = {done.output.candidates, std::as_bytes(done.output.logits)};
+  const Status told = supervisor.Tell(wire::EncodeResultHead(done.step, done.output), payload);
+  return supervisor.channel().peer_gone() ? Status() : told;
+}
+
+// Takes batches until the supervisor says that it is over or is gone. Each is finished before the next is waited for
+// or, where several may be under way, by another thread: a batch must be taken while an earlier result is still being
+// sent, or supervisor and rank would wait for each other.
+Status Serve(Supervisor& supervisor, RankTeam& team, bool finishes_here, bool answers) {
   for (;;) {
     const Result<Message> message = supervisor.channel().Receive(kForever);
     if (!message.ok()) return supervisor.channel().peer_gone() ? Status() : message.status();
@@ -160,13 +180,30 @@ Status Serve(Supervisor& supervisor, RankTeam& team, bool answers) {
     if (message->type != wire::MessageType::kBatch) {
       return Refuse("expected a batch, got a {} message", wire::MessageTypeName(message->type));
     }
-    MRS_ASSIGN_OR_RETURN(const wire::BatchMessage batch, wire::DecodeBatch(message->body));
-    MRS_ASSIGN_OR_RETURN(const StepOutput output, team.Run(batch.batch));
-    if (!answers) continue;
-    const std::span<const std::byte> payload[] = {output.candidates, std::as_bytes(output.logits)};
-    const Status told = supervisor.Tell(wire::EncodeResultHead(batch.step, output), payload);
-    if (!told.ok()) return supervisor.channel().peer_gone() ? Status() : told;
+    MRS_ASSIGN_OR_RETURN(wire::BatchMessage batch, wire::DecodeBatch(message->body));
+    team.Enqueue(batch.step, std::move(batch.batch));
+    if (finishes_here) MRS_RETURN_IF_ERROR(FinishOne(supervisor, team, answers));
   }
+}
+
+Status ServeInStages(Supervisor& supervisor, RankTeam& team, uint32_t lead, bool answers) {
+  MRS_ASSIGN_OR_RETURN(std::thread finishing,
+                       StartThread(
+                           "what finishes the forwards",
+                           [&] {
+                             for (;;) {
+                               const Status finished = FinishOne(supervisor, team, answers);
+                               if (finished.ok()) continue;
+                               if (finished.error().kind == ErrorKind::kCancelled) return;
+                               supervisor.Fail(lead, finished.error());
+                             }
+                           },
+                           [](const Error& error) { EndProcess("what finishes the forwards", error); }));
+  const Status served = Guarded([&] { return Serve(supervisor, team, /*finishes_here=*/false, answers); });
+  if (!served.ok()) supervisor.Fail(lead, served.error());  // the other thread may be waiting in a forward
+  team.Stop();
+  finishing.join();
+  return served;
 }
 
 // From the config to the end; the exit code.
@@ -206,18 +243,27 @@ int Live(Supervisor& supervisor, const wire::Config& config) {
   Result<std::vector<std::unique_ptr<Communicator>>> comms = Connect(config, *peers, listener, std::move(memory));
   if (!comms.ok()) supervisor.Fail(first, comms.error());
   const plan::Plan& plan = opened->plan();
+  const Result<std::vector<KvSpace>> spaces = KvSpacesOf(plan);
+  if (!spaces.ok()) supervisor.Fail(first, spaces.error());
+  const uint32_t answering = AnsweringRank(plan);
+  const bool answers = answering >= first && answering - first < config.rank_count;
+  const RankTeamShape shape{.first_rank = first,
+                            .rank_count = config.rank_count,
+                            .lead = answers ? answering : first,
+                            .depth = plan.stages()->size()};
   RankTeam team(
-      first, config.rank_count,
-      [&](uint32_t rank) { return Load(plan, config, rank, (*comms)[rank - first].get(), supervisor); },
+      shape, [&](uint32_t rank) { return Load(plan, config, rank, (*comms)[rank - first].get(), supervisor); },
       [&](uint32_t rank, const Error& error) { supervisor.Fail(rank, error); });
   // What is thrown must not unwind the team: its threads may be waiting for this one.
   const Status served = Guarded([&]() -> Status {
     team.AwaitLoaded();
-    supervisor.channel().set_max_body_bytes(std::max(wire::kMaxControlBytes, MaxBatchBytes(plan)));
-    if (config.spin_for_batch) supervisor.channel().set_spin(kSpinForBatch);
+    supervisor.channel().set_max_body_bytes(std::max(wire::kMaxControlBytes, MaxBatchBytes(plan, spaces->size())));
+    // Where another thread runs the forwards, this one would take its core.
+    if (config.spin_for_batch && shape.depth == 1) supervisor.channel().set_spin(kSpinForBatch);
     const wire::Ready ready{.first_rank = first, .resident_bytes = ResidentBytes()};
     if (!supervisor.Tell(wire::Encode(ready)).ok()) return Status();
-    return Serve(supervisor, team, /*answers=*/first == 0);
+    if (shape.depth == 1) return Serve(supervisor, team, /*finishes_here=*/true, answers);
+    return ServeInStages(supervisor, team, shape.lead, answers);
   });
   if (!served.ok()) supervisor.Fail(first, served.error());
   return 0;

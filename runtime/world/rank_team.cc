@@ -8,79 +8,112 @@
 
 namespace mrs {
 
-RankTeam::RankTeam(uint32_t first_rank, uint32_t rank_count, Loader load, FailureHandler on_failed)
-    : first_rank_(first_rank), load_(std::move(load)), on_failed_(std::move(on_failed)), executors_(rank_count) {
-  busy_ = rank_count - 1;
-  threads_.reserve(rank_count);
-  for (uint32_t index = 1; index < rank_count; ++index) {
+RankTeam::RankTeam(const RankTeamShape& shape, Loader load, FailureHandler on_failed)
+    : shape_(shape),
+      lead_(shape.lead - shape.first_rank),
+      load_(std::move(load)),
+      on_failed_(std::move(on_failed)),
+      members_(shape.rank_count),
+      forwards_(shape.depth) {
+  MRS_CHECK(lead_ < shape.rank_count && shape.depth > 0);
+  loading_ = shape.rank_count - 1;
+  threads_.reserve(shape.rank_count);
+  for (uint32_t index = 0; index < shape.rank_count; ++index) {
+    if (index == lead_) continue;
     Result<std::thread> thread = StartThread(
         "a rank", [this, index] { Follow(index); }, [](const Error& error) { EndProcess("a rank", error); });
     if (thread.ok()) {
       threads_.push_back(*std::move(thread));
       continue;
     }
-    --busy_;
+    --loading_;
     Fail(index, thread.error());
   }
 }
 
 RankTeam::~RankTeam() {
-  stop_ = true;
-  round_.fetch_add(1);
-  round_.notify_all();
+  Stop();
   for (std::thread& thread : threads_) thread.join();
+}
+
+void RankTeam::Stop() {
+  stop_ = true;
+  taken_.fetch_add(1);
+  taken_.notify_all();
 }
 
 void RankTeam::Fail(uint32_t index, const Error& error) {
   failed_ = true;
-  on_failed_(first_rank_ + index, error);
+  on_failed_(shape_.first_rank + index, error);
 }
 
 void RankTeam::Load(uint32_t index) {
   const Status loaded = Guarded([&]() -> Status {
-    MRS_ASSIGN_OR_RETURN(executors_[index], load_(first_rank_ + index));
+    MRS_ASSIGN_OR_RETURN(members_[index].executor, load_(shape_.first_rank + index));
     return Status();
   });
   if (!loaded.ok()) Fail(index, loaded.error());
 }
 
 void RankTeam::AwaitLoaded() {
-  Load(0);
-  for (uint32_t busy = busy_; busy != 0; busy = busy_) busy_.wait(busy);
+  Load(lead_);
+  for (uint32_t loading = loading_; loading != 0; loading = loading_) loading_.wait(loading);
 }
 
 void RankTeam::Follow(uint32_t index) {
   const kernels::ScopedFlushToZero flush;
-  uint32_t seen = 0;
   Load(index);
+  if (loading_.fetch_sub(1) == 1) loading_.notify_all();
   for (;;) {
-    if (busy_.fetch_sub(1) == 1) busy_.notify_all();
-    round_.wait(seen);
-    ++seen;
+    taken_.wait(members_[index].ran);
     if (stop_) return;
-    if (failed_) continue;
-    const Status ran = Guarded([&] { return executors_[index]->Run(*batch_).status(); });
-    if (!ran.ok()) Fail(index, ran.error());
+    [[maybe_unused]] const Result<StepOutput> heard_by_on_failed = RunNext(index);
   }
 }
 
-Result<StepOutput> RankTeam::Run(const Batch& batch) {
-  const kernels::ScopedFlushToZero flush;
-  if (failed_) return Unavailable("a rank of this process failed before");
-  batch_ = &batch;
-  busy_ = static_cast<uint32_t>(threads_.size());
-  round_.fetch_add(1);
-  round_.notify_all();
-  StepOutput output;
-  const Status ran = Guarded([&]() -> Status {
-    MRS_ASSIGN_OR_RETURN(output, executors_[0]->Run(batch));
-    return Status();
-  });
-  if (!ran.ok()) Fail(0, ran.error());
-  for (uint32_t busy = busy_; busy != 0; busy = busy_) busy_.wait(busy);
-  if (!ran.ok()) return ran;
-  if (failed_) return Unavailable("a rank of this process failed");
+Result<StepOutput> RankTeam::RunNext(uint32_t index) {
+  Member& member = members_[index];
+  Result<StepOutput> output = Unavailable("a rank of this process failed before");
+  if (!failed_) {
+    const Forward& forward = forwards_[member.ran % shape_.depth];
+    const Status ran = Guarded([&]() -> Status {
+      output = RunForward(*member.executor, forward.batch);
+      return output.status();
+    });
+    if (!ran.ok()) {
+      output = ran.error();
+      Fail(index, ran.error());
+    }
+  }
+  member.ran.fetch_add(1);
+  member.ran.notify_all();
   return output;
+}
+
+void RankTeam::Enqueue(uint64_t step, Batch batch) {
+  const uint32_t taken = taken_;
+  for (const Member& member : members_) {
+    for (uint32_t ran = member.ran; taken - ran >= shape_.depth && !failed_; ran = member.ran) member.ran.wait(ran);
+  }
+  // Nobody looks at a forward any more; one that has no thread would be waited for in vain.
+  if (failed_) {
+    taken_.fetch_add(1);
+    taken_.notify_all();
+    return;
+  }
+  forwards_[taken % shape_.depth] = {step, std::move(batch)};
+  taken_.fetch_add(1);
+  taken_.notify_all();
+}
+
+Result<RankTeam::Finished> RankTeam::Await() {
+  const kernels::ScopedFlushToZero flush;
+  const uint32_t ran = members_[lead_].ran;
+  taken_.wait(ran);
+  if (stop_) return Error{ErrorKind::kCancelled, "shutting down"};
+  const uint64_t step = forwards_[ran % shape_.depth].step;
+  MRS_ASSIGN_OR_RETURN(const StepOutput output, RunNext(lead_));
+  return Finished{step, output};
 }
 
 }  // namespace mrs

@@ -1,11 +1,14 @@
-// The ranks of one process, each on a thread of its own, that all run the same batch at the same time.
+// The ranks of one process, each on a thread of its own, that all run the same forwards in the same order.
 //
-//   RankTeam team(0, 4, [&](uint32_t rank) { return MakeExecutor(rank); }, on_failed);
+//   RankTeam team({.first_rank = 0, .rank_count = 4, .lead = 2, .depth = 2}, MakeExecutor, on_failed);
 //   team.AwaitLoaded();
-//   MRS_ASSIGN_OR_RETURN(const StepOutput output, team.Run(batch));   // of the first rank
+//   team.Enqueue(7, batch);                                // each rank starts when it is done with what came before
+//   team.Enqueue(8, next);                                 // up to `depth` before the first is awaited
+//   MRS_ASSIGN_OR_RETURN(RankTeam::Finished done, team.Await());   // step 7, the output of rank 2
 //
-// The first rank runs on the caller's thread. `on_failed` hears of any rank's failure at once, from that rank's thread,
-// since the others may be waiting for it; it may end the process.
+// The lead runs on the thread that calls Await, so that where one thread calls all, one rank costs no thread. Enqueue
+// is one thread's, Await one thread's; they may be two. `on_failed` hears of any rank's failure at once, from that
+// rank's thread, since the others may be waiting for it; it may end the process.
 #pragma once
 
 #include <atomic>
@@ -20,35 +23,63 @@
 
 namespace mrs {
 
+struct RankTeamShape {
+  uint32_t first_rank = 0;
+  uint32_t rank_count = 1;
+  uint32_t lead = 0;   // whose output is given out; one of these ranks
+  uint32_t depth = 1;  // forwards that may be under way: the plan's stages
+};
+
 class RankTeam {
  public:
   using Loader = std::function<Result<std::unique_ptr<Executor>>(uint32_t rank)>;
   using FailureHandler = std::function<void(uint32_t rank, const Error& error)>;
 
+  struct Finished {
+    uint64_t step = 0;
+    StepOutput output;  // valid until the next Await
+  };
+
   // Starts loading on every thread. A rank for which there is no thread has failed.
-  RankTeam(uint32_t first_rank, uint32_t rank_count, Loader load, FailureHandler on_failed);
+  RankTeam(const RankTeamShape& shape, Loader load, FailureHandler on_failed);
   ~RankTeam();
   RankTeam(const RankTeam&) = delete;
   RankTeam& operator=(const RankTeam&) = delete;
 
-  // Loads the first rank on the caller's thread and waits for the others. A rank that failed counts as loaded.
+  // Loads the lead on the caller's thread and waits for the others. A rank that failed counts as loaded.
   void AwaitLoaded();
 
-  // Error: some rank failed now or before (on_failed heard it already).
-  Result<StepOutput> Run(const Batch& batch);
+  // Hands a forward to all ranks; waits while any of them still has the one `depth` before it.
+  void Enqueue(uint64_t step, Batch batch);
+  // Runs the lead's part of the oldest forward that was not awaited, waiting for one to be there. Errors: some rank
+  // failed now or before (on_failed heard it already); kCancelled after Stop.
+  Result<Finished> Await();
+  // Ends an Await that waits for a forward. Any thread; nothing may be enqueued after it.
+  void Stop();
 
  private:
+  struct Forward {
+    uint64_t step = 0;
+    Batch batch;
+  };
+  struct Member {
+    std::unique_ptr<Executor> executor;
+    std::atomic<uint32_t> ran{0};  // forwards it is done with; wraps around
+  };
+
   void Load(uint32_t index);
   void Follow(uint32_t index);  // a thread's life
   void Fail(uint32_t index, const Error& error);
+  Result<StepOutput> RunNext(uint32_t index);
 
-  const uint32_t first_rank_;
+  const RankTeamShape shape_;
+  const uint32_t lead_;  // index of the lead
   const Loader load_;
   const FailureHandler on_failed_;
-  std::vector<std::unique_ptr<Executor>> executors_;  // [rank - first_rank]
-  const Batch* batch_ = nullptr;                      // written before round_ moves
-  std::atomic<uint32_t> round_{0};
-  std::atomic<uint32_t> busy_{0};  // threads that have not finished the round
+  std::vector<Member> members_;     // [rank - first_rank]
+  std::vector<Forward> forwards_;   // forward i lies at i % depth
+  std::atomic<uint32_t> taken_{0};  // forwards enqueued; wraps around. Stop adds one, too
+  std::atomic<uint32_t> loading_{0};
   std::atomic<bool> failed_{false};
   std::atomic<bool> stop_{false};
   std::vector<std::thread> threads_;

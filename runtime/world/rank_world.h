@@ -3,9 +3,10 @@
 //
 //   MRS_ASSIGN_OR_RETURN(auto world, RankWorld::Start(opened, options, {.on_lost = ..., .on_progress = ...}));
 //   MRS_RETURN_IF_ERROR(world->AwaitReady());
-//   MRS_ASSIGN_OR_RETURN(const StepOutput output, world->Run(1, batch));
+//   MRS_RETURN_IF_ERROR(world->Enqueue(1, batch));
+//   MRS_ASSIGN_OR_RETURN(const StepOutput output, world->Await());
 //
-// Start, Stop and the destructor are one thread's, AwaitReady and Run another's (or the same).
+// Start, Stop and the destructor are one thread's, AwaitReady, Enqueue and Await another's (or the same).
 // A rank that dies is noticed by the end of its socket, whether or not anyone waits for it; the others are killed, all
 // are reaped, and on_lost hears one message that names the rank. After that every call returns this message.
 #pragma once
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -41,11 +43,6 @@ struct RankOptions {
   std::string program = "/proc/self/exe";
 };
 
-// What this process is; its ranks must be the same.
-wire::Hello MakeHello(const OpenedPlan& opened);
-// Names the first field in which a rank differs.
-Status CompareHello(const wire::Hello& supervisor, const wire::Hello& rank);
-
 struct RankCallbacks {
   std::function<void(const std::string&)> on_lost;      // once, from the watching thread
   std::function<void(uint64_t, uint64_t)> on_progress;  // bytes read and to be read, all ranks; from AwaitReady
@@ -63,9 +60,11 @@ class RankWorld {
 
   // Compares every rank with this process, brings them together, and returns when all have loaded.
   Status AwaitReady();
-  // One forward on all ranks; the result of rank 0, valid until the next call.
-  Result<StepOutput> Run(uint64_t step, const Batch& batch);
-  // Any thread: AwaitReady gives up now, Run within two seconds.
+  // Hands a forward to all ranks. As many as the plan has stages may be under way.
+  Status Enqueue(uint64_t step, const Batch& batch);
+  // The result of the oldest forward under way, valid until the next call.
+  Result<StepOutput> Await();
+  // Any thread: AwaitReady gives up now, Await within two seconds.
   void Interrupt();
   // Asks all ranks to end, kills those that do not within a second, and reaps all.
   void Stop();
@@ -87,13 +86,14 @@ class RankWorld {
   };
 
   RankWorld(const OpenedPlan& opened, const RankOptions& options, RankCallbacks callbacks);
-  Status Spawn();
-  Status Meet();
+  Status Spawn();  // rank_world.cc
+  Status Meet();   // rank_meeting.cc, as AwaitReady
   Status Load();
-  // The next message of any rank; a Failure, a lost rank and silence until the deadline end the world. The silence
-  // is reported for process `awaited`.
+  // rank_running.cc, as Enqueue and Await. The next message of any rank; a Failure, a lost rank and silence until the
+  // deadline end the world. The silence is reported for process `awaited`.
   enum class Waiting { kForStart, kForStep };
   Result<Incoming> Next(size_t awaited, Waiting waiting, Deadline deadline);
+  // rank_watch.cc.
   Error AwaitVerdict();
   Error Report(uint32_t rank, ErrorKind kind, std::string message);  // a cause; returns the verdict
   void HearFailures();  // takes what has arrived; other messages of a broken world are dropped
@@ -101,11 +101,14 @@ class RankWorld {
   void Watch();
   void Break(const std::string& verdict);
   void SetPhase(std::string phase);
+
   const OpenedPlan& opened_;
   const RankOptions options_;
   const RankCallbacks callbacks_;
   std::vector<Process> processes_;
-  bool spin_ = false;  // cores enough for the supervisor to wait awake
+  size_t answering_ = 0;            // which of them gives the results
+  std::deque<uint64_t> under_way_;  // steps, oldest first
+  bool spin_ = false;               // cores enough for the supervisor to wait awake
 
   Fd wake_watcher_;  // eventfd: something for the watching thread
   Fd broken_event_;  // eventfd, readable once there is a verdict or an interruption

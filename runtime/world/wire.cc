@@ -301,30 +301,35 @@ Result<Ready> DecodeReady(Body body) {
   return ready;
 }
 
-uint64_t BatchBodyBytes(uint64_t tokens, uint64_t sequences, uint64_t logit_rows, uint64_t table_stride) {
-  return 8 + 4 + 4 * 4 + 4 * (4 * tokens + sequences * table_stride + logit_rows);
+uint64_t BatchBodyBytes(const BatchCounts& c) {
+  return 8 + 4 + 5 * 4 + 4 * (3 * c.tokens + c.logit_rows + c.spaces * (c.tokens + c.sequences * c.table_stride));
 }
 
 std::string Encode(uint64_t step, const Batch& batch) {
-  const uint32_t tokens = static_cast<uint32_t>(batch.tokens.size());
-  const uint32_t sequences =
-      batch.table_stride == 0 ? 0 : static_cast<uint32_t>(batch.block_table.size() / batch.table_stride);
-  MRS_CHECK(batch.positions.size() == tokens && batch.sequence.size() == tokens && batch.slots.size() == tokens);
-  MRS_CHECK(batch.block_table.size() == uint64_t{sequences} * batch.table_stride);
+  const BatchCounts counts{.tokens = batch.tokens.size(),
+                           .sequences = batch.sequence_count(),
+                           .logit_rows = batch.logit_rows.size(),
+                           .spaces = batch.kv.size(),
+                           .table_stride = batch.table_stride};
+  MRS_CHECK(batch.positions.size() == counts.tokens && batch.sequence.size() == counts.tokens);
   std::string out = Begin(MessageType::kBatch);
-  out.reserve(kHeaderBytes + BatchBodyBytes(tokens, sequences, batch.logit_rows.size(), batch.table_stride));
+  out.reserve(kHeaderBytes + BatchBodyBytes(counts));
   Append(&out, step);
   Append(&out, static_cast<uint32_t>(batch.variant));
-  Append(&out, tokens);
-  Append(&out, sequences);
-  Append(&out, static_cast<uint32_t>(batch.logit_rows.size()));
-  Append(&out, batch.table_stride);
+  for (const uint64_t count :
+       {counts.tokens, counts.sequences, counts.logit_rows, counts.spaces, counts.table_stride}) {
+    Append(&out, static_cast<uint32_t>(count));
+  }
   AppendInts(&out, batch.tokens);
   AppendInts(&out, batch.positions);
   AppendInts(&out, batch.sequence);
-  AppendInts(&out, batch.slots);
-  AppendInts(&out, batch.block_table);
   AppendInts(&out, batch.logit_rows);
+  for (const KvBatch& kv : batch.kv) {
+    MRS_CHECK(kv.slots.size() == counts.tokens);
+    MRS_CHECK(kv.block_table.size() == counts.sequences * counts.table_stride);
+    AppendInts(&out, kv.slots);
+    AppendInts(&out, kv.block_table);
+  }
   return End(std::move(out));
 }
 
@@ -334,22 +339,26 @@ Result<BatchMessage> DecodeBatch(Body body) {
   message.step = reader.Get<uint64_t>();
   const uint32_t variant = reader.GetBounded(static_cast<uint32_t>(Variant::kAllLogits), "variant");
   if (variant < static_cast<uint32_t>(Variant::kCandidates)) reader.Fail("variant");
-  const uint64_t tokens = reader.GetBounded(kMaxBatchTokens, "token count");
-  const uint64_t sequences = reader.GetBounded(kMaxBatchTokens, "sequence count");
-  const uint64_t logit_rows = reader.GetBounded(kMaxBatchTokens, "logit row count");
-  const uint64_t table_stride = reader.GetBounded(kMaxBatchTokens, "table stride");
-  if (BatchBodyBytes(tokens, sequences, logit_rows, table_stride) != body.size()) {
-    reader.Fail("counts do not give its length");
-  }
+  BatchCounts counts;
+  counts.tokens = reader.GetBounded(kMaxBatchTokens, "token count");
+  counts.sequences = reader.GetBounded(kMaxBatchTokens, "sequence count");
+  counts.logit_rows = reader.GetBounded(kMaxBatchTokens, "logit row count");
+  counts.spaces = reader.GetBounded(kMaxSpaces, "count of KV spaces");
+  counts.table_stride = reader.GetBounded(kMaxBatchTokens, "table stride");
+  if (counts.spaces == 0) reader.Fail("count of KV spaces");
+  if (BatchBodyBytes(counts) != body.size()) reader.Fail("counts do not give its length");
   Batch& batch = message.batch;
   batch.variant = static_cast<Variant>(variant);
-  batch.table_stride = static_cast<uint32_t>(table_stride);
-  batch.tokens = reader.GetInts(tokens);
-  batch.positions = reader.GetInts(tokens);
-  batch.sequence = reader.GetInts(tokens);
-  batch.slots = reader.GetInts(tokens);
-  batch.block_table = reader.GetInts(sequences * table_stride);
-  batch.logit_rows = reader.GetInts(logit_rows);
+  batch.table_stride = static_cast<uint32_t>(counts.table_stride);
+  batch.tokens = reader.GetInts(counts.tokens);
+  batch.positions = reader.GetInts(counts.tokens);
+  batch.sequence = reader.GetInts(counts.tokens);
+  batch.logit_rows = reader.GetInts(counts.logit_rows);
+  for (uint64_t space = 0; space < counts.spaces; ++space) {
+    KvBatch& kv = batch.kv.emplace_back();
+    kv.slots = reader.GetInts(counts.tokens);
+    kv.block_table = reader.GetInts(counts.sequences * counts.table_stride);
+  }
   MRS_RETURN_IF_ERROR(reader.Finish());
   return message;
 }

@@ -9,7 +9,8 @@
 //   rank -> supervisor  Hello                what this process is; the supervisor compares it with itself
 //   supervisor -> rank  Peers                everyone agrees: meet each other and load
 //   rank -> supervisor  Progress*, Ready
-//   supervisor -> rank  Batch                one forward; rank 0 answers with a Result, the others say nothing
+//   supervisor -> rank  Batch                one forward; the first rank of the last stage answers with a Result, the
+//                                            others say nothing. As many may be under way as the plan has stages
 //   rank -> supervisor  Failure              at any time; the process ends after it
 //   supervisor -> rank  Shutdown
 // A header is 12 bytes: magic u32, version u16, type u16, body bytes u32. A decoder takes exactly its body: a length
@@ -30,13 +31,14 @@
 namespace mrs::wire {
 
 inline constexpr uint32_t kMagic = 0x5753524d;  // "MRSW"
-inline constexpr uint16_t kVersion = 1;
+inline constexpr uint16_t kVersion = 2;
 inline constexpr size_t kHeaderBytes = 12;
 inline constexpr uint32_t kMaxControlBytes = 1 << 20;  // any message but Batch and Result
 inline constexpr uint32_t kMaxWorld = 4096;
 inline constexpr uint32_t kMaxPathBytes = 4096;
 inline constexpr uint32_t kMaxTextBytes = 16384;
 inline constexpr uint32_t kMaxBatchTokens = 1 << 20;  // also sequences, logit rows and table stride
+inline constexpr uint32_t kMaxSpaces = 256;           // of KV blocks
 
 using Body = std::span<const std::byte>;
 
@@ -148,7 +150,14 @@ Result<ResultMessage> DecodeResult(Body body);  // body: 8-byte aligned
 Result<Failure> DecodeFailure(Body body);
 
 // Bytes of a Batch or Result body, for the caps of either side.
-uint64_t BatchBodyBytes(uint64_t tokens, uint64_t sequences, uint64_t logit_rows, uint64_t table_stride);
+struct BatchCounts {
+  uint64_t tokens = 0;
+  uint64_t sequences = 0;
+  uint64_t logit_rows = 0;
+  uint64_t spaces = 0;
+  uint64_t table_stride = 0;
+};
+uint64_t BatchBodyBytes(const BatchCounts& counts);
 uint64_t ResultBodyBytes(uint64_t candidates_bytes, uint64_t logits_count);
 
 }  // namespace mrs::wire

@@ -41,14 +41,14 @@ Config SomeConfig() {
 }
 
 Batch SomeBatch() {
-  return {.variant = Variant::kAllLogits,
-          .tokens = {5, 6, 7},
-          .positions = {0, 1, 2},
-          .sequence = {0, 0, 1},
-          .slots = {32, 33, 64},
-          .block_table = {1, 0, 2, 0},
-          .logit_rows = {1, 2},
-          .table_stride = 2};
+  return {
+      .variant = Variant::kAllLogits,
+      .tokens = {5, 6, 7},
+      .positions = {0, 1, 2},
+      .sequence = {0, 0, 1},
+      .logit_rows = {1, 2},
+      .kv = {{.slots = {32, 33, 64}, .block_table = {1, 0, 2, 0}}, {.slots = {0, 1, 96}, .block_table = {0, 0, 3, 3}}},
+      .table_stride = 2};
 }
 
 TEST(Wire, ConfigRoundTrips) {
@@ -73,7 +73,9 @@ TEST(Wire, ConfigRoundTrips) {
 TEST(Wire, BatchRoundTrips) {
   const Batch batch = SomeBatch();
   const std::string encoded = Encode(77, batch);
-  EXPECT_EQ(encoded.size(), kHeaderBytes + BatchBodyBytes(3, 2, 2, 2));
+  EXPECT_EQ(
+      encoded.size(),
+      kHeaderBytes + BatchBodyBytes({.tokens = 3, .sequences = 2, .logit_rows = 2, .spaces = 2, .table_stride = 2}));
   const Decoded message(encoded, MessageType::kBatch);
   const Result<BatchMessage> back = DecodeBatch(message.body());
   ASSERT_TRUE(back.ok()) << back.message();
@@ -82,8 +84,11 @@ TEST(Wire, BatchRoundTrips) {
   EXPECT_EQ(back->batch.tokens, batch.tokens);
   EXPECT_EQ(back->batch.positions, batch.positions);
   EXPECT_EQ(back->batch.sequence, batch.sequence);
-  EXPECT_EQ(back->batch.slots, batch.slots);
-  EXPECT_EQ(back->batch.block_table, batch.block_table);
+  ASSERT_EQ(back->batch.kv.size(), 2u);
+  for (size_t space = 0; space < 2; ++space) {
+    EXPECT_EQ(back->batch.kv[space].slots, batch.kv[space].slots);
+    EXPECT_EQ(back->batch.kv[space].block_table, batch.kv[space].block_table);
+  }
   EXPECT_EQ(back->batch.logit_rows, batch.logit_rows);
   EXPECT_EQ(back->batch.table_stride, 2u);
 }
@@ -174,7 +179,11 @@ TEST(Wire, RefusesNumbersOutOfRange) {
   batch[kHeaderBytes + 8] = 7;  // variant
   const Result<BatchMessage> refused = DecodeBatch(Decoded(batch, MessageType::kBatch).body());
   ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.message(), "malformed batch message between supervisor and rank (100 bytes): variant");
+  EXPECT_EQ(refused.message(), "malformed batch message between supervisor and rank (132 bytes): variant");
+  batch = Encode(1, SomeBatch());
+  batch[kHeaderBytes + 24] = 0;  // spaces
+  EXPECT_EQ(DecodeBatch(Decoded(batch, MessageType::kBatch).body()).message(),
+            "malformed batch message between supervisor and rank (132 bytes): count of KV spaces");
 }
 
 TEST(Wire, RefusesHeadersOfOthers) {
@@ -187,8 +196,8 @@ TEST(Wire, RefusesHeadersOfOthers) {
   bad[0] ^= 1;
   EXPECT_FALSE(decode(bad, 0).ok());
   bad = good;
-  bad[4] = 2;
-  EXPECT_NE(decode(bad, 0).message().find("version 2, expected 1"), std::string::npos);
+  bad[4] = 1;
+  EXPECT_NE(decode(bad, 0).message().find("version 1, expected 2"), std::string::npos);
   bad = good;
   bad[6] = 99;
   EXPECT_FALSE(decode(bad, 0).ok());

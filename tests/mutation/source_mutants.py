@@ -96,6 +96,30 @@ MUTANTS = [
         "engine_scheduler_test",
         "Scheduler.FillsABucketToTheLastToken",
     ),
+    mutant(
+        "ring_that_does_not_go_around",
+        ENGINE + "scheduler.cc",
+        "return std::min<uint64_t>(contract::KvBlocks(token_count), kv.sequence_blocks);",
+        "return contract::KvBlocks(token_count) + 0 * kv.block_count;",
+        "engine_scheduler_test",
+        "Scheduler.ALongSequenceHoldsNoMoreThanItsRing",
+    ),
+    mutant(
+        "one_forward_takes_all_who_run",
+        ENGINE + "scheduler.cc",
+        "const size_t most = std::min<size_t>(limits_.sequences, part);",
+        "const size_t most = std::max<size_t>(limits_.sequences, part);",
+        "engine_scheduler_test",
+        "Scheduler.SplitsTheRunningOverAsManyForwardsAsMayBeUnderWay",
+    ),
+    mutant(
+        "slots_of_a_ring",
+        ENGINE + "engine.cc",
+        "kv.block_table[row * config_.table_stride + block] = blocks[block % blocks.size()];",
+        "kv.block_table[row * config_.table_stride + block] = blocks[std::min(block, blocks.size() - 1)];",
+        "engine_engine_test",
+        "Engine.WritesAndReadsAWindowInItsRing",
+    ),
     # Serving.
     mutant(
         "two_hosts",

@@ -4,7 +4,7 @@
 
 #include "plans/contract.h"
 #include "plans/dtype.h"
-#include "runtime/rank/batch_bounds.h"
+#include "runtime/rank/stages.h"
 #include "runtime/rank/weight_reads.h"
 
 namespace mrs {
@@ -20,6 +20,7 @@ class Binder {
          uint32_t bucket)
       : plan_(plan),
         stage_(StageOf(plan, rank)),
+        rank_index_(rank),
         rank_(*plan.ranks()->Get(rank)),
         kernels_(kernels),
         arenas_(arenas),
@@ -27,9 +28,12 @@ class Binder {
 
   // The steps that run in `variant`, which leave their result in `output`.
   Program Bind(plan::Variant variant, uint32_t output) const {
-    const plan::Buffer& buffer = *stage_.buffers()->Get(output);
-    Program program{
-        .launches = {}, .output = BufferAddress(output), .output_row_bytes = buffer.width() * ByteSize(buffer.dtype())};
+    Program program;
+    if (output != contract::kNone) {
+      const plan::Buffer& buffer = *stage_.buffers()->Get(output);
+      program.output = BufferAddress(output);
+      program.output_row_bytes = buffer.width() * ByteSize(buffer.dtype());
+    }
     for (uint32_t i = 0; i < stage_.steps()->size(); ++i) {
       const plan::Step& step = *stage_.steps()->Get(i);
       if (step.variant() != plan::Variant::always && step.variant() != variant) continue;
@@ -40,6 +44,8 @@ class Binder {
 
   InputBuffers Inputs() const {
     InputBuffers inputs;
+    inputs.slots.resize(stage_.kv_classes()->size());
+    inputs.block_tables.resize(stage_.kv_classes()->size());
     for (uint32_t i = 0; i < stage_.buffers()->size(); ++i) {
       const plan::Buffer& buffer = *stage_.buffers()->Get(i);
       if (!buffer.input()) continue;
@@ -48,9 +54,11 @@ class Binder {
       if (name == contract::kTokens) inputs.ids = address;
       if (name == contract::kPositions) inputs.positions = address;
       if (name == contract::kSequence) inputs.sequence = address;
-      if (name == contract::kSlots) inputs.slots = address;
-      if (name == contract::kBlockTable) inputs.block_table = address;
       if (name == contract::kLogitRows) inputs.logit_rows = address;
+      for (uint32_t kv_class = 0; kv_class < inputs.slots.size(); ++kv_class) {
+        if (name == contract::KvInputName(contract::kSlots, kv_class)) inputs.slots[kv_class] = address;
+        if (name == contract::KvInputName(contract::kBlockTable, kv_class)) inputs.block_tables[kv_class] = address;
+      }
     }
     return inputs;
   }
@@ -111,10 +119,12 @@ class Binder {
 
   MatmulLaunch BindMatmul(const plan::Step& step) const;
   CollectiveLaunch BindCollective(const plan::Step& step) const;
+  TransferLaunch BindTransfer(const plan::Step& step) const;
   Launch BindStep(uint32_t index, const plan::Step& step) const;
 
   const plan::Plan& plan_;
   const plan::Stage& stage_;
+  const uint32_t rank_index_;
   const plan::Rank& rank_;
   const kernels::KernelSet& kernels_;
   const Arenas arenas_;
@@ -148,6 +158,15 @@ CollectiveLaunch Binder::BindCollective(const plan::Step& step) const {
           .x = Address(step, 0),
           .y = Address(step, 1),
           .row_bytes = collective.row_elements() * ByteSize(collective.dtype())};
+}
+
+// Its one buffer is the operand of a send and the result of a recv.
+TransferLaunch Binder::BindTransfer(const plan::Step& step) const {
+  const plan::Transfer& transfer = *stage_.transfers()->Get(step.attr());
+  return {.is_send = step.op() == OpKind::send,
+          .peer = static_cast<int>(PeerIn(plan_, rank_index_, transfer.peer_stage())),
+          .data = Address(step, 0),
+          .row_bytes = transfer.row_elements() * ByteSize(transfer.dtype())};
 }
 
 Launch Binder::BindStep(uint32_t index, const plan::Step& step) const {
@@ -289,6 +308,10 @@ Launch Binder::BindStep(uint32_t index, const plan::Step& step) const {
     case OpKind::all_gather:
       launch.work = BindCollective(step);
       return launch;
+    case OpKind::send:
+    case OpKind::recv:
+      launch.work = BindTransfer(step);
+      return launch;
     default:
       break;
   }
@@ -301,6 +324,7 @@ Status CheckSupported(const plan::Plan& plan, uint32_t rank) {
   for (uint32_t i = 0; i < stage.steps()->size(); ++i) {
     const plan::Step& step = *stage.steps()->Get(i);
     if (step.op() > OpKind::none && step.op() <= OpKind::all_gather) continue;
+    if (step.op() == OpKind::send || step.op() == OpKind::recv) continue;
     return Refuse("rank {} step {} '{}': this version cannot run {}; use the mrs-exec that belongs to {}", rank, i,
                   plan.names()->Get(step.name())->c_str(), plan::EnumNameOpKind(step.op()), plan.producer()->c_str());
   }

@@ -22,20 +22,20 @@ struct Arenas {
   std::byte* kv = nullptr;
 };
 
-// Where a batch is copied to before the first step.
+// Where a batch is copied to before the first step; null: an input that this stage does not have.
 struct InputBuffers {
-  int32_t* ids = nullptr;          // [T]
-  int32_t* positions = nullptr;    // [T]
-  int32_t* sequence = nullptr;     // [T]
-  int32_t* slots = nullptr;        // [T]
-  int32_t* block_table = nullptr;  // [S, table_stride]
-  int32_t* logit_rows = nullptr;   // [L]
+  int32_t* ids = nullptr;              // [T]
+  int32_t* positions = nullptr;        // [T]
+  int32_t* sequence = nullptr;         // [T]
+  int32_t* logit_rows = nullptr;       // [L]
+  std::vector<int32_t*> slots;         // [KV class]: [T]
+  std::vector<int32_t*> block_tables;  // [KV class]: [S, table_stride]
 };
 
 // The steps of one variant, and where they leave its result.
 struct Program {
   std::vector<Launch> launches;
-  const std::byte* output = nullptr;  // [L rows of output_row_bytes]
+  const std::byte* output = nullptr;  // [L rows of output_row_bytes]; null on a stage that does not end the model
   uint64_t output_row_bytes = 0;
 };
 

@@ -5,16 +5,13 @@
 
 #include "host/process.h"
 #include "plans/contract.h"
+#include "runtime/rank/stages.h"
 #include "runtime/rank/weight_reads.h"
 
 namespace mrs {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-
-const plan::Group& TpGroup(const plan::Plan& plan, uint32_t rank) {
-  return *plan.groups()->Get(StageOf(plan, rank).tp_group());
-}
 
 uint32_t RanksOnNodeOf(const plan::Plan& plan, uint32_t rank) {
   const uint32_t node = plan.ranks()->Get(rank)->node();
@@ -23,7 +20,7 @@ uint32_t RanksOnNodeOf(const plan::Plan& plan, uint32_t rank) {
   }));
 }
 
-Status CheckRank(const plan::Plan& plan, uint32_t rank, const Communicator* comm, int threads) {
+Status CheckRank(const plan::Plan& plan, uint32_t rank, const Communicator* world, int threads) {
   if (rank >= plan.ranks()->size()) {
     return Refuse("rank {}: the plan has ranks 0 to {}; start exactly those", rank, plan.ranks()->size() - 1);
   }
@@ -31,11 +28,10 @@ Status CheckRank(const plan::Plan& plan, uint32_t rank, const Communicator* comm
     return Refuse("rank {}: planned for {}, this executor is for cpu; rebuild the plan for this host", rank,
                   plan::EnumNameDeviceKind(plan.ranks()->Get(rank)->kind()));
   }
-  const uint32_t group_size = TpGroup(plan, rank).count();
-  const uint32_t comm_size = comm == nullptr ? 1 : static_cast<uint32_t>(comm->size());
-  if (group_size != comm_size) {
-    return Refuse("rank {}: its group has {} ranks in the plan, {} at run time; start exactly those", rank, group_size,
-                  comm_size);
+  const uint32_t world_size = world == nullptr ? 1 : static_cast<uint32_t>(world->size());
+  if (plan.ranks()->size() != world_size) {
+    return Refuse("rank {}: the plan has {} ranks, {} run; start exactly those", rank, plan.ranks()->size(),
+                  world_size);
   }
   if (threads < 1 || threads > kMaxThreads) {
     return Refuse("rank {}: {} threads asked for; --threads takes 1 to {}", rank, threads, kMaxThreads);
@@ -65,14 +61,24 @@ void CopyInput(const std::vector<int32_t>& values, int32_t* input) {
 
 }  // namespace
 
-CpuExecutor::CpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* comm, const CpuExecutorOptions& options)
-    : plan_(plan), rank_(rank), comm_(comm), bounds_(BoundsOf(plan, rank)), pool_(options.threads, options.spin) {}
+CpuExecutor::CpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* world, const std::vector<KvSpace>& spaces,
+                         const CpuExecutorOptions& options)
+    : plan_(plan),
+      rank_(rank),
+      world_(world),
+      bounds_(BoundsOf(plan, rank, spaces)),
+      space_of_class_(SpacesOfClasses(spaces, StageOf(plan, rank))),
+      pool_(options.threads, options.spin) {}
 
-Result<std::unique_ptr<CpuExecutor>> MakeCpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* comm,
+Result<std::unique_ptr<CpuExecutor>> MakeCpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* world,
                                                      CpuExecutorOptions options) try {
-  MRS_RETURN_IF_ERROR(CheckRank(plan, rank, comm, options.threads));
-  std::unique_ptr<CpuExecutor> executor(new CpuExecutor(plan, rank, comm, options));
+  MRS_RETURN_IF_ERROR(CheckRank(plan, rank, world, options.threads));
+  MRS_ASSIGN_OR_RETURN(const std::vector<KvSpace> spaces, KvSpacesOf(plan));
+  std::unique_ptr<CpuExecutor> executor(new CpuExecutor(plan, rank, world, spaces, options));
   MRS_RETURN_IF_ERROR(executor->pool_.status());
+  if (const std::vector<int> group = TpGroupOf(plan, rank); group.size() > 1) {
+    MRS_ASSIGN_OR_RETURN(executor->group_, world->Group(group));
+  }
   MRS_RETURN_IF_ERROR(executor->Load(options));
   return executor;
 } catch (...) {  // no memory from the standard library
@@ -104,32 +110,57 @@ Status CpuExecutor::Load(const CpuExecutorOptions& options) {
   return Status();
 }
 
-Result<StepOutput> CpuExecutor::Run(const Batch& batch) {
+Status CpuExecutor::Enqueue(const Batch& batch) {
   MRS_RETURN_IF_ERROR(CheckBatch(bounds_, batch));
+  enqueued_.push_back(&batch);
+  return Status();
+}
+
+// The smallest that fits. The largest does: the batch was checked against it.
+BoundBucket& CpuExecutor::BucketOf(const Batch& batch) {
   const auto tokens = static_cast<int64_t>(batch.tokens.size());
-  const auto sequences = static_cast<int64_t>(batch.block_table.size() / batch.table_stride);
+  const auto sequences = static_cast<int64_t>(batch.sequence_count());
   const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
-  // The largest bucket fits: the batch was checked against it.
-  BoundBucket& bucket = *std::find_if(buckets_.begin(), buckets_.end() - 1, [&](const BoundBucket& candidate) {
+  return *std::find_if(buckets_.begin(), buckets_.end() - 1, [&](const BoundBucket& candidate) {
     return tokens <= candidate.tokens && sequences <= candidate.sequences && logit_rows <= candidate.logit_rows;
   });
-  CopyInput(batch.tokens, bucket.inputs.ids);
-  CopyInput(batch.positions, bucket.inputs.positions);
-  CopyInput(batch.sequence, bucket.inputs.sequence);
-  CopyInput(batch.slots, bucket.inputs.slots);
-  CopyInput(batch.block_table, bucket.inputs.block_table);
-  CopyInput(batch.logit_rows, bucket.inputs.logit_rows);
+}
+
+void CpuExecutor::CopyInputs(const Batch& batch, const InputBuffers& inputs) const {
+  CopyInput(batch.tokens, inputs.ids);
+  CopyInput(batch.positions, inputs.positions);
+  CopyInput(batch.sequence, inputs.sequence);
+  CopyInput(batch.logit_rows, inputs.logit_rows);
+  for (size_t kv_class = 0; kv_class < space_of_class_.size(); ++kv_class) {
+    const KvBatch& kv = batch.kv[space_of_class_[kv_class]];
+    CopyInput(kv.slots, inputs.slots[kv_class]);
+    CopyInput(kv.block_table, inputs.block_tables[kv_class]);
+  }
+}
+
+Result<StepOutput> CpuExecutor::Await() {
+  MRS_CHECK(!enqueued_.empty());
+  const Batch& batch = *enqueued_.front();
+  enqueued_.pop_front();
+  BoundBucket& bucket = BucketOf(batch);
+  CopyInputs(batch, bucket.inputs);
 
   const kernels::ScopedFlushToZero flush;
-  const int64_t rows_of[] = {1, tokens, sequences, logit_rows};  // by plan::Rows
+  const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
+  const int64_t rows_of[] = {1, static_cast<int64_t>(batch.tokens.size()),  // by plan::Rows
+                             static_cast<int64_t>(batch.sequence_count()), logit_rows};
   Program& program = batch.variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
   for (Launch& launch : program.launches) {
     const int64_t rows = rows_of[static_cast<size_t>(launch.rows)];
+    Status moved;
     if (const auto* collective = std::get_if<CollectiveLaunch>(&launch.work)) {
-      MRS_RETURN_IF_ERROR(RunCollective(launch, *collective, rows));
+      moved = RunCollective(*collective, rows);
+    } else if (const auto* transfer = std::get_if<TransferLaunch>(&launch.work)) {
+      moved = RunTransfer(*transfer, rows);
     } else {
       RunKernel(launch, rows, pool_);
     }
+    if (!moved.ok()) return AtStep(launch, moved.error());
   }
   ++counters_.forward_count;
   counters_.steps_run += program.launches.size();
@@ -141,24 +172,30 @@ Result<StepOutput> CpuExecutor::Run(const Batch& batch) {
                     .logits = {reinterpret_cast<const float*>(program.output), output_bytes / sizeof(float)}};
 }
 
-Status CpuExecutor::RunCollective(const Launch& launch, const CollectiveLaunch& collective, int64_t rows) {
+Status CpuExecutor::RunCollective(const CollectiveLaunch& collective, int64_t rows) {
   const size_t bytes = static_cast<size_t>(rows) * collective.row_bytes;
-  if (comm_ == nullptr) {  // a group of one: its sum and its gathering are the operand
+  if (group_ == nullptr) {  // a group of one: its sum and its gathering are the operand
     if (collective.x != collective.y) std::memcpy(collective.y, collective.x, bytes);
     return Status();
   }
-  Status status;
-  if (collective.op == plan::OpKind::all_reduce) {
-    const size_t count = bytes / sizeof(float);
-    status = comm_->AllReduce({reinterpret_cast<const float*>(collective.x), count},
-                              {reinterpret_cast<float*>(collective.y), count}, AlgorithmOf(collective.algorithm));
-  } else {
-    status = comm_->AllGather({collective.x, bytes}, {collective.y, bytes * static_cast<size_t>(comm_->size())});
+  if (collective.op == plan::OpKind::all_gather) {
+    return group_->AllGather({collective.x, bytes}, {collective.y, bytes * static_cast<size_t>(group_->size())});
   }
-  if (status.ok()) return status;
+  const size_t count = bytes / sizeof(float);
+  return group_->AllReduce({reinterpret_cast<const float*>(collective.x), count},
+                           {reinterpret_cast<float*>(collective.y), count}, AlgorithmOf(collective.algorithm));
+}
+
+Status CpuExecutor::RunTransfer(const TransferLaunch& transfer, int64_t rows) {
+  const size_t bytes = static_cast<size_t>(rows) * transfer.row_bytes;
+  return transfer.is_send ? world_->Send(transfer.peer, {transfer.data, bytes})
+                          : world_->Recv(transfer.peer, {transfer.data, bytes});
+}
+
+Error CpuExecutor::AtStep(const Launch& launch, const Error& error) const {
   const plan::Step& step = *StageOf(plan_, rank_).steps()->Get(launch.step);
-  return Error{status.error().kind, fmt::format("rank {} step {} '{}': {}", rank_, launch.step,
-                                                plan_.names()->Get(step.name())->c_str(), status.message())};
+  return Error{error.kind, fmt::format("rank {} step {} '{}': {}", rank_, launch.step,
+                                       plan_.names()->Get(step.name())->c_str(), error.message)};
 }
 
 }  // namespace mrs

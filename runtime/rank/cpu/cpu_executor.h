@@ -1,12 +1,13 @@
 // Runs forwards on the CPU: loads one rank's weights, binds the plan once, then replays it.
 //
-//   MRS_ASSIGN_OR_RETURN(auto executor, MakeCpuExecutor(opened.plan(), rank, comm, {.model_dir = "models/mini"}));
-//   MRS_ASSIGN_OR_RETURN(const StepOutput out, executor->Run(batch));
+//   MRS_ASSIGN_OR_RETURN(auto executor, MakeCpuExecutor(opened.plan(), rank, world, {.model_dir = "models/mini"}));
+//   MRS_ASSIGN_OR_RETURN(const StepOutput out, RunForward(*executor, batch));
 //
 // The bits of a result depend on neither threads nor instruction set nor batch nor bucket nor number of ranks.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@
 #include "runtime/rank/cpu/thread_pool.h"
 #include "runtime/rank/cpu/weights.h"
 #include "runtime/rank/executor.h"
+#include "runtime/rank/kv_spaces.h"
 #include "runtime/rank/memory_need.h"
 
 namespace mrs {
@@ -48,20 +50,30 @@ struct ExecutorCounters {
 
 class CpuExecutor final : public Executor {
  public:
-  Result<StepOutput> Run(const Batch& batch) override;
+  Status Enqueue(const Batch& batch) override;
+  // Cores have no queue of their own: the forward runs here.
+  Result<StepOutput> Await() override;
   const ExecutorCounters& counters() const { return counters_; }
 
  private:
   friend Result<std::unique_ptr<CpuExecutor>> MakeCpuExecutor(const plan::Plan&, uint32_t, Communicator*,
                                                               CpuExecutorOptions);
-  CpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* comm, const CpuExecutorOptions& options);
+  CpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* world, const std::vector<KvSpace>& spaces,
+              const CpuExecutorOptions& options);
   Status Load(const CpuExecutorOptions& options);
-  Status RunCollective(const Launch& launch, const CollectiveLaunch& collective, int64_t rows);
+  BoundBucket& BucketOf(const Batch& batch);
+  void CopyInputs(const Batch& batch, const InputBuffers& inputs) const;
+  Status RunCollective(const CollectiveLaunch& collective, int64_t rows);
+  Status RunTransfer(const TransferLaunch& transfer, int64_t rows);
+  Error AtStep(const Launch& launch, const Error& error) const;
 
   const plan::Plan& plan_;
   const uint32_t rank_;
-  Communicator* const comm_;  // null: one rank
+  Communicator* const world_;            // null: one rank
+  std::unique_ptr<Communicator> group_;  // of the collectives; null: one rank
   const BatchBounds bounds_;
+  const std::vector<uint32_t> space_of_class_;
+  std::deque<const Batch*> enqueued_;
   ThreadPool pool_;
   Arena weights_;
   Arena activations_;
@@ -70,10 +82,10 @@ class CpuExecutor final : public Executor {
   ExecutorCounters counters_;
 };
 
-// `plan` is verified and, as `comm`, outlives the executor; `comm` spans the rank's tensor-parallel group and is null
-// where that is one rank. Errors: weights (weights.h), too little memory, a rank or an op that is not for this
+// `plan` is verified and, as `world`, outlives the executor; `world` spans all ranks of the plan and is null where that
+// is one rank. Errors: weights (weights.h), too little memory, a rank or an op that is not for this
 // executor.
-Result<std::unique_ptr<CpuExecutor>> MakeCpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* comm,
+Result<std::unique_ptr<CpuExecutor>> MakeCpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* world,
                                                      CpuExecutorOptions options);
 
 }  // namespace mrs

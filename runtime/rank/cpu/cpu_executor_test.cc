@@ -13,6 +13,7 @@
 
 #include "plans/verify.h"
 #include "runtime/comm/region.h"
+#include "runtime/rank/stages.h"
 #include "runtime/testing/llama_plan.h"
 #include "runtime/testing/scalar_llama.h"
 
@@ -38,18 +39,28 @@ std::vector<Prompt> RandomPrompts(const TestModelConfig& config, std::initialize
 }
 
 // Forwards that feed the prompts in chunks, all prompts side by side, every position asking for logits. Sequences own
-// interleaved KV blocks, so that no two blocks of one lie together.
-std::vector<Batch> MakeBatches(const TestModelConfig& config, const std::vector<Prompt>& prompts, size_t chunk,
+// interleaved KV blocks, so that no two blocks of one lie together; where a space is a ring, they go around in it.
+std::vector<Batch> MakeBatches(const TestModel& model, const std::vector<Prompt>& prompts, size_t chunk,
                                Variant variant) {
-  const auto stride = static_cast<int32_t>((config.max_len + 31) / 32);
+  const auto stride = static_cast<int32_t>((model.config.max_len + 31) / 32);
   const auto rows = static_cast<int32_t>(prompts.size());
+  const Result<std::vector<KvSpace>> spaces = KvSpacesOf(model.plan());
+  EXPECT_TRUE(spaces.ok()) << spaces.message();
   std::vector<Batch> batches;
   for (size_t begin = 0;; begin += chunk) {
     Batch batch;
     batch.variant = variant;
+    batch.kv.resize(spaces->size());
     batch.table_stride = static_cast<uint32_t>(stride);
     for (int32_t row = 0; row < rows; ++row) {
-      for (int32_t block = 0; block < stride; ++block) batch.block_table.push_back(block * rows + row);
+      const auto block_of = [&](const KvSpace& space, int32_t block) {
+        return block % static_cast<int32_t>(space.sequence_blocks) * rows + row;
+      };
+      for (size_t space = 0; space < spaces->size(); ++space) {
+        for (int32_t block = 0; block < stride; ++block) {
+          batch.kv[space].block_table.push_back(block_of((*spaces)[space], block));
+        }
+      }
       const Prompt& prompt = prompts[static_cast<size_t>(row)];
       for (size_t i = begin; i < std::min(prompt.size(), begin + chunk); ++i) {
         const auto position = static_cast<int32_t>(i);
@@ -57,7 +68,9 @@ std::vector<Batch> MakeBatches(const TestModelConfig& config, const std::vector<
         batch.tokens.push_back(prompt[i]);
         batch.positions.push_back(position);
         batch.sequence.push_back(row);
-        batch.slots.push_back((position / 32 * rows + row) * 32 + position % 32);
+        for (size_t space = 0; space < spaces->size(); ++space) {
+          batch.kv[space].slots.push_back(block_of((*spaces)[space], position / 32) * 32 + position % 32);
+        }
       }
     }
     if (batch.tokens.empty()) return batches;
@@ -71,36 +84,42 @@ struct Setting {
   kernels::Isa isa = kernels::DetectIsa();
 };
 
-// What each batch left on rank 0, as bytes; the other ranks must have left the same.
+// What each batch left on the rank that answers, as bytes; the other ranks of its stage must have left the same, those
+// of other stages nothing.
 std::vector<std::string> RunBatches(const TestModel& model, const std::vector<Batch>& batches, const Setting& setting) {
-  const auto tp = static_cast<int>(model.config.tp);
-  std::vector<std::unique_ptr<Communicator>> world;
-  if (tp > 1) world = *MakeLocalCommunicators(tp);
-  std::vector<std::vector<std::string>> outputs(static_cast<size_t>(tp));
+  const auto world_size = static_cast<int>(model.config.tp * model.config.stages);
+  std::vector<std::unique_ptr<Communicator>> world(static_cast<size_t>(world_size));
+  if (world_size > 1) world = *MakeLocalCommunicators(world_size);
+  std::vector<std::vector<std::string>> outputs(static_cast<size_t>(world_size));
   const auto run = [&](int rank) {
     const auto executor = MakeCpuExecutor(
-        model.plan(), static_cast<uint32_t>(rank), tp > 1 ? world[static_cast<size_t>(rank)].get() : nullptr,
+        model.plan(), static_cast<uint32_t>(rank), world[static_cast<size_t>(rank)].get(),
         {.model_dir = model.directory, .threads = setting.threads, .isa = setting.isa, .spin = setting.spin});
     ASSERT_TRUE(executor.ok()) << executor.message();
     for (const Batch& batch : batches) {
-      const Result<StepOutput> out = (*executor)->Run(batch);
+      const Result<StepOutput> out = RunForward(**executor, batch);
       ASSERT_TRUE(out.ok()) << out.message();
       const auto bytes = batch.variant == Variant::kCandidates ? out->candidates : std::as_bytes(out->logits);
       outputs[static_cast<size_t>(rank)].emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     }
   };
   std::vector<std::thread> ranks;
-  for (int rank = 1; rank < tp; ++rank) ranks.emplace_back(run, rank);
+  for (int rank = 1; rank < world_size; ++rank) ranks.emplace_back(run, rank);
   run(0);
   for (std::thread& rank : ranks) rank.join();
-  for (const auto& output : outputs) EXPECT_TRUE(output == outputs[0]) << "ranks differ";
-  return outputs[0];
+  const size_t answering = AnsweringRank(model.plan());
+  EXPECT_EQ(answering, (model.config.stages - 1) * model.config.tp);
+  const std::vector<std::string> nothing(batches.size());
+  for (size_t rank = 0; rank < outputs.size(); ++rank) {
+    EXPECT_TRUE(outputs[rank] == (rank < answering ? nothing : outputs[answering])) << "rank " << rank;
+  }
+  return outputs[answering];
 }
 
 // The logits of every position of every prompt.
 std::vector<LogitRows> Logits(const TestModel& model, const std::vector<Prompt>& prompts, size_t chunk,
                               const Setting& setting = {}) {
-  const std::vector<Batch> batches = MakeBatches(model.config, prompts, chunk, Variant::kAllLogits);
+  const std::vector<Batch> batches = MakeBatches(model, prompts, chunk, Variant::kAllLogits);
   const std::vector<std::string> outputs = RunBatches(model, batches, setting);
   std::vector<LogitRows> logits(prompts.size());
   const uint32_t padded = model.plan().model()->vocab_padded();
@@ -142,9 +161,9 @@ TEST_F(CpuExecutorTest, RunsPlansThatVerify) {
 }
 
 // f32 sums against double: 1e-4 of the logits' RMS is hundreds of roundings, and far below any mistake.
-void ExpectTheModel(const TestModel& model) {
+void ExpectTheModel(const TestModel& model, size_t chunk = 64) {
   const std::vector<Prompt> prompts = RandomPrompts(model.config, {70});
-  const LogitRows actual = Logits(model, prompts, 64)[0];
+  const LogitRows actual = Logits(model, prompts, chunk)[0];
   const std::vector<std::vector<double>> expected = testing::ScalarLogits(model, prompts[0]);
   ASSERT_EQ(actual.size(), expected.size());
   double squares = 0;
@@ -163,6 +182,38 @@ void ExpectTheModel(const TestModel& model) {
 TEST_F(CpuExecutorTest, ComputesTheModel) {
   for (const bool bias_and_qk_norm : {true, false}) {
     ExpectTheModel(MakeTestModel({.qk_norm = bias_and_qk_norm, .bias = bias_and_qk_norm}, directory_));
+  }
+}
+
+// The rings of three blocks go around: two layers see the last 20 tokens of 110, two see all.
+TEST_F(CpuExecutorTest, ComputesAModelWithWindows) {
+  const TestModelConfig config{.layers = 4, .window = 20, .max_tokens = 16};
+  const TestModel model = MakeTestModel(config, directory_);
+  ASSERT_EQ(model.plan().stages()->Get(0)->kv_classes()->Get(1)->sequence_blocks(), 3u);
+  const std::vector<Prompt> prompts = RandomPrompts(config, {110});
+  const LogitRows windowed = Logits(model, prompts, 16)[0];
+  ExpectTheModel(model, 16);
+  TestModelConfig without = config;
+  without.window = 0;
+  const LogitRows full = Logits(MakeTestModel(without, directory_), prompts, 16)[0];
+  EXPECT_TRUE(std::equal(full.begin(), full.begin() + 20, windowed.begin()));
+  EXPECT_FALSE(full[20] == windowed[20]);
+}
+
+// The same checkpoint, cut across ranks, across stages, and both ways.
+TEST_F(CpuExecutorTest, GivesTheSameBitsOnAnyStages) {
+  for (const uint32_t window : {0, 20}) {
+    std::vector<LogitRows> alone;
+    for (const uint32_t stages : {1, 2, 4}) {
+      for (const uint32_t tp : {1, 2}) {
+        const TestModel model = MakeTestModel(
+            {.tp = tp, .stages = stages, .dtype = plan::DType::bf16, .layers = 4, .window = window, .max_tokens = 16},
+            directory_);
+        const std::vector<LogitRows> logits = Logits(model, RandomPrompts(model.config, {110, 5}), 7);
+        if (stages == 1 && tp == 1) alone = logits;
+        EXPECT_TRUE(logits == alone) << stages << " stages, tp " << tp << ", window " << window;
+      }
+    }
   }
 }
 
@@ -253,7 +304,7 @@ TEST_F(CpuExecutorTest, CandidatesAreTheBestLogits) {
     const TestModel model = MakeTestModel({.tp = tp}, directory_);
     const std::vector<Prompt> prompts = RandomPrompts(model.config, {9});
     const LogitRows logits = Logits(model, prompts, 9)[0];
-    const std::string records = RunBatches(model, MakeBatches(model.config, prompts, 9, Variant::kCandidates), {})[0];
+    const std::string records = RunBatches(model, MakeBatches(model, prompts, 9, Variant::kCandidates), {})[0];
     const plan::TopCandidatesAttr& attr = *model.plan().stages()->Get(0)->candidates()->Get(0);
     const auto record_bytes = static_cast<size_t>(kernels::TopCandidatesRecordBytes(attr.k(), attr.chunk_count()));
     ASSERT_EQ(records.size(), tp * 9 * record_bytes);
@@ -279,7 +330,7 @@ TEST_F(CpuExecutorTest, CandidatesAreTheBestLogits) {
 TEST_F(CpuExecutorTest, RunsABatchThatWantsNoLogits) {
   for (const uint32_t tp : {1, 2}) {
     const TestModel model = MakeTestModel({.tp = tp}, directory_);
-    std::vector<Batch> batches = MakeBatches(model.config, RandomPrompts(model.config, {6}), 6, Variant::kCandidates);
+    std::vector<Batch> batches = MakeBatches(model, RandomPrompts(model.config, {6}), 6, Variant::kCandidates);
     batches[0].logit_rows.clear();
     EXPECT_EQ(RunBatches(model, batches, {}), std::vector<std::string>{""});
   }
@@ -289,9 +340,9 @@ TEST_F(CpuExecutorTest, RefusesABatchBeforeItRuns) {
   const TestModel model = MakeTestModel({}, directory_);
   const auto executor = MakeCpuExecutor(model.plan(), 0, nullptr, {.model_dir = directory_});
   ASSERT_TRUE(executor.ok()) << executor.message();
-  Batch batch = MakeBatches(model.config, RandomPrompts(model.config, {6}), 6, Variant::kCandidates)[0];
+  Batch batch = MakeBatches(model, RandomPrompts(model.config, {6}), 6, Variant::kCandidates)[0];
   batch.tokens[3] = 67;
-  const Result<StepOutput> out = (*executor)->Run(batch);
+  const Result<StepOutput> out = RunForward(**executor, batch);
   ASSERT_FALSE(out.ok());
   EXPECT_EQ(out.message(), "batch: token 3 is 67, it must be in [0, 67)");
   EXPECT_EQ((*executor)->counters().steps_run, 0);
@@ -301,9 +352,8 @@ TEST_F(CpuExecutorTest, CountsWhatItDid) {
   const TestModel model = MakeTestModel({}, directory_);
   const auto executor = MakeCpuExecutor(model.plan(), 0, nullptr, {.model_dir = directory_});
   ASSERT_TRUE(executor.ok()) << executor.message();
-  const std::vector<Batch> batches =
-      MakeBatches(model.config, RandomPrompts(model.config, {6}), 3, Variant::kCandidates);
-  for (const Batch& batch : batches) ASSERT_TRUE((*executor)->Run(batch).ok());
+  const std::vector<Batch> batches = MakeBatches(model, RandomPrompts(model.config, {6}), 3, Variant::kCandidates);
+  for (const Batch& batch : batches) ASSERT_TRUE(RunForward(**executor, batch).ok());
   const ExecutorCounters& counters = (*executor)->counters();
   EXPECT_EQ(counters.forward_count, 2);
   EXPECT_EQ(counters.steps_run, 2 * counters.step_count);
@@ -318,7 +368,7 @@ TEST_F(CpuExecutorTest, NamesTheStepOfALostPeer) {
   ASSERT_TRUE(executor.ok()) << executor.message();
   world[0]->Abort();
   const Result<StepOutput> out =
-      (*executor)->Run(MakeBatches(model.config, RandomPrompts(model.config, {6}), 6, Variant::kCandidates)[0]);
+      RunForward(**executor, MakeBatches(model, RandomPrompts(model.config, {6}), 6, Variant::kCandidates)[0]);
   ASSERT_FALSE(out.ok());
   EXPECT_EQ(out.error().kind, ErrorKind::kUnavailable);
   EXPECT_THAT(out.message(), HasSubstr("rank 1 step 1 'embed.all_reduce': "));
@@ -333,15 +383,16 @@ TEST_F(CpuExecutorTest, RefusesWhatItCannotBe) {
   };
   const std::vector<std::unique_ptr<Communicator>> world = *MakeLocalCommunicators(2);
   EXPECT_EQ(error(2, world[0].get(), {}), "rank 2: the plan has ranks 0 to 1; start exactly those");
-  EXPECT_EQ(error(0, nullptr, {}), "rank 0: its group has 2 ranks in the plan, 1 at run time; start exactly those");
+  EXPECT_EQ(error(0, nullptr, {}), "rank 0: the plan has 2 ranks, 1 run; start exactly those");
   EXPECT_EQ(error(0, world[0].get(), {.threads = 0}), "rank 0: 0 threads asked for; --threads takes 1 to 1024");
   EXPECT_THAT(error(0, world[0].get(), {.host_memory = HostMemory{1 << 30, 1000}}), HasSubstr("rank 0 needs"));
 
   plan::Step& first = model.tree.stages[0]->steps[0];
-  first = plan::Step(first.name(), first.operand_begin(), 0, 0, 0, 2, 1, -1, plan::OpKind::send, plan::Variant::always);
+  first =
+      plan::Step(first.name(), first.operand_begin(), 0, 0, 0, 2, 1, -1, plan::OpKind::barrier, plan::Variant::always);
   testing::Repack(&model);
   EXPECT_EQ(error(0, world[0].get(), {}),
-            "rank 0 step 0 'embed': this version cannot run send; use the mrs-exec that belongs to test");
+            "rank 0 step 0 'embed': this version cannot run barrier; use the mrs-exec that belongs to test");
 }
 
 }  // namespace

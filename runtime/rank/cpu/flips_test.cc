@@ -26,15 +26,16 @@ std::vector<Batch> TwoForwards(const plan::Plan& plan, Variant variant) {
   prefill.tokens = {1, 2, 3};
   prefill.positions = {0, 1, 2};
   prefill.sequence = {0, 0, 0};
-  prefill.slots = {0, 1, 2};
   prefill.table_stride = TableStride(plan);
-  prefill.block_table.assign(prefill.table_stride, 0);
+  const Result<std::vector<KvSpace>> spaces = KvSpacesOf(plan);
+  EXPECT_TRUE(spaces.ok()) << spaces.message();
+  prefill.kv.assign(spaces->size(), {.slots = {0, 1, 2}, .block_table = std::vector<int32_t>(prefill.table_stride, 0)});
   prefill.logit_rows = {2};
   Batch decode = prefill;
   decode.tokens = {4};
   decode.positions = {3};
   decode.sequence = {0};
-  decode.slots = {3};
+  for (KvBatch& kv : decode.kv) kv.slots = {3};
   decode.logit_rows = {0};
   return {prefill, decode};
 }
@@ -48,7 +49,7 @@ std::string RunRank(const plan::Plan& plan, uint32_t rank, const std::string& di
   }
   for (const Variant variant : {Variant::kCandidates, Variant::kAllLogits}) {
     for (const Batch& batch : TwoForwards(plan, variant)) {
-      const Result<StepOutput> output = (*executor)->Run(batch);
+      const Result<StepOutput> output = RunForward(**executor, batch);
       if (output.ok()) continue;
       if (comm != nullptr) comm->Abort();
       return output.message();

@@ -54,6 +54,7 @@ void Run(MatmulLaunch& launch, int64_t rows, ThreadPool& pool) {
 }
 
 void Run(CollectiveLaunch&, int64_t, ThreadPool&) { MRS_CHECK(false); }
+void Run(TransferLaunch&, int64_t, ThreadPool&) { MRS_CHECK(false); }
 
 }  // namespace
 

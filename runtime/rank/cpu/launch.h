@@ -38,6 +38,14 @@ struct CollectiveLaunch {
   uint64_t row_bytes = 0;  // on this rank
 };
 
+// What goes to, or comes from, one rank of a neighbouring stage.
+struct TransferLaunch {
+  bool is_send = false;
+  int peer = 0;  // in the world
+  std::byte* data = nullptr;
+  uint64_t row_bytes = 0;
+};
+
 struct Launch {
   uint32_t step = 0;  // Stage.steps, for messages
   plan::Rows rows = plan::Rows::one;
@@ -45,11 +53,11 @@ struct Launch {
                KernelLaunch<kernels::RmsNormArgs>, KernelLaunch<kernels::RopeAnglesArgs>,
                KernelLaunch<kernels::RopeArgs>, KernelLaunch<kernels::SiluMulArgs>, KernelLaunch<kernels::AddArgs>,
                KernelLaunch<kernels::EmbedArgs>, KernelLaunch<kernels::SelectRowsArgs>,
-               KernelLaunch<kernels::TopCandidatesArgs>, CollectiveLaunch>
+               KernelLaunch<kernels::TopCandidatesArgs>, CollectiveLaunch, TransferLaunch>
       work;
 };
 
-// Runs a launch that is no collective over `rows` buffer rows, split over the pool by items.
+// Runs a launch that is a kernel over `rows` buffer rows, split over the pool by items.
 void RunKernel(Launch& launch, int64_t rows, ThreadPool& pool);
 
 }  // namespace mrs
