@@ -106,7 +106,6 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
   if (mesh.ep != 1 || mesh.dp != 1) {
     return Refuse("the mesh has ep {} and dp {}: a plan has neither experts nor replicas yet", mesh.ep, mesh.dp);
   }
-  if (mesh.stage != 1) return Refuse("the mesh has {} stages: a plan has one yet", mesh.stage);
   plan::PlanT plan;
   plan.format_major = contract::kFormatMajor;
   plan.format_minor = contract::kFormatMinor;
@@ -125,10 +124,13 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
   plan.tp = mesh.tp;
   plan.ep = 1;
   plan.dp = 1;
-  for (uint32_t rank = 0; rank < plan.tp; ++rank) {
-    plan.ranks.emplace_back(rank, 0, 0, 0, layout->stages[0].device * mesh.tp + rank, 0, plan::DeviceKind::cpu);
+  for (uint32_t s = 0; s < mesh.stage; ++s) {
+    const int64_t first_device = layout->stages[s].device * mesh.tp;
+    for (uint32_t c = 0; c < plan.tp; ++c) {
+      plan.ranks.emplace_back(c, 0, s, 0, first_device + c, 0, plan::DeviceKind::cpu);
+    }
+    plan.groups.emplace_back(s * plan.tp, plan.tp, 1, plan::Axis::tp);
   }
-  plan.groups.emplace_back(0, plan.tp, 1, plan::Axis::tp);
   for (const CheckpointFile& file : facts.files) plan.files.push_back(File(file));
   for (const RopeSpec& rope : facts.model.ropes) {
     auto out = std::make_unique<plan::RopeT>();
@@ -138,11 +140,15 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
     plan.ropes.push_back(std::move(out));
   }
   plan.encodings = EncodingsFor(plan.numerics->weight_dtype);
-  MRS_RETURN_IF_ERROR(EmitStage(ir::ProgramsOf(module).front(), &plan));
-  const plan::StageT& stage = *plan.stages.front();
-  plan.predictions.push_back(ExactBytes("weights", stage.weight_arena_bytes));
-  plan.predictions.push_back(ExactBytes("activations", stage.activation_arena_bytes));
-  plan.predictions.push_back(ExactBytes("kv", stage.kv_arena_bytes));
+  NameList names(&plan.names);
+  for (mlir::func::FuncOp program : ir::ProgramsOf(module)) {
+    MRS_RETURN_IF_ERROR(EmitStage(program, &names, &plan));
+    const plan::StageT& stage = *plan.stages.back();
+    const std::string of = mesh.stage == 1 ? "" : fmt::format("stage {} ", plan.stages.size() - 1);
+    plan.predictions.push_back(ExactBytes(of + "weights", stage.weight_arena_bytes));
+    plan.predictions.push_back(ExactBytes(of + "activations", stage.activation_arena_bytes));
+    plan.predictions.push_back(ExactBytes(of + "kv", stage.kv_arena_bytes));
+  }
   return plan;
 }
 

@@ -4,7 +4,6 @@
 
 #include "ir/program.h"
 #include "llvm/ADT/DenseMap.h"
-#include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "plans/contract.h"
 #include "plans/encoding.h"
@@ -67,8 +66,12 @@ plan::CollectiveAlgorithm AlgorithmOf(llvm::StringRef name) {
 
 class StageEmitter {
  public:
-  StageEmitter(mlir::func::FuncOp program, plan::PlanT* plan)
-      : module_(program->getParentOfType<mlir::ModuleOp>()), program_(program), mesh_(ir::MeshOf(program)), plan_(plan) {}
+  StageEmitter(mlir::func::FuncOp program, NameList* names, plan::PlanT* plan)
+      : module_(program->getParentOfType<mlir::ModuleOp>()),
+        program_(program),
+        mesh_(ir::MeshOf(program)),
+        names_(names),
+        plan_(plan) {}
 
   Status Emit() {
     auto layers = program_->getAttrOfType<mlir::DenseI64ArrayAttr>("mrs.layers");
@@ -78,7 +81,8 @@ class StageEmitter {
     }
     stage_->layer_begin = layers[0];
     stage_->layer_end = layers[1];
-    stage_->tp_group = 0;
+    stage_->tp_group = plan_->stages.size();
+    stage_->candidates_buffer = stage_->logits_buffer = contract::kNone;
     EmitBuckets();
     for (mlir::Operation& op : program_.getBody().front()) {
       if (auto weight = mlir::dyn_cast<ir::WeightOp>(op)) {
@@ -94,8 +98,14 @@ class StageEmitter {
         if (ir::IsStep(&op)) MRS_RETURN_IF_ERROR(EmitStep(&op));
       }
     }
-    if (output_count_ != 2) {
+    // Only the stage that ends the model answers.
+    const bool last = static_cast<int64_t>(plan_->stages.size()) + 1 == mesh_.stage;
+    if (last && output_count_ != 2) {
       return Refuse("the program has {} outputs, expected mrs.output \"candidates\" and mrs.output \"all_logits\"",
+                    output_count_);
+    }
+    if (!last && output_count_ != 0) {
+      return Refuse("program '{}' has {} outputs, expected none: only the last stage answers", program_.getName().str(),
                     output_count_);
     }
     EmitPlacements();
@@ -105,11 +115,7 @@ class StageEmitter {
   }
 
  private:
-  uint32_t Name(llvm::StringRef text) {
-    const auto [found, added] = names_.try_emplace(text, static_cast<uint32_t>(plan_->names.size()));
-    if (added) plan_->names.push_back(text.str());
-    return found->second;
-  }
+  uint32_t Name(llvm::StringRef text) { return names_->Add(text.str()); }
 
   int64_t ProgramNumber(llvm::StringRef dictionary, llvm::StringRef key) {
     auto group = program_->getAttrOfType<mlir::DictionaryAttr>(dictionary);
@@ -258,9 +264,15 @@ class StageEmitter {
 
   size_t CollectiveAttr(mlir::Value x, plan::CollectiveAlgorithm algorithm, mlir::Operation* op) {
     const TensorType type = TypeOf(x);
-    return Append(stage_->collectives, ir::LocalRowElements(type, mesh_), 0,
+    return Append(stage_->collectives, ir::LocalRowElements(type, mesh_), stage_->tp_group,
                   op->getAttrOfType<mlir::IntegerAttr>("order").getInt(), DTypeOf(type.getElementType()), RowsOf(type),
                   algorithm);
+  }
+
+  size_t TransferAttr(TensorType type, uint64_t peer, mlir::Operation* op) {
+    return Append(stage_->transfers, ir::LocalRowElements(type, mesh_), static_cast<uint32_t>(peer),
+                  static_cast<uint32_t>(op->getAttrOfType<mlir::IntegerAttr>("order").getInt()),
+                  DTypeOf(type.getElementType()), RowsOf(type));
   }
 
   KindAndAttr Describe(mlir::Operation* op) {
@@ -330,6 +342,12 @@ class StageEmitter {
         .Case([&](ir::AllGatherOp gather) {
           return KindAndAttr{OpKind::all_gather, CollectiveAttr(gather.getX(), plan::CollectiveAlgorithm::gather, op)};
         })
+        .Case([&](ir::SendOp send) {
+          return KindAndAttr{OpKind::send, TransferAttr(TypeOf(send.getX()), send.getPeer(), op)};
+        })
+        .Case([&](ir::RecvOp recv) {
+          return KindAndAttr{OpKind::recv, TransferAttr(TypeOf(recv.getResult()), recv.getPeer(), op)};
+        })
         .Default([](mlir::Operation*) { return KindAndAttr{}; });
   }
 
@@ -342,7 +360,7 @@ class StageEmitter {
     if (!std::in_range<int16_t>(ir::LayerOf(op))) {
       return Refuse("'{}': layer {} is out of range", name.str(), ir::LayerOf(op));
     }
-    for (const char* index : {"kv_class", "kv_layer", "rope", "window"}) {
+    for (const char* index : {"kv_class", "kv_layer", "rope", "window", "peer"}) {
       auto number = op->getAttrOfType<mlir::IntegerAttr>(index);
       if (number && !std::in_range<uint32_t>(number.getInt())) {
         return Refuse("'{}': {} {} is out of range", name.str(), index, number.getInt());
@@ -402,9 +420,9 @@ class StageEmitter {
   mlir::ModuleOp module_;
   mlir::func::FuncOp program_;
   ir::Mesh mesh_;
+  NameList* names_;
   plan::PlanT* plan_;
   std::unique_ptr<plan::StageT> stage_ = std::make_unique<plan::StageT>();
-  llvm::StringMap<uint32_t> names_;
   llvm::DenseMap<mlir::Value, uint32_t> buffers_, weights_;
   std::vector<mlir::Value> values_;  // in buffer order
   int output_count_ = 0;
@@ -412,6 +430,8 @@ class StageEmitter {
 
 }  // namespace
 
-Status EmitStage(mlir::func::FuncOp program, plan::PlanT* plan) { return StageEmitter(program, plan).Emit(); }
+Status EmitStage(mlir::func::FuncOp program, NameList* names, plan::PlanT* plan) {
+  return StageEmitter(program, names, plan).Emit();
+}
 
 }  // namespace mrs::planner
