@@ -35,21 +35,6 @@ Result<std::string> Emit(Compiler& compiler, mlir::ModuleOp finished, UnshardedM
   return SerializePlan(*std::move(plan), checks);
 }
 
-// What the graph says and a plan has no word for yet.
-Status RefuseUnplanned(const PlanFacts& facts) {
-  const auto refuse = [&](std::string_view what) {
-    return Refuse("{}: {} not supported yet in a plan", facts.model.architecture, what);
-  };
-  for (const LayerSpec& layer : facts.model.layers) {
-    if (layer.window != 0 && layer.window < facts.max_len) return refuse("sliding windows are");
-    if (layer.score_cap != 0) return refuse("capped attention scores are");
-    if (layer.interleaved) return refuse("interleaved rotary positions are");
-  }
-  if (facts.model.norm == NormKind::kRmsOfWeightPlusOne) return refuse("norms of weight + 1 are");
-  if (FindPart(facts.model, TensorRole::kUp, 0)->row_begin != 0) return refuse("fused projections are");
-  return {};
-}
-
 }  // namespace
 
 Result<Built> BuildUnsharded(const BuildOptions& options) {
@@ -61,7 +46,6 @@ Result<Built> BuildUnsharded(const BuildOptions& options) {
 
 Result<Built> Build(const BuildOptions& options) {
   MRS_ASSIGN_OR_RETURN(ModelFacts model, ReadModelFacts(options));
-  MRS_RETURN_IF_ERROR(RefuseUnplanned(model.facts));
   Compiler compiler;
   auto module = UnshardedModule(compiler.context(), model);
   MRS_ASSIGN_OR_RETURN(UnshardedModel unsharded, ReadUnsharded(*module));

@@ -298,6 +298,39 @@ class StageEmitter {
           attr.eps = norm.getEps().convertToFloat();
           return KindAndAttr{OpKind::rms_norm, AppendTable(stage_->norms, attr)};
         })
+        .Case([&](ir::LayerNormOp norm) {
+          const TensorType type = TypeOf(norm.getX());
+          plan::NormAttrT attr;
+          attr.width = type.getShape().back();
+          attr.heads = ir::LocalRowElements(type, mesh_) / attr.width;
+          attr.eps = norm.getEps().convertToFloat();
+          return KindAndAttr{OpKind::layer_norm, AppendTable(stage_->norms, attr)};
+        })
+        .Case([&](ir::SumSquaresOp sum) {
+          const TensorType type = TypeOf(sum.getX());
+          return KindAndAttr{OpKind::sum_squares, Append(stage_->sum_squares, type.localSize(1), type.getShape()[2],
+                                                         type.getShape()[1] / sum.getChunks())};
+        })
+        .Case([&](ir::RmsScaleOp scale) {
+          return KindAndAttr{OpKind::rms_scale,
+                             Append(stage_->rms_scales, ir::LocalRowElements(TypeOf(scale.getX()), mesh_),
+                                    scale.getWidth(), scale.getEps().convertToFloat())};
+        })
+        .Case([&](ir::ScaleOp scale) {
+          return KindAndAttr{OpKind::scale, Append(stage_->scales, scale.getFactor().convertToFloat())};
+        })
+        .Case([&](ir::SoftCapOp cap) {
+          return KindAndAttr{OpKind::soft_cap, Append(stage_->scales, cap.getCap().convertToFloat())};
+        })
+        .Case([&](ir::PositionScaleOp scale) {
+          return KindAndAttr{OpKind::position_scale, Append(stage_->position_scales, scale.getOriginal(),
+                                                            scale.getBeta().convertToFloat())};
+        })
+        .Case([&](ir::GeluMulOp gelu) {
+          plan::GluAttrT attr;
+          attr.approximate = gelu.getApproximate();
+          return KindAndAttr{OpKind::gelu_mul, AppendTable(stage_->glus, attr)};
+        })
         .Case([&](ir::MatmulOp) { return KindAndAttr{OpKind::matmul}; })
         .Case([&](ir::RopeOp rope) {
           const TensorType type = TypeOf(rope.getX());

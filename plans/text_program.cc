@@ -78,9 +78,28 @@ std::string AttributeText(const StageView& stage, const plan::Step& step) {
     }
     case OpKind::rope_angles:
       return fmt::format(" rope {}", i);
-    case OpKind::rms_norm: {
+    case OpKind::rms_norm:
+    case OpKind::layer_norm: {
       const plan::NormAttr& a = *stage.stage.norms()->Get(i);
       return fmt::format(" heads {}, width {}, eps {}", a.heads(), a.width(), a.eps());
+    }
+    case OpKind::gelu_mul:
+      return stage.stage.glus()->Get(i)->approximate() ? " by tanh" : " by erf";
+    case OpKind::scale:
+      return fmt::format(" by {}", stage.stage.scales()->Get(i)->factor());
+    case OpKind::soft_cap:
+      return fmt::format(" at {}", stage.stage.scales()->Get(i)->factor());
+    case OpKind::position_scale: {
+      const plan::PositionScaleAttr& a = *stage.stage.position_scales()->Get(i);
+      return fmt::format(" beta {}, original {}", a.beta(), a.original());
+    }
+    case OpKind::sum_squares: {
+      const plan::SumSquaresAttr& a = *stage.stage.sum_squares()->Get(i);
+      return fmt::format(" heads {} of {}, {} a chunk", a.heads(), a.width(), a.chunk_heads());
+    }
+    case OpKind::rms_scale: {
+      const plan::RmsScaleAttr& a = *stage.stage.rms_scales()->Get(i);
+      return fmt::format(" width {} of {}, eps {}", a.width(), a.total(), a.eps());
     }
     case OpKind::rope: {
       const plan::HeadsAttr& a = *stage.stage.heads()->Get(i);

@@ -54,7 +54,19 @@ uint64_t AttributeCount(const StageView& stage, OpKind op) {
     case OpKind::rope_angles:
       return stage.plan.ropes()->size();
     case OpKind::rms_norm:
+    case OpKind::layer_norm:
       return stage.stage.norms()->size();
+    case OpKind::gelu_mul:
+      return stage.stage.glus()->size();
+    case OpKind::scale:
+    case OpKind::soft_cap:
+      return stage.stage.scales()->size();
+    case OpKind::position_scale:
+      return stage.stage.position_scales()->size();
+    case OpKind::sum_squares:
+      return stage.stage.sum_squares()->size();
+    case OpKind::rms_scale:
+      return stage.stage.rms_scales()->size();
     case OpKind::rope:
       return stage.stage.heads()->size();
     case OpKind::kv_append:
@@ -83,7 +95,9 @@ bool HasAttribute(OpKind op) {
   }
 }
 
-bool IsRunByThisVersion(OpKind op) { return op >= OpKind::embed && op <= OpKind::all_gather; }
+bool IsRunByThisVersion(OpKind op) {
+  return (op >= OpKind::embed && op <= OpKind::all_gather) || (op >= OpKind::layer_norm && op <= OpKind::rms_scale);
+}
 
 Status CheckStep(const StageView& stage, uint32_t i) {
   const plan::Step& step = stage.steps[i];

@@ -1,5 +1,7 @@
 // Operands, results and attributes of every step fit each other and the kernel that runs it (kernels/kernels.h).
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <string>
 
 #include "plans/verify/checks.h"
@@ -32,7 +34,18 @@ class StepShapes {
       case OpKind::rope_angles:
         return RopeAngles();
       case OpKind::rms_norm:
-        return RmsNorm();
+      case OpKind::layer_norm:
+        return Norm();
+      case OpKind::scale:
+        return Scale();
+      case OpKind::soft_cap:
+        return SoftCap();
+      case OpKind::position_scale:
+        return PositionScale();
+      case OpKind::sum_squares:
+        return SumSquares();
+      case OpKind::rms_scale:
+        return RmsScale();
       case OpKind::matmul:
         return Matmul();
       case OpKind::rope:
@@ -42,7 +55,8 @@ class StepShapes {
       case OpKind::attention:
         return Attention();
       case OpKind::silu_mul:
-        return SiluMul();
+      case OpKind::gelu_mul:
+        return Gated();
       case OpKind::add:
         return Add();
       case OpKind::add_bias:
@@ -149,15 +163,76 @@ class StepShapes {
     return ResultIs(0, DType::f32, In(0).rows(), 2 * half);
   }
 
-  Status RmsNorm() {
-    MRS_RETURN_IF_ERROR(Counts(2, 1));
+  Status Norm() {
+    const bool has_bias = step_.op() == OpKind::layer_norm;
+    MRS_RETURN_IF_ERROR(Counts(has_bias ? 3 : 2, 1));
     const plan::NormAttr& attr = *stage_.stage.norms()->Get(step_.attr());
     if (!(attr.eps() > 0)) return Wrong("eps is {}, expected more than 0", attr.eps());
     MRS_RETURN_IF_ERROR(IsBuffer(0));
     const uint64_t width = SatMul(attr.heads(), attr.width());
     MRS_RETURN_IF_ERROR(OperandIs(0, DType::f32, In(0).rows(), width));
     MRS_RETURN_IF_ERROR(IsDense(1, attr.width()));
+    if (has_bias) MRS_RETURN_IF_ERROR(IsDense(2, attr.width()));
     return ResultIsMatrixInput(In(0).rows(), width);
+  }
+
+  Status Scale() {
+    MRS_RETURN_IF_ERROR(Counts(1, 1));
+    const float factor = stage_.stage.scales()->Get(step_.attr())->factor();
+    if (!std::isfinite(factor)) return Wrong("its factor is {}, expected a number", factor);
+    MRS_RETURN_IF_ERROR(IsBuffer(0));
+    MRS_RETURN_IF_ERROR(OperandIs(0, DType::f32, In(0).rows(), In(0).width()));
+    return ResultIsMatrixInput(In(0).rows(), In(0).width());
+  }
+
+  Status SoftCap() {
+    MRS_RETURN_IF_ERROR(Counts(1, 1));
+    const float cap = stage_.stage.scales()->Get(step_.attr())->factor();
+    if (!(cap > 0) || !std::isfinite(cap)) return Wrong("its cap is {}, expected more than 0", cap);
+    MRS_RETURN_IF_ERROR(IsBuffer(0));
+    MRS_RETURN_IF_ERROR(OperandIs(0, DType::f32, In(0).rows(), In(0).width()));
+    return ResultIs(0, DType::f32, In(0).rows(), In(0).width());
+  }
+
+  Status PositionScale() {
+    MRS_RETURN_IF_ERROR(Counts(2, 1));
+    const plan::PositionScaleAttr& attr = *stage_.stage.position_scales()->Get(step_.attr());
+    if (attr.original() == 0 || attr.original() > INT32_MAX || !(attr.beta() >= 0) || !std::isfinite(attr.beta())) {
+      return Wrong("grows by {} from token {} on, expected 0 or more, and a token from 1 on", attr.beta(),
+                   attr.original());
+    }
+    MRS_RETURN_IF_ERROR(IsBuffer(0));
+    const DType dtype = IsMatrixType(In(0).dtype()) ? In(0).dtype() : DType::f32;
+    MRS_RETURN_IF_ERROR(OperandIs(0, dtype, Rows::tokens, In(0).width()));
+    MRS_RETURN_IF_ERROR(IsInput(1, Input::kPositions));
+    return ResultIs(0, dtype, Rows::tokens, In(0).width());
+  }
+
+  Status SumSquares() {
+    MRS_RETURN_IF_ERROR(Counts(1, 1));
+    const plan::SumSquaresAttr& attr = *stage_.stage.sum_squares()->Get(step_.attr());
+    const bool whole = attr.chunk_heads() > 0 && attr.heads() % attr.chunk_heads() == 0;
+    if (!whole || !std::has_single_bit(attr.heads() / attr.chunk_heads())) {
+      return Wrong("sums {} heads in chunks of {}, expected a power of two of chunks", attr.heads(),
+                   attr.chunk_heads());
+    }
+    MRS_RETURN_IF_ERROR(IsBuffer(0));
+    MRS_RETURN_IF_ERROR(OperandIs(0, DType::f32, In(0).rows(), SatMul(attr.heads(), attr.width())));
+    return ResultIs(0, DType::f32, In(0).rows(), 1);
+  }
+
+  Status RmsScale() {
+    MRS_RETURN_IF_ERROR(Counts(3, 1));
+    const plan::RmsScaleAttr& attr = *stage_.stage.rms_scales()->Get(step_.attr());
+    if (!(attr.eps() > 0)) return Wrong("eps is {}, expected more than 0", attr.eps());
+    if (attr.total() < attr.width() || attr.total() > INT32_MAX) {
+      return Wrong("divides by {} elements, expected {} and more", attr.total(), attr.width());
+    }
+    MRS_RETURN_IF_ERROR(IsBuffer(0));
+    MRS_RETURN_IF_ERROR(OperandIs(0, DType::f32, In(0).rows(), attr.width()));
+    MRS_RETURN_IF_ERROR(OperandIs(1, DType::f32, In(0).rows(), 1));
+    MRS_RETURN_IF_ERROR(IsDense(2, attr.width()));
+    return ResultIsMatrixInput(In(0).rows(), attr.width());
   }
 
   Status Matmul() {
@@ -245,7 +320,7 @@ class StepShapes {
     return ResultIs(0, dtype, Rows::tokens, width);
   }
 
-  Status SiluMul() {
+  Status Gated() {
     MRS_RETURN_IF_ERROR(Counts(2, 1));
     MRS_RETURN_IF_ERROR(IsBuffer(0));
     MRS_RETURN_IF_ERROR(OperandIs(0, DType::f32, In(0).rows(), In(0).width()));

@@ -114,9 +114,23 @@ class Flow {
         MRS_RETURN_IF_ERROR(VectorIs(i, OperandOf(i, 1), {}));
         return PassOn(i, {});
       }
+      case OpKind::layer_norm: {
+        MRS_RETURN_IF_ERROR(VectorIs(i, OperandOf(i, 1), {}));
+        MRS_RETURN_IF_ERROR(VectorIs(i, OperandOf(i, 2), {}));
+        return PassOn(i, {});
+      }
+      case OpKind::sum_squares:
+        return SumSquares(i);
+      case OpKind::rms_scale: {
+        MRS_ASSIGN_OR_RETURN(const Held x, Read(i, 0));
+        MRS_RETURN_IF_ERROR(ReadAs(i, 1, {}));
+        MRS_RETURN_IF_ERROR(VectorIs(i, OperandOf(i, 2), x));
+        return PassOn(i, {});
+      }
       case OpKind::matmul:
         return Matmul(i);
-      case OpKind::rope: {
+      case OpKind::rope:
+      case OpKind::position_scale: {
         MRS_RETURN_IF_ERROR(ReadAs(i, 1, {}));
         return PassOn(i, {});
       }
@@ -125,8 +139,11 @@ class Flow {
       case OpKind::attention:
         return Attention(i);
       case OpKind::silu_mul:
+      case OpKind::gelu_mul:
       case OpKind::add:
         return PassOn(i, 1);
+      case OpKind::scale:
+      case OpKind::soft_cap:
       case OpKind::add_bias: {
         MRS_ASSIGN_OR_RETURN(const Held x, Read(i, 0));
         MRS_RETURN_IF_ERROR(VectorIs(i, OperandOf(i, 1), x));
@@ -149,6 +166,13 @@ class Flow {
     MRS_ASSIGN_OR_RETURN(const Held x, Read(step, 0));
     if (other) MRS_RETURN_IF_ERROR(ReadAs(step, *other, x));
     Set(step, x);
+    return Status();
+  }
+
+  // Of heads that a rank has, a part of the sum.
+  Status SumSquares(uint32_t step) {
+    MRS_ASSIGN_OR_RETURN(const Held x, Read(step, 0));
+    Set(step, x.how == Held::How::cut ? Held{Held::How::partial} : Held{});
     return Status();
   }
 

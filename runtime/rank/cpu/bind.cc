@@ -214,6 +214,86 @@ Launch Binder::BindStep(uint32_t index, const plan::Step& step) const {
                                                        static_cast<int64_t>(attr.heads())};
       return launch;
     }
+    case OpKind::layer_norm: {
+      const plan::NormAttr& attr = *stage_.norms()->Get(step.attr());
+      launch.work = KernelLaunch<kernels::LayerNormArgs>{kernels_.layer_norm,
+                                                         {.x = Value<float>(step, 0),
+                                                          .w = WeightValue<float>(step, 1),
+                                                          .b = WeightValue<float>(step, 2),
+                                                          .y = Address(step, y),
+                                                          .rows = 0,
+                                                          .width = static_cast<int64_t>(attr.width()),
+                                                          .eps = attr.eps(),
+                                                          .out = type},
+                                                         static_cast<int64_t>(attr.heads())};
+      return launch;
+    }
+    case OpKind::sum_squares: {
+      const plan::SumSquaresAttr& attr = *stage_.sum_squares()->Get(step.attr());
+      launch.work = KernelLaunch<kernels::SumSquaresArgs>{kernels_.sum_squares,
+                                                          {.x = Value<float>(step, 0),
+                                                           .y = Value<float>(step, y),
+                                                           .rows = 0,
+                                                           .heads = static_cast<int64_t>(attr.heads()),
+                                                           .head_dim = static_cast<int64_t>(attr.width()),
+                                                           .chunk_heads = static_cast<int64_t>(attr.chunk_heads())}};
+      return launch;
+    }
+    case OpKind::rms_scale: {
+      const plan::RmsScaleAttr& attr = *stage_.rms_scales()->Get(step.attr());
+      launch.work = KernelLaunch<kernels::RmsScaleArgs>{kernels_.rms_scale,
+                                                        {.x = Value<float>(step, 0),
+                                                         .sum = Value<float>(step, 1),
+                                                         .w = WeightValue<float>(step, 2),
+                                                         .y = Address(step, y),
+                                                         .rows = 0,
+                                                         .width = static_cast<int64_t>(attr.width()),
+                                                         .total = static_cast<int64_t>(attr.total()),
+                                                         .eps = attr.eps(),
+                                                         .out = type}};
+      return launch;
+    }
+    case OpKind::scale:
+      launch.work = KernelLaunch<kernels::ScaleArgs>{kernels_.scale,
+                                                     {.x = Value<float>(step, 0),
+                                                      .y = Address(step, y),
+                                                      .rows = 0,
+                                                      .width = width,
+                                                      .factor = stage_.scales()->Get(step.attr())->factor(),
+                                                      .out = type}};
+      return launch;
+    case OpKind::soft_cap:
+      launch.work = KernelLaunch<kernels::SoftCapArgs>{kernels_.soft_cap,
+                                                       {.x = Value<float>(step, 0),
+                                                        .y = Value<float>(step, y),
+                                                        .rows = 0,
+                                                        .width = width,
+                                                        .cap = stage_.scales()->Get(step.attr())->factor()}};
+      return launch;
+    case OpKind::position_scale: {
+      const plan::PositionScaleAttr& attr = *stage_.position_scales()->Get(step.attr());
+      launch.work = KernelLaunch<kernels::PositionScaleArgs>{kernels_.position_scale,
+                                                             {.x = Address(step, 0),
+                                                              .positions = Value<int32_t>(step, 1),
+                                                              .y = Address(step, y),
+                                                              .rows = 0,
+                                                              .width = width,
+                                                              .beta = attr.beta(),
+                                                              .original = static_cast<int64_t>(attr.original()),
+                                                              .type = type}};
+      return launch;
+    }
+    case OpKind::gelu_mul:
+      launch.work =
+          KernelLaunch<kernels::GeluMulArgs>{kernels_.gelu_mul,
+                                             {.gate = Value<float>(step, 0),
+                                              .up = Value<float>(step, 1),
+                                              .y = Address(step, y),
+                                              .rows = 0,
+                                              .width = width,
+                                              .out = type,
+                                              .approximate = stage_.glus()->Get(step.attr())->approximate()}};
+      return launch;
     case OpKind::matmul:
       launch.work = BindMatmul(step);
       return launch;
@@ -324,6 +404,7 @@ Status CheckSupported(const plan::Plan& plan, uint32_t rank) {
   for (uint32_t i = 0; i < stage.steps()->size(); ++i) {
     const plan::Step& step = *stage.steps()->Get(i);
     if (step.op() > OpKind::none && step.op() <= OpKind::all_gather) continue;
+    if (step.op() >= OpKind::layer_norm && step.op() <= OpKind::rms_scale) continue;
     if (step.op() == OpKind::send || step.op() == OpKind::recv) continue;
     return Refuse("rank {} step {} '{}': this version cannot run {}; use the mrs-exec that belongs to {}", rank, i,
                   plan.names()->Get(step.name())->c_str(), plan::EnumNameOpKind(step.op()), plan.producer()->c_str());

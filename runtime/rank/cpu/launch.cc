@@ -12,9 +12,16 @@ namespace {
 int64_t& RowsOf(kernels::AttentionArgs& args) { return args.tokens; }
 int64_t& RowsOf(kernels::KvAppendArgs& args) { return args.tokens; }
 int64_t& RowsOf(kernels::RmsNormArgs& args) { return args.rows; }
+int64_t& RowsOf(kernels::LayerNormArgs& args) { return args.rows; }
+int64_t& RowsOf(kernels::SumSquaresArgs& args) { return args.rows; }
+int64_t& RowsOf(kernels::RmsScaleArgs& args) { return args.rows; }
 int64_t& RowsOf(kernels::RopeAnglesArgs& args) { return args.tokens; }
 int64_t& RowsOf(kernels::RopeArgs& args) { return args.tokens; }
+int64_t& RowsOf(kernels::PositionScaleArgs& args) { return args.rows; }
 int64_t& RowsOf(kernels::SiluMulArgs& args) { return args.rows; }
+int64_t& RowsOf(kernels::GeluMulArgs& args) { return args.rows; }
+int64_t& RowsOf(kernels::ScaleArgs& args) { return args.rows; }
+int64_t& RowsOf(kernels::SoftCapArgs& args) { return args.rows; }
 int64_t& RowsOf(kernels::AddArgs& args) { return args.rows; }
 int64_t& RowsOf(kernels::EmbedArgs& args) { return args.rows; }
 int64_t& RowsOf(kernels::SelectRowsArgs& args) { return args.count; }

@@ -50,10 +50,14 @@ struct Launch {
   uint32_t step = 0;  // Stage.steps, for messages
   plan::Rows rows = plan::Rows::one;
   std::variant<MatmulLaunch, KernelLaunch<kernels::AttentionArgs>, KernelLaunch<kernels::KvAppendArgs>,
-               KernelLaunch<kernels::RmsNormArgs>, KernelLaunch<kernels::RopeAnglesArgs>,
-               KernelLaunch<kernels::RopeArgs>, KernelLaunch<kernels::SiluMulArgs>, KernelLaunch<kernels::AddArgs>,
-               KernelLaunch<kernels::EmbedArgs>, KernelLaunch<kernels::SelectRowsArgs>,
-               KernelLaunch<kernels::TopCandidatesArgs>, CollectiveLaunch, TransferLaunch>
+               KernelLaunch<kernels::RmsNormArgs>, KernelLaunch<kernels::LayerNormArgs>,
+               KernelLaunch<kernels::SumSquaresArgs>, KernelLaunch<kernels::RmsScaleArgs>,
+               KernelLaunch<kernels::RopeAnglesArgs>, KernelLaunch<kernels::RopeArgs>,
+               KernelLaunch<kernels::PositionScaleArgs>, KernelLaunch<kernels::SiluMulArgs>,
+               KernelLaunch<kernels::GeluMulArgs>, KernelLaunch<kernels::ScaleArgs>,
+               KernelLaunch<kernels::SoftCapArgs>, KernelLaunch<kernels::AddArgs>, KernelLaunch<kernels::EmbedArgs>,
+               KernelLaunch<kernels::SelectRowsArgs>, KernelLaunch<kernels::TopCandidatesArgs>, CollectiveLaunch,
+               TransferLaunch>
       work;
 };
 
