@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <span>
@@ -28,45 +29,66 @@ uint64_t Whole(const plan::Slice& slice, uint32_t tp) {
   return slice.axis() != plan::Axis::tp ? slice.size() : slice.size() * (tp / std::max<uint64_t>(slice.every(), 1));
 }
 
-// Replays the one stage of a plan, one variant after the other.
+// Replays the stages of a plan one after the other.
 class Replay {
  public:
   Replay(UnshardedModel* model, const plan::Plan& plan)
-      : means_(model->terms), plan_(plan), stage_(*plan.stages()->Get(0)), weights_(stage_.weights()->size()) {
-    for (uint32_t i = 0; i < stage_.kv_classes()->size(); ++i) windows_[i] = stage_.kv_classes()->Get(i)->window();
-  }
+      : means_(model->terms), plan_(plan), weights_(plan.stages()->size()) {}
 
-  // The term of what the variant leaves in `output`, from nothing but the inputs.
-  Result<TermId> Run(plan::Variant variant, uint32_t output) {
-    values_.assign(stage_.buffers()->size(), std::nullopt);
-    caches_.clear();
-    for (uint32_t i = 0; i < values_.size(); ++i) {
-      const plan::Buffer& buffer = *stage_.buffers()->Get(i);
-      if (buffer.input()) values_[i] = means_.Input(plan_.names()->Get(buffer.name())->str(), windows_);
+  // The term of what the variant leaves in the last stage's output, from nothing but the inputs.
+  Result<TermId> Run(plan::Variant variant) {
+    sent_.clear();
+    for (index_ = 0; index_ < plan_.stages()->size(); ++index_) MRS_RETURN_IF_ERROR(RunStage(variant));
+    const uint32_t output =
+        variant == plan::Variant::candidates ? stage_->candidates_buffer() : stage_->logits_buffer();
+    if (output >= values_.size() || !values_[output]) {
+      return Refuse("erasure: variant {} leaves nothing", plan::EnumNameVariant(variant));
     }
-    for (uint32_t i = 0; i < stage_.steps()->size(); ++i) {
-      const plan::Step& step = *stage_.steps()->Get(i);
-      if (step.variant() == plan::Variant::always || step.variant() == variant) MRS_RETURN_IF_ERROR(RunStep(i, step));
-    }
-    if (!values_[output]) return Refuse("erasure: variant {} leaves nothing", plan::EnumNameVariant(variant));
     return *values_[output];
   }
   // The step that first made the term; `otherwise` where it is no step's.
   std::string Label(TermId term, const std::string& otherwise) const {
     const auto found = makers_.find(term);
-    return found == makers_.end() ? otherwise : StepLabel(found->second);
+    return found == makers_.end() ? otherwise : StepLabel(found->second.first, found->second.second);
   }
 
  private:
-  std::string StepLabel(uint32_t index) const {
-    return fmt::format("stage 0 step {} '{}'", index,
-                       Printable(plan_.names()->Get(stage_.steps()->Get(index)->name())->string_view()));
+  std::string StepLabel(uint32_t stage, uint32_t step) const {
+    const uint32_t name = plan_.stages()->Get(stage)->steps()->Get(step)->name();
+    return fmt::format("stage {} step {} '{}'", stage, step, Printable(plan_.names()->Get(name)->string_view()));
+  }
+
+  Status RunStage(plan::Variant variant) {
+    stage_ = plan_.stages()->Get(index_);
+    weights_[index_].resize(stage_->weights()->size());
+    values_.assign(stage_->buffers()->size(), std::nullopt);
+    caches_.clear();
+    // A class is its window: else one's slots could be taken for another's.
+    KvWindows windows;
+    std::map<uint64_t, uint32_t> class_of;
+    for (uint32_t i = 0; i < stage_->kv_classes()->size(); ++i) {
+      windows[i] = stage_->kv_classes()->Get(i)->window();
+      const auto [found, added] = class_of.try_emplace(windows[i], i);
+      if (added) continue;
+      return Refuse("erasure: stage {}: KV classes {} and {} both have window {}, expected one class", index_,
+                    found->second, i, windows[i]);
+    }
+    for (uint32_t i = 0; i < values_.size(); ++i) {
+      const plan::Buffer& buffer = *stage_->buffers()->Get(i);
+      if (buffer.input()) values_[i] = means_.Input(plan_.names()->Get(buffer.name())->str(), windows);
+    }
+    for (uint32_t i = 0; i < stage_->steps()->size(); ++i) {
+      const plan::Step& step = *stage_->steps()->Get(i);
+      if (step.variant() == plan::Variant::always || step.variant() == variant) MRS_RETURN_IF_ERROR(RunStep(i, step));
+    }
+    return Status();
   }
 
   TermId WeightTerm(uint32_t index) {
-    if (weights_[index]) return *weights_[index];
-    const plan::Weight& weight = *stage_.weights()->Get(index);
-    auto parts = View(stage_.sources()).subspan(weight.source_begin(), weight.source_count());
+    std::optional<TermId>& known = weights_[index_][index];
+    if (known) return *known;
+    const plan::Weight& weight = *stage_->weights()->Get(index);
+    auto parts = View(stage_->sources()).subspan(weight.source_begin(), weight.source_count());
     std::vector<plan::WeightSource> ordered(parts.begin(), parts.end());
     std::ranges::stable_sort(ordered, {}, &plan::WeightSource::dest_row);
     std::vector<SourceTensor> sources;
@@ -77,15 +99,14 @@ class Replay {
                          plan::EnumNameTransform(s.transform())});
       rows += Whole(s.rows(), plan_.tp());
     }
-    weights_[index] =
-        means_.Weight(plan::EnumNameDType(weight.dtype()), rows, weight.chunk_k() * weight.chunk_count_global(),
-                      weight.chunk_count_global(), sources);
-    return *weights_[index];
+    known = means_.Weight(plan::EnumNameDType(weight.dtype()), rows, weight.chunk_k() * weight.chunk_count_global(),
+                          weight.chunk_count_global(), sources);
+    return *known;
   }
 
   Status RunStep(uint32_t index, const plan::Step& step) {
     using plan::OpKind;
-    const auto refs = View(stage_.refs()).subspan(step.operand_begin(), step.operand_count() + step.result_count());
+    const auto refs = View(stage_->refs()).subspan(step.operand_begin(), step.operand_count() + step.result_count());
     const auto results = refs.subspan(step.operand_count());
     std::vector<TermId> in;
     for (const plan::Ref& ref : refs.first(step.operand_count())) {
@@ -96,24 +117,44 @@ class Replay {
       } else if (values_[ref.index()]) {
         in.push_back(*values_[ref.index()]);
       } else {
-        return Refuse("erasure: {}: reads a buffer that nothing has written", StepLabel(index));
+        return Refuse("erasure: {}: reads a buffer that nothing has written", StepLabel(index_, index));
       }
     }
     const auto set = [&](size_t result, TermId term) {
       values_[results[result].index()] = term;
-      makers_.try_emplace(term, index);
+      makers_.try_emplace(term, std::pair(index_, index));
       return Status();
     };
-    const auto type = [&] { return plan::EnumNameDType(stage_.buffers()->Get(results[0].index())->dtype()); };
+    const auto type = [&] { return plan::EnumNameDType(stage_->buffers()->Get(results[0].index())->dtype()); };
     const uint32_t a = step.attr();
     switch (step.op()) {
       case OpKind::embed:
-        return set(0, means_.Embed(in[0], in[1], stage_.embeds()->Get(a)->vocab_valid()));
+        return set(0, means_.Embed(in[0], in[1], stage_->embeds()->Get(a)->vocab_valid()));
       case OpKind::rope_angles:
         return set(0, means_.RopeAngles(in[0], a));
       case OpKind::rms_norm: {
-        const plan::NormAttr& attr = *stage_.norms()->Get(a);
+        const plan::NormAttr& attr = *stage_->norms()->Get(a);
         return set(0, means_.RmsNorm(in[0], in[1], attr.width(), attr.eps(), type()));
+      }
+      case OpKind::layer_norm: {
+        const plan::NormAttr& attr = *stage_->norms()->Get(a);
+        return set(0, means_.LayerNorm(in[0], in[1], in[2], attr.width(), attr.eps(), type()));
+      }
+      case OpKind::sum_squares: {
+        const plan::SumSquaresAttr& attr = *stage_->sum_squares()->Get(a);
+        return set(0, means_.SumSquares(in[0], attr.chunk_heads(), attr.width()));
+      }
+      case OpKind::rms_scale: {
+        const plan::RmsScaleAttr& attr = *stage_->rms_scales()->Get(a);
+        return set(0, means_.RmsScale(in[0], in[1], in[2], attr.total(), attr.eps(), type()));
+      }
+      case OpKind::scale:
+        return set(0, means_.Scale(in[0], stage_->scales()->Get(a)->factor(), type()));
+      case OpKind::soft_cap:
+        return set(0, means_.SoftCap(in[0], stage_->scales()->Get(a)->factor()));
+      case OpKind::position_scale: {
+        const plan::PositionScaleAttr& attr = *stage_->position_scales()->Get(a);
+        return set(0, means_.PositionScale(in[0], in[1], attr.beta(), attr.original(), type()));
       }
       case OpKind::matmul:
         for (size_t part = 0; part < results.size(); ++part) {
@@ -121,30 +162,33 @@ class Replay {
         }
         return Status();
       case OpKind::rope: {
-        const plan::HeadsAttr& attr = *stage_.heads()->Get(a);
+        const plan::HeadsAttr& attr = *stage_->heads()->Get(a);
         return set(0, means_.Rope(in[0], in[1], attr.rope(), attr.head_dim(), attr.interleaved(), type()));
       }
       case OpKind::kv_append: {
-        const plan::AttentionAttr& attr = *stage_.attentions()->Get(a);
-        const plan::KvClass& kv = *stage_.kv_classes()->Get(attr.kv_class());
+        const plan::AttentionAttr& attr = *stage_->attentions()->Get(a);
+        const plan::KvClass& kv = *stage_->kv_classes()->Get(attr.kv_class());
         // A cache outlives the forward: each layer has its own, the same in both variants.
-        const std::pair<uint32_t, uint32_t> place(attr.kv_class(), attr.kv_layer());
+        const Place place{index_, attr.kv_class(), attr.kv_layer()};
         const uint64_t number = cache_numbers_.try_emplace(place, cache_numbers_.size()).first->second;
-        const TermId cache = means_.KvAppend(in[0], in[1], in[2], number, kv.window(), kv.k_dim(), kv.v_dim(),
+        const TermId cache = means_.KvAppend(in[0], in[1], in[2], number, attr.window(), kv.k_dim(), kv.v_dim(),
                                              plan::EnumNameDType(kv.dtype()));
         caches_[place] = cache;
-        makers_.try_emplace(cache, index);
+        makers_.try_emplace(cache, std::pair(index_, index));
         return Status();
       }
       case OpKind::attention: {
-        const plan::AttentionAttr& attr = *stage_.attentions()->Get(a);
-        const auto cache = caches_.find({attr.kv_class(), attr.kv_layer()});
-        if (cache == caches_.end()) return Refuse("erasure: {}: nothing was appended to its cache", StepLabel(index));
+        const plan::AttentionAttr& attr = *stage_->attentions()->Get(a);
+        const auto cache = caches_.find({index_, attr.kv_class(), attr.kv_layer()});
+        if (cache == caches_.end())
+          return Refuse("erasure: {}: nothing was appended to its cache", StepLabel(index_, index));
         return set(0, means_.Attention(in[0], cache->second, in[1], in[2], in[3], attr.head_dim(), attr.scale(),
                                        attr.window(), attr.soft_cap(), type()));
       }
       case OpKind::silu_mul:
         return set(0, means_.SiluMul(in[0], in[1], type()));
+      case OpKind::gelu_mul:
+        return set(0, means_.GeluMul(in[0], in[1], stage_->glus()->Get(a)->approximate(), type()));
       case OpKind::add:
         return set(0, means_.Add(in[0], in[1]));
       case OpKind::add_bias:
@@ -152,27 +196,43 @@ class Replay {
       case OpKind::select_rows:
         return set(0, means_.SelectRows(in[0], in[1]));
       case OpKind::top_candidates: {
-        const plan::TopCandidatesAttr& attr = *stage_.candidates()->Get(a);
+        const plan::TopCandidatesAttr& attr = *stage_->candidates()->Get(a);
         return set(0, means_.TopCandidates(in[0], attr.k(), attr.chunk_size(), attr.vocab_valid()));
+      }
+      case OpKind::send: {
+        const plan::Transfer& to = *stage_->transfers()->Get(a);
+        sent_[{index_, to.peer_stage(), to.order()}] = in[0];
+        return Status();
+      }
+      case OpKind::recv: {
+        const plan::Transfer& from = *stage_->transfers()->Get(a);
+        const auto sent = sent_.find({from.peer_stage(), index_, from.order()});
+        if (sent != sent_.end()) return set(0, sent->second);
+        return Refuse("erasure: {}: receives transfer {} of stage {}, which has sent no such to stage {}",
+                      StepLabel(index_, index), from.order(), from.peer_stage(), index_);
       }
       case OpKind::all_reduce:
         return set(0, in[0]);
       case OpKind::all_gather:
         return set(0, means_.Gathered(in[0]));
       default:
-        return Refuse("erasure: {}: the meaning of {} is not stated in the erasure checker", StepLabel(index),
+        return Refuse("erasure: {}: the meaning of {} is not stated in the erasure checker", StepLabel(index_, index),
                       plan::EnumNameOpKind(step.op()));
     }
   }
 
+  using Place = std::array<uint32_t, 3>;
+
   Terms& means_;
   const plan::Plan& plan_;
-  const plan::Stage& stage_;
-  std::vector<std::optional<TermId>> weights_, values_;  // by weight, by buffer
-  KvWindows windows_;
-  std::map<std::pair<uint32_t, uint32_t>, TermId> caches_;           // by class and layer
-  std::map<std::pair<uint32_t, uint32_t>, uint64_t> cache_numbers_;  // in the order of the first appends
-  std::unordered_map<TermId, uint32_t> makers_;                      // the step that first made a term
+  uint32_t index_ = 0;  // of the stage that runs
+  const plan::Stage* stage_ = nullptr;
+  std::vector<std::vector<std::optional<TermId>>> weights_;           // by stage and weight
+  std::vector<std::optional<TermId>> values_;                         // by buffer
+  std::map<Place, TermId> caches_;                                    // by stage, class and layer
+  std::map<Place, uint64_t> cache_numbers_;                           // in the order of the first appends
+  std::map<Place, TermId> sent_;                                      // by both stages and order
+  std::unordered_map<TermId, std::pair<uint32_t, uint32_t>> makers_;  // stage and step that first made a term
 };
 
 // ---- The two held against each other ----------------------------------------------------------------------------
@@ -212,9 +272,6 @@ Error Blame(const UnshardedModel& model, const Replay& replay, plan::Variant out
 }  // namespace
 
 Status CheckErasure(UnshardedModel& model, const plan::Plan& plan) {
-  if (plan.stages()->size() != 1 || plan.ropes()->size() != 1) {
-    return Refuse("erasure: {} stages and {} ropes, expected one of each", plan.stages()->size(), plan.ropes()->size());
-  }
   if (plan.numerics()->reduction() != plan::Reduction::canonical) {
     return Refuse(
         "erasure: sums over the ranks are in {}, so that they depend on how many ranks there are; expected {}",
@@ -222,15 +279,13 @@ Status CheckErasure(UnshardedModel& model, const plan::Plan& plan) {
   }
   MRS_RETURN_IF_ERROR(CheckSameFacts(model.facts, plan));
   Replay replay(&model, plan);
-  const auto check = [&](plan::Variant variant, uint32_t output, TermId expected) -> Status {
-    MRS_ASSIGN_OR_RETURN(const TermId left, replay.Run(variant, output));
+  for (const plan::Variant variant : {plan::Variant::candidates, plan::Variant::all_logits}) {
+    TermId expected = variant == plan::Variant::candidates ? model.candidates : model.all_logits;
     if (plan.tp() > 1) expected = model.terms.Gathered(expected);
+    MRS_ASSIGN_OR_RETURN(const TermId left, replay.Run(variant));
     if (left != expected) return Blame(model, replay, variant, left, expected);
-    return Status();
-  };
-  const plan::Stage& stage = *plan.stages()->Get(0);
-  MRS_RETURN_IF_ERROR(check(plan::Variant::candidates, stage.candidates_buffer(), model.candidates));
-  return check(plan::Variant::all_logits, stage.logits_buffer(), model.all_logits);
+  }
+  return Status();
 }
 
 }  // namespace mrs::planner

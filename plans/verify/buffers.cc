@@ -1,6 +1,8 @@
-// The activation arena: the inputs are the known six, the buckets ascend, and every buffer lies inside its arena.
+// The activation arena: the inputs are the known ones, the buckets ascend, and every buffer lies inside its arena.
 #include <array>
+#include <charconv>
 #include <optional>
+#include <set>
 
 #include "plans/verify/checks.h"
 #include "plans/verify/inputs.h"
@@ -15,34 +17,38 @@ struct InputRule {
   std::string_view name;
   Rows rows;
   bool is_table;  // width ceil(max_len / block tokens), else 1
+  bool of_class;  // there for each KV class
 };
 
-constexpr std::array<InputRule, kInputCount> kInputs = {{{contract::kTokens, Rows::tokens, false},
-                                                         {contract::kPositions, Rows::tokens, false},
-                                                         {contract::kSequence, Rows::tokens, false},
-                                                         {contract::kSlots, Rows::tokens, false},
-                                                         {contract::kBlockTable, Rows::sequences, true},
-                                                         {contract::kLogitRows, Rows::logit_rows, false}}};
+constexpr std::array<InputRule, kInputCount> kInputs = {{{contract::kTokens, Rows::tokens, false, false},
+                                                         {contract::kPositions, Rows::tokens, false, false},
+                                                         {contract::kSequence, Rows::tokens, false, false},
+                                                         {contract::kSlots, Rows::tokens, false, true},
+                                                         {contract::kBlockTable, Rows::sequences, true, true},
+                                                         {contract::kLogitRows, Rows::logit_rows, false, false}}};
 
 Status CheckInputs(const StageView& stage) {
-  std::array<bool, kInputCount> found = {};
+  std::set<InputBuffer> found;
   for (uint32_t b = 0; b < stage.buffers.size(); ++b) {
     const plan::Buffer& buffer = stage.buffers[b];
     if (!buffer.input()) continue;
-    const std::optional<Input> input = InputOf(stage, b);
+    const std::optional<InputBuffer> input = InputOf(stage, b);
     if (!input) return stage.AtBuffer(b, "is no known input");
-    const InputRule& rule = kInputs[static_cast<size_t>(*input)];
+    const InputRule& rule = kInputs[static_cast<size_t>(input->input)];
     const uint64_t table_width = RoundUp(stage.plan.max_len(), contract::kBlockTokens) / contract::kBlockTokens;
     const uint64_t width = rule.is_table ? table_width : 1;
     if (buffer.dtype() != DType::i32 || buffer.rows() != rule.rows || buffer.width() != width) {
       return stage.AtBuffer(b, "is {} [{}, {}], expected i32 [{}, {}]", plan::EnumNameDType(buffer.dtype()),
                             plan::EnumNameRows(buffer.rows()), buffer.width(), plan::EnumNameRows(rule.rows), width);
     }
-    if (found[static_cast<size_t>(*input)]) return stage.AtBuffer(b, "is there twice");
-    found[static_cast<size_t>(*input)] = true;
+    if (!found.insert(*input).second) return stage.AtBuffer(b, "is there twice");
   }
-  for (size_t i = 0; i < found.size(); ++i) {
-    if (!found[i]) return Refuse("stage {}: input '{}' is missing", stage.index, kInputs[i].name);
+  for (size_t i = 0; i < kInputs.size(); ++i) {
+    const uint32_t count = kInputs[i].of_class ? std::max<uint32_t>(stage.kv_classes.size(), 1) : 1;
+    for (uint32_t c = 0; c < count; ++c) {
+      const InputBuffer input{static_cast<Input>(i), c};
+      if (!found.contains(input)) return Refuse("stage {}: input '{}' is missing", stage.index, InputName(input));
+    }
   }
   return Status();
 }
@@ -106,15 +112,23 @@ Status CheckPlacements(const StageView& stage) {
 
 }  // namespace
 
-std::optional<Input> InputOf(const StageView& stage, uint32_t buffer) {
+std::optional<InputBuffer> InputOf(const StageView& stage, uint32_t buffer) {
   if (!stage.buffers[buffer].input()) return std::nullopt;
+  const std::string_view name = stage.BufferName(buffer);
+  const size_t dot = name.find('.');
+  InputBuffer found;
+  if (dot != name.npos) std::from_chars(name.data() + dot + 1, name.data() + name.size(), found.kv_class);
+  if (found.kv_class != 0 && found.kv_class >= stage.kv_classes.size()) return std::nullopt;
   for (size_t i = 0; i < kInputs.size(); ++i) {
-    if (stage.BufferName(buffer) == kInputs[i].name) return static_cast<Input>(i);
+    found.input = static_cast<Input>(i);
+    if ((kInputs[i].of_class || found.kv_class == 0) && InputName(found) == name) return found;
   }
   return std::nullopt;
 }
 
-std::string_view InputName(Input input) { return kInputs[static_cast<size_t>(input)].name; }
+std::string InputName(InputBuffer input) {
+  return contract::KvInputName(kInputs[static_cast<size_t>(input.input)].name, input.kv_class);
+}
 
 Status CheckBuffers(const StageView& stage) {
   if (stage.stage.activation_arena_bytes() > contract::kMaxArenaBytes) {

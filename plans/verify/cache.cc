@@ -20,11 +20,15 @@ uint64_t BlockBytes(const plan::KvClass& cache) {
 Status CheckClass(const StageView& stage, uint32_t c) {
   const plan::Plan& plan = stage.plan;
   const plan::KvClass& cache = stage.kv_classes[c];
-  if (cache.kind() != plan::KvKind::full || cache.window() != 0 || cache.latent() != 0 ||
-      cache.recurrent_bytes() != 0) {
+  const bool is_window = cache.kind() == plan::KvKind::window;
+  if ((cache.kind() != plan::KvKind::full && !is_window) || cache.latent() != 0 || cache.recurrent_bytes() != 0) {
     return Refuse(
-        "stage {} KV class {}: kind {} has its place in the format, but this version runs full attention only",
+        "stage {} KV class {}: kind {} has its place in the format, but this version runs full attention and windows",
         stage.index, c, plan::EnumNameKvKind(cache.kind()));
+  }
+  if (is_window != (cache.window() > 0) || cache.window() > INT32_MAX) {
+    return Refuse("stage {} KV class {}: is of kind {} and has a window of {}", stage.index, c,
+                  plan::EnumNameKvKind(cache.kind()), cache.window());
   }
   if (cache.block_tokens() != contract::kBlockTokens) {
     return Refuse("stage {} KV class {}: blocks of {} tokens, expected {}", stage.index, c, cache.block_tokens(),
@@ -57,10 +61,6 @@ Status CheckClass(const StageView& stage, uint32_t c) {
   if (cache.block_count() < least || cache.block_count() > most) {
     return Refuse("stage {} KV class {}: {} blocks, expected {} (one sequence of max_len {}) to {}", stage.index, c,
                   cache.block_count(), least, plan.max_len(), most);
-  }
-  if (cache.block_count() != stage.kv_classes[0].block_count()) {
-    return Refuse("stage {} KV class {}: {} blocks, class 0 has {}; one block table serves all", stage.index, c,
-                  cache.block_count(), stage.kv_classes[0].block_count());
   }
   return Status();
 }

@@ -407,8 +407,11 @@ TEST(Verify, RejectsMoreMemoryThanARankHas) {
 TEST(Verify, RejectsOtherCacheKinds) {
   PlanT plan = TinyPlan();
   plan.stages[0]->kv_classes[0].mutate_kind(KvKind::window);
+  EXPECT_EQ(Refusal(plan), "stage 0 KV class 0: is of kind window and has a window of 0");
+  plan.stages[0]->kv_classes[0].mutate_kind(KvKind::latent);
   EXPECT_EQ(Refusal(plan),
-            "stage 0 KV class 0: kind window has its place in the format, but this version runs full attention only");
+            "stage 0 KV class 0: kind latent has its place in the format, but this version runs full attention and "
+            "windows");
 }
 
 TEST(Verify, RejectsOtherBlockTokens) {

@@ -1,10 +1,11 @@
-// Which of the six inputs a buffer is. Kernels index by slots, rows and block tables, so those operands must be exactly
-// the inputs whose values the executor has checked.
+// Which of the six inputs a buffer is, and of which KV class: slots and block tables are there once for each. Kernels
+// index by slots, rows and block tables, so those operands must be exactly the inputs whose values the executor has
+// checked.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
+#include <string>
 
 #include "plans/verify/context.h"
 
@@ -13,7 +14,13 @@ namespace mrs::verify {
 enum class Input : uint8_t { kTokens, kPositions, kSequence, kSlots, kBlockTable, kLogitRows };
 inline constexpr size_t kInputCount = 6;
 
-std::optional<Input> InputOf(const StageView& stage, uint32_t buffer);  // nullopt: none of them
-std::string_view InputName(Input input);
+struct InputBuffer {
+  Input input = Input::kTokens;
+  uint32_t kv_class = 0;  // of kSlots and kBlockTable, else 0
+  auto operator<=>(const InputBuffer&) const = default;
+};
+
+std::optional<InputBuffer> InputOf(const StageView& stage, uint32_t buffer);  // nullopt: none of them
+std::string InputName(InputBuffer input);                                     // "slots.1"
 
 }  // namespace mrs::verify

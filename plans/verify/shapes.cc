@@ -105,11 +105,12 @@ class StepShapes {
     if (!stage_.IsVector(WeightIn(i))) return Status();
     return Wrong("weight '{}' is a vector, expected a packed matrix", stage_.Name(WeightIn(i).name()));
   }
-  Status IsInput(size_t i, Input input) const {
+  Status IsInput(size_t i, Input input, uint32_t kv_class = 0) const {
     MRS_RETURN_IF_ERROR(IsBuffer(i));
-    if (InputOf(stage_, Operand(i).index()) == input) return Status();
+    const InputBuffer expected{input, kv_class};
+    if (InputOf(stage_, Operand(i).index()) == expected) return Status();
     return Wrong("operand {} is '{}', expected the input '{}'", i, stage_.BufferName(Operand(i).index()),
-                 InputName(input));
+                 InputName(expected));
   }
   Status BufferIs(const char* what, uint32_t buffer, DType dtype, Rows rows, uint64_t width) const {
     const plan::Buffer& b = stage_.buffers[buffer];
@@ -302,7 +303,7 @@ class StepShapes {
     const DType dtype = stage_.kv_classes[attr.kv_class()].dtype();
     MRS_RETURN_IF_ERROR(OperandIs(0, dtype, Rows::tokens, width));
     MRS_RETURN_IF_ERROR(OperandIs(1, DType::f32, Rows::tokens, width));
-    return IsInput(2, Input::kSlots);
+    return IsInput(2, Input::kSlots, attr.kv_class());
   }
 
   Status Attention() {
@@ -316,7 +317,7 @@ class StepShapes {
     MRS_RETURN_IF_ERROR(OperandIs(0, dtype, Rows::tokens, width));
     MRS_RETURN_IF_ERROR(IsInput(1, Input::kSequence));
     MRS_RETURN_IF_ERROR(IsInput(2, Input::kPositions));
-    MRS_RETURN_IF_ERROR(IsInput(3, Input::kBlockTable));
+    MRS_RETURN_IF_ERROR(IsInput(3, Input::kBlockTable, attr.kv_class()));
     return ResultIs(0, dtype, Rows::tokens, width);
   }
 

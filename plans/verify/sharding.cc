@@ -142,13 +142,13 @@ class Flow {
       case OpKind::gelu_mul:
       case OpKind::add:
         return PassOn(i, 1);
-      case OpKind::scale:
-      case OpKind::soft_cap:
       case OpKind::add_bias: {
         MRS_ASSIGN_OR_RETURN(const Held x, Read(i, 0));
         MRS_RETURN_IF_ERROR(VectorIs(i, OperandOf(i, 1), x));
         return PassOn(i, {});
       }
+      case OpKind::scale:
+      case OpKind::soft_cap:
       case OpKind::select_rows:
         return PassOn(i, {});
       case OpKind::top_candidates:

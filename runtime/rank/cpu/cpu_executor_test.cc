@@ -228,30 +228,18 @@ TEST_F(CpuExecutorTest, MultipliesRotationsByTheAttentionFactor) {
   EXPECT_FALSE(Logits(model, prompts, 20) == plain);
 }
 
-// Where a layer's cache lies changes no bit: three layers in one class, or the last two in a class of their own.
+// Where a layer's cache lies changes no bit: three layers in one class, or one in a class of its own, whose window all
+// tokens lie in.
 TEST_F(CpuExecutorTest, KeepsEachCacheClassApart) {
   for (const uint32_t tp : {1, 2}) {
     TestModel model = MakeTestModel({.tp = tp, .layers = 3}, directory_);
     const std::vector<Prompt> prompts = RandomPrompts(model.config, {70, 33, 5});
     const std::vector<LogitRows> together = Logits(model, prompts, 7);
-    plan::KvClass& first = model.tree.stages[0]->kv_classes[0];
-    const uint64_t layer_bytes = first.block_bytes() / 3;
-    plan::KvClass second = first;
-    first.mutate_layer_count(1);
-    first.mutate_block_bytes(layer_bytes);
-    second.mutate_layer_count(2);
-    second.mutate_block_bytes(2 * layer_bytes);
-    model.tree.stages[0]->kv_classes.push_back(second);
-    auto& attentions = model.tree.stages[0]->attentions;
-    ASSERT_EQ(attentions.size(), 3u);
-    for (uint32_t layer = 1; layer < 3; ++layer) {
-      attentions[layer]->kv_class = 1;
-      attentions[layer]->kv_layer = layer - 1;
-    }
-    testing::Repack(&model);
-    const Status status = VerifyPlan(model.plan());
+    TestModel apart = MakeTestModel({.tp = tp, .layers = 3, .window = 77}, directory_);
+    ASSERT_EQ(apart.tree.stages[0]->kv_classes.size(), 2u);
+    const Status status = VerifyPlan(apart.plan());
     ASSERT_TRUE(status.ok()) << status.message();
-    EXPECT_TRUE(Logits(model, prompts, 7) == together) << "tp " << tp;
+    EXPECT_TRUE(Logits(apart, prompts, 7) == together) << "tp " << tp;
   }
 }
 
