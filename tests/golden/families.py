@@ -17,7 +17,9 @@ Half = collections.namedtuple("Half", "module")
 
 # options: for mrs-plan build. prompts: lengths. recipe: changes to RECIPE, see tiny_checkpoint.py.
 Tiny = collections.namedtuple(
-    "Tiny", "config arguments off legacy recipe max_len prompts", defaults=((), {}, {}, 256, (3, 33, 70, 129))
+    "Tiny",
+    "config arguments off legacy recipe max_len prompts seed",
+    defaults=((), {}, {}, 256, (3, 33, 70, 129), 1),
 )
 
 RECIPE = dict(embed=5.0, matrix=2.5, bias=0.5, norm=1.0, final_norm=1.0, norm_base=0.0)
@@ -198,6 +200,7 @@ MODELS = {
         + [Zero(f"{n}_layernorm") for n in ("post_attention", "pre_feedforward", "post_feedforward")],
         dict(layer_types=None, **legacy_rope(DEFAULT)),
         GEMMA,
+        seed=2,
     ),
     "gemma3": Tiny(
         t.Gemma3TextConfig,

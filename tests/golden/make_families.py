@@ -190,7 +190,7 @@ def main():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     for name in sys.argv[1:] or families.MODELS:
-        make(name, 1)
+        make(name, families.MODELS[name].seed)
 
 
 if __name__ == "__main__":
