@@ -142,6 +142,12 @@ MODELS = {
         [dict(sliding_window=None), dict(sliding_window=23)],
         legacy_rope(DEFAULT),
     ),
+    "ministral": Tiny(
+        t.MinistralConfig,
+        dict(head_dim=16, sliding_window=24, layer_types=[SLIDE, FULL, SLIDE]),
+        [dict(layer_types=[FULL] * 3), dict(layer_types=[SLIDE] * 3), dict(sliding_window=23)],
+        legacy_rope(DEFAULT),
+    ),
     "ministral3": Tiny(
         t.Ministral3Config,
         dict(head_dim=16, rope_parameters=MINISTRAL3, tie_word_embeddings=True),
