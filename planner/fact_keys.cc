@@ -79,6 +79,8 @@ constexpr IdleKeys kIdle[] = {
     {FactFile::kConfig, "is_encoder_decoder add_cross_attention tie_encoder_decoder pruned_heads", "false {}",
      "every model here is a decoder alone, with all its heads"},
     {FactFile::kConfig, "_sliding_window_pattern", "", "layer_types has what follows from it"},
+    {FactFile::kConfig, "lm_head_bias", "false", "transformers' heads have none"},
+    {FactFile::kConfig, "full_attn_mod interpolate_factor", "1", "transformers does not read them"},
     {FactFile::kConfig, "use_mrope", "false", "positions are those of text"},
     {FactFile::kConfig, "rope_traditional", "false", "RoPE turns the halves of a head, as transformers does"},
     {FactFile::kConfig, "num_nextn_predict_layers", "0", "tokens are predicted one at a time"},
