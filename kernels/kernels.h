@@ -307,15 +307,10 @@ constexpr int64_t TopCandidatesRecordBytes(int64_t k, int64_t chunk_count) { ret
 template <typename Args>
 using Kernel = void (*)(const Args& args, int64_t item_begin, int64_t item_end);
 
-// The rows of the kernel table: name, argument block, lowest instruction sets that have their own version.
-// One row feeds the declaration, the exactness test against the reference and the benchmark.
-#define MRS_KERNELS(ROW)                 \
-  ROW(matmul_bf16, MatmulArgs)           \
-  ROW(matmul_f32, MatmulArgs)            \
-  ROW(attention_bf16, AttentionArgs)     \
-  ROW(attention_f32, AttentionArgs)      \
-  ROW(kv_append_bf16, KvAppendArgs)      \
-  ROW(kv_append_f32, KvAppendArgs)       \
+// The rows of the kernel table: name, argument block. One row feeds the declaration, the sets, the exactness test
+// against the reference and the benchmark. In a set's folder the kernel is the overload Run(const Args&, item_begin,
+// item_end).
+#define MRS_PLAIN_KERNELS(ROW)           \
   ROW(rms_norm, RmsNormArgs)             \
   ROW(layer_norm, LayerNormArgs)         \
   ROW(sum_squares, SumSquaresArgs)       \
@@ -331,6 +326,15 @@ using Kernel = void (*)(const Args& args, int64_t item_begin, int64_t item_end);
   ROW(embed, EmbedArgs)                  \
   ROW(select_rows, SelectRowsArgs)       \
   ROW(top_candidates, TopCandidatesArgs)
+// Those whose code depends on an element type (the end of the name) or on the chain: Run<T, chain>.
+#define MRS_TYPED_KERNELS(ROW)       \
+  ROW(matmul_bf16, MatmulArgs)       \
+  ROW(matmul_f32, MatmulArgs)        \
+  ROW(attention_bf16, AttentionArgs) \
+  ROW(attention_f32, AttentionArgs)  \
+  ROW(kv_append_bf16, KvAppendArgs)  \
+  ROW(kv_append_f32, KvAppendArgs)
+#define MRS_KERNELS(ROW) MRS_TYPED_KERNELS(ROW) MRS_PLAIN_KERNELS(ROW)
 
 // The kernels of one instruction set and one chain.
 struct KernelSet {

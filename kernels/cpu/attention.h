@@ -160,7 +160,7 @@ inline void AttentionSlice(const AttentionArgs& args, const typename D::Element*
 }
 
 template <typename T, Chain chain>
-void Attention(const AttentionArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const AttentionArgs& args, int64_t item_begin, int64_t item_end) {
   using D = typename DotOf<T, chain>::type;
   const int64_t head_dim = args.cache.head_dim;
   const int64_t group = args.heads / args.cache.kv_heads;

@@ -23,7 +23,7 @@ inline LsePartial LaneLse(const float* logits, int64_t count) {
   return {max, SumLanes(sums)};
 }
 
-inline void TopCandidates(const TopCandidatesArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const TopCandidatesArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t width = args.chunk_size * args.chunk_count;
   for (int64_t row = item_begin; row < item_end; ++row) {
     const float* logits = args.logits + row * width;

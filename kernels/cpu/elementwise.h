@@ -15,7 +15,7 @@ inline void SiluMulRange(const float* gate, const float* up, int64_t begin, int6
   }
 }
 
-inline void SiluMul(const SiluMulArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const SiluMulArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t begin = item_begin * args.width, end = item_end * args.width;
   if (args.out == Type::kBf16) {
     SiluMulRange(args.gate, args.up, begin, end, static_cast<bf16*>(args.y));
@@ -44,7 +44,7 @@ inline void GeluMulTo(const GeluMulArgs& args, int64_t begin, int64_t end, Y* y)
   }
 }
 
-inline void GeluMul(const GeluMulArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const GeluMulArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t begin = item_begin * args.width, end = item_end * args.width;
   if (args.out == Type::kBf16) {
     GeluMulTo(args, begin, end, static_cast<bf16*>(args.y));
@@ -61,7 +61,7 @@ inline void ScaleRange(const X* x, float factor, int64_t begin, int64_t end, Y* 
   }
 }
 
-inline void Scale(const ScaleArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const ScaleArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t begin = item_begin * args.width, end = item_end * args.width;
   if (args.out == Type::kBf16) {
     ScaleRange(args.x, args.factor, begin, end, static_cast<bf16*>(args.y));
@@ -70,7 +70,7 @@ inline void Scale(const ScaleArgs& args, int64_t item_begin, int64_t item_end) {
   }
 }
 
-inline void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const PositionScaleArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const int64_t periods = args.positions[row] / args.original;
     const float factor = 1.0f + args.beta * static_cast<float>(Log(static_cast<double>(1 + periods)));
@@ -83,7 +83,7 @@ inline void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int
   }
 }
 
-inline void SoftCap(const SoftCapArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const SoftCapArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t end = item_end * args.width;
   for (int64_t i = item_begin * args.width; i < end; i += kLanes) {
     const int64_t n = MinOf(kLanes, end - i);
@@ -91,7 +91,7 @@ inline void SoftCap(const SoftCapArgs& args, int64_t item_begin, int64_t item_en
   }
 }
 
-inline void AddRows(const AddArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const AddArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const float* a = args.a + row * args.width;
     const float* b = args.b + (args.broadcast_b ? 0 : row * args.width);

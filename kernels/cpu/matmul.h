@@ -63,7 +63,7 @@ inline void MatmulBlocks(const MatmulArgs& args, int64_t block) {
 }
 
 template <typename T, Chain chain>
-void Matmul(const MatmulArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const MatmulArgs& args, int64_t item_begin, int64_t item_end) {
   using D = typename DotOf<T, chain>::type;
   int64_t block = item_begin;
   if (args.rows == 1) {  // more sums side by side, since each is a chain

@@ -43,7 +43,7 @@ inline void ScaleRowTo(Type out, const float* x, float inverse, const float* w, 
   }
 }
 
-inline void RmsNorm(const RmsNormArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const RmsNormArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const int64_t at = row * args.width;
     const float mean = LaneSquares(args.x + at, args.width) / static_cast<float>(args.width);
@@ -51,14 +51,14 @@ inline void RmsNorm(const RmsNormArgs& args, int64_t item_begin, int64_t item_en
   }
 }
 
-inline void SumSquares(const SumSquaresArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const SumSquaresArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t width = args.heads * args.head_dim;
   for (int64_t row = item_begin; row < item_end; ++row) {
     args.y[row] = TreeSquares(args.x + row * width, args.chunk_heads * args.head_dim, args.heads / args.chunk_heads);
   }
 }
 
-inline void RmsScale(const RmsScaleArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const RmsScaleArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const float mean = args.sum[row] / static_cast<float>(args.total);
     ScaleRowTo(args.out, args.x, InverseRoot(mean, args.eps), args.w, args.width, row * args.width, args.y);
@@ -83,7 +83,7 @@ inline void LayerNormRow(const LayerNormArgs& args, const float* x, Y* y) {
   }
 }
 
-inline void LayerNorm(const LayerNormArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const LayerNormArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const int64_t at = row * args.width;
     if (args.out == Type::kBf16) {

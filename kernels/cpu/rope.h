@@ -48,7 +48,7 @@ inline void RotateHead(const RopeArgs& args, const float* x, const float* cosine
   }
 }
 
-inline void Rope(const RopeArgs& args, int64_t item_begin, int64_t item_end) {
+inline void Run(const RopeArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin * args.heads; row < item_end * args.heads; ++row) {
     const float* cosine = args.cos_sin + row / args.heads * 2 * args.half;
     const float* x = args.x + row * args.head_dim;

@@ -13,25 +13,26 @@
 namespace mrs::kernels {
 namespace {
 
+// The Run for Args of the headers above; `reference` where there is none.
+template <typename Args>
+constexpr Kernel<Args> OwnOr(Kernel<Args> reference) {
+  if constexpr (requires(const Args& args) { Run(args, int64_t{0}, int64_t{0}); }) {
+    return Run;
+  } else {
+    return reference;
+  }
+}
+
 template <Chain chain>
 KernelSet MakeSet() {
   KernelSet set = ReferenceKernels(chain);
-  set.matmul_bf16 = Matmul<bf16, chain>;
-  set.matmul_f32 = Matmul<float, chain>;
-  set.attention_bf16 = Attention<bf16, chain>;
-  set.attention_f32 = Attention<float, chain>;
-  set.rms_norm = RmsNorm;
-  set.layer_norm = LayerNorm;
-  set.sum_squares = SumSquares;
-  set.rms_scale = RmsScale;
-  set.rope = Rope;
-  set.position_scale = PositionScale;
-  set.silu_mul = SiluMul;
-  set.gelu_mul = GeluMul;
-  set.scale = Scale;
-  set.soft_cap = SoftCap;
-  set.add = AddRows;
-  set.top_candidates = TopCandidates;
+  set.matmul_bf16 = Run<bf16, chain>;
+  set.matmul_f32 = Run<float, chain>;
+  set.attention_bf16 = Run<bf16, chain>;
+  set.attention_f32 = Run<float, chain>;
+#define ROW(name, Args) set.name = OwnOr<Args>(set.name);
+  MRS_PLAIN_KERNELS(ROW)
+#undef ROW
   return set;
 }
 

@@ -118,7 +118,7 @@ void Slice(const AttentionArgs& args, const T* q, const Keys<T>& keys, Span sigh
 }  // namespace
 
 template <typename T, Chain chain>
-void Attention(const AttentionArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const AttentionArgs& args, int64_t item_begin, int64_t item_end) {
   constexpr int64_t kSlice = 1024;  // of head_dim, so that the result fits on the stack
   const int64_t head_dim = args.cache.head_dim;
   const int64_t group = args.heads / args.cache.kv_heads;
@@ -139,13 +139,13 @@ void Attention(const AttentionArgs& args, int64_t item_begin, int64_t item_end) 
   }
 }
 
-template void Attention<float, Chain::kPair2>(const AttentionArgs&, int64_t, int64_t);
-template void Attention<float, Chain::kBlock32>(const AttentionArgs&, int64_t, int64_t);
-template void Attention<bf16, Chain::kPair2>(const AttentionArgs&, int64_t, int64_t);
-template void Attention<bf16, Chain::kBlock32>(const AttentionArgs&, int64_t, int64_t);
+template void Run<float, Chain::kPair2>(const AttentionArgs&, int64_t, int64_t);
+template void Run<float, Chain::kBlock32>(const AttentionArgs&, int64_t, int64_t);
+template void Run<bf16, Chain::kPair2>(const AttentionArgs&, int64_t, int64_t);
+template void Run<bf16, Chain::kBlock32>(const AttentionArgs&, int64_t, int64_t);
 
 template <typename T>
-void KvAppend(const KvAppendArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const KvAppendArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t head_dim = args.cache.head_dim;
   const int64_t heads = args.cache.kv_heads;
   for (int64_t token = item_begin; token < item_end; ++token) {
@@ -164,7 +164,7 @@ void KvAppend(const KvAppendArgs& args, int64_t item_begin, int64_t item_end) {
   }
 }
 
-template void KvAppend<float>(const KvAppendArgs&, int64_t, int64_t);
-template void KvAppend<bf16>(const KvAppendArgs&, int64_t, int64_t);
+template void Run<float>(const KvAppendArgs&, int64_t, int64_t);
+template void Run<bf16>(const KvAppendArgs&, int64_t, int64_t);
 
 }  // namespace mrs::kernels::reference

@@ -3,7 +3,7 @@
 
 namespace mrs::kernels::reference {
 
-void RopeAngles(const RopeAnglesArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const RopeAnglesArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t token = item_begin; token < item_end; ++token) {
     const float position = static_cast<float>(args.positions[token]);
     float* out = args.cos_sin + token * 2 * args.half;
@@ -16,7 +16,7 @@ void RopeAngles(const RopeAnglesArgs& args, int64_t item_begin, int64_t item_end
   }
 }
 
-void Rope(const RopeArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const RopeArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t token = item_begin; token < item_end; ++token) {
     const float* cosine = args.cos_sin + token * 2 * args.half;
     const float* sine = cosine + args.half;
@@ -35,7 +35,7 @@ void Rope(const RopeArgs& args, int64_t item_begin, int64_t item_end) {
   }
 }
 
-void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const PositionScaleArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const int64_t periods = args.positions[row] / args.original;
     const float factor = 1.0f + args.beta * static_cast<float>(Log(static_cast<double>(1 + periods)));
@@ -47,14 +47,14 @@ void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int64_t it
   }
 }
 
-void SiluMul(const SiluMulArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const SiluMulArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) {
     const float gate = args.gate[i];
     Put(args.y, args.out, i, gate / (1.0f + Exp(-gate)) * args.up[i]);
   }
 }
 
-void GeluMul(const GeluMulArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const GeluMulArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) {
     const float gate = args.gate[i];
     const float bent = args.approximate ? Tanh(kRootTwoOverPi * std::fma(kGeluCubic, (gate * gate) * gate, gate))
@@ -63,19 +63,19 @@ void GeluMul(const GeluMulArgs& args, int64_t item_begin, int64_t item_end) {
   }
 }
 
-void Scale(const ScaleArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const ScaleArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) {
     Put(args.y, args.out, i, args.x[i] * args.factor);
   }
 }
 
-void SoftCap(const SoftCapArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const SoftCapArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t i = item_begin * args.width; i < item_end * args.width; ++i) {
     args.y[i] = args.cap * Tanh(args.x[i] / args.cap);
   }
 }
 
-void Add(const AddArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const AddArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const float* b = args.b + (args.broadcast_b ? 0 : row * args.width);
     for (int64_t i = 0; i < args.width; ++i) args.y[row * args.width + i] = args.a[row * args.width + i] + b[i];

@@ -30,7 +30,7 @@ struct Output {
 }  // namespace
 
 template <typename T, Chain chain>
-void Matmul(const MatmulArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const MatmulArgs& args, int64_t item_begin, int64_t item_end) {
   const PackedShape& shape = args.shape;
   const int64_t padded = (shape.chunk_k + kGranule - 1) / kGranule * kGranule;
   for (int64_t block = item_begin; block < item_end; ++block) {
@@ -48,9 +48,9 @@ void Matmul(const MatmulArgs& args, int64_t item_begin, int64_t item_end) {
   }
 }
 
-template void Matmul<float, Chain::kPair2>(const MatmulArgs&, int64_t, int64_t);
-template void Matmul<float, Chain::kBlock32>(const MatmulArgs&, int64_t, int64_t);
-template void Matmul<bf16, Chain::kPair2>(const MatmulArgs&, int64_t, int64_t);
-template void Matmul<bf16, Chain::kBlock32>(const MatmulArgs&, int64_t, int64_t);
+template void Run<float, Chain::kPair2>(const MatmulArgs&, int64_t, int64_t);
+template void Run<float, Chain::kBlock32>(const MatmulArgs&, int64_t, int64_t);
+template void Run<bf16, Chain::kPair2>(const MatmulArgs&, int64_t, int64_t);
+template void Run<bf16, Chain::kBlock32>(const MatmulArgs&, int64_t, int64_t);
 
 }  // namespace mrs::kernels::reference

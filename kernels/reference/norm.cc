@@ -23,7 +23,7 @@ float InverseRoot(float mean, float eps) { return 1.0f / std::sqrt(mean + eps); 
 
 }  // namespace
 
-void RmsNorm(const RmsNormArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const RmsNormArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const float* x = args.x + row * args.width;
     const float inverse = InverseRoot(LaneSquares(x, args.width) / static_cast<float>(args.width), args.eps);
@@ -31,7 +31,7 @@ void RmsNorm(const RmsNormArgs& args, int64_t item_begin, int64_t item_end) {
   }
 }
 
-void LayerNorm(const LayerNormArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const LayerNormArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const float* x = args.x + row * args.width;
     float sums[kLanes] = {};
@@ -49,14 +49,14 @@ void LayerNorm(const LayerNormArgs& args, int64_t item_begin, int64_t item_end) 
   }
 }
 
-void SumSquares(const SumSquaresArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const SumSquaresArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t chunk = args.chunk_heads * args.head_dim;
   for (int64_t row = item_begin; row < item_end; ++row) {
     args.y[row] = TreeSquares(args.x + row * args.heads * args.head_dim, chunk, args.heads / args.chunk_heads);
   }
 }
 
-void RmsScale(const RmsScaleArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const RmsScaleArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t row = item_begin; row < item_end; ++row) {
     const float* x = args.x + row * args.width;
     const float inverse = InverseRoot(args.sum[row] / static_cast<float>(args.total), args.eps);

@@ -1,6 +1,6 @@
 // The kernels as plain loops: what every other version must equal bit for bit.
 //
-//   reference::rms_norm(args, 0, args.rows);
+//   reference::Run(RmsNormArgs{...}, 0, rows);
 //
 // Read these for the meaning of kernels.h; no loop here is written for speed. The small helpers are shared by all.
 #pragma once
@@ -52,25 +52,13 @@ static inline float Dot(int64_t count, A a, B b) {
 }
 
 template <typename T, Chain chain>
-void Matmul(const MatmulArgs& args, int64_t item_begin, int64_t item_end);
+void Run(const MatmulArgs& args, int64_t item_begin, int64_t item_end);
 template <typename T, Chain chain>
-void Attention(const AttentionArgs& args, int64_t item_begin, int64_t item_end);
+void Run(const AttentionArgs& args, int64_t item_begin, int64_t item_end);
 template <typename T>
-void KvAppend(const KvAppendArgs& args, int64_t item_begin, int64_t item_end);
-void RmsNorm(const RmsNormArgs& args, int64_t item_begin, int64_t item_end);
-void LayerNorm(const LayerNormArgs& args, int64_t item_begin, int64_t item_end);
-void SumSquares(const SumSquaresArgs& args, int64_t item_begin, int64_t item_end);
-void RmsScale(const RmsScaleArgs& args, int64_t item_begin, int64_t item_end);
-void RopeAngles(const RopeAnglesArgs& args, int64_t item_begin, int64_t item_end);
-void Rope(const RopeArgs& args, int64_t item_begin, int64_t item_end);
-void PositionScale(const PositionScaleArgs& args, int64_t item_begin, int64_t item_end);
-void SiluMul(const SiluMulArgs& args, int64_t item_begin, int64_t item_end);
-void GeluMul(const GeluMulArgs& args, int64_t item_begin, int64_t item_end);
-void Scale(const ScaleArgs& args, int64_t item_begin, int64_t item_end);
-void SoftCap(const SoftCapArgs& args, int64_t item_begin, int64_t item_end);
-void Add(const AddArgs& args, int64_t item_begin, int64_t item_end);
-void Embed(const EmbedArgs& args, int64_t item_begin, int64_t item_end);
-void SelectRows(const SelectRowsArgs& args, int64_t item_begin, int64_t item_end);
-void TopCandidates(const TopCandidatesArgs& args, int64_t item_begin, int64_t item_end);
+void Run(const KvAppendArgs& args, int64_t item_begin, int64_t item_end);
+#define ROW(name, Args) void Run(const Args& args, int64_t item_begin, int64_t item_end);
+MRS_PLAIN_KERNELS(ROW)
+#undef ROW
 
 }  // namespace mrs::kernels::reference

@@ -4,7 +4,7 @@
 
 namespace mrs::kernels::reference {
 
-void Embed(const EmbedArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const EmbedArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t width = args.shape.chunk_k;
   const int64_t padded = (width + kGranule - 1) / kGranule * kGranule;
   for (int64_t row = item_begin; row < item_end; ++row) {
@@ -23,14 +23,14 @@ void Embed(const EmbedArgs& args, int64_t item_begin, int64_t item_end) {
   }
 }
 
-void SelectRows(const SelectRowsArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const SelectRowsArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t i = item_begin; i < item_end; ++i) {
     const float* x = args.x + args.rows[i] * args.width;
     for (int64_t k = 0; k < args.width; ++k) args.y[i * args.width + k] = x[k];
   }
 }
 
-void TopCandidates(const TopCandidatesArgs& args, int64_t item_begin, int64_t item_end) {
+void Run(const TopCandidatesArgs& args, int64_t item_begin, int64_t item_end) {
   const int64_t width = args.chunk_size * args.chunk_count;
   for (int64_t row = item_begin; row < item_end; ++row) {
     const float* logits = args.logits + row * width;

@@ -7,27 +7,15 @@ namespace {
 template <Chain chain>
 constexpr KernelSet Set() {
   KernelSet set{};
-  set.matmul_bf16 = reference::Matmul<bf16, chain>;
-  set.matmul_f32 = reference::Matmul<float, chain>;
-  set.attention_bf16 = reference::Attention<bf16, chain>;
-  set.attention_f32 = reference::Attention<float, chain>;
-  set.kv_append_bf16 = reference::KvAppend<bf16>;
-  set.kv_append_f32 = reference::KvAppend<float>;
-  set.rms_norm = reference::RmsNorm;
-  set.layer_norm = reference::LayerNorm;
-  set.sum_squares = reference::SumSquares;
-  set.rms_scale = reference::RmsScale;
-  set.rope_angles = reference::RopeAngles;
-  set.rope = reference::Rope;
-  set.position_scale = reference::PositionScale;
-  set.silu_mul = reference::SiluMul;
-  set.gelu_mul = reference::GeluMul;
-  set.scale = reference::Scale;
-  set.soft_cap = reference::SoftCap;
-  set.add = reference::Add;
-  set.embed = reference::Embed;
-  set.select_rows = reference::SelectRows;
-  set.top_candidates = reference::TopCandidates;
+  set.matmul_bf16 = reference::Run<bf16, chain>;
+  set.matmul_f32 = reference::Run<float, chain>;
+  set.attention_bf16 = reference::Run<bf16, chain>;
+  set.attention_f32 = reference::Run<float, chain>;
+  set.kv_append_bf16 = reference::Run<bf16>;
+  set.kv_append_f32 = reference::Run<float>;
+#define ROW(name, Args) set.name = reference::Run;  // the overload for Args
+  MRS_PLAIN_KERNELS(ROW)
+#undef ROW
   return set;
 }
 

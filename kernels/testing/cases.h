@@ -3,7 +3,7 @@
 //   for (Case<MatmulArgs>& c : TestCases<MatmulArgs>(TypeOfKernel("matmul_bf16"), seed)) set.matmul_bf16(c.args, 0,
 //   c.items);
 //
-// A row of MRS_KERNELS whose argument block has no generator does not compile (the primary templates are deleted).
+// A row of MRS_KERNELS whose argument block has no generator does not link.
 #pragma once
 
 #include <cstddef>
@@ -65,30 +65,13 @@ std::vector<Case<Args>> TestCases(Type type, uint64_t seed) = delete;
 template <typename Args>
 Case<Args> BenchCase(Type type) = delete;
 
-#define MRS_CASES(Args)                                              \
+#define ROW(name, Args)                                              \
   template <>                                                        \
   std::vector<Case<Args>> TestCases<Args>(Type type, uint64_t seed); \
   template <>                                                        \
   Case<Args> BenchCase<Args>(Type type);
-MRS_CASES(MatmulArgs)
-MRS_CASES(AttentionArgs)
-MRS_CASES(KvAppendArgs)
-MRS_CASES(RmsNormArgs)
-MRS_CASES(LayerNormArgs)
-MRS_CASES(SumSquaresArgs)
-MRS_CASES(RmsScaleArgs)
-MRS_CASES(RopeAnglesArgs)
-MRS_CASES(RopeArgs)
-MRS_CASES(PositionScaleArgs)
-MRS_CASES(SiluMulArgs)
-MRS_CASES(GeluMulArgs)
-MRS_CASES(ScaleArgs)
-MRS_CASES(SoftCapArgs)
-MRS_CASES(AddArgs)
-MRS_CASES(EmbedArgs)
-MRS_CASES(SelectRowsArgs)
-MRS_CASES(TopCandidatesArgs)
-#undef MRS_CASES
+MRS_KERNELS(ROW)
+#undef ROW
 // The same tokens in sight as in BenchCase, of a context four times as long; or the same scores, capped.
 Case<AttentionArgs> BenchWindow(Type type);
 Case<AttentionArgs> BenchCap(Type type);
