@@ -94,6 +94,10 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
   for (uint32_t s = 0; s < plan.stages()->size(); ++s) {
     const StageView stage(plan, s, &budget);
     const plan::Stage& facts = stage.stage;
+    if (plan.stages()->size() > 1) {
+      line("stage", fmt::format("{}: layers {} to {} on ranks {} to {}", s, facts.layer_begin(), facts.layer_end() - 1,
+                                s * plan.tp(), (s + 1) * plan.tp() - 1));
+    }
     line("memory",
          fmt::format("{} a rank: weights {}, KV {}, activations {}",
                      HumanBytes(facts.weight_arena_bytes() + facts.kv_arena_bytes() + facts.activation_arena_bytes()),

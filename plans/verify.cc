@@ -16,6 +16,7 @@ Status VerifyStage(const StageView& stage) {
   MRS_ASSIGN_OR_RETURN(const Order order, Order::Of(stage));
   MRS_RETURN_IF_ERROR(CheckLiveness(stage, order));
   MRS_RETURN_IF_ERROR(CheckCollectives(stage, order));
+  MRS_RETURN_IF_ERROR(CheckTransfers(stage, order));
   MRS_RETURN_IF_ERROR(CheckCacheUse(stage, order));
   MRS_RETURN_IF_ERROR(CheckOutputs(stage));
   MRS_RETURN_IF_ERROR(CheckSharding(stage));
@@ -32,6 +33,7 @@ Status VerifyPlan(const plan::Plan& plan) {
   for (uint32_t i = 0; i < plan.stages()->size(); ++i) {
     MRS_RETURN_IF_ERROR(VerifyStage(StageView(plan, i, &budget)));
   }
+  MRS_RETURN_IF_ERROR(CheckStagesTogether(plan));
   return CheckTensors(plan);
 }
 

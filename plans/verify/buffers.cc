@@ -43,7 +43,8 @@ Status CheckInputs(const StageView& stage) {
     }
     if (!found.insert(*input).second) return stage.AtBuffer(b, "is there twice");
   }
-  for (size_t i = 0; i < kInputs.size(); ++i) {
+  // A stage has the inputs that it reads; one alone reads all.
+  for (size_t i = 0; i < kInputs.size() && stage.plan.stages()->size() == 1; ++i) {
     const uint32_t count = kInputs[i].of_class ? std::max<uint32_t>(stage.kv_classes.size(), 1) : 1;
     for (uint32_t c = 0; c < count; ++c) {
       const InputBuffer input{static_cast<Input>(i), c};

@@ -26,8 +26,7 @@ Status CheckCounts(const plan::Plan& plan) {
   MRS_RETURN_IF_ERROR(InRange("the number of files", plan.files()->size(), 1, kMaxRanks));
   MRS_RETURN_IF_ERROR(InRange("the number of ropes", plan.ropes()->size(), 0, 256));
   MRS_RETURN_IF_ERROR(InRange("the number of encodings", plan.encodings()->size(), 1, 256));
-  // Pipelines need send and recv, which no program uses yet.
-  MRS_RETURN_IF_ERROR(InRange("the number of stages", plan.stages()->size(), 1, 1));
+  MRS_RETURN_IF_ERROR(InRange("the number of stages", plan.stages()->size(), 1, kMaxLayers));
   MRS_RETURN_IF_ERROR(InRange("ep", plan.ep(), 1, 1));
   for (const plan::Stage* stage : *plan.stages()) {
     MRS_RETURN_IF_ERROR(InRange("the number of KV classes", stage->kv_classes()->size(), 1, 256));

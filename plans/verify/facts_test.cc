@@ -497,10 +497,10 @@ TEST(Verify, RejectsFileListedTwice) {
   EXPECT_EQ(Refusal(plan), "file 'model.safetensors' is listed twice");
 }
 
-TEST(Verify, RejectsSecondStage) {
+TEST(Verify, RejectsStageWithoutRanks) {
   PlanT plan = TinyPlan();
   plan.stages.push_back(std::make_unique<StageT>(*plan.stages[0]));
-  EXPECT_EQ(Refusal(plan), "the number of stages is 2, expected 1");
+  EXPECT_EQ(Refusal(plan), "tp 2 x ep 1 x stages 2 x dp 1 make 4 ranks, but 2 are listed");
 }
 
 TEST(Verify, AcceptsMemoryNotGiven) {

@@ -50,6 +50,12 @@ Status CheckOutput(const StageView& stage, Variant variant, uint32_t named, DTyp
 }  // namespace
 
 Status CheckOutputs(const StageView& stage) {
+  if (stage.index + 1 != stage.plan.stages()->size()) {
+    const plan::Stage& tables = *stage.plan.stages()->Get(stage.index);
+    if (tables.candidates_buffer() == contract::kNone && tables.logits_buffer() == contract::kNone) return Status();
+    return Refuse("stage {}: names buffers {} and {} as its results, expected none: only the last stage answers",
+                  stage.index, tables.candidates_buffer(), tables.logits_buffer());
+  }
   const std::optional<uint64_t> record = RecordBytes(stage);
   if (!record) return Refuse("stage {}: no step makes candidates", stage.index);
   const plan::Stage& tables = *stage.plan.stages()->Get(stage.index);

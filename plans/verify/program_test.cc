@@ -73,9 +73,9 @@ TEST(Verify, RejectsAttributeOutOfRange) {
 
 TEST(Verify, RejectsOperationOfALaterVersion) {
   PlanT plan = TinyPlan();
-  StepOf(plan, "l0.attn").mutate_op(OpKind::send);
+  StepOf(plan, "l0.attn").mutate_op(OpKind::broadcast);
   EXPECT_EQ(Refusal(plan),
-            "stage 0 step 10 'l0.attn': operation send has its place in the format, but this version does not run it");
+            "stage 0 step 10 'l0.attn': operation broadcast has its place in the format, but this version does not run it");
 }
 
 TEST(Verify, RejectsLayerOutOfRange) {

@@ -77,6 +77,9 @@ uint64_t AttributeCount(const StageView& stage, OpKind op) {
     case OpKind::all_reduce:
     case OpKind::all_gather:
       return stage.collectives.size();
+    case OpKind::send:
+    case OpKind::recv:
+      return stage.transfers.size();
     default:
       return 0;
   }
@@ -96,7 +99,8 @@ bool HasAttribute(OpKind op) {
 }
 
 bool IsRunByThisVersion(OpKind op) {
-  return (op >= OpKind::embed && op <= OpKind::all_gather) || (op >= OpKind::layer_norm && op <= OpKind::rms_scale);
+  return op >= OpKind::embed && op <= OpKind::rms_scale && op != OpKind::reduce_scatter && op != OpKind::broadcast &&
+         op != OpKind::barrier;
 }
 
 Status CheckStep(const StageView& stage, uint32_t i) {

@@ -68,6 +68,10 @@ class StepShapes {
       case OpKind::all_reduce:
       case OpKind::all_gather:
         return Collective();
+      case OpKind::send:
+        return Send();
+      case OpKind::recv:
+        return Recv();
       default:
         return Wrong("operation {} cannot be run", plan::EnumNameOpKind(step_.op()));
     }
@@ -381,6 +385,18 @@ class StepShapes {
     const uint64_t result_width = SatMul(entry.row_elements(), step_.op() == OpKind::all_gather ? count : 1);
     MRS_RETURN_IF_ERROR(OperandIs(0, entry.dtype(), entry.rows(), entry.row_elements()));
     return ResultIs(0, entry.dtype(), entry.rows(), result_width);
+  }
+
+  Status Send() {
+    MRS_RETURN_IF_ERROR(Counts(1, 0));
+    const plan::Transfer& entry = stage_.transfers[step_.attr()];
+    return OperandIs(0, IsMatrixType(entry.dtype()) ? entry.dtype() : DType::f32, entry.rows(), entry.row_elements());
+  }
+
+  Status Recv() {
+    MRS_RETURN_IF_ERROR(Counts(0, 1));
+    const plan::Transfer& entry = stage_.transfers[step_.attr()];
+    return ResultIs(0, IsMatrixType(entry.dtype()) ? entry.dtype() : DType::f32, entry.rows(), entry.row_elements());
   }
 
   const StageView& stage_;

@@ -57,6 +57,7 @@ class Flow {
 
   Status Run() {
     for (uint32_t i = 0; i < stage_.steps.size(); ++i) MRS_RETURN_IF_ERROR(Step(i));
+    if (stage_.index + 1 != stage_.plan.stages()->size()) return Status();
     MRS_RETURN_IF_ERROR(Output("candidates", stage_.stage.candidates_buffer()));
     return Output("all_logits", stage_.stage.logits_buffer());
   }
@@ -107,7 +108,10 @@ class Flow {
   Status Step(uint32_t i) {
     switch (stage_.steps[i].op()) {
       case OpKind::rope_angles:  // of an input: whole, as all of them
+      case OpKind::recv:         // what the rank of the same coordinate sent, which had all of it
         return Status();
+      case OpKind::send:
+        return ReadAs(i, 0, {});
       case OpKind::embed:
         return Embed(i);
       case OpKind::rms_norm: {  // each row of the norm is a head of its own, and all have one weight

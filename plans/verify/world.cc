@@ -93,6 +93,11 @@ Status CheckStages(const plan::Plan& plan) {
       return Refuse("stage {}: group {} is no tensor-parallel group", s, stage.tp_group());
     }
     const plan::Rank& first = View(plan.ranks())[groups[stage.tp_group()].first()];
+    const plan::Group& group = groups[stage.tp_group()];
+    if (plan.dp() == 1 && (group.first() != uint64_t{s} * plan.tp() || group.stride() != 1)) {
+      return Refuse("stage {}: its ranks start at {} by {}, expected [{}, {})", s, group.first(), group.stride(),
+                    uint64_t{s} * plan.tp(), (uint64_t{s} + 1) * plan.tp());
+    }
     if (first.stage() != s || first.dp() != 0) return Refuse("stage {}: group {} is of another", s, stage.tp_group());
   }
   if (next_layer != plan.model()->layer_count()) {

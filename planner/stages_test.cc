@@ -1,0 +1,123 @@
+// The plan of two stages passes plans/verify, and none that breaks what holds them together.
+#include <gtest/gtest.h>
+
+#include <span>
+#include <stdexcept>
+#include <utility>
+
+#include "mlir/Pass/PassManager.h"
+#include "planner/compiler.h"
+#include "planner/emit_plan.h"
+#include "planner/model_facts.h"
+#include "planner/passes/passes.h"
+#include "plans/structure.h"
+#include "plans/verify.h"
+#include "plans/writer.h"
+
+namespace mrs::planner {
+namespace {
+
+// The bundled model, its layers 0 and 1 on ranks 0 and 1, layers 2 and 3 on ranks 2 and 3.
+plan::PlanT TwoStages() {
+  BuildOptions options;
+  options.model_dir = MRS_SOURCE_DIR "/models/mini";
+  options.tp = 2;
+  options.pp = 2;
+  options.max_len = 256;
+  options.memory = uint64_t{1} << 30;
+  const Result<ModelFacts> facts = ReadModelFacts(options);
+  if (!facts) throw std::runtime_error(facts.error().message);
+  Compiler compiler;
+  auto module = UnshardedModule(compiler.context(), *facts);
+  mlir::PassManager manager(&compiler.context());
+  AddPlanPipeline(manager);
+  if (mlir::failed(manager.run(*module))) throw std::runtime_error(compiler.Failure().message);
+  auto plan = EmitPlan(*module);
+  if (!plan) throw std::runtime_error(plan.error().message);
+  return *std::move(plan);
+}
+
+std::string Refusal(const plan::PlanT& plan) {
+  const std::string bytes = PackPlan(plan);
+  const Result<SealedPlan> sealed = CheckStructure(std::as_bytes(std::span(bytes)));
+  if (!sealed) return sealed.error().message;
+  const Status status = VerifyPlan(*sealed->plan);
+  return status.ok() ? "" : status.message();
+}
+
+plan::Step& StepOf(plan::PlanT& plan, size_t stage, plan::OpKind op) {
+  for (plan::Step& step : plan.stages[stage]->steps) {
+    if (step.op() == op) return step;
+  }
+  throw std::runtime_error("no such step");
+}
+
+TEST(Stages, AreAPlan) { EXPECT_EQ(Refusal(TwoStages()), ""); }
+
+TEST(Stages, SendToTheNextAndReceiveFromTheOneBefore) {
+  plan::PlanT plan = TwoStages();
+  plan.stages[0]->transfers[0].mutate_peer_stage(0);
+  EXPECT_EQ(Refusal(plan), "stage 0 step 33 'l1.mlp_add.send': sends to stage 0, expected its neighbour 1");
+  plan = TwoStages();
+  plan.stages[1]->transfers[0].mutate_peer_stage(1);
+  EXPECT_EQ(Refusal(plan), "stage 1 step 0 'l1.mlp_add.recv': receives from stage 1, expected its neighbour 0");
+  plan = TwoStages();
+  plan.stages[1]->transfers[0].mutate_order(1);
+  EXPECT_EQ(Refusal(plan), "stage 1 step 0 'l1.mlp_add.recv': is transfer 1 between the two stages, expected 0");
+}
+
+TEST(Stages, TransferWhatTheOtherSideTakes) {
+  plan::PlanT plan = TwoStages();
+  plan.stages[1]->transfers[0].mutate_row_elements(128);
+  EXPECT_EQ(
+      Refusal(plan),
+      "stage 1 step 0 'l1.mlp_add.recv': result 'l1.mlp_add.recv' is f32 [tokens, 256], expected f32 [tokens, 128]");
+  plan = TwoStages();
+  plan.stages[0]->steps.pop_back();
+  plan.stages[0]->refs.pop_back();
+  plan.stages[0]->deps.pop_back();
+  EXPECT_EQ(Refusal(plan), "stage 0: no step carries out transfer 0");
+  plan.stages[0]->transfers.clear();
+  EXPECT_EQ(Refusal(plan), "stage 0 sends 0 values, but stage 1 receives 1");
+}
+
+TEST(Stages, TransferInEveryForward) {
+  plan::PlanT plan = TwoStages();
+  StepOf(plan, 0, plan::OpKind::send).mutate_variant(plan::Variant::candidates);
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 step 33 'l1.mlp_add.send': runs only in candidates; stages do not know of each other's variants");
+}
+
+TEST(Stages, AnswerAtTheEndAlone) {
+  plan::PlanT plan = TwoStages();
+  plan.stages[0]->candidates_buffer = 0;
+  EXPECT_EQ(Refusal(plan),
+            "stage 0: names buffers 0 and 4294967295 as its results, expected none: only the last stage answers");
+}
+
+TEST(Stages, HaveTheSameBatches) {
+  plan::PlanT plan = TwoStages();
+  plan.stages[1]->buckets[0].mutate_logit_rows(15);
+  EXPECT_EQ(Refusal(plan),
+            "stage 1 bucket 0: (16 tokens, 16 sequences, 15 logit rows), that of stage 0 is (16, 16, 16)");
+}
+
+TEST(Stages, HaveTheSameBlocks) {
+  plan::PlanT plan = TwoStages();
+  plan::KvClass& cache = plan.stages[1]->kv_classes[0];
+  cache.mutate_block_count(cache.block_count() - 1);
+  plan.stages[1]->kv_arena_bytes -= cache.block_bytes();
+  EXPECT_EQ(Refusal(plan), "stage 1: 127 KV blocks for window 0, stage 0 has 128; one block table is good for all");
+}
+
+TEST(Stages, HaveRanksAndGroupsOfTheirOwn) {
+  plan::PlanT plan = TwoStages();
+  plan.stages[1]->collectives[0].mutate_group(0);
+  EXPECT_EQ(Refusal(plan), "stage 1 step 9 'l2.o_proj.all_reduce': runs over group 0, expected the stage's group 1");
+  plan = TwoStages();
+  plan.stages[1]->tp_group = 0;
+  EXPECT_EQ(Refusal(plan), "stage 1: its ranks start at 0 by 1, expected [2, 4)");
+}
+
+}  // namespace
+}  // namespace mrs::planner
