@@ -55,8 +55,8 @@ class RankWorldTest : public ::testing::Test {
     std::filesystem::remove_all(directory_);
   }
 
-  OpenedPlan MakePlan(uint32_t tp) {
-    const testing::TestModel model = testing::MakeTestModel({.tp = tp}, directory_);
+  OpenedPlan MakePlan(uint32_t tp, uint32_t stages = 1) {
+    const testing::TestModel model = testing::MakeTestModel({.tp = tp, .stages = stages}, directory_);
     const Result<std::string> bytes = SerializePlan(model.tree);
     EXPECT_TRUE(bytes.ok()) << bytes.message();
     path_ = directory_ + "/x.mrsplan";
@@ -125,6 +125,53 @@ TEST_F(RankWorldTest, GivesTheSameBitsOverEveryTransportAndNumberOfRanks) {
       Batch candidates = SomeBatch();
       candidates.variant = Variant::kCandidates;
       EXPECT_FALSE(RunStep(*world, 2, candidates)->candidates.empty());
+    }
+  }
+}
+
+// Results come in the order of the batches, each with its step's bits, while both stages have work.
+TEST_F(RankWorldTest, KeepsAForwardForEveryStageUnderWay) {
+  std::vector<std::vector<float>> expected;
+  for (const uint32_t stages : {1u, 2u}) {
+    const OpenedPlan opened = MakePlan(2, stages);
+    for (const wire::Transport transport : {wire::Transport::kLocal, wire::Transport::kShm, wire::Transport::kTcp}) {
+      SCOPED_TRACE(fmt::format("{} stages over {}", stages, wire::TransportName(transport)));
+      const std::unique_ptr<RankWorld> world = StartReady(opened, transport);
+      std::vector<std::vector<float>> results;
+      for (uint64_t step = 1; step <= 20 + stages; ++step) {
+        if (step > stages) {
+          const Result<StepOutput> output = world->Await();
+          ASSERT_TRUE(output.ok()) << output.message();
+          results.emplace_back(output->logits.begin(), output->logits.end());
+        }
+        if (step > 20) continue;
+        Batch batch = SomeBatch();
+        for (int32_t& token : batch.tokens) token += static_cast<int32_t>(step);
+        const Status enqueued = world->Enqueue(step, batch);
+        ASSERT_TRUE(enqueued.ok()) << enqueued.message();
+      }
+      if (expected.empty()) expected = results;
+      EXPECT_EQ(results.size(), 20u);
+      EXPECT_TRUE(results == expected);
+    }
+  }
+  EXPECT_FALSE(expected[0] == expected[1]);
+}
+
+TEST_F(RankWorldTest, NamesARankOfAnyStageThatIsKilledInAStep) {
+  for (const wire::Transport transport : {wire::Transport::kShm, wire::Transport::kTcp}) {
+    for (const size_t victim : {0u, 1u}) {
+      const OpenedPlan opened = MakePlan(1, 2);
+      const std::unique_ptr<RankWorld> world = StartReady(opened, transport);
+      ASSERT_TRUE(RunStep(*world, 1, SomeBatch()).ok());
+      const std::vector<int> pids = world->pids();
+      kill(pids[victim], SIGSTOP);  // so that no step can end
+      ASSERT_TRUE(world->Enqueue(57, SomeBatch()).ok());
+      ASSERT_TRUE(world->Enqueue(58, SomeBatch()).ok());
+      kill(pids[victim], SIGKILL);
+      const std::string why = world->Await().message();
+      EXPECT_EQ(why, fmt::format("rank {} (pid {}) was killed by signal 9 (Killed) at step 57", victim, pids[victim]));
+      for (const int pid : pids) EXPECT_TRUE(IsGone(pid));
     }
   }
 }

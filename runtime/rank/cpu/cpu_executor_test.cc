@@ -152,10 +152,16 @@ class CpuExecutorTest : public ::testing::Test {
 
 TEST_F(CpuExecutorTest, RunsPlansThatVerify) {
   for (const uint32_t tp : {1, 2, 4}) {
-    for (const plan::DType dtype : {plan::DType::f32, plan::DType::bf16}) {
-      const TestModel model = MakeTestModel({.tp = tp, .dtype = dtype}, directory_);
-      const Status status = VerifyPlan(model.plan());
-      EXPECT_TRUE(status.ok()) << status.message();
+    for (const uint32_t stages : {1, 2}) {
+      for (const plan::DType dtype : {plan::DType::f32, plan::DType::bf16}) {
+        for (const uint32_t window : {0, 20}) {
+          const TestModel model = MakeTestModel(
+              {.tp = tp, .stages = stages, .dtype = dtype, .layers = 4, .window = window, .max_tokens = 16},
+              directory_);
+          const Status status = VerifyPlan(model.plan());
+          EXPECT_TRUE(status.ok()) << status.message();
+        }
+      }
     }
   }
 }
