@@ -236,7 +236,12 @@ MUTANTS = [
         "vector ? 0 : local->chunk_count, stage_->sources.size()",
     ),
     # The emitter: numbers.
-    Mutant("eps_from_elsewhere", STAGE, "norm.getEps().convertToFloat()", "1e-4f"),
+    Mutant(
+        "eps_from_elsewhere",
+        STAGE,
+        "attr.eps = norm.getEps().convertToFloat();\n          return KindAndAttr{OpKind::rms_norm,",
+        "attr.eps = 1e-4f;\n          return KindAndAttr{OpKind::rms_norm,",
+    ),
     Mutant(
         "scale_from_elsewhere",
         STAGE,
