@@ -69,7 +69,7 @@ class GraphBuilder {
     tokens_ = Input(contract::kTokens, {ir::kTokens});
     positions_ = Input(contract::kPositions, {ir::kTokens});
     sequence_ = Input(contract::kSequence, {ir::kTokens});
-    const int64_t blocks = (facts_.max_len + contract::kBlockTokens - 1) / contract::kBlockTokens;
+    const auto blocks = static_cast<int64_t>(contract::KvBlocks(static_cast<uint64_t>(facts_.max_len)));
     for (int64_t i = 0; i < classes_.count(); ++i) {
       slots_.push_back(Input(Numbered(contract::kSlots, i), {ir::kTokens}));
       block_tables_.push_back(Input(Numbered(contract::kBlockTable, i), {ir::kSequences, blocks}));

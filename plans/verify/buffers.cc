@@ -35,7 +35,7 @@ Status CheckInputs(const StageView& stage) {
     const std::optional<InputBuffer> input = InputOf(stage, b);
     if (!input) return stage.AtBuffer(b, "is no known input");
     const InputRule& rule = kInputs[static_cast<size_t>(input->input)];
-    const uint64_t table_width = RoundUp(stage.plan.max_len(), contract::kBlockTokens) / contract::kBlockTokens;
+    const uint64_t table_width = contract::KvBlocks(stage.plan.max_len());
     const uint64_t width = rule.is_table ? table_width : 1;
     if (buffer.dtype() != DType::i32 || buffer.rows() != rule.rows || buffer.width() != width) {
       return stage.AtBuffer(b, "is {} [{}, {}], expected i32 [{}, {}]", plan::EnumNameDType(buffer.dtype()),

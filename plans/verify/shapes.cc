@@ -368,7 +368,7 @@ class StepShapes {
       return Wrong("keeps {} candidates, expected 1 to {}", attr.k(), contract::kMaxCandidates);
     }
     MRS_RETURN_IF_ERROR(OperandIs(0, DType::f32, Rows::logit_rows, attr.vocab().size()));
-    return ResultIs(0, DType::u8, Rows::logit_rows, 8 * uint64_t{attr.k()} + 8 * uint64_t{attr.chunk_count()});
+    return ResultIs(0, DType::u8, Rows::logit_rows, contract::CandidateRecordBytes(attr.k(), attr.chunk_count()));
   }
 
   // The schedule's own rules are CheckCollectives'.
