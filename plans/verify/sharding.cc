@@ -125,12 +125,8 @@ class Flow {
       }
       case OpKind::sum_squares:
         return SumSquares(i);
-      case OpKind::rms_scale: {
-        MRS_ASSIGN_OR_RETURN(const Held x, Read(i, 0));
-        MRS_RETURN_IF_ERROR(ReadAs(i, 1, {}));
-        MRS_RETURN_IF_ERROR(VectorIs(i, OperandOf(i, 2), x));
-        return PassOn(i, {});
-      }
+      case OpKind::rms_scale:
+        return RmsScale(i);
       case OpKind::matmul:
         return Matmul(i);
       case OpKind::rope:
@@ -176,7 +172,26 @@ class Flow {
   // Of heads that a rank has, a part of the sum.
   Status SumSquares(uint32_t step) {
     MRS_ASSIGN_OR_RETURN(const Held x, Read(step, 0));
+    if (x.how == Held::How::cut && x.every != 1) {
+      return stage_.AtStep(step, "sums the squares of '{}', which is {}: the sum over the ranks would count it so often",
+                           stage_.BufferName(OperandOf(step, 0)), Describe(x));
+    }
     Set(step, x.how == Held::How::cut ? Held{Held::How::partial} : Held{});
+    return Status();
+  }
+
+  // The sum is complete, and of as many elements as the ranks have together.
+  Status RmsScale(uint32_t step) {
+    MRS_ASSIGN_OR_RETURN(const Held x, Read(step, 0));
+    MRS_RETURN_IF_ERROR(ReadAs(step, 1, {}));
+    MRS_RETURN_IF_ERROR(VectorIs(step, OperandOf(step, 2), x));
+    const plan::RmsScaleAttr& attr = *stage_.stage.rms_scales()->Get(stage_.steps[step].attr());
+    const uint64_t total = SatMul(attr.width(), x.how == Held::How::cut ? stage_.plan.tp() / x.every : 1);
+    if (attr.total() != total) {
+      return stage_.AtStep(step, "divides its sum by {} elements, the ranks have {} of '{}' in all", attr.total(), total,
+                           stage_.BufferName(OperandOf(step, 0)));
+    }
+    Set(step, x);
     return Status();
   }
 
