@@ -1,6 +1,7 @@
 // The plan of two stages passes plans/verify, and none that breaks what holds them together.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -79,6 +80,30 @@ TEST(Stages, TransferWhatTheOtherSideTakes) {
   EXPECT_EQ(Refusal(plan), "stage 0: no step carries out transfer 0");
   plan.stages[0]->transfers.clear();
   EXPECT_EQ(Refusal(plan), "stage 0 sends 0 values, but stage 1 receives 1");
+}
+
+// The second stage begins with angles of its own, which happen to be as wide as what it would receive.
+TEST(Stages, TransferSomething) {
+  plan::PlanT plan = TwoStages();
+  plan::StageT &first = *plan.stages[0], &second = *plan.stages[1];
+  first.steps.pop_back();
+  first.refs.pop_back();
+  first.deps.pop_back();
+  first.transfers.clear();
+  second.transfers.clear();
+  plan.ropes.push_back(std::make_unique<plan::RopeT>(*plan.ropes[0]));
+  plan.ropes.back()->inv_freq.resize(plan.model->hidden / 2, 0.5F);
+  plan::Step& received = StepOf(plan, 1, plan::OpKind::recv);
+  const plan::Ref positions = second.refs[StepOf(plan, 1, plan::OpKind::rope_angles).operand_begin()];
+  ASSERT_EQ(received.operand_begin(), 0u);
+  second.refs.insert(second.refs.begin(), positions);
+  received.mutate_op(plan::OpKind::rope_angles);
+  received.mutate_attr(static_cast<uint32_t>(plan.ropes.size() - 1));
+  received.mutate_operand_count(1);
+  for (size_t i = 1; i < second.steps.size(); ++i) {
+    second.steps[i].mutate_operand_begin(second.steps[i].operand_begin() + 1);
+  }
+  EXPECT_EQ(Refusal(plan), "stage 0: sends nothing, and only the last stage answers");
 }
 
 TEST(Stages, TransferInEveryForward) {

@@ -59,6 +59,7 @@ Status CheckBorder(const plan::Plan& plan, uint32_t s) {
   if (sends.size() != receives.size()) {
     return Refuse("stage {} sends {} values, but stage {} receives {}", s, sends.size(), s + 1, receives.size());
   }
+  if (sends.empty()) return Refuse("stage {}: sends nothing, and only the last stage answers", s);
   for (size_t i = 0; i < sends.size(); ++i) {
     if (Describe(*sends[i]) == Describe(*receives[i])) continue;
     return Refuse("stage {} sends {} as transfer {}, but stage {} receives {}", s, Describe(*sends[i]), i, s + 1,
