@@ -11,7 +11,7 @@ using plan::OpKind;
 bool OtherEps(PlanEdit& edit, std::string_view part) {
   const auto step = edit.One(OpKind::rms_norm, part);
   if (!step) return false;
-  edit.stage.norms[edit.steps[*step].step.attr()]->eps *= 2;
+  edit.NormOf(*step).eps *= 2;
   return true;
 }
 
@@ -30,18 +30,16 @@ constexpr PlanMutant kMutants[] = {
     {"eps_everywhere", "all norms have eps 1e-3",
      [](PlanEdit& e) {
        for (auto& norm : e.stage.norms) norm->eps = 1e-3f;
-       return true;
+       return !e.stage.norms.empty();
      }},
     {"scale_of_an_attention", "one layer's attention has twice its scale",
      [](PlanEdit& e) {
-       e.stage.attentions[e.steps[*e.One(OpKind::attention)].step.attr()]->scale *= 2;
+       e.AttentionOf(*e.One(OpKind::attention)).scale *= 2;
        return true;
      }},
     {"scale_of_append", "attention has the scale that its append bears, 1",
      [](PlanEdit& e) {
-       for (const size_t step : e.All(OpKind::attention)) {
-         e.stage.attentions[e.steps[step].step.attr()]->scale = 1.0f;
-       }
+       for (const size_t step : e.All(OpKind::attention)) e.AttentionOf(step).scale = 1.0f;
        return true;
      }},
     {"inv_freq_of_one", "one frequency of the rope is another",
@@ -68,29 +66,22 @@ constexpr PlanMutant kMutants[] = {
      }},
     {"angles_of_other_rope", "angles are of another rope than the model's",
      [](PlanEdit& e) {
-       const uint32_t rope = AddRope(e);
-       e.steps[e.All(OpKind::rope_angles).front()].step.mutate_attr(rope);
-       return true;
+       const auto step = e.One(OpKind::rope_angles);
+       if (step) e.steps[*step].step.mutate_attr(AddRope(e));
+       return step.has_value();
      }},
     {"rope_of_a_layer_is_other", "one rotation names another rope than its angles are of",
      [](PlanEdit& e) {
-       const uint32_t rope = AddRope(e);
-       e.stage.heads[e.steps[*e.One(OpKind::rope)].step.attr()]->rope = rope;
-       return true;
+       const auto step = e.One(OpKind::rope);
+       if (step) e.HeadsOf(*step).rope = AddRope(e);
+       return step.has_value();
      }},
     {"rope_over_two_heads", "a rotation takes two heads for one of twice the width",
      [](PlanEdit& e) {
-       plan::HeadsAttrT& attr = *e.stage.heads[e.steps[*e.One(OpKind::rope, "q_rope")].step.attr()];
-       if (attr.heads % 2 != 0) return false;
-       attr.heads /= 2;
-       attr.head_dim *= 2;
-       return true;
-     }},
-    {"kv_class_exchanged", "one layer's append goes to a second cache of the same shape",
-     [](PlanEdit& e) {
-       e.stage.kv_classes.push_back(e.stage.kv_classes.front());
-       e.stage.kv_arena_bytes *= 2;
-       e.stage.attentions[e.steps[*e.One(OpKind::kv_append)].step.attr()]->kv_class = 1;
+       const auto step = e.One(OpKind::rope, "q_rope");
+       if (!step || e.HeadsOf(*step).heads % 2 != 0) return false;
+       e.HeadsOf(*step).heads /= 2;
+       e.HeadsOf(*step).head_dim *= 2;
        return true;
      }},
     {"chain", "the order of sums is the other one, against the options",
@@ -112,16 +103,19 @@ constexpr PlanMutant kMutants[] = {
      }},
     {"vocab_valid_of_embedding", "the embedding takes padding rows for tokens",
      [](PlanEdit& e) {
+       if (e.stage.embeds.empty()) return false;
        e.stage.embeds.front().mutate_vocab_valid(e.plan.model->vocab_padded);
        return e.plan.model->vocab_padded != e.plan.model->vocab;
      }},
     {"vocab_valid_of_candidates", "padding rows may be candidates",
      [](PlanEdit& e) {
+       if (e.stage.candidates.empty()) return false;
        e.stage.candidates.front().mutate_vocab_valid(e.plan.model->vocab_padded);
        return e.plan.model->vocab_padded != e.plan.model->vocab;
      }},
     {"candidates_reversed", "candidates of the last rank are called the first's",
      [](PlanEdit& e) {
+       if (e.stage.candidates.empty()) return false;
        plan::Slice& vocab = e.stage.candidates.front().mutable_vocab();
        if (e.plan.tp == 1) return false;
        vocab.mutate_start(vocab.step() * (e.plan.tp - 1));
@@ -130,12 +124,14 @@ constexpr PlanMutant kMutants[] = {
      }},
     {"candidates_shifted", "candidates are called the tokens 16 further on",
      [](PlanEdit& e) {
+       if (e.stage.candidates.empty()) return false;
        plan::Slice& vocab = e.stage.candidates.front().mutable_vocab();
        vocab.mutate_start(vocab.start() + 16);
        return true;
      }},
     {"candidates_of_other_chunks", "log-sum-exp is taken over chunks of half the length",
      [](PlanEdit& e) {
+       if (e.stage.candidates.empty()) return false;
        plan::TopCandidatesAttr& attr = e.stage.candidates.front();
        attr.mutate_chunk_size(attr.chunk_size() / 2);
        return true;
@@ -291,7 +287,7 @@ std::span<const PlanMutant> FactMutants() { return kMutants; }
 
 std::vector<PlanMutant> Mutants() {
   std::vector<PlanMutant> all;
-  for (const auto part : {ProgramMutants(), WeightMutants(), FactMutants()})
+  for (const auto part : {ProgramMutants(), BlockMutants(), LayoutMutants(), WeightMutants(), FactMutants()})
     all.insert(all.end(), part.begin(), part.end());
   return all;
 }

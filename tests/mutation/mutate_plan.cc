@@ -1,6 +1,6 @@
 // mutate_plan x.mrsplan FOLDER [SEED [NAME]]: writes each mutant of a plan that can be made of it to
 // FOLDER/NAME.mrsplan, sealed and unverified, and prints a line "NAME<tab>what it does" for each; with a name, that one
-// alone.
+// alone. Of several stages, each mutant changes the first that has what it changes, beginning with a drawn one.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -36,21 +36,36 @@ int Main(int argc, char** argv) {
     opened->plan().UnPackTo(&plan);
     return plan;
   };
-  // The control: the same plan taken apart and put together again.
-  PlanEdit none(unpacked(), seed);
-  if (only.empty() && !Write(folder + "/none.mrsplan", none.Seal())) {
+  const size_t stage_count = unpacked().stages.size();
+  // The control: the same plan taken apart and put together again, stage by stage.
+  std::string none;
+  for (size_t stage = 0; stage < stage_count; ++stage) {
+    plan::PlanT plan;
+    if (stage == 0) {
+      plan = unpacked();
+    } else {
+      plan::GetPlan(none.data())->UnPackTo(&plan);
+    }
+    none = PlanEdit(std::move(plan), seed, stage).Seal();
+  }
+  if (only.empty() && !Write(folder + "/none.mrsplan", none)) {
     std::fprintf(stderr, "mutate_plan: cannot write to %s\n", folder.c_str());
     return 1;
   }
+  size_t number = 0;
   for (const PlanMutant& mutant : Mutants()) {
+    ++number;  // which stage it is tried on first
     if (!only.empty() && only != mutant.name) continue;
-    PlanEdit edit(unpacked(), seed);
-    if (!mutant.apply(edit)) continue;
-    if (!Write(folder + "/" + mutant.name + ".mrsplan", edit.Seal())) {
-      std::fprintf(stderr, "mutate_plan: cannot write to %s\n", folder.c_str());
-      return 1;
+    for (size_t tries = 0; tries < stage_count; ++tries) {
+      PlanEdit edit(unpacked(), seed, (seed + number + tries) % stage_count);
+      if (!mutant.apply(edit)) continue;
+      if (!Write(folder + "/" + mutant.name + ".mrsplan", edit.Seal())) {
+        std::fprintf(stderr, "mutate_plan: cannot write to %s\n", folder.c_str());
+        return 1;
+      }
+      std::printf("%s\t%s\n", mutant.name, mutant.what);
+      break;
     }
-    std::printf("%s\t%s\n", mutant.name, mutant.what);
   }
   return 0;
 }

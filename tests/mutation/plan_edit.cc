@@ -1,6 +1,8 @@
 #include "tests/mutation/plan_edit.h"
 
 #include <algorithm>
+#include <charconv>
+#include <string>
 #include <utility>
 
 #include "plans/contract.h"
@@ -16,6 +18,7 @@ using plan::RefSpace;
 using plan::Variant;
 
 bool IsCollective(OpKind op) { return op == OpKind::all_reduce || op == OpKind::all_gather; }
+bool IsTransfer(OpKind op) { return op == OpKind::send || op == OpKind::recv; }
 
 uint64_t RoundUp(uint64_t value, uint64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -46,13 +49,24 @@ std::vector<std::string_view> Parts(std::string_view name) {
 
 }  // namespace
 
-PlanEdit::PlanEdit(plan::PlanT whole, uint64_t seed)
-    : plan(std::move(whole)), stage(*plan.stages.front()), state_(seed) {
+std::string LayersOn(std::string_view name, int layers) {
+  const size_t dot = name.find('.');
+  int layer = 0;
+  if (dot == std::string_view::npos || name[0] != 'l') return std::string(name);
+  const auto [end, error] = std::from_chars(name.data() + 1, name.data() + dot, layer);
+  if (error != std::errc() || end != name.data() + dot) return std::string(name);
+  std::string moved = "l";
+  return moved.append(std::to_string(layer + layers)).append(name.substr(dot));
+}
+
+PlanEdit::PlanEdit(plan::PlanT whole, uint64_t seed, size_t stage_index)
+    : plan(std::move(whole)), index(stage_index), stage(*plan.stages[stage_index]), state_(seed) {
   for (const plan::Step& step : stage.steps) {
     const auto begin = stage.refs.begin() + step.operand_begin();
-    Instruction instruction{step, {begin, begin + step.operand_count()}, {}, {}};
+    Instruction instruction{step, {begin, begin + step.operand_count()}, {}, {}, {}};
     instruction.results.assign(begin + step.operand_count(), begin + step.operand_count() + step.result_count());
     if (IsCollective(step.op())) instruction.collective = stage.collectives[step.attr()];
+    if (IsTransfer(step.op())) instruction.transfer = stage.transfers[step.attr()];
     steps.push_back(std::move(instruction));
   }
   for (const plan::Weight& weight : stage.weights) {
@@ -81,6 +95,20 @@ std::optional<size_t> PlanEdit::One(OpKind op, std::string_view part) {
   const auto all = All(op, part);
   if (all.empty()) return std::nullopt;
   return all[Draw(all.size())];
+}
+
+std::optional<size_t> PlanEdit::OneWhere(OpKind op, const std::function<bool(const Instruction&)>& fits) {
+  std::vector<size_t> found = All(op);
+  std::erase_if(found, [&](size_t step) { return !fits(steps[step]); });
+  if (found.empty()) return std::nullopt;
+  return found[Draw(found.size())];
+}
+
+std::optional<uint32_t> PlanEdit::InputNamed(std::string_view name) const {
+  for (uint32_t i = 0; i < stage.buffers.size(); ++i) {
+    if (stage.buffers[i].input() && plan.names[stage.buffers[i].name()] == name) return i;
+  }
+  return std::nullopt;
 }
 
 std::optional<size_t> PlanEdit::PartOf(size_t step, std::string_view part) const {
@@ -157,6 +185,7 @@ void PlanEdit::SealProgram() {
   stage.refs.clear();
   stage.deps.clear();
   stage.collectives.clear();
+  stage.transfers.clear();
   uint32_t order[3] = {0, 0, 0};  // of all steps, and of each variant's after the shared ones
   for (Instruction& instruction : steps) {
     plan::Step step = instruction.step;
@@ -181,6 +210,10 @@ void PlanEdit::SealProgram() {
       step.mutate_attr(static_cast<uint32_t>(stage.collectives.size()));
       stage.collectives.push_back(entry);
     }
+    if (instruction.transfer) {
+      step.mutate_attr(static_cast<uint32_t>(stage.transfers.size()));
+      stage.transfers.push_back(*instruction.transfer);
+    }
     stage.steps.push_back(step);
   }
 }
@@ -202,8 +235,9 @@ void PlanEdit::SealBuffers() {
   for (plan::Ref& ref : stage.refs) {
     if (ref.space() == RefSpace::buffer) ref.mutate_index(now[ref.index()]);
   }
-  stage.candidates_buffer = now[stage.candidates_buffer];
-  stage.logits_buffer = now[stage.logits_buffer];
+  for (uint32_t* output : {&stage.candidates_buffer, &stage.logits_buffer}) {
+    if (*output != contract::kNone) *output = now[*output];
+  }
   stage.placements.clear();
   stage.activation_arena_bytes = 0;
   for (plan::Bucket& bucket : stage.buckets) {
@@ -252,12 +286,6 @@ std::string PlanEdit::Seal() {
   SealProgram();
   SealBuffers();
   SealWeights();
-  for (auto& prediction : plan.predictions) {
-    const int64_t bytes = static_cast<int64_t>(prediction->name == "weights"       ? stage.weight_arena_bytes
-                                               : prediction->name == "activations" ? stage.activation_arena_bytes
-                                                                                   : stage.kv_arena_bytes);
-    prediction->low = prediction->expected = prediction->high = bytes;
-  }
   return PackPlan(plan);
 }
 

@@ -1,7 +1,7 @@
 // A plan taken apart so that its program can be edited, and put together again so that only a reader of meaning
 // objects.
 //
-//   PlanEdit edit(std::move(plan), seed);
+//   PlanEdit edit(std::move(plan), seed);                    // of its first stage
 //   edit.RemoveStep(edit.One(plan::OpKind::all_reduce));    // its readers now read what it read
 //   const std::string bytes = edit.Seal();                  // gapless lists, every buffer in a place of its own, a
 //   SHA-256
@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,16 +27,24 @@ struct Instruction {
   std::vector<plan::Ref> operands;  // as the plan lists them
   std::vector<plan::Ref> results;
   std::optional<plan::Collective> collective;  // of all_reduce and all_gather
+  std::optional<plan::Transfer> transfer;      // of send and recv
 };
+
+// A name in the parts that one stage and another have: ("l3.q_proj.weight", 2) -> "l1.q_proj.weight". As it is where it
+// is of no layer.
+std::string LayersOn(std::string_view name, int layers);
 
 class PlanEdit {
  public:
-  PlanEdit(plan::PlanT plan, uint64_t seed);
+  // Takes one stage apart; the others are in `plan`.
+  PlanEdit(plan::PlanT plan, uint64_t seed, size_t stage = 0);
 
   // Steps of a kind, in order; of one layer where given, and with `part` in their name ("k_proj").
   std::vector<size_t> All(plan::OpKind op, std::string_view part = "", std::optional<int> layer = std::nullopt) const;
   // One of those, drawn; none where there is none.
   std::optional<size_t> One(plan::OpKind op, std::string_view part = "");
+  // One that `fits`, drawn.
+  std::optional<size_t> OneWhere(plan::OpKind op, const std::function<bool(const Instruction&)>& fits);
   std::string_view NameOf(const Instruction& instruction) const { return plan.names[instruction.step.name()]; }
   std::string_view NameOf(const plan::Weight& weight) const { return plan.names[weight.name()]; }
 
@@ -48,6 +57,13 @@ class PlanEdit {
   plan::WeightSource& SourceOf(size_t weight) { return sources[weight].front(); }
   std::string_view TensorOf(size_t weight) { return plan.names[SourceOf(weight).name()]; }
 
+  // The attributes of a step of such a kind; the plan has them as tables.
+  plan::NormAttrT& NormOf(size_t step) { return *stage.norms[steps[step].step.attr()]; }
+  plan::HeadsAttrT& HeadsOf(size_t step) { return *stage.heads[steps[step].step.attr()]; }
+  plan::AttentionAttrT& AttentionOf(size_t step) { return *stage.attentions[steps[step].step.attr()]; }
+
+  // The buffer that the executor writes under this name.
+  std::optional<uint32_t> InputNamed(std::string_view name) const;
   // A buffer that a step before `step` writes, of the same type as `buffer` and not it; the latest or a drawn one.
   std::optional<uint32_t> Lookalike(uint32_t buffer, size_t step, bool latest = false);
   // All reads of `from` at or after `first_step` become reads of `to`, the outputs included.
@@ -65,8 +81,9 @@ class PlanEdit {
   std::string Seal();
 
   plan::PlanT plan;
-  plan::StageT& stage;                                   // the first
-  std::vector<Instruction> steps;                        // replaces stage.steps, refs, deps and collectives
+  const size_t index;  // of the stage
+  plan::StageT& stage;
+  std::vector<Instruction> steps;                        // replaces stage.steps, refs, deps, collectives, transfers
   std::vector<std::vector<plan::WeightSource>> sources;  // of each weight; replaces stage.sources
 
  private:

@@ -53,9 +53,11 @@ bool ExchangeOperands(PlanEdit& edit, std::string_view a, std::string_view b, si
   return true;
 }
 
-// A step of layer 1 takes the weight that the same step of layer 0 has; of a fused product, the one of `part`.
+// A step of a stage's second layer takes the weight that the same step of its first has; of a fused product, the one
+// of `part`.
 bool WeightOfAnotherLayer(PlanEdit& edit, OpKind op, std::string_view part) {
-  const auto zero = edit.All(op, part, 0), one = edit.All(op, part, 1);
+  const int first = static_cast<int>(edit.stage.layer_begin);
+  const auto zero = edit.All(op, part, first), one = edit.All(op, part, first + 1);
   if (zero.empty() || one.empty()) return false;
   const auto number = op == OpKind::matmul ? edit.PartOf(one.front(), part) : std::optional<size_t>(0);
   if (!number) return false;
@@ -63,11 +65,17 @@ bool WeightOfAnotherLayer(PlanEdit& edit, OpKind op, std::string_view part) {
   return true;
 }
 
-bool ExchangeNorms(PlanEdit& edit, std::string_view a, std::string_view b) {
-  const auto one = edit.All(OpKind::rms_norm, a), other = edit.All(OpKind::rms_norm, b);
-  if (one.empty() || other.empty()) return false;
-  std::swap(edit.steps[one.front()].operands[1], edit.steps[other.front()].operands[1]);
+// Two operands of different steps change places, where there are both steps.
+bool ExchangeWeights(PlanEdit& edit, const std::vector<size_t>& a, const std::vector<size_t>& b) {
+  if (a.empty() || b.empty()) return false;
+  Ref &one = edit.steps[a.front()].operands[1], &other = edit.steps[b.front()].operands[1];
+  if (one.index() == other.index()) return false;
+  std::swap(one, other);
   return true;
+}
+
+bool ExchangeNorms(PlanEdit& edit, std::string_view a, std::string_view b) {
+  return ExchangeWeights(edit, edit.All(OpKind::rms_norm, a), edit.All(OpKind::rms_norm, b));
 }
 
 bool AddReadsTwice(PlanEdit& edit, size_t kept) {
@@ -97,30 +105,27 @@ bool ReduceAfter(PlanEdit& edit, OpKind reader) {
   return false;
 }
 
-// An input operand becomes another of the six.
+// An input operand becomes another.
 bool OtherInput(PlanEdit& edit, OpKind op, size_t operand, std::string_view name) {
   const auto step = edit.One(op);
-  if (!step) return false;
-  for (uint32_t i = 0; i < edit.stage.buffers.size(); ++i) {
-    if (!edit.stage.buffers[i].input() || edit.plan.names[edit.stage.buffers[i].name()] != name) continue;
-    edit.steps[*step].operands[operand].mutate_index(i);
-    return true;
-  }
-  return false;
+  const auto input = edit.InputNamed(name);
+  if (!step || !input) return false;
+  edit.steps[*step].operands[operand].mutate_index(*input);
+  return true;
 }
 
-plan::AttentionAttrT& AttentionOf(PlanEdit& edit, size_t step) {
-  return *edit.stage.attentions[edit.steps[step].step.attr()];
-}
-
-// The caches of two layers exchanged by the steps of one kind alone.
+// The caches of two layers of a class exchanged by the steps of one kind alone.
 bool ExchangeCaches(PlanEdit& edit, OpKind op) {
   const auto all = edit.All(op);
-  if (all.size() < 2) return false;
-  const size_t first = edit.Draw(all.size() - 1);
-  auto &a = AttentionOf(edit, all[first]), &b = AttentionOf(edit, all[first + 1]);
-  std::swap(a.kv_layer, b.kv_layer);
-  return true;
+  for (size_t i = 0; i + 1 < all.size(); ++i) {
+    for (size_t j = i + 1; j < all.size(); ++j) {
+      auto &a = edit.AttentionOf(all[i]), &b = edit.AttentionOf(all[j]);
+      if (a.kv_class != b.kv_class) continue;
+      std::swap(a.kv_layer, b.kv_layer);
+      return true;
+    }
+  }
+  return false;
 }
 
 constexpr PlanMutant kMutants[] = {
@@ -258,6 +263,7 @@ constexpr PlanMutant kMutants[] = {
     {"head_has_embedding", "logits are made with the embedding of a model that has a head of its own",
      [](PlanEdit& e) {
        const auto head = e.All(OpKind::matmul, "lm_head"), embed = e.All(OpKind::embed);
+       if (head.empty() || embed.empty()) return false;
        Ref &of_head = e.steps[head.front()].operands[1], &of_embed = e.steps[embed.front()].operands[1];
        if (of_head.index() == of_embed.index()) return false;
        of_head = of_embed;
@@ -266,6 +272,7 @@ constexpr PlanMutant kMutants[] = {
     {"embedding_has_head", "tokens are looked up in the head of a model that has an embedding of its own",
      [](PlanEdit& e) {
        const auto head = e.All(OpKind::matmul, "lm_head"), embed = e.All(OpKind::embed);
+       if (head.empty() || embed.empty()) return false;
        Ref &of_head = e.steps[head.front()].operands[1], &of_embed = e.steps[embed.front()].operands[1];
        if (of_head.index() == of_embed.index()) return false;
        of_embed = of_head;
@@ -303,12 +310,12 @@ constexpr PlanMutant kMutants[] = {
      [](PlanEdit& e) { return ExchangeCaches(e, OpKind::kv_append); }},
     {"kv_layers_exchanged_by_attentions", "two layers attend to each other's cache, and append to their own",
      [](PlanEdit& e) { return ExchangeCaches(e, OpKind::attention); }},
-    {"attention_of_earlier_cache", "layer 1 attends to the cache of layer 0",
+    {"attention_of_earlier_cache", "a layer attends to the cache of the first of its class",
      [](PlanEdit& e) {
-       const auto all = e.All(OpKind::attention, "", 1);
-       if (all.empty()) return false;
-       AttentionOf(e, all.front()).kv_layer = 0;
-       return true;
+       const auto later = e.OneWhere(
+           OpKind::attention, [&](const Instruction& i) { return e.stage.attentions[i.step.attr()]->kv_layer > 0; });
+       if (later) e.AttentionOf(*later).kv_layer = 0;
+       return later.has_value();
      }},
     {"attention_inputs_exchanged", "attention takes positions for the sequence and the reverse",
      [](PlanEdit& e) {
@@ -339,6 +346,7 @@ constexpr PlanMutant kMutants[] = {
     {"logits_of_other_norm", "all logits are made of rows that went through layer 0's norm",
      [](PlanEdit& e) {
        const auto finals = e.All(OpKind::rms_norm, "final_norm"), others = e.All(OpKind::rms_norm, "input_norm");
+       if (finals.empty() || others.empty()) return false;
        e.steps[finals.front()].operands[1] = e.steps[others.front()].operands[1];
        return true;
      }},

@@ -153,6 +153,7 @@ constexpr PlanMutant kMutants[] = {
     {"embedding_rows_reversed", "rows of the embedding handed to the ranks in reverse, and its attribute with them",
      [](PlanEdit& e) {
        if (!Reverse(e, {"embed.weight"})) return false;
+       if (e.stage.embeds.empty()) return false;
        plan::Slice& vocab = e.stage.embeds.front().mutable_vocab();
        vocab = Reversed(vocab, e.plan.tp);
        return true;
@@ -195,7 +196,8 @@ constexpr PlanMutant kMutants[] = {
      [](PlanEdit& e) { return ExchangeTensors(e, "o_proj.bias", "down_proj.bias"); }},
     {"tensor_off_by_a_row", "a norm is read one element further on in the file",
      [](PlanEdit& e) {
-       WeightSource& source = e.SourceOf(e.Weights("final_norm.weight").front());
+       if (e.Weights("norm.weight").empty()) return false;
+       WeightSource& source = e.SourceOf(e.Weights("norm.weight").back());
        source.mutate_file_offset(source.file_offset() - 2);
        return true;
      }},
