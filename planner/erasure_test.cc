@@ -8,13 +8,9 @@
 
 #include "ir/dialect.h"
 #include "mlir/Parser/Parser.h"
-#include "planner/build.h"
-#include "planner/compiler.h"
-#include "planner/model_facts.h"
+#include "planner/erasure_subject_for_test.h"
 #include "planner/verify_model.h"
-#include "plans/structure.h"
 #include "plans/testing/tiny_plan.h"
-#include "plans/writer.h"
 
 namespace mrs::planner {
 namespace {
@@ -24,49 +20,12 @@ using testing::SourceOf;
 using testing::StepOf;
 using testing::WeightNamed;
 
-BuildOptions Options(const std::string& model, int64_t tp) {
-  return {.model_dir = fmt::format("{}/{}", MRS_SOURCE_DIR, model),
-          .name = "subject",
-          .tp = tp,
-          .max_len = {},
-          .numerics = "pair2",
-          .dtype = "auto",
-          .memory = uint64_t{1} << 30,
-          .reduction = "canonical"};
-}
-
-// A model of the repository, its graph and its plan.
-struct Subject {
-  explicit Subject(const std::string& model, int64_t tp = 2) {
-    const BuildOptions options = Options(model, tp);
-    const Result<Built> built = Build(options);
-    if (!built) throw std::runtime_error(built.message());
-    plan::GetPlan(built->plan_bytes.data())->UnPackTo(&plan);
-    const Result<ModelFacts> facts = ReadModelFacts(options);
-    module = UnshardedModule(compiler.context(), *facts);
-  }
-  std::string Refusal() {
-    Result<UnshardedModel> model = ReadUnsharded(*module);
-    if (!model) return model.message();
-    const std::string bytes = PackPlan(plan);
-    const Result<SealedPlan> sealed = CheckStructure(std::as_bytes(std::span(bytes)));
-    if (!sealed) return sealed.message();
-    const Status status = CheckErasure(*model, *sealed->plan);
-    return status.ok() ? std::string() : status.message();
-  }
-  plan::StageT& stage() { return *plan.stages[0]; }
-
-  plan::PlanT plan;
-  Compiler compiler;
-  mlir::OwningOpRef<mlir::ModuleOp> module;
-};
-
 constexpr const char* kMini = "models/mini";
 constexpr const char* kBiased = "tests/golden/llama_bias_f32";
 
 TEST(Erasure, PassesWhatIsBuiltOnAnyNumberOfRanks) {
-  for (const int64_t tp : {1, 2, 4, 8}) EXPECT_EQ(Subject(kMini, tp).Refusal(), "") << tp;
-  for (const int64_t tp : {1, 2, 4}) EXPECT_EQ(Subject(kBiased, tp).Refusal(), "") << tp;
+  for (const int64_t tp : {1, 2, 4, 8}) EXPECT_EQ(Subject(kMini, {.tp = tp}).Refusal(), "") << tp;
+  for (const int64_t tp : {1, 2, 4}) EXPECT_EQ(Subject(kBiased, {.tp = tp}).Refusal(), "") << tp;
 }
 
 TEST(Erasure, NamesFusedWeightsThatAreExchangedWhereTheirProductIsRead) {
@@ -164,10 +123,9 @@ TEST(Erasure, NamesAttributes) {
   EXPECT_EQ(refusal([](Subject& s) { s.stage().norms[StepOf(s.plan, "l0.input_norm").attr()]->eps = 1e-6f; }),
             "erasure: stage 0 step 3 'l0.input_norm': eps of its rms_norm is 1e-06, expected 1e-05 as in "
             "'l0.input_norm'");
-  EXPECT_EQ(
-      refusal([](Subject& s) { s.stage().attentions[StepOf(s.plan, "l0.attention").attr()]->scale = 0.125f; }),
-      "erasure: stage 0 step 8 'l0.attention': scale of its attention is 0.125, expected 0.17677669 as in "
-      "'l0.attention'");
+  EXPECT_EQ(refusal([](Subject& s) { s.stage().attentions[StepOf(s.plan, "l0.attention").attr()]->scale = 0.125f; }),
+            "erasure: stage 0 step 8 'l0.attention': scale of its attention is 0.125, expected 0.17677669 as in "
+            "'l0.attention'");
   EXPECT_EQ(refusal([](Subject& s) { s.stage().heads[StepOf(s.plan, "l0.q_rope").attr()]->head_dim = 64; }),
             "erasure: stage 0 step 5 'l0.q_rope': head_dim of its rope is 64, expected 32 as in 'l0.q_rope'");
   EXPECT_EQ(refusal([](Subject& s) {
@@ -231,14 +189,14 @@ TEST(Erasure, NamesFactsOfTheModel) {
 
 // An all-reduce is left out only where its sum is the same on any number of ranks.
 TEST(Erasure, RefusesSumsInTheOrderOfRanks) {
-  Subject s(kMini, 4);
+  Subject s(kMini, {.tp = 4});
   s.plan.numerics->reduction = plan::Reduction::rank_order;
   (*s.module)->setAttr("mrs.reduction", mlir::StringAttr::get(s.module->getContext(), "rank_order"));
   EXPECT_EQ(s.Refusal(),
             "erasure: sums over the ranks are in rank_order, so that they depend on how many ranks there are; expected "
             "canonical");
 
-  BuildOptions options = Options(kMini, 4);
+  BuildOptions options = Options(kMini, {.tp = 4});
   options.reduction = "rank_order";
   const Result<Built> built = Build(options);
   ASSERT_TRUE(built) << built.message();
@@ -258,7 +216,7 @@ TEST(Erasure, NamesMemoryThatIsNotTheOneOfAllRanks) {
     Subject s(kMini);
     s.plan.cluster->memory_bytes = std::move(memory);
     const std::string bytes = PackPlan(s.plan);
-    return VerifyPlanOfModel(*plan::GetPlan(bytes.data()), Options(kMini, 2).model_dir).message();
+    return VerifyPlanOfModel(*plan::GetPlan(bytes.data()), Options(kMini, {.tp = 2}).model_dir).message();
   };
   EXPECT_EQ(refusal({uint64_t{1} << 30, uint64_t{1} << 20}),
             "erasure: fact 'mrs.memory' is \"1048576, 1073741824\", expected \"1073741824\"");

@@ -11,10 +11,7 @@
 #include <string>
 
 #include "flatbuffers/minireflect.h"
-#include "planner/build.h"
-#include "planner/compiler.h"
-#include "planner/erasure.h"
-#include "planner/model_facts.h"
+#include "planner/erasure_subject_for_test.h"
 #include "plans/reader.h"
 #include "plans/sha256.h"
 
@@ -129,16 +126,10 @@ struct Tried {
 };
 
 // Of every field of the model's plan.
-std::map<std::string, Tried> TryEveryField(const std::string& model, int64_t tp) {
-  const BuildOptions options{.model_dir = fmt::format("{}/{}", MRS_SOURCE_DIR, model),
-                             .name = "subject",
-                             .tp = tp,
-                             .max_len = 64,
-                             .max_seqs = 4,
-                             .numerics = "pair2",
-                             .dtype = "auto",
-                             .memory = uint64_t{1} << 30,
-                             .reduction = "canonical"};
+std::map<std::string, Tried> TryEveryField(const std::string& model, const Cut& cut) {
+  BuildOptions options = Options(model, cut);
+  options.max_len = 64;
+  options.max_seqs = 4;
   const Result<Built> built = Build(options);
   if (!built) throw std::runtime_error(built.message());
   const Result<ModelFacts> facts = ReadModelFacts(options);
@@ -163,7 +154,7 @@ std::map<std::string, Tried> TryEveryField(const std::string& model, int64_t tp)
       UnshardedModel copy = unsharded;
       if (!CheckErasure(copy, opened->plan()).ok()) continue;
       ++field.accepted;
-      field.example = fmt::format("byte {} of the plan of {} at tp {}", at - base, model, tp);
+      field.example = fmt::format("byte {} of the plan of {} at tp {}", at - base, model, cut.tp);
     }
   };
   const auto* table = reinterpret_cast<const flatbuffers::Table*>(&plan.plan());
@@ -176,9 +167,19 @@ std::map<std::string, Tried> TryEveryField(const std::string& model, int64_t tp)
 
 TEST(EveryField, IsRefusedWhenChangedOrHasAReasonNotToBe) {
   std::set<std::string> accepted;
-  for (const auto& [model, tp] : {std::pair("models/mini", 2), std::pair("tests/golden/llama_bias_f32", 2)}) {
+  // Between them they have every kind of step; two stages have what passes between them.
+  const std::pair<const char*, Cut> subjects[] = {{"models/mini", {.tp = 2}},
+                                                  {"tests/golden/llama_bias_f32", {.tp = 2}},
+                                                  {"Gemma3", {.tp = 2, .stages = 2}},
+                                                  {"Phi3", {.tp = 2}},
+                                                  {"Olmo3", {.tp = 2, .stages = 2}},
+                                                  {"StableLm", {.tp = 1, .stages = 2}},
+                                                  {"Ministral3", {.tp = 1}},
+                                                  {"Granite", {.tp = 1}},
+                                                  {"Glm4", {.tp = 1}}};
+  for (const auto& [model, cut] : subjects) {
     size_t mutants = 0;
-    for (const auto& [path, field] : TryEveryField(model, tp)) {
+    for (const auto& [path, field] : TryEveryField(model, cut)) {
       mutants += field.mutants;
       if (field.accepted == 0) continue;
       accepted.insert(path);

@@ -36,7 +36,8 @@ def planned_ranges(plan, rank):
     for weight in stage["weights"]:
         for source in stage["sources"][weight["source_begin"] : weight["source_begin"] + weight["source_count"]]:
             size = ELEMENT_BYTES[source["dtype"]]
-            row_begin, row_end = span(source["rows"], coordinates, source["tensor_rows"])
+            row_begin, row_end = span(source["rows"], coordinates, source["row_count"])
+            row_begin, row_end = row_begin + source["row_begin"], row_end + source["row_begin"]
             column_begin, column_end = span(source["columns"], coordinates, source["tensor_columns"])
             if (column_begin, column_end) == (0, source["tensor_columns"]):  # whole rows lie together
                 column_end *= max(0, row_end - row_begin)

@@ -18,7 +18,9 @@ FIRST_PASSES = ["--mrs-apply-layout", "--mrs-propagate", "--mrs-insert-collectiv
 OTHER_PASSES = ["--mrs-fuse", "--mrs-localize", "--mrs-schedule", "--mrs-in-place", "--mrs-plan-memory"]
 PARTIAL = ", partial{tp}"
 PROMPT = [5 + 13 * i % 60 for i in range(40)]
-MODEL_ITSELF = re.compile(r"sources = \[.*?\}\]|(?:eps|scale) = \S+ : f32|\"[^\"]*\"")
+MODEL_ITSELF = re.compile(
+    r"sources = \[.*?\}\]|(?:eps|scale|factor|cap|soft_cap|beta) = \S+ : f32|(?:window|original|rope) = \d+ : i64|\"[^\"]*\""
+)
 NUMBER = re.compile(r"(?<![\w%#.])-?\d+\b")
 OPERATION = re.compile(r"\bmrs\.\w+ \"")
 TYPE = re.compile(r"(?<=<)\[[^\]]+\][^>]*(?=>)")  # of !mrs.tensor<[T, 8{tp 4}, 32], bf16>
@@ -99,10 +101,10 @@ def edit(lines, tp, rng):
 class Workshop:
     """One model's modules: graph (a path, unsharded), early (lines, before fusion) and final (lines, finished)."""
 
-    def __init__(self, bin_dir, scratch, model, tp, timeout=30):
+    def __init__(self, bin_dir, scratch, model, tp, stages=1, timeout=30):
         self.tools, self.scratch, self.model, self.tp = Tools(bin_dir, timeout), scratch, model, tp
         self.opt, self.graph = f"{bin_dir}/mrs-opt", f"{scratch}/graph.mlir"
-        how = ["--tp", str(tp), "--numerics", "pair2", "--max-len", "64", "--memory", "1GiB"]
+        how = ["--tp", str(tp), "--pp", str(stages), "--numerics", "pair2", "--max-len", "64", "--memory", "1GiB"]
         self.tools.call([self.tools.plan_program, "build", model, *how, "--ir-out", self.graph])
         self.final = self.tools.call([self.opt, self.graph, "--mrs-plan"]).split("\n")
         self.early = self.tools.call([self.opt, self.graph, *FIRST_PASSES]).split("\n")

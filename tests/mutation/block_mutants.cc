@@ -232,8 +232,14 @@ constexpr PlanMutant kMutants[] = {
        if (attr != nullptr) attr->mutate_eps(attr->eps() * 2);
        return attr != nullptr;
      }},
-    {"whole_norm_of_other_sum", "K is normed by Q's sum and Q by K's",
-     [](PlanEdit& e) { return ExchangeOperands(e, OpKind::rms_scale, 1); }},
+    {"whole_norm_of_other_sum", "a norm of all heads divides by the sum that the one before it has",
+     [](PlanEdit& e) {
+       const auto all = e.All(OpKind::rms_scale);
+       if (all.size() < 2) return false;
+       const size_t later = 1 + e.Draw(all.size() - 1);
+       e.steps[all[later]].operands[1] = e.steps[all[later - 1]].operands[1];
+       return true;
+     }},
     {"whole_norm_weights_exchanged", "two norms of all heads have each other's weight",
      [](PlanEdit& e) { return ExchangeOperands(e, OpKind::rms_scale, 2); }},
     {"squares_in_longer_chunks", "squares are summed in canonical chunks of twice as many heads",
@@ -310,7 +316,7 @@ constexpr PlanMutant kMutants[] = {
        if (!step || angles.size() < 2) return false;
        const uint32_t was = e.HeadsOf(*step).rope;
        for (const size_t other : angles) {
-         if (e.steps[other].step.attr() == was) continue;
+         if (other > *step || e.steps[other].step.attr() == was) continue;
          e.HeadsOf(*step).rope = e.steps[other].step.attr();
          e.steps[*step].operands[1] = e.steps[other].results.front();
          return true;
@@ -323,12 +329,12 @@ constexpr PlanMutant kMutants[] = {
        std::swap(e.plan.ropes[0], e.plan.ropes[1]);
        return true;
      }},
-    {"rope_forgotten", "a rope that no step of the model would need is left out",
+    {"one_rope_for_all", "all layers are rotated as those of the first kind",
      [](PlanEdit& e) {
-       if (e.plan.ropes.size() < 2) return false;
-       for (auto& heads : e.stage.heads) heads->rope = 0;
+       bool any = false;
+       for (auto& heads : e.stage.heads) any = std::exchange(heads->rope, 0) != 0 || any;
        for (const size_t step : e.All(OpKind::rope_angles)) e.steps[step].step.mutate_attr(0);
-       return true;
+       return any;
      }},
     {"fused_rows_of_kv_exchanged", "K is V's rows of the fused tensor and the reverse",
      [](PlanEdit& e) { return ExchangeFusedRows(e, "k_proj.weight", "v_proj.weight"); }},

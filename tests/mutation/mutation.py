@@ -1,6 +1,6 @@
 """Mutants against the checkers: every wrong plan, module and compiler is refused, and nothing right is.
 
-    python3 mutation.py plans    --bin build/cli                # wrong plans, sealed and unverified; a minute
+    python3 mutation.py plans    --bin build/cli                # wrong plans, sealed and unverified; minutes
     python3 mutation.py modules  --bin build/cli                # wrong modules
     python3 mutation.py benign   --bin build/cli                # what must not be refused; ten minutes
     python3 mutation.py compiler [--tree COPY] [--only NAME]    # wrong compilers, each built in a copy; an hour
@@ -19,7 +19,7 @@ import tempfile
 import time
 
 # First of all: it finds what exactness/ has.
-from subjects import GOLDEN, MINI, MODELS, TPS, build, logits, mutate_program, short
+from subjects import GOLDEN, LAYOUTS, MINI, MODELS, Layout, build, logits, mutate_program, random_models, short
 
 import module_level
 import random_checkpoint
@@ -32,12 +32,12 @@ from verdict import Tally, Verdict, call, refused
 def plans(options, tally):
     tools = Tools(options.bin)
     mutate = mutate_program(options.bin)
-    for model, tp, seed in itertools.product(options.models, TPS, range(1, options.seeds + 1)):
+    for model, layout, seed in itertools.product(options.models, LAYOUTS, range(1, options.seeds + 1)):
         with tempfile.TemporaryDirectory() as scratch:
             whole = f"{scratch}/whole.mrsplan"
-            code, said = build(tools.plan_program, model, tp, whole)
+            code, said = build(tools.plan_program, model, layout, whole)
             if code != 0:
-                raise Failed(f"{short(model, tp)}: the unmutated build is refused: {said}")
+                raise Failed(f"{short(model, layout)}: the unmutated build is refused: {said}")
             names = tools.call([mutate, whole, scratch, str(seed)]).splitlines()
             names = [line.split("\t")[0] for line in names]
 
@@ -46,20 +46,20 @@ def plans(options, tally):
 
             code, said = judge("none")
             if code != 0:
-                raise Failed(f"{short(model, tp)}: a plan taken apart and put together is refused: {said}")
+                raise Failed(f"{short(model, layout)}: a plan taken apart and put together is refused: {said}")
             names = [name for name in names if not options.only or name in options.only]
             for name, (code, said) in in_parallel(names, judge):
                 verdict = refused(code, said)
                 if verdict.outcome == "SURVIVED":
                     same = logits(tools, f"{scratch}/{name}.mrsplan", model) == logits(tools, whole, model)
                     verdict.said = f"accepted; {'the same' if same else 'other'} logits"
-                tally.add("plan", name, f"{short(model, tp)} seed {seed}", verdict, options.verbose)
+                tally.add("plan", name, f"{short(model, layout)} seed {seed}", verdict, options.verbose)
 
 
 def modules(options, tally):
-    for model, tp in itertools.product(options.models, TPS):
+    for model, layout in itertools.product(options.models, LAYOUTS):
         with tempfile.TemporaryDirectory() as scratch:
-            shop = Workshop(options.bin, scratch, model, tp)
+            shop = Workshop(options.bin, scratch, model, layout.tp, layout.stages)
             cases = []
             for name, seed in itertools.product(module_level.MUTANTS, range(1, options.seeds + 1)):
                 made = module_level.MUTANTS[name](shop, random.Random(f"{name} {seed}"))
@@ -74,26 +74,28 @@ def modules(options, tally):
             for case, verdict in in_parallel(cases, judge):
                 if isinstance(verdict, Failed):
                     verdict = Verdict("BROKEN", "", str(verdict))
-                tally.add("module", case[0], f"{short(model, tp)} seed {case[1]}", verdict, options.verbose)
+                tally.add("module", case[0], f"{short(model, layout)} seed {case[1]}", verdict, options.verbose)
 
 
 def benign(options, tally):
     """Goldens, the bundled model, random configurations, edited modules of the same bits: nobody may refuse them."""
     tools = Tools(options.bin)
     with tempfile.TemporaryDirectory() as scratch:
-        models = sorted(os.path.dirname(path) for path in glob.glob(f"{GOLDEN}/*/config.json")) + [MINI]
-        legal = {model: [1, 2, 4] for model in models}
+        models = sorted(os.path.dirname(path) for path in glob.glob(f"{GOLDEN}/*/model.safetensors")) + [MINI]
+        legal = {model: LAYOUTS for model in models}
         for seed in range(1, options.configurations + 1):
             folder = f"{scratch}/random-{seed}"
-            legal[folder] = random_checkpoint.legal_tp(random_checkpoint.write_checkpoint(seed, folder)[0])
-        for model, tps in legal.items():
-            for tp in tps:
+            config, _ = random_checkpoint.write_checkpoint(seed, folder)
+            stages = [n for n in (1, 2, 4) if n <= config["num_hidden_layers"]]
+            legal[folder] = [Layout(n, tp) for n in stages for tp in random_checkpoint.legal_tp(config)]
+        for model, layouts in legal.items():
+            for layout in layouts:
                 plan = f"{scratch}/x.mrsplan"
-                code, said = build(tools.plan_program, model, tp, plan)
+                code, said = build(tools.plan_program, model, layout, plan)
                 if code == 0:
                     code, said = call([tools.plan_program, "verify", plan, "--model", model])
                 verdict = Verdict("accepted") if code == 0 else Verdict("SURVIVED", "", f"refused: {said}")
-                tally.add("right model", short(model, tp), "itself", verdict, options.verbose)
+                tally.add("right model", short(model, layout), "itself", verdict, options.verbose)
         shop = Workshop(options.bin, scratch, MINI, 2)
         right = shop.run(shop.build(shop.final, "whole")[1])
 
@@ -130,7 +132,7 @@ def main():
     parser.add_argument("--bin", help="folder of mrs-plan, mrs-opt and mrs-exec")
     parser.add_argument("--tree", help="a copy of the sources that may be changed, kept for the next run [a new one]")
     parser.add_argument("--only", action="append", metavar="NAME", help="this mutant alone; may be given again")
-    parser.add_argument("--models", nargs="+", default=MODELS, metavar="FOLDER")
+    parser.add_argument("--models", nargs="+", metavar="FOLDER", help="[the bundled one, goldens and random ones]")
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="of each mutant")
     parser.add_argument("--sample", type=int, default=3000, metavar="N", help="modules of benign")
     parser.add_argument("--configurations", type=int, default=20, metavar="N", help="random models of benign")
@@ -139,10 +141,12 @@ def main():
     if options.what in ("plans", "modules", "benign") and not options.bin:
         parser.error(f"{options.what} needs --bin")
     tally, started = Tally(), time.monotonic()
-    try:
-        CAMPAIGNS[options.what](options, tally)
-    except Failed as failure:
-        sys.exit(f"FAILED {failure}")
+    with tempfile.TemporaryDirectory() as scratch:
+        options.models = options.models or MODELS + random_models(scratch)
+        try:
+            CAMPAIGNS[options.what](options, tally)
+        except Failed as failure:
+            sys.exit(f"FAILED {failure}")
     tally.print()
     verdict = f"FAILED: {tally.bad} to look at" if tally.bad else "all as it must be"
     print(f"{verdict}, in {time.monotonic() - started:.0f} s")

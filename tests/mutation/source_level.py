@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 # First of all: it finds what exactness/ has.
-from subjects import TPS, build, logits, short
+from subjects import LAYOUTS, build, logits, short
 
 import compiler_mutants
 import source_mutants
@@ -31,12 +31,12 @@ def compiler(options, tally):
         whole = f"{scratch}/mrs-plan"
         subprocess.run(["cp", f"{tree.programs}/mrs-plan", whole], check=True)
         right = {}
-        for model, tp in itertools.product(options.models, TPS):
-            plan = f"{scratch}/{os.path.basename(model)}-{tp}.mrsplan"
-            code, said = build(whole, model, tp, plan)
+        for model, layout in itertools.product(options.models, LAYOUTS):
+            plan = f"{scratch}/{short(model, layout).replace(' ', '-')}.mrsplan"
+            code, said = build(whole, model, layout, plan)
             if code != 0:
-                raise SystemExit(f"{short(model, tp)}: the unmutated compiler is refused: {said}")
-            right[model, tp] = plan
+                raise SystemExit(f"{short(model, layout)}: the unmutated compiler is refused: {said}")
+            right[model, layout] = plan
         for mutant in mutants:
             try:
                 with tree.changed(mutant.file, mutant.old, mutant.new):
@@ -44,19 +44,19 @@ def compiler(options, tally):
                     if not built:
                         tally.add("compiler", mutant.name, "all", Verdict("BROKEN", "", f"does not build:\n{said}"))
                         continue
-                    for (model, tp), plan in right.items():
-                        verdict = judge_compiler(tree, mutant, model, tp, plan, whole)
-                        tally.add("compiler", mutant.name, short(model, tp), verdict, options.verbose)
+                    for (model, layout), plan in right.items():
+                        verdict = judge_compiler(tree, mutant, model, layout, plan, whole)
+                        tally.add("compiler", mutant.name, short(model, layout), verdict, options.verbose)
             except StaleMutant as stale:
                 tally.add("compiler", mutant.name, "all", Verdict("BROKEN", "", str(stale)))
             print(f"{mutant.name}: {dict(tally.by_mutant['compiler', mutant.name])}", flush=True)
         tree.build("mrs-plan")
 
 
-def judge_compiler(tree, mutant, model, tp, right, whole):
+def judge_compiler(tree, mutant, model, layout, right, whole):
     """The mutant's own build must refuse, or give the bytes that the unmutated one gives."""
     tools, plan = Tools(tree.programs), f"{os.path.dirname(right)}/mutant.mrsplan"
-    code, said = build(tools.plan_program, model, tp, plan)
+    code, said = build(tools.plan_program, model, layout, plan)
     if code != 0:
         return refused(code, said)
     if file_hash(plan) == file_hash(right):

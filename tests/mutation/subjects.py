@@ -1,22 +1,52 @@
-"""The models and layouts that mutants are tried on, and what is run of them."""
+"""The models and layouts that mutants are tried on, and what is run of them.
+
+    python3 subjects.py FOLDER        writes the random checkpoints among them to FOLDER/Gemma2, ...
+"""
 
 import os
 import sys
+from collections import namedtuple
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "exactness"))
 
+import random_checkpoint
 from module_edits import PROMPT
 from mrs_tools import MINI, REPOSITORY, Failed
 from verdict import call
 
 GOLDEN = os.path.join(REPOSITORY, "tests", "golden")
 MODELS = [MINI] + [os.path.join(GOLDEN, name) for name in ("llama_bias_bf16", "qwen3_f32")]
-TPS = (1, 2, 4)
+# Architecture -> seed of a random checkpoint: 8 or 12 heads, 4 layers of both kinds, and between them every switch that
+# a layer has: windows, soft-caps, both gelus, multipliers, norms before and after and of all heads, norms of 1 + w and
+# with a bias, fused tensors, several ropes or none, interleaved pairs, queries scaled by their position.
+RANDOM = {
+    "Gemma2ForCausalLM": 684,
+    "Gemma3ForCausalLM": 697,
+    "Phi3ForCausalLM": 4,
+    "GraniteForCausalLM": 6,
+    "Glm4ForCausalLM": 4,
+    "Olmo3ForCausalLM": 173,
+    "StableLmForCausalLM": 6,
+    "Ministral3ForCausalLM": 4,
+    "Exaone4ForCausalLM": 4,
+}
 BUILD = ["--max-len", "64", "--memory", "1GiB", "--numerics", "pair2"]
 
+Layout = namedtuple("Layout", "stages tp")
+LAYOUTS = (Layout(1, 1), Layout(1, 2), Layout(1, 4), Layout(2, 2))
 
-def short(model, tp):
-    return f"{os.path.basename(model)} tp {tp}"
+
+def random_models(scratch, architectures=RANDOM):
+    """Folders with the random checkpoints."""
+    folders = []
+    for architecture in architectures:
+        folders.append(os.path.join(scratch, architecture.removesuffix("ForCausalLM")))
+        random_checkpoint.write_checkpoint(RANDOM[architecture], folders[-1], architecture)
+    return folders
+
+
+def short(model, layout):
+    return f"{os.path.basename(model)} tp {layout.tp}" + (f" x {layout.stages} stages" if layout.stages > 1 else "")
 
 
 def mutate_program(bin_dir):
@@ -24,9 +54,10 @@ def mutate_program(bin_dir):
     return os.path.join(os.path.dirname(os.path.abspath(bin_dir)), "tests", "mutation", "mutate_plan")
 
 
-def build(program, model, tp, plan):
+def build(program, model, layout, plan):
     """mrs-plan build: (exit code, standard error)."""
-    return call([program, "build", model, "--tp", str(tp), *BUILD, "-o", plan])
+    where = ["--tp", str(layout.tp), "--pp", str(layout.stages)]
+    return call([program, "build", model, *where, *BUILD, "-o", plan])
 
 
 def logits(tools, plan, model):
@@ -35,3 +66,9 @@ def logits(tools, plan, model):
         return tools.run(plan, model, [PROMPT], 6)[0]["logits_sha256"]
     except Failed as failure:
         return f"does not run: {failure}"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    print("\n".join(random_models(sys.argv[1])))

@@ -59,6 +59,7 @@ bool ExchangeOffsets(PlanEdit& edit, const char* a, const char* b, bool next_lay
   const auto pair = TwoSources(edit, a, b, next_layer);
   if (!pair) return false;
   const uint64_t offset = pair->first->file_offset();
+  if (offset == pair->second->file_offset()) return false;  // of one fused tensor
   pair->first->mutate_file_offset(pair->second->file_offset());
   pair->second->mutate_file_offset(offset);
   return true;
@@ -68,6 +69,7 @@ bool ExchangeNames(PlanEdit& edit, const char* a, const char* b, bool next_layer
   const auto pair = TwoSources(edit, a, b, next_layer);
   if (!pair) return false;
   const uint32_t name = pair->first->name();
+  if (name == pair->second->name()) return false;  // of one fused tensor
   pair->first->mutate_name(pair->second->name());
   pair->second->mutate_name(name);
   return true;
