@@ -65,9 +65,11 @@ std::string NaiveArena(const TestModel& model, uint32_t rank) {
       const testing::TestTensor& tensor = model.tensors.at(plan.names()->Get(source.name())->str());
       const uint64_t first_row = source.rows().start() + source.rows().step() * (c / source.rows().every());
       const uint64_t first_column = source.columns().start() + source.columns().step() * (c / source.columns().every());
-      for (uint64_t r = 0; r < source.rows().size() && first_row + r < tensor.rows; ++r) {
+      for (uint64_t r = 0; r < source.rows().size() && first_row + r < source.row_count(); ++r) {
         for (uint64_t k = 0; k < source.columns().size(); ++k) {
-          const float value = tensor.values[(first_row + r) * tensor.columns + first_column + k];
+          const uint64_t tensor_row = source.row_begin() + first_row + r;
+          float value = tensor.values[tensor_row * tensor.columns + first_column + k];
+          if (source.transform() == plan::Transform::add_one) value += 1.0F;
           const uint64_t row = source.dest_row() + r;
           uint64_t element = row;
           if (plan.encodings()->Get(weight->encoding())->kind() == plan::EncodingKind::packed) {
@@ -100,6 +102,43 @@ TEST_F(WeightsTest, PacksEverySliceAsANaiveLoaderDoes) {
         }
       }
     }
+  }
+}
+
+// As of a fused tensor: rows from the middle on, and of the last rank's fewer than it has room for.
+TEST_F(WeightsTest, ReadsOnlyTheRowsOfAPart) {
+  for (const uint32_t tp : {1, 2, 4}) {
+    TestModel model = testing::MakeTestModel({.tp = tp, .file_dtype = plan::DType::bf16, .layers = 1}, directory_);
+    for (plan::WeightSource& source : model.tree.stages[0]->sources) {
+      if (model.tree.names[source.name()] != "l0.gate") continue;
+      const uint64_t part = 48 / tp;
+      source.mutable_rows().mutate_size(part);
+      source.mutable_rows().mutate_step(tp == 1 ? 0 : static_cast<int64_t>(part));
+      source.mutate_row_begin(37);
+      source.mutate_row_count(43);
+    }
+    testing::Repack(&model);
+    for (uint32_t rank = 0; rank < tp; ++rank) {
+      const Result<LoadedWeights> loaded = LoadWeights(model.plan(), rank, directory_, pool_, {});
+      ASSERT_TRUE(loaded.ok()) << loaded.message();
+      EXPECT_TRUE(ArenaBytes(loaded->arena) == NaiveArena(model, rank)) << "tp " << tp << " rank " << rank;
+    }
+  }
+}
+
+// As of norms that scale by 1 + w: in f32, whatever the file's type, and of vectors that ranks share out, too.
+TEST_F(WeightsTest, AddsOneInF32) {
+  for (const plan::DType file_dtype : {plan::DType::f32, plan::DType::bf16, plan::DType::f16}) {
+    TestModel model = testing::MakeTestModel({.tp = 2, .file_dtype = file_dtype, .layers = 1}, directory_);
+    const std::string plain = NaiveArena(model, 1);
+    for (plan::WeightSource& source : model.tree.stages[0]->sources) {
+      if (source.tensor_columns() == 1) source.mutate_transform(plan::Transform::add_one);
+    }
+    testing::Repack(&model);
+    const Result<LoadedWeights> loaded = LoadWeights(model.plan(), 1, directory_, pool_, {});
+    ASSERT_TRUE(loaded.ok()) << loaded.message();
+    EXPECT_TRUE(ArenaBytes(loaded->arena) == NaiveArena(model, 1)) << plan::EnumNameDType(file_dtype);
+    EXPECT_FALSE(ArenaBytes(loaded->arena) == plain);
   }
 }
 
