@@ -235,6 +235,18 @@ MUTANTS = [
         "vector ? 0 : op.getChunks(), stage_->sources.size()",
         "vector ? 0 : local->chunk_count, stage_->sources.size()",
     ),
+    Mutant(
+        "fused_rows_from_the_first",
+        STAGE,
+        'row_begin = part ? number("row_begin") : 0, row_count',
+        'row_begin = part && number("row_begin") < 0 ? -1 : 0, row_count',
+    ),
+    Mutant(
+        "one_is_not_added",
+        STAGE,
+        "transform ? plan::Transform::add_one : plan::Transform::none",
+        "transform && row_begin < 0 ? plan::Transform::add_one : plan::Transform::none",
+    ),
     # The emitter: numbers.
     Mutant(
         "eps_from_elsewhere",
@@ -253,6 +265,26 @@ MUTANTS = [
         STAGE,
         f"attr.scale = {ATTENTION_SCALE};",
         f"attr.scale = {ATTENTION_SCALE};\n          attr.kv_layer = 0;",
+    ),
+    Mutant(
+        "window_of_attention_forgotten",
+        STAGE,
+        "attr.window = static_cast<uint32_t>(attention.getWindow());",
+        "attr.window = 0;",
+    ),
+    Mutant(
+        "soft_cap_from_elsewhere",
+        STAGE,
+        "attr.soft_cap = attention.getSoftCap().convertToFloat();",
+        "attr.soft_cap = 2 * attention.getSoftCap().convertToFloat();",
+    ),
+    Mutant("gelu_by_tanh", STAGE, "attr.approximate = gelu.getApproximate();", "attr.approximate = gelu.getApproximate() || true;"),
+    Mutant("pairs_of_halves", STAGE, "attr.interleaved = rope.getInterleaved();", "attr.interleaved = false;"),
+    Mutant(
+        "multiplier_from_elsewhere",
+        STAGE,
+        "Append(stage_->scales, scale.getFactor().convertToFloat())",
+        "Append(stage_->scales, 2 * scale.getFactor().convertToFloat())",
     ),
     Mutant(
         "rope_from_elsewhere",

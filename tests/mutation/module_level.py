@@ -149,7 +149,7 @@ def reduce_dropped(shop, rng):
     return lines, OTHER_PASSES, what
 
 
-def add_one(text):
+def plus_one(text):
     return str(int(text) + 1)
 
 
@@ -162,7 +162,7 @@ MUTANTS = {
     "offsets_exchanged": exchange(r"offset = \d+ : i64, rows"),
     "names_exchanged": exchange(r'tensor = "[^"]*"'),
     "tensors_exchanged": exchange(r"(?<=sources = \[\{).*?(?=\}\])"),
-    "offset": other_number(r"\boffset = (\d+) : i64", add_one),
+    "offset": other_number(r"\boffset = (\d+) : i64", plus_one),
     "eps": other_number(r"\beps = (\S+) : f32", doubled),
     "eps_everywhere": other_number(r"\beps = (\S+) : f32", doubled, everywhere=True),
     "scale": other_number(r"\bscale = (\S+) : f32", doubled),
@@ -170,11 +170,21 @@ MUTANTS = {
     "chain": other_number(r'mrs\.chain = "(\w+)"', lambda old: "block32" if old == "pair2" else "pair2"),
     "inv_freq": other_number(r"inv_freq = array<f32: (?:\S+, )*?(\d\.\S+?)[,>]", doubled),
     "attention_factor": other_number(r"attention_factor = (\S+) : f32", doubled),
-    "eos": other_number(r"\beos = array<i32: (?:\d+, )*?(\d+)[,>]", add_one),
-    "bos": other_number(r"\bbos = (-?\d+) : i64", add_one),
+    "eos": other_number(r"\beos = array<i32: (?:\d+, )*?(\d+)[,>]", plus_one),
+    "bos": other_number(r"\bbos = (-?\d+) : i64", plus_one),
     "temperature": other_number(r"\btemperature = (\S+) : f32", lambda old: f"{float(old) + 0.25:e}"),
     "top_p": other_number(r"\btop_p = (\S+) : f32", lambda old: f"{float(old) / 2:e}"),
     "vocab_valid": other_number(r"\bvocab_valid = (\d+) : i64", lambda old: str(int(old) - 1), everywhere=True),
+    "window_everywhere": other_number(r"\bwindow = (\d+) : i64", plus_one, everywhere=True),
+    "soft_cap": other_number(r"\bsoft_cap = (\S+) : f32", doubled),
+    "cap": other_number(r"(?<=[{ ])cap = (\S+) : f32", doubled),
+    "factor": other_number(r"\bfactor = (\S+) : f32", doubled),
+    "beta": other_number(r"\bbeta = (\S+) : f32", doubled),
+    "original": other_number(r"\boriginal = (\d+) : i64", plus_one),
+    "approximate": other_number(r"\bapproximate = (true|false)", lambda old: "false" if old == "true" else "true"),
+    "interleaved": other_number(r"\binterleaved = (true)", lambda _: "false"),
+    "row_begin": other_number(r"\brow_begin = (\d+) : i64", plus_one),
+    "transform_dropped": other_number(r'(, transform = "add_one")', lambda _: ""),
     "kv_exchanged": results_exchanged("k_proj", "v_proj"),
     "gate_up_exchanged": results_exchanged("gate_proj", "up_proj"),
     "add_reads_twice": add_reads_twice,
