@@ -27,6 +27,8 @@ def values_before(lines):
     """For each line: {type: values of it that are defined before}, of results that operations (not weights) have."""
     known, before = {}, []
     for line in lines:
+        if "func.func" in line:  # names are a program's own
+            known = {}
         before.append({type_: list(names) for type_, names in known.items()})
         result = RESULT.match(line)
         if not result or 'mrs.weight "' in line or "mrs.input" in line:
@@ -79,6 +81,8 @@ def exchange(pattern):
         if not pair:
             return None
         first, second = (re.search(pattern, lines[at]) for at in pair)
+        if first.group() == second.group():  # two stages' copies of one weight
+            return None
         lines[pair[0]] = put(lines[pair[0]], first, second.group())
         lines[pair[1]] = put(lines[pair[1]], second, first.group())
         return lines, (), f"{label(lines[pair[0]])} and {label(lines[pair[1]])}: {pattern.split(' ')[0]} exchanged"
@@ -117,11 +121,16 @@ def results_exchanged(*products):
         first, second = sorted(label(lines[at]).index(word) for word in products)
         a, b = (label(lines[at])[:place].count("+") for place in (first, second))
         swapped = {f"{result}#{a}": f"{result}#{b}", f"{result}#{b}": f"{result}#{a}"}
-        for user in range(at + 1, len(lines)):
+        for user in range(at + 1, end_of_program(lines, at)):
             lines[user] = OPERAND.sub(lambda m: swapped.get(m.group(), m.group()), lines[user])
         return lines, (), f"{label(lines[at])}: results {a} and {b} exchanged"
 
     return mutate
+
+
+def end_of_program(lines, at):
+    """Past the program that the line is in; another stage's has names of its own."""
+    return next((n for n in range(at, len(lines)) if "func.func" in lines[n]), len(lines))
 
 
 def add_reads_twice(shop, rng):
@@ -142,10 +151,11 @@ def reduce_dropped(shop, rng):
     at = rng.choice(hits)
     whole, partial = RESULT.match(lines[at]).group(1), OPERAND.findall(lines[at].partition(" = ")[2])[0]
     what = f"{label(lines[at])}: left out"
-    product = next(n for n, line in enumerate(lines) if RESULT.match(line) and RESULT.match(line).group(1) == partial)
+    product = next(n for n in range(at, -1, -1) if RESULT.match(lines[n]) and RESULT.match(lines[n]).group(1) == partial)
     lines[product] = lines[product].replace(", partial{tp}>", ">")
+    for user in range(at + 1, end_of_program(lines, at)):
+        lines[user] = OPERAND.sub(lambda m: partial if m.group() == whole else m.group(), lines[user])
     del lines[at]
-    lines = [OPERAND.sub(lambda m: partial if m.group() == whole else m.group(), line) for line in lines]
     return lines, OTHER_PASSES, what
 
 
