@@ -1,6 +1,7 @@
 #include "runtime/engine/scheduler.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "plans/contract.h"
 #include "plans/status.h"
@@ -76,11 +77,17 @@ Forward Scheduler::Next() {
   const size_t most = std::min<size_t>(limits_.sequences, part);
   uint32_t tokens_left = limits_.tokens;
   uint32_t rows_left = limits_.logit_rows;
+  std::optional<size_t> passed_over;  // the first that no logit row was left for
   for (size_t turn = 0; turn < running_.size(); ++turn) {
     if (tokens_left == 0 || forward.pieces.size() == most) break;
-    const Sequence& sequence = running_[(cursor_ + turn) % running_.size()];
+    const size_t at = (cursor_ + turn) % running_.size();
+    const Sequence& sequence = running_[at];
     const uint32_t pending = sequence.known_count - sequence.cached_count;
-    if (pending == 0 || (pending == 1 && rows_left == 0)) continue;
+    if (pending == 0) continue;
+    if (pending == 1 && rows_left == 0) {
+      if (!passed_over) passed_over = at;
+      continue;
+    }
     const bool wants_logits = pending == 1;
     forward.pieces.push_back({sequence.id, sequence.cached_count, 1, wants_logits});
     --tokens_left;
@@ -100,7 +107,9 @@ Forward Scheduler::Next() {
     piece.count = count;
   }
   for (const Piece& piece : forward.pieces) Find(piece.id).cached_count += piece.count;
-  if (!forward.pieces.empty()) {
+  if (passed_over) {
+    cursor_ = *passed_over;  // or prompts behind it, which need no row, would take the turn from it for ever
+  } else if (!forward.pieces.empty()) {
     const auto last = std::ranges::find(running_, forward.pieces.back().id, &Sequence::id);
     cursor_ = (static_cast<size_t>(last - running_.begin()) + 1) % running_.size();
   }

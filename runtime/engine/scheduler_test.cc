@@ -218,6 +218,24 @@ TEST(Scheduler, TheTurnIsTheSameAfterARemoval) {
   EXPECT_EQ(TurnAfter({1, 2, 3}, 2), 1u);
 }
 
+// Prompts need no logit row, and must not take the turn from those that wait for one.
+TEST(Scheduler, NobodyWaitsForeverForALogitRow) {
+  SchedulerLimits limits = Limits(16, 4);
+  limits.logit_rows = 1;
+  Scheduler scheduler(limits);
+  scheduler.Add(1, 1, 30);
+  scheduler.Add(2, 1, 30);
+  scheduler.Add(3, 200, 1);
+  std::map<RequestId, int> served;
+  for (int i = 0; i < 10; ++i) {
+    for (const Piece& piece : scheduler.Next().pieces) {
+      ++served[piece.id];
+      if (piece.wants_logits) scheduler.Append(piece.id);
+    }
+  }
+  EXPECT_EQ(served, (std::map<RequestId, int>{{1, 5}, {2, 5}, {3, 10}}));
+}
+
 // Whatever comes, in any limits: bounds hold, tokens go in order, blocks are disjoint, and everyone ends.
 TEST(Scheduler, KeepsItsPromisesOnRandomLoads) {
   for (uint32_t seed = 0; seed < 60; ++seed) {
