@@ -1,5 +1,6 @@
 #include "runtime/world/rank_team.h"
 
+#include <bit>
 #include <utility>
 
 #include "host/process.h"
@@ -14,7 +15,7 @@ RankTeam::RankTeam(const RankTeamShape& shape, Loader load, FailureHandler on_fa
       load_(std::move(load)),
       on_failed_(std::move(on_failed)),
       members_(shape.rank_count),
-      forwards_(shape.depth) {
+      forwards_(std::bit_ceil(shape.depth)) {
   MRS_CHECK(lead_ < shape.rank_count && shape.depth > 0);
   loading_ = shape.rank_count - 1;
   threads_.reserve(shape.rank_count);
@@ -75,7 +76,7 @@ Result<StepOutput> RankTeam::RunNext(uint32_t index) {
   Member& member = members_[index];
   Result<StepOutput> output = Unavailable("a rank of this process failed before");
   if (!failed_) {
-    const Forward& forward = forwards_[member.ran % shape_.depth];
+    const Forward& forward = forwards_[member.ran % forwards_.size()];
     const Status ran = Guarded([&]() -> Status {
       output = RunForward(*member.executor, forward.batch);
       return output.status();
@@ -101,7 +102,7 @@ void RankTeam::Enqueue(uint64_t step, Batch batch) {
     taken_.notify_all();
     return;
   }
-  forwards_[taken % shape_.depth] = {step, std::move(batch)};
+  forwards_[taken % forwards_.size()] = {step, std::move(batch)};
   taken_.fetch_add(1);
   taken_.notify_all();
 }
@@ -111,7 +112,7 @@ Result<RankTeam::Finished> RankTeam::Await() {
   const uint32_t ran = members_[lead_].ran;
   taken_.wait(ran);
   if (stop_) return Error{ErrorKind::kCancelled, "shutting down"};
-  const uint64_t step = forwards_[ran % shape_.depth].step;
+  const uint64_t step = forwards_[ran % forwards_.size()].step;
   MRS_ASSIGN_OR_RETURN(const StepOutput output, RunNext(lead_));
   return Finished{step, output};
 }

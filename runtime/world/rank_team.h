@@ -76,8 +76,9 @@ class RankTeam {
   const uint32_t lead_;  // index of the lead
   const Loader load_;
   const FailureHandler on_failed_;
-  std::vector<Member> members_;     // [rank - first_rank]
-  std::vector<Forward> forwards_;   // forward i lies at i % depth
+  std::vector<Member> members_;  // [rank - first_rank]
+  // Forward i lies at i % size: a power of two, so that two under way have places of their own where counters wrap.
+  std::vector<Forward> forwards_;
   std::atomic<uint32_t> taken_{0};  // forwards enqueued; wraps around. Stop adds one, too
   std::atomic<uint32_t> loading_{0};
   std::atomic<bool> failed_{false};
