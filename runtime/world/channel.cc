@@ -37,7 +37,7 @@ Result<std::pair<Fd, Fd>> Channel::MakePair() {
 }
 
 Status Channel::Send(const std::string& head, std::span<const std::span<const std::byte>> payload, Deadline deadline,
-                     std::span<const int> passed) {
+                     std::span<const int> passed, Hurry hurry) {
   MRS_CHECK(passed.size() <= kMaxPassed);
   std::vector<iovec> parts;
   parts.push_back({const_cast<char*>(head.data()), head.size()});
@@ -66,10 +66,15 @@ Status Channel::Send(const std::string& head, std::span<const std::span<const st
         peer_gone_ = true;
         return Gone("sending");
       }
-      pollfd waiting{.fd = fd_.get(), .events = POLLOUT, .revents = 0};
+      pollfd waiting[2] = {{.fd = fd_.get(), .events = POLLOUT, .revents = 0},
+                           {.fd = hurry.fd, .events = POLLIN, .revents = 0}};
       const int timeout = PollTimeout(deadline);
       if (timeout == 0) return Unavailable("a message could not be sent in time: the other end does not read");
-      poll(&waiting, 1, timeout);
+      poll(waiting, hurry.fd >= 0 ? 2 : 1, timeout);
+      if (waiting[1].revents != 0) {
+        deadline = std::min(deadline, Clock::now() + hurry.grace);
+        hurry.fd = -1;
+      }
       continue;
     }
     passed = {};

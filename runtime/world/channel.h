@@ -30,6 +30,12 @@ struct Message {
   wire::Body body;  // in the channel, 8-byte aligned
 };
 
+// What cuts the wait of a Send short: once `fd` is readable, it has `grace` left at most.
+struct Hurry {
+  int fd = -1;
+  std::chrono::milliseconds grace{0};
+};
+
 class Channel {
  public:
   static constexpr size_t kMaxPassed = 4;  // descriptors beside one message
@@ -46,7 +52,7 @@ class Channel {
 
   // Sends `head` (a message, or its start) and then `payload`; `passed` descriptors travel beside it.
   Status Send(const std::string& head, std::span<const std::span<const std::byte>> payload, Deadline deadline,
-              std::span<const int> passed = {});
+              std::span<const int> passed = {}, Hurry hurry = {});
   Status Send(const std::string& head, Deadline deadline) { return Send(head, {}, deadline); }
 
   // The next message. With `other_fd` >= 0 the wait also ends (nullopt) when that descriptor becomes readable.

@@ -24,7 +24,13 @@ Status RankWorld::Enqueue(uint64_t step, const Batch& batch) {
   if (under_way_.empty()) SetPhase(fmt::format("at step {}", step));
   const std::string message = wire::Encode(step, batch);
   for (Process& process : processes_) {
-    if (!process.channel->Send(message, Clock::now() + options_.timeout).ok()) return AwaitVerdict();
+    const Status sent = process.channel->Send(message, {}, Clock::now() + options_.timeout, {},
+                                              {.fd = broken_event_.get(), .grace = kInterruptGrace});
+    if (sent.ok()) continue;
+    if (process.channel->peer_gone()) return AwaitVerdict();
+    if (interrupted_) return Error{ErrorKind::kCancelled, "shutting down"};
+    return Report(process.first_rank, ErrorKind::kRefused,
+                  fmt::format("took no batch within {} s (--timeout)", options_.timeout.count() / 1000.0));
   }
   under_way_.push_back(step);
   return Status();

@@ -64,7 +64,7 @@ class RankWorld {
   Status Enqueue(uint64_t step, const Batch& batch);
   // The result of the oldest forward under way, valid until the next call.
   Result<StepOutput> Await();
-  // Any thread: AwaitReady gives up now, Await within two seconds.
+  // Any thread: AwaitReady gives up now, Enqueue and Await within two seconds.
   void Interrupt();
   // Asks all ranks to end, kills those that do not within a second, and reaps all.
   void Stop();

@@ -279,6 +279,39 @@ TEST_F(RankWorldTest, AWriteErrorHidesNoFailure) {
   EXPECT_EQ(RunStep(*world, 1, SomeBatch()).message(), "rank 0 failed at step 1: a cosmic ray");
 }
 
+// A batch of more bytes than a socket holds, to a rank that is stopped: it is named after the timeout.
+TEST_F(RankWorldTest, NamesARankThatTakesNoBatch) {
+  const OpenedPlan opened = MakePlan(2);
+  RankOptions options = Options(wire::Transport::kShm);
+  options.timeout = std::chrono::milliseconds(4000);
+  Result<std::unique_ptr<RankWorld>> world = RankWorld::Start(opened, options, {});
+  ASSERT_TRUE(world.ok()) << world.message();
+  ASSERT_TRUE((*world)->AwaitReady().ok());
+  kill((*world)->pids()[0], SIGSTOP);
+  Batch batch = SomeBatch();
+  batch.kv[0].block_table.resize(size_t{4} << 20);
+  EXPECT_THAT((*world)->Enqueue(1, batch).message(), HasSubstr("rank 0 failed at step 1: took no batch within 4 s"));
+}
+
+TEST_F(RankWorldTest, AnInterruptEndsAnEnqueueThatWaits) {
+  const OpenedPlan opened = MakePlan(1, 2);
+  RankOptions options = Options(wire::Transport::kShm);
+  options.timeout = std::chrono::minutes(10);
+  Result<std::unique_ptr<RankWorld>> world = RankWorld::Start(opened, options, {});
+  ASSERT_TRUE(world.ok()) << world.message();
+  ASSERT_TRUE((*world)->AwaitReady().ok());
+  kill((*world)->pids()[0], SIGSTOP);
+  Batch batch = SomeBatch();
+  batch.kv[0].block_table.resize(size_t{4} << 20);
+  std::future<Status> enqueued = std::async(std::launch::async, [&] { return (*world)->Enqueue(1, batch); });
+  while ((*world)->phase() != "at step 1") std::this_thread::yield();
+  (*world)->Interrupt();
+  const bool ended = enqueued.wait_for(std::chrono::seconds(15)) == std::future_status::ready;
+  if (!ended) kill((*world)->pids()[0], SIGKILL);
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(enqueued.get().error().kind, ErrorKind::kCancelled);
+}
+
 // The file behind a verified plan is another's to change: overwritten in place, truncated, gone.
 TEST_F(RankWorldTest, RunsWhatWasVerifiedWhateverBecomesOfTheFile) {
   const OpenedPlan opened = MakePlan(2);
