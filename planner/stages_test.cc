@@ -106,6 +106,63 @@ TEST(Stages, TransferSomething) {
   EXPECT_EQ(Refusal(plan), "stage 0: sends nothing, and only the last stage answers");
 }
 
+// The first stage sends its residual stream a second time; the new step waits for what `deps` says.
+void SendTwice(plan::StageT& stage, uint32_t dep) {
+  plan::Step again = stage.steps.back();
+  ASSERT_EQ(again.op(), plan::OpKind::send);
+  ASSERT_EQ(again.operand_count(), 1u);
+  again.mutate_operand_begin(static_cast<uint32_t>(stage.refs.size()));
+  again.mutate_attr(static_cast<uint32_t>(stage.transfers.size()));
+  again.mutate_dep_begin(static_cast<uint32_t>(stage.deps.size()));
+  again.mutate_dep_count(1);
+  stage.refs.push_back(plan::Ref(stage.refs.back()));
+  stage.transfers.push_back(plan::Transfer(stage.transfers.back()));
+  stage.transfers.back().mutate_order(1);
+  stage.deps.push_back(dep);
+  stage.steps.push_back(again);
+}
+
+TEST(Stages, TransferInOneOrder) {
+  plan::PlanT plan = TwoStages();
+  const plan::Step sent = plan.stages[0]->steps.back();
+  SendTwice(*plan.stages[0], plan.stages[0]->deps[sent.dep_begin()]);  // who makes the value
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 step 34 'l1.mlp_add.send': does not wait for step 33 'l1.mlp_add.send', the transfer before it: "
+            "they could "
+            "pass each other");
+  plan.stages[0]->deps.back() = 33;  // the first send
+  EXPECT_EQ(Refusal(plan), "stage 0 sends 2 values, but stage 1 receives 1");
+}
+
+// What it received, it passes on to a stage that is not there.
+TEST(Stages, SendNothingPastTheLast) {
+  for (const uint32_t peer : {0u, 1u, 2u}) {
+    plan::PlanT plan = TwoStages();
+    plan::StageT& last = *plan.stages[1];
+    plan::Step send = last.steps[0];
+    ASSERT_EQ(send.op(), plan::OpKind::recv);
+    ASSERT_EQ(send.dep_count(), 0u);
+    for (plan::Step& step : last.steps) {
+      step.mutate_operand_begin(step.operand_begin() + (step.operand_begin() > 0 ? 1 : 0));
+      step.mutate_dep_begin(step.dep_begin() + (step.dep_count() > 0 ? 1 : 0));
+    }
+    for (uint32_t& dep : last.deps) ++dep;  // who waited for the value waits for the new step, which waits for it
+    send.mutate_op(plan::OpKind::send);
+    send.mutate_operand_begin(1);
+    send.mutate_operand_count(1);
+    send.mutate_result_count(0);
+    send.mutate_attr(1);
+    send.mutate_dep_begin(0);
+    send.mutate_dep_count(1);
+    last.refs.insert(last.refs.begin() + 1, plan::Ref(last.refs[0]));
+    last.deps.insert(last.deps.begin(), 0);
+    last.steps.insert(last.steps.begin() + 1, send);
+    last.transfers.push_back(plan::Transfer(last.transfers[0]));
+    last.transfers.back().mutate_peer_stage(peer);
+    EXPECT_EQ(Refusal(plan), "stage 1 step 1 'l1.mlp_add.recv': sends past stage 1, which is the last one") << peer;
+  }
+}
+
 TEST(Stages, TransferInEveryForward) {
   plan::PlanT plan = TwoStages();
   StepOf(plan, 0, plan::OpKind::send).mutate_variant(plan::Variant::candidates);
