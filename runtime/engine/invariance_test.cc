@@ -23,8 +23,10 @@ struct Answered {
   bool operator==(const Answered&) const = default;
 };
 
-// Ranks as threads of this process, an engine over them, and the answers to some requests in their order.
-std::vector<Answered> Answer(const testing::TestModel& model, uint32_t chunk, const std::vector<Request>& requests) {
+// Ranks as threads of this process, an engine over them, and the answers to some requests in their order. Those from
+// `leaving` on are given up: every second one as soon as it is asked, the others at their first token.
+std::vector<Answered> Answer(const testing::TestModel& model, uint32_t chunk, const std::vector<Request>& requests,
+                             size_t leaving = SIZE_MAX) {
   const uint32_t world_size = model.config.tp * model.config.stages;
   std::vector<std::unique_ptr<Communicator>> comms(world_size);
   if (world_size > 1) comms = *MakeLocalCommunicators(static_cast<int>(world_size), {.spin = 0});
@@ -64,16 +66,19 @@ std::vector<Answered> Answer(const testing::TestModel& model, uint32_t chunk, co
     const Result<RequestId> id = engine.Submit(requests[i], [&, i](const Event& event) {
       const std::lock_guard lock(mutex);
       if (event.token) {
+        if (i >= leaving) engine.Cancel(i + 1);  // ids count from 1
         answers[i].tokens.push_back(event.token->token.id);
         answers[i].logprobs.push_back(event.token->token.logprob);
         return;
       }
-      EXPECT_EQ(event.finish->reason, FinishReason::kLength) << event.finish->error;
+      EXPECT_EQ(event.finish->reason, i < leaving ? FinishReason::kLength : FinishReason::kCancelled)
+          << event.finish->error;
       answers[i].logits_sha256 = event.finish->logits_sha256;
       --open_count;
       changed.notify_all();
     });
     EXPECT_TRUE(id.ok()) << id.message();
+    if (i >= leaving && i % 2 == 0) engine.Cancel(*id);
   }
   std::unique_lock lock(mutex);
   changed.wait(lock, [&] { return open_count == 0; });
@@ -137,6 +142,23 @@ TEST(Invariance, OneHashOverRanksStagesChunksAndNeighbours) {
 }
 
 TEST(Invariance, OneHashWithWindows) { ExpectOneHash(20, {{1, 1}, {2, 1}, {1, 2}, {2, 2}}); }
+
+// Their blocks are others' at once, while forwards that write them are still under way.
+TEST(Invariance, OneHashWhoeverLeaves) {
+  std::optional<Answered> alone;
+  for (const auto& [tp, stages] : {Layout{1, 1}, Layout{1, 2}, Layout{1, 4}, Layout{2, 2}}) {
+    SCOPED_TRACE("tp " + std::to_string(tp) + ", stages " + std::to_string(stages));
+    std::string pattern = ::testing::TempDir() + "/invariance_XXXXXX";
+    const std::string directory = mkdtemp(pattern.data());
+    const testing::TestModel model =
+        testing::MakeTestModel({.tp = tp, .stages = stages, .layers = 4, .window = 20, .max_tokens = 32}, directory);
+    std::vector<Request> requests = {MakeRequest(1, 110, true, 0.0f)};
+    if (!alone) alone = Answer(model, 7, requests)[0];
+    for (uint32_t i = 0; i < 24; ++i) requests.push_back(MakeRequest(10 + i, 5 + 4 * i, true, 0.5f));
+    EXPECT_EQ(Answer(model, 7, requests, /*leaving=*/1)[0], *alone);
+    std::filesystem::remove_all(directory);
+  }
+}
 
 }  // namespace
 }  // namespace mrs
