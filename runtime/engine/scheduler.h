@@ -9,7 +9,8 @@
 //
 // First come, first served: a sequence is admitted when a seat and all blocks it can ever need are free, in each space
 // of KV blocks, so none has to be thrown out later. In a forward every running sequence gets one token before any gets
-// a second, starting from the one after the last served; what is left goes to prompts, up to `chunk` each.
+// a second, starting from the one after the last served or, where logit rows ran out, the first that found none; what is
+// left goes to prompts, up to `chunk` each.
 //
 // Forwards run in the order in which they are given out, so what is in one counts as cached for the next: chunks of a
 // prompt follow each other, a sequence whose token is still to be sampled waits, and blocks that are given back may be
