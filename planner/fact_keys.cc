@@ -82,7 +82,10 @@ constexpr IdleKeys kIdle[] = {
     {FactFile::kConfig, "lm_head_bias", "false", "transformers' heads have none"},
     {FactFile::kConfig, "full_attn_mod interpolate_factor", "1", "transformers does not read them"},
     {FactFile::kConfig, "use_mrope", "false", "positions are those of text"},
-    {FactFile::kConfig, "rope_traditional", "false", "RoPE turns the halves of a head, as transformers does"},
+    {FactFile::kConfig, "rope_traditional rope_interleaved", "false",
+     "RoPE turns the halves of a head, as transformers does"},
+    {FactFile::kConfig, "is_llama_config", "", "architectures says which model it is"},
+    {FactFile::kConfig, "sliding_window_size", "", "transformers reads sliding_window"},
     {FactFile::kConfig, "num_nextn_predict_layers", "0", "tokens are predicted one at a time"},
     {FactFile::kConfig, "do_sample early_stopping output_scores return_dict_in_generate remove_invalid_values", "false",
      "how to draw is said by generation_config.json"},
@@ -99,6 +102,7 @@ constexpr IdleKeys kIdle[] = {
 
     {FactFile::kRope, "short_mscale long_mscale", "", "transformers has one attention factor for both"},
     {FactFile::kRope, "max_position_embeddings", "", "the model's own length stands beside the rule"},
+    {FactFile::kRope, "finetuned", "", "concerns training"},
 
     {FactFile::kGeneration, "transformers_version _from_model_config _commit_hash _original_object_hash", "",
      "say where the file comes from"},

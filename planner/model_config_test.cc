@@ -345,6 +345,14 @@ TEST(ModelConfig, WarnsOfFactsOfOtherFamiliesAndRules) {
               ElementsAre("config.json: 'rope_parameters' is not used: rope_scaling is there, and wins"));
   EXPECT_THAT(Warnings(Config("LlamaForCausalLM", R"({"rope_parameters": {"type": "default", "factor": 1.0}})")),
               ElementsAre());
+  // One rule for all layers, of a family with a rule for each layer type.
+  EXPECT_THAT(
+      Warnings(Config("Gemma3ForCausalLM", R"({"rope_parameters": {"rope_type": "linear", "factor": 8.0}})")),
+      ElementsAre("config.json: rope_parameters: nothing of \"rope_type\", \"factor\" is used: Gemma3ForCausalLM reads "
+                  "the rules of full_attention and sliding_attention alone"));
+  EXPECT_THAT(Warnings(Config("LlamaForCausalLM", R"({"rope_interleaved": true})")),
+              ElementsAre("config.json: 'rope_interleaved' true is not used: RoPE turns the halves of a head, as "
+                          "transformers does"));
 }
 
 std::string ReadError(const ModelFolder& folder, const std::string& name = "m") {
@@ -502,6 +510,28 @@ TEST(ModelConfig, RealConfigsAreQuiet) {
           "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 32, "pad_token_id": 0,
           "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": null, "tie_word_embeddings": false,
           "torch_dtype": "float16", "transformers_version": "4.31.0.dev0", "use_cache": true, "vocab_size": 32000})"},
+      {"Yarn-Llama-2-7b-128k", R"({"architectures": ["LlamaForCausalLM"], "bos_token_id": 1, "eos_token_id": 2,
+          "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 11008,
+          "max_position_embeddings": 4096, "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 32,
+          "num_key_value_heads": 32, "pad_token_id": 0, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
+          "rope_scaling": {"factor": 32.0, "original_max_position_embeddings": 4096, "type": "yarn",
+          "finetuned": true}, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "use_cache": true,
+          "vocab_size": 32000})"},
+      {"SmolLM2-135M", R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+          "bos_token_id": 0, "eos_token_id": 0, "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.0417,
+          "intermediate_size": 1536, "is_llama_config": true, "max_position_embeddings": 8192, "model_type": "llama",
+          "num_attention_heads": 9, "num_hidden_layers": 30, "num_key_value_heads": 3, "pretraining_tp": 1,
+          "rms_norm_eps": 1e-05, "rope_interleaved": false, "rope_scaling": null, "rope_theta": 100000,
+          "tie_word_embeddings": true, "torch_dtype": "bfloat16", "transformers_version": "4.40.1", "use_cache": true,
+          "vocab_size": 49152})"},
+      {"gemma-2-9b", R"({"architectures": ["Gemma2ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+          "attn_logit_softcapping": 50.0, "bos_token_id": 2, "cache_implementation": "hybrid", "eos_token_id": 1,
+          "final_logit_softcapping": 30.0, "head_dim": 256, "hidden_act": "gelu_pytorch_tanh",
+          "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 3584, "initializer_range": 0.02,
+          "intermediate_size": 14336, "max_position_embeddings": 8192, "model_type": "gemma2",
+          "num_attention_heads": 16, "num_hidden_layers": 42, "num_key_value_heads": 8, "pad_token_id": 0,
+          "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06, "rope_theta": 10000.0, "sliding_window": 4096,
+          "sliding_window_size": 4096, "torch_dtype": "float32", "use_cache": true, "vocab_size": 256000})"},
   };
   for (const auto& [name, text] : configs) {
     const Result<Json> config = ParseJson(text, name);

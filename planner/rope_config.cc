@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "planner/fact_keys.h"
 
@@ -11,6 +12,8 @@ namespace {
 constexpr int64_t kMaxPosition = int64_t{1} << 30;
 constexpr const char* kOriginal = "original_max_position_embeddings";
 constexpr const char* kBeta = "llama_4_scaling_beta";
+constexpr const char* kFull = "full_attention";
+constexpr const char* kSliding = "sliding_attention";
 
 struct ScalingRow {
   std::string_view name;
@@ -58,7 +61,7 @@ Result<Place> FindRule(const Json& config, std::string_view where, const RopeOfM
   if (scaling != nullptr && scaling->empty()) scaling = nullptr;
   if (parameters != nullptr && parameters->empty()) parameters = nullptr;
   if (model.family.rope_by_type) {
-    const char* type = model.local ? "sliding_attention" : "full_attention";
+    const char* type = model.local ? kSliding : kFull;
     const std::string outer = fmt::format("{}: rope_parameters", where);
     const Json* rule = nullptr;
     if (parameters != nullptr) {
@@ -231,6 +234,21 @@ Result<QueryScaling> ReadQueryScaling(const Place& place, const RopeConfig& rope
   return QueryScaling{static_cast<float>(beta), rope.original_position};
 }
 
+// What stands in `rope_parameters` beside the rules of the layer types: also one rule for all layers.
+void WarnBesideTypes(const Json& config, std::string_view where, const Family& family,
+                     std::vector<std::string>* warnings) {
+  const Json* parameters = FindValue(config, "rope_parameters");
+  if (parameters == nullptr) return;
+  std::string names;
+  for (const auto& [name, value] : *parameters->get_ptr<const Json::object_t*>()) {
+    if (value.is_null() || name == kFull || name == kSliding) continue;
+    fmt::format_to(std::back_inserter(names), "{}{}", names.empty() ? "" : ", ", DescribeJson(Json(name)));
+  }
+  if (names.empty()) return;
+  warnings->push_back(fmt::format("{}: rope_parameters: nothing of {} is used: {} reads the rules of {} and {} alone",
+                                  where, names, family.architecture, kFull, kSliding));
+}
+
 // What the rule says and transformers does not read there.
 void WarnOfRule(const Json& config, std::string_view where, const Place& place, const RopeOfModel& model,
                 const RopeConfig& rope, std::vector<std::string>* warnings) {
@@ -240,6 +258,7 @@ void WarnOfRule(const Json& config, std::string_view where, const Place& place, 
   if (both && !model.family.rope_by_type && *parameters != *scaling) {
     warnings->push_back(fmt::format("{}: 'rope_parameters' is not used: rope_scaling is there, and wins", where));
   }
+  if (model.family.rope_by_type && !model.local) WarnBesideTypes(config, where, model.family, warnings);
   WarnOfKeys(FactFile::kRope, place.rule, place.name, warnings);
   const auto* used = std::find_if(std::begin(kScalings), std::end(kScalings),
                                   [&](const ScalingRow& row) { return row.scaling == rope.scaling; });
