@@ -14,6 +14,7 @@ constexpr int64_t kMaxLayers = 4096;
 constexpr int64_t kMaxHeads = 4096;
 constexpr int64_t kMaxHeadDim = 4096;
 constexpr int64_t kMaxWindow = int64_t{1} << 30;
+constexpr const char* kSliding = "sliding_attention";
 
 // What layers of one model may differ in.
 struct LayerKind {
@@ -111,9 +112,8 @@ Result<LayerSpec> ReadLayer(const Json& config, std::string_view where, const Fa
   layer.interleaved = family.interleaved;
   MRS_ASSIGN_OR_RETURN(layer.score_scale, ReadScoreScale(config, where, family, layer.head_dim));
   if (family.score_cap_key) {
-    MRS_ASSIGN_OR_RETURN(const double cap,
-                         NumberOr(config, "attn_logit_softcapping", where, family.default_score_cap, 0, 0, 1e12));
-    layer.score_cap = static_cast<float>(cap);
+    MRS_ASSIGN_OR_RETURN(layer.score_cap,
+                         CapOr(config, "attn_logit_softcapping", where, family.default_score_cap));
   }
   if (family.parallel_key) {
     MRS_ASSIGN_OR_RETURN(layer.parallel, GetBoolOr(config, "use_parallel_residual", where, false));
@@ -169,7 +169,7 @@ Status ReadTypes(const Json& types, std::string_view where, const Family& family
     return Refuse("{}: 'layer_types' has {} entries for {} layers", where, types.size(), kinds.size());
   }
   for (size_t i = 0; i < kinds.size(); ++i) {
-    const bool sliding = types[i] == "sliding_attention";
+    const bool sliding = types[i] == kSliding;
     if (!sliding && types[i] != "full_attention" && types[i] != "attention") {
       return Refuse("{}: layer_types[{}] {} is not supported yet; supported: full_attention, sliding_attention", where,
                     i, DescribeJson(types[i]));
@@ -262,6 +262,12 @@ Result<double> NumberOr(const Json& config, const char* key, std::string_view wh
   return Refuse("{}: '{}': expected a number from {} to {}, got {}", where, key, least, most, value);
 }
 
+Result<float> CapOr(const Json& config, const char* key, std::string_view where, double absent) {
+  MRS_ASSIGN_OR_RETURN(const double cap, NumberOr(config, key, where, absent, 0, 0, 1e12));
+  if (cap == 0 || cap >= 1e-12) return static_cast<float>(cap);
+  return Refuse("{}: '{}': expected 0 or a number from 1e-12 to 1e12, got {}", where, key, cap);
+}
+
 Status ReadLayers(const Json& config, std::string_view where, const Family& family, int64_t max_len, ModelSpec& spec,
                   std::vector<std::string>* warnings) {
   MRS_ASSIGN_OR_RETURN(const int64_t count, GetInt(config, "num_hidden_layers", where, 1, kMaxLayers));
@@ -269,6 +275,11 @@ Status ReadLayers(const Json& config, std::string_view where, const Family& fami
   MRS_ASSIGN_OR_RETURN(const int64_t window, ReadWindow(config, where, family));
   MRS_ASSIGN_OR_RETURN(const std::vector<LayerKind> kinds,
                        ReadKinds(config, where, family, window, static_cast<size_t>(count)));
+  const Json* types = FindValue(config, "layer_types");
+  if (family.windows == Windows::kEveryLayer && window != 0 && types != nullptr && types->front() != kSliding) {
+    warnings->push_back(fmt::format("{}: 'layer_types' {} is not used: sliding_window {} holds for every layer of {}",
+                                    where, DescribeJson(types->front()), window, family.architecture));
+  }
   RopeOfModel model{family, shared.head_dim, spec.max_position, max_len};
   MRS_ASSIGN_OR_RETURN(const RopeRead of_all, ReadRope(config, where, model, warnings));
   RopeRead of_local = of_all;

@@ -22,4 +22,7 @@ Status ReadLayers(const Json& config, std::string_view where, const Family& fami
 Result<double> NumberOr(const Json& config, const char* key, std::string_view where, double absent, double null,
                         double least, double most);
 
+// What scores or logits are capped to; 0, like null, is no cap.
+Result<float> CapOr(const Json& config, const char* key, std::string_view where, double absent);
+
 }  // namespace mrs

@@ -12,6 +12,7 @@
 #include "planner/generation_config.h"
 #include "planner/layer_config.h"
 #include "planner/model_name.h"
+#include "planner/model_tensors.h"
 #include "planner/model_text.h"
 #include "planner/model_tokenizer.h"
 #include "planner/optional_file.h"
@@ -24,6 +25,7 @@ constexpr size_t kMaxConfigBytes = size_t{4} << 20;
 // Far above any model known, low enough that products of two or three of them cannot overflow.
 constexpr int64_t kMaxWidth = int64_t{1} << 24;  // hidden, vocab
 constexpr int64_t kMaxPosition = int64_t{1} << 30;
+constexpr int64_t kMaxParameters = int64_t{1} << 50;  // which 63 bits count; their bytes, too, however padded
 
 // Keys that change the computation; null, false and 0 mean that the model does without.
 struct RefusedKey {
@@ -181,8 +183,7 @@ Status ReadMultipliers(const Json& config, std::string_view where, const Family&
     spec.logits_scaling = static_cast<float>(by);
   }
   if (family.logit_cap_key) {
-    MRS_ASSIGN_OR_RETURN(const double cap, number("final_logit_softcapping", family.default_logit_cap, 0, 0));
-    spec.logit_cap = static_cast<float>(cap);
+    MRS_ASSIGN_OR_RETURN(spec.logit_cap, CapOr(config, "final_logit_softcapping", where, family.default_logit_cap));
   }
   return {};
 }
@@ -219,6 +220,9 @@ Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where, s
     return Refuse("{}: '{}': expected a number from 1e-30 to 1, got {}", where, eps_key, eps);
   }
   spec.norm_eps = static_cast<float>(eps);
+  if (const int64_t count = CountParameters(spec); count > kMaxParameters) {
+    return Refuse("{}: its sizes make {} parameters; at most {} are accepted", where, count, kMaxParameters);
+  }
   WarnOfOtherFamilies(config, where, *family, warnings);
   warnings->insert(warnings->end(), of_ropes.begin(), of_ropes.end());
   WarnOfKeys(FactFile::kConfig, config, where, warnings);

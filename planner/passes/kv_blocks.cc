@@ -1,6 +1,7 @@
 #include "planner/passes/kv_blocks.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
 namespace mrs::planner {
@@ -18,16 +19,24 @@ int64_t SequenceBlocks(int64_t window, const KvLimits& limits) {
   return std::min(whole, CeilDiv(window + limits.batch_tokens - 2, kKvBlockTokens) + 1);
 }
 
+int64_t SequenceBytes(const StageKv& stage) {
+  constexpr int64_t kTop = std::numeric_limits<int64_t>::max();
+  int64_t bytes = 0;
+  for (const KvClassBlocks& of_class : stage.classes) {
+    if (of_class.sequence_blocks > (kTop - bytes) / of_class.block_bytes) return kTop;
+    bytes += of_class.sequence_blocks * of_class.block_bytes;
+  }
+  return bytes;
+}
+
 std::optional<size_t> CountKvBlocks(const KvLimits& limits, std::vector<StageKv>* stages) {
   int64_t sequences = limits.max_seqs;
   std::optional<size_t> too_small;
   for (size_t s = 0; s < stages->size(); ++s) {
-    int64_t of_one = 0;
     for (KvClassBlocks& of_class : (*stages)[s].classes) {
       of_class.sequence_blocks = SequenceBlocks(of_class.window, limits);
-      of_one += of_class.sequence_blocks * of_class.block_bytes;
     }
-    const int64_t fit = (*stages)[s].bytes / of_one;
+    const int64_t fit = (*stages)[s].bytes / SequenceBytes((*stages)[s]);
     if (fit < 1 && !too_small) too_small = s;
     sequences = std::min(sequences, fit);
   }

@@ -40,6 +40,10 @@ struct KvLimits {
 // has looked back over the window.
 int64_t SequenceBlocks(int64_t window, const KvLimits& limits);
 
+// What one sequence takes in a stage, of classes whose sequence_blocks are decided; where that is more than an int64_t
+// holds, the most it holds.
+int64_t SequenceBytes(const StageKv& stage);
+
 // Fills in what is decided. The first stage that cannot hold one sequence; nothing: all can.
 std::optional<size_t> CountKvBlocks(const KvLimits& limits, std::vector<StageKv>* stages);
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace mrs::planner {
 namespace {
 
@@ -53,6 +55,16 @@ TEST(KvBlocks, OneClassTakesWhatThereIs) {
   EXPECT_THAT(Blocks({{79, {{0, 10}}}}), ElementsAre(ElementsAre(7)));
   EXPECT_THAT(Blocks({{30, {{0, 10}}}}), ElementsAre(ElementsAre(3)));
   EXPECT_THAT(Blocks({{29, {{0, 10}}}}), ElementsAre());
+}
+
+// 1024 layers of 4096 heads of 4096, for sequences of 2^30 tokens.
+TEST(KvBlocks, MoreThan64BitsCountDoesNotFit) {
+  const KvLimits limits = {.max_len = int64_t{1} << 30, .max_seqs = 4096, .batch_tokens = 4096};
+  for (const int64_t bytes : {int64_t{1} << 38, int64_t{1} << 39, int64_t{1} << 41}) {  // 2^63, 2^64 and 2^66 in all
+    std::vector<StageKv> stages = {{int64_t{1} << 48, {{.window = 0, .layers = 1024, .block_bytes = bytes}}}};
+    EXPECT_EQ(CountKvBlocks(limits, &stages), 0u);
+    EXPECT_EQ(SequenceBytes(stages[0]), std::numeric_limits<int64_t>::max());
+  }
 }
 
 TEST(KvBlocks, ClassesHoldEquallyManySequencesAndTheFirstTheRest) {

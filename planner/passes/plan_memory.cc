@@ -84,14 +84,11 @@ struct PlanMemory : ModulePass<PlanMemory> {
     }
     const std::optional<size_t> too_small = CountKvBlocks(limits, &stages);
     if (too_small) {
-      int64_t one = 0;
-      for (const KvClassBlocks& of_class : stages[*too_small].classes)
-        one += of_class.block_bytes * of_class.sequence_blocks;
       const std::string who = programs.size() == 1 ? "a rank" : "a rank of stage " + std::to_string(*too_small);
       return module.emitError() << "the plan does not fit: " << who << " may use " << memory
                                 << " bytes, but its weights take " << weights[*too_small] << ", activations "
                                 << activations[*too_small] << ", and the KV cache of one sequence of " << limits.max_len
-                                << " tokens " << one
+                                << " tokens " << SequenceBytes(stages[*too_small])
                                 << "; give more --memory, a larger --tp or --pp, or a smaller --max-len";
     }
     for (auto [program, stage, of_weights, of_activations] : llvm::zip_equal(programs, stages, weights, activations)) {
