@@ -158,7 +158,16 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
     if (text.substr(0, 14) == "parse error at") {
       if (const size_t colon = text.find(": "); colon != text.npos) text.remove_prefix(colon + 2);
     }
-    message = std::string(text);
+    // It quotes what it read last. Bytes that are no UTF-8 must not get into an error, which is text.
+    const bool quotes_broken = text.find("ill-formed UTF-8") != text.npos;
+    for (const char c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (quotes_broken && byte >= 0x80) {
+        fmt::format_to(std::back_inserter(message), "\\x{:02x}", byte);
+      } else {
+        message += c;
+      }
+    }
     return false;
   }
 

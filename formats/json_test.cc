@@ -80,6 +80,7 @@ TEST(ParseJson, ReadsNumbersOfPythonWhereAsked) {
 
 TEST(ParseJson, RefusesBytesThatAreNotUtf8) {
   EXPECT_THAT(ErrorOf("[\"\xff\"]"), HasSubstr("ill-formed UTF-8"));
+  EXPECT_THAT(ErrorOf("[\"\xc3\xa9\xff\"]"), HasSubstr("last read: '\"\\xc3\\xa9\\xff'"));  // the error itself is text
   EXPECT_THAT(ErrorOf("[\"\xc0\x80\"]"), HasSubstr("ill-formed UTF-8"));
   EXPECT_THAT(ErrorOf("[\"\\ud800\"]"), HasSubstr("surrogate"));
   EXPECT_THAT(ErrorOf(std::string("{}\0{", 4)), HasSubstr("column 3: a NUL byte is not JSON"));

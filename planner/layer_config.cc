@@ -289,6 +289,11 @@ Status ReadLayers(const Json& config, std::string_view where, const Family& fami
   }
   spec.longest = family.rope_by_type ? spec.max_position : std::max(spec.max_position, of_all.longest);
   const RopeSpec full = ComputeRope(of_all.config), local = ComputeRope(of_local.config);
+  for (const RopeSpec* rope : {&full, &local}) {
+    const bool finite =
+        std::all_of(rope->inv_freq.begin(), rope->inv_freq.end(), [](float f) { return std::isfinite(f); });
+    if (!finite) return Refuse("{}: RoPE by {} gives frequencies that are not finite numbers", where, rope->rule);
+  }
   for (const LayerKind& kind : kinds) {
     LayerSpec layer = shared;
     layer.window = kind.sliding ? window : 0;

@@ -276,6 +276,12 @@ TEST(ModelConfig, RefusesValuesOutOfRange) {
   EXPECT_EQ(LlamaError(R"({"hidden_size": 16777216, "intermediate_size": 16777216, "num_attention_heads": 4096,
                            "head_dim": 4096, "num_hidden_layers": 4096})"),
             "config.json: its sizes make 5766859527446069248 parameters; at most 1125899906842624 are accepted");
+  std::vector<std::string> warnings;
+  const Json stretched = Config("LlamaForCausalLM", R"({"head_dim": 4, "max_position_embeddings": 2, "rope_theta": 1e12,
+                                                        "rope_scaling": {"type": "dynamic", "factor": 1e12}})");
+  EXPECT_EQ(ParseModelConfig(stretched, "config.json", 1 << 30, &warnings).message(),
+            "config.json: RoPE by theta 1000000000000, dynamic factor 1000000000000 original 2 at 1073741824 gives "
+            "frequencies that are not finite numbers");
   EXPECT_EQ(Error(Config("Gemma2ForCausalLM", R"({"final_logit_softcapping": 1e-300})")),
             "config.json: 'final_logit_softcapping': expected 0 or a number from 1e-12 to 1e12, got 1e-300");
   EXPECT_EQ(Error(Config("Gemma2ForCausalLM", R"({"attn_logit_softcapping": 1e-13})")),
