@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 namespace mrs {
@@ -29,8 +30,9 @@ double Log2(double x) {
 }
 
 // 2^y for |y| < 1000: the nearest integer apart, e^(f ln 2) by its series; |f ln 2| < 0.35, 18 terms leave less than
-// 1e-24.
+// 1e-24. Past that NaN: no frequency, which whoever reads the configuration refuses.
 double Exp2(double y) {
+  if (!(std::fabs(y) < 1000)) return std::numeric_limits<double>::quiet_NaN();
   const double whole = std::floor(y + 0.5);  // exact
   const double x = (y - whole) * kLn2;
   double sum = 1;
