@@ -104,7 +104,17 @@ def processes(marker):
             continue
         if fields[0] not in "ZX":
             found.append((int(fields[19]), int(name)))
-    return [pid for _, pid in sorted(found)]
+    return [pid for _, pid in sorted(found, key=by_age(found))]
+
+
+def by_age(found):
+    """The order of (start tick, pid): in one tick pids count up, and past the highest they begin again at the lowest."""
+    with open("/proc/sys/kernel/pid_max") as file:
+        half = int(file.read()) // 2
+    first = {}  # of each tick, the highest pid: those far below it are younger
+    for tick, pid in found:
+        first[tick] = max(first.get(tick, 0), pid)
+    return lambda one: (one[0], first[one[0]] - one[1] > half, one[1])
 
 
 def is_free(port):
