@@ -3,7 +3,7 @@
     python3 bench/pipeline.py --bin build/cli [--tokens 24] [--layers 16]
 
 Prints the tokens a second of one stage x 1 thread with four sequences and of two stages x 1 thread with eight, taken by
-turns, and their ratio; exits with 1 where it is not at least 1.6. The layers are cut so that both stages read equally much.
+turns, and their ratio; exits with 1 where it is not at least 1.6. The layers are cut as --pp cuts them.
 The checkpoint is synthetic (the shape of Llama 3.2 1B, 2.5 GB, random weights): needs that much disk in TMPDIR, twice
 that much memory, and two cores that nobody else uses.
 """
@@ -67,13 +67,6 @@ def write_checkpoint(folder, layers):
             file.write(block[:min(len(block), end - begin)])
 
 
-def layer_map(layers):
-    """Two stages that read equally much for a token: the second has lm_head, too, which is four layers' worth."""
-    layer = HIDDEN * (2 * HEADS * HEAD_DIM + 2 * KV_HEADS * HEAD_DIM + 3 * FFN)
-    first = round((layers * layer + VOCAB * HIDDEN) / (2 * layer))
-    return f"0:{first};1:{layers - first}"
-
-
 def tokens_a_second(server, sequences, tokens):
     """Of decode alone: a long answer less a short one of the same prompts."""
 
@@ -100,8 +93,7 @@ def main():
         for _ in range(ROUNDS):
             for stages, seen in rates.items():
                 plan = work.path(f"{stages}.mrsplan")
-                layers = layer_map(options.layers) if stages == 2 else f"0:{options.layers}"
-                work.tools.call([work.tools.plan_program, "build", model, "--device-layers", layers, "--max-len", "256",
+                work.tools.call([work.tools.plan_program, "build", model, "--pp", str(stages), "--max-len", "256",
                                  "--max-seqs", "8", "--memory", "8GiB", "-o", plan])
                 with Server(work, plan, model, "--threads", "1", "--quiet") as server:
                     seen.append(tokens_a_second(server, 4 * stages, options.tokens))

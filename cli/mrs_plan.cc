@@ -45,7 +45,7 @@ struct BuildCommand {
     AddNumber<int64_t>(line, *verb, "--tp", &options.tp, 1, mrs::kMaxChunks, "Tensor-parallel ranks")
         ->default_str(fmt::format("{}", options.tp));
     AddNumber<int64_t>(line, *verb, "--pp", &options.pp, 1, 4096,
-                       "Pipeline stages, of as many layers each as can be")
+                       "Pipeline stages, cut so that all read about equally much of the weights")
         ->default_str("1");
     AddText(line, *verb, "-n,--device-layers", &options.device_layers, "a map such as 0:16;1:16",
             "Pipeline stages, one by one: device : layers; devices are CPU ranks of this host, with --tp their groups");

@@ -13,6 +13,7 @@
 
 #include "planner/same_facts.h"
 #include "plans/printable.h"
+#include "plans/step_view.h"
 
 namespace mrs::planner {
 namespace {
@@ -77,9 +78,9 @@ class Replay {
       const plan::Buffer& buffer = *stage_->buffers()->Get(i);
       if (buffer.input()) values_[i] = means_.Input(plan_.names()->Get(buffer.name())->str(), windows);
     }
-    for (uint32_t i = 0; i < stage_->steps()->size(); ++i) {
-      const plan::Step& step = *stage_->steps()->Get(i);
-      if (step.variant() == plan::Variant::always || step.variant() == variant) MRS_RETURN_IF_ERROR(RunStep(i, step));
+    for (step_ = 0; step_ < stage_->steps()->size(); ++step_) {
+      const plan::Step& step = *stage_->steps()->Get(step_);
+      if (step.variant() == plan::Variant::always || step.variant() == variant) MRS_RETURN_IF_ERROR(RunStep(step));
     }
     return Status();
   }
@@ -104,128 +105,114 @@ class Replay {
     return *known;
   }
 
-  Status RunStep(uint32_t index, const plan::Step& step) {
-    using plan::OpKind;
-    const auto refs = View(stage_->refs()).subspan(step.operand_begin(), step.operand_count() + step.result_count());
-    const auto results = refs.subspan(step.operand_count());
-    std::vector<TermId> in;
-    for (const plan::Ref& ref : refs.first(step.operand_count())) {
-      if (ref.space() == plan::RefSpace::none) {
-        in.push_back(means_.NoBias());
-      } else if (ref.space() == plan::RefSpace::weight) {
-        in.push_back(WeightTerm(ref.index()));
-      } else if (values_[ref.index()]) {
-        in.push_back(*values_[ref.index()]);
-      } else {
-        return Refuse("erasure: {}: reads a buffer that nothing has written", StepLabel(index_, index));
-      }
-    }
-    const auto set = [&](size_t result, TermId term) {
-      values_[results[result].index()] = term;
-      makers_.try_emplace(term, std::pair(index_, index));
-      return Status();
-    };
-    const auto type = [&] { return plan::EnumNameDType(stage_->buffers()->Get(results[0].index())->dtype()); };
-    const uint32_t a = step.attr();
-    switch (step.op()) {
-      case OpKind::embed:
-        return set(0, means_.Embed(in[0], in[1], stage_->embeds()->Get(a)->vocab_valid()));
-      case OpKind::rope_angles:
-        return set(0, means_.RopeAngles(in[0], a));
-      case OpKind::rms_norm: {
-        const plan::NormAttr& attr = *stage_->norms()->Get(a);
-        return set(0, means_.RmsNorm(in[0], in[1], attr.width(), attr.eps(), type()));
-      }
-      case OpKind::layer_norm: {
-        const plan::NormAttr& attr = *stage_->norms()->Get(a);
-        return set(0, means_.LayerNorm(in[0], in[1], in[2], attr.width(), attr.eps(), type()));
-      }
-      case OpKind::sum_squares: {
-        const plan::SumSquaresAttr& attr = *stage_->sum_squares()->Get(a);
-        return set(0, means_.SumSquares(in[0], attr.chunk_heads(), attr.width()));
-      }
-      case OpKind::rms_scale: {
-        const plan::RmsScaleAttr& attr = *stage_->rms_scales()->Get(a);
-        return set(0, means_.RmsScale(in[0], in[1], in[2], attr.total(), attr.eps(), type()));
-      }
-      case OpKind::scale:
-        return set(0, means_.Scale(in[0], stage_->scales()->Get(a)->factor(), type()));
-      case OpKind::soft_cap:
-        return set(0, means_.SoftCap(in[0], stage_->scales()->Get(a)->factor()));
-      case OpKind::position_scale: {
-        const plan::PositionScaleAttr& attr = *stage_->position_scales()->Get(a);
-        return set(0, means_.PositionScale(in[0], in[1], attr.beta(), attr.original(), type()));
-      }
-      case OpKind::matmul:
-        for (size_t part = 0; part < results.size(); ++part) {
-          MRS_RETURN_IF_ERROR(set(part, means_.Matmul(in[0], in[1 + 2 * part], in[2 + 2 * part])));
-        }
-        return Status();
-      case OpKind::rope: {
-        const plan::HeadsAttr& attr = *stage_->heads()->Get(a);
-        return set(0, means_.Rope(in[0], in[1], attr.rope(), attr.head_dim(), attr.interleaved(), type()));
-      }
-      case OpKind::kv_append: {
-        const plan::AttentionAttr& attr = *stage_->attentions()->Get(a);
-        const plan::KvClass& kv = *stage_->kv_classes()->Get(attr.kv_class());
-        // A cache outlives the forward: each layer has its own, the same in both variants.
-        const Place place{index_, attr.kv_class(), attr.kv_layer()};
-        const uint64_t number = cache_numbers_.try_emplace(place, cache_numbers_.size()).first->second;
-        const TermId cache = means_.KvAppend(in[0], in[1], in[2], number, attr.window(), kv.k_dim(), kv.v_dim(),
-                                             plan::EnumNameDType(kv.dtype()));
-        caches_[place] = cache;
-        makers_.try_emplace(cache, std::pair(index_, index));
-        return Status();
-      }
-      case OpKind::attention: {
-        const plan::AttentionAttr& attr = *stage_->attentions()->Get(a);
-        const auto cache = caches_.find({index_, attr.kv_class(), attr.kv_layer()});
-        if (cache == caches_.end())
-          return Refuse("erasure: {}: nothing was appended to its cache", StepLabel(index_, index));
-        return set(0, means_.Attention(in[0], cache->second, in[1], in[2], in[3], attr.head_dim(), attr.scale(),
-                                       attr.window(), attr.soft_cap(), type()));
-      }
-      case OpKind::silu_mul:
-        return set(0, means_.SiluMul(in[0], in[1], type()));
-      case OpKind::gelu_mul:
-        return set(0, means_.GeluMul(in[0], in[1], stage_->glus()->Get(a)->approximate(), type()));
-      case OpKind::add:
-        return set(0, means_.Add(in[0], in[1]));
-      case OpKind::add_bias:
-        return set(0, means_.AddBias(in[0], in[1]));
-      case OpKind::select_rows:
-        return set(0, means_.SelectRows(in[0], in[1]));
-      case OpKind::top_candidates: {
-        const plan::TopCandidatesAttr& attr = *stage_->candidates()->Get(a);
-        return set(0, means_.TopCandidates(in[0], attr.k(), attr.chunk_size(), attr.vocab_valid()));
-      }
-      case OpKind::send: {
-        const plan::Transfer& to = *stage_->transfers()->Get(a);
-        sent_[{index_, to.peer_stage(), to.order()}] = in[0];
-        return Status();
-      }
-      case OpKind::recv: {
-        const plan::Transfer& from = *stage_->transfers()->Get(a);
-        const auto sent = sent_.find({from.peer_stage(), index_, from.order()});
-        if (sent != sent_.end()) return set(0, sent->second);
-        return Refuse("erasure: {}: receives transfer {} of stage {}, which has sent no such to stage {}",
-                      StepLabel(index_, index), from.order(), from.peer_stage(), index_);
-      }
-      case OpKind::all_reduce:
-        return set(0, in[0]);
-      case OpKind::all_gather:
-        return set(0, means_.Gathered(in[0]));
-      default:
-        return Refuse("erasure: {}: the meaning of {} is not stated in the erasure checker", StepLabel(index_, index),
-                      plan::EnumNameOpKind(step.op()));
-    }
+  // What a step reads.
+  TermId In(plan::BufferRef buffer) const { return *values_[buffer.index]; }
+  TermId In(plan::WeightRef weight) { return WeightTerm(weight.index); }
+  std::string TypeOf(plan::BufferRef buffer) const {
+    return plan::EnumNameDType(stage_->buffers()->Get(buffer.index)->dtype());
   }
+  // What it leaves.
+  Status Set(plan::BufferRef buffer, TermId term) {
+    values_[buffer.index] = term;
+    makers_.try_emplace(term, std::pair(index_, step_));
+    return Status();
+  }
+
+  Status RunStep(const plan::Step& step) {
+    const auto refs = View(stage_->refs()).subspan(step.operand_begin(), step.operand_count());
+    for (const plan::Ref& ref : refs) {
+      if (ref.space() != plan::RefSpace::buffer || values_[ref.index()]) continue;
+      return Refuse("erasure: {}: reads a buffer that nothing has written", StepLabel(index_, step_));
+    }
+    const Result<plan::StepView> view = plan::ViewOf(plan_, *stage_, step);
+    if (!view) return Refuse("erasure: {}: {}", StepLabel(index_, step_), view.message());
+    return std::visit([this](const auto& s) { return Mean(s); }, *view);
+  }
+
+  // ---- What each operation means --------------------------------------------------------------------------------
+
+  Status Mean(const plan::EmbedStep& s) {
+    return Set(s.y, means_.Embed(In(s.ids), In(s.table), s.attr->vocab_valid()));
+  }
+  Status Mean(const plan::RopeAnglesStep& s) { return Set(s.y, means_.RopeAngles(In(s.positions), s.rope)); }
+  Status Mean(const plan::RmsNormStep& s) {
+    return Set(s.y, means_.RmsNorm(In(s.x), In(s.weight), s.attr->width(), s.attr->eps(), TypeOf(s.y)));
+  }
+  Status Mean(const plan::LayerNormStep& s) {
+    return Set(s.y, means_.LayerNorm(In(s.x), In(s.weight), In(s.bias), s.attr->width(), s.attr->eps(), TypeOf(s.y)));
+  }
+  Status Mean(const plan::SumSquaresStep& s) {
+    return Set(s.y, means_.SumSquares(In(s.x), s.attr->chunk_heads(), s.attr->width()));
+  }
+  Status Mean(const plan::RmsScaleStep& s) {
+    return Set(s.y, means_.RmsScale(In(s.x), In(s.sum), In(s.weight), s.attr->total(), s.attr->eps(), TypeOf(s.y)));
+  }
+  Status Mean(const plan::ScaleStep& s) { return Set(s.y, means_.Scale(In(s.x), s.attr->factor(), TypeOf(s.y))); }
+  Status Mean(const plan::SoftCapStep& s) { return Set(s.y, means_.SoftCap(In(s.x), s.attr->factor())); }
+  Status Mean(const plan::PositionScaleStep& s) {
+    return Set(s.y, means_.PositionScale(In(s.x), In(s.positions), s.attr->beta(), s.attr->original(), TypeOf(s.y)));
+  }
+  Status Mean(const plan::MatmulStep& s) {
+    for (const plan::MatmulStep::Part& part : s.parts) {
+      MRS_RETURN_IF_ERROR(
+          Set(part.y, means_.Matmul(In(s.x), In(part.weight), part.bias ? In(*part.bias) : means_.NoBias())));
+    }
+    return Status();
+  }
+  Status Mean(const plan::RopeStep& s) {
+    return Set(s.y, means_.Rope(In(s.x), In(s.cos_sin), s.attr->rope(), s.attr->head_dim(), s.attr->interleaved(),
+                                TypeOf(s.y)));
+  }
+  // A cache outlives the forward: each layer has its own, the same in both variants.
+  Status Mean(const plan::KvAppendStep& s) {
+    const plan::KvClass& kv = *stage_->kv_classes()->Get(s.attr->kv_class());
+    const Place place{index_, s.attr->kv_class(), s.attr->kv_layer()};
+    const uint64_t number = cache_numbers_.try_emplace(place, cache_numbers_.size()).first->second;
+    const TermId cache = means_.KvAppend(In(s.k), In(s.v), In(s.slots), number, s.attr->window(), kv.k_dim(),
+                                         kv.v_dim(), plan::EnumNameDType(kv.dtype()));
+    caches_[place] = cache;
+    makers_.try_emplace(cache, std::pair(index_, step_));
+    return Status();
+  }
+  Status Mean(const plan::AttentionStep& s) {
+    const auto cache = caches_.find({index_, s.attr->kv_class(), s.attr->kv_layer()});
+    if (cache == caches_.end()) {
+      return Refuse("erasure: {}: nothing was appended to its cache", StepLabel(index_, step_));
+    }
+    return Set(
+        s.y, means_.Attention(In(s.q), cache->second, In(s.sequence), In(s.positions), In(s.block_table),
+                              s.attr->head_dim(), s.attr->scale(), s.attr->window(), s.attr->soft_cap(), TypeOf(s.y)));
+  }
+  Status Mean(const plan::SiluMulStep& s) { return Set(s.y, means_.SiluMul(In(s.gate), In(s.up), TypeOf(s.y))); }
+  Status Mean(const plan::GeluMulStep& s) {
+    return Set(s.y, means_.GeluMul(In(s.gate), In(s.up), s.attr->approximate(), TypeOf(s.y)));
+  }
+  Status Mean(const plan::AddStep& s) { return Set(s.y, means_.Add(In(s.a), In(s.b))); }
+  Status Mean(const plan::AddBiasStep& s) { return Set(s.y, means_.AddBias(In(s.a), In(s.bias))); }
+  Status Mean(const plan::SelectRowsStep& s) { return Set(s.y, means_.SelectRows(In(s.x), In(s.rows))); }
+  Status Mean(const plan::TopCandidatesStep& s) {
+    return Set(s.records, means_.TopCandidates(In(s.logits), s.attr->k(), s.attr->chunk_size(), s.attr->vocab_valid()));
+  }
+  Status Mean(const plan::SendStep& s) {
+    sent_[{index_, s.attr->peer_stage(), s.attr->order()}] = In(s.x);
+    return Status();
+  }
+  Status Mean(const plan::RecvStep& s) {
+    const auto sent = sent_.find({s.attr->peer_stage(), index_, s.attr->order()});
+    if (sent == sent_.end()) {
+      return Refuse("erasure: {}: receives transfer {} of stage {}, which has sent no such to stage {}",
+                    StepLabel(index_, step_), s.attr->order(), s.attr->peer_stage(), index_);
+    }
+    return Set(s.y, sent->second);
+  }
+  Status Mean(const plan::AllReduceStep& s) { return Set(s.y, In(s.x)); }
+  Status Mean(const plan::AllGatherStep& s) { return Set(s.y, means_.Gathered(In(s.x))); }
 
   using Place = std::array<uint32_t, 3>;
 
   Terms& means_;
   const plan::Plan& plan_;
-  uint32_t index_ = 0;  // of the stage that runs
+  uint32_t index_ = 0, step_ = 0;  // of the stage and step that run
   const plan::Stage* stage_ = nullptr;
   std::vector<std::vector<std::optional<TermId>>> weights_;           // by stage and weight
   std::vector<std::optional<TermId>> values_;                         // by buffer

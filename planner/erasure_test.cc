@@ -163,8 +163,8 @@ TEST(Erasure, RefusesAnOperationThatItDoesNotKnow) {
   StepOf(s.plan, "l0.o_proj.all_reduce").mutate_op(plan::OpKind::reduce_scatter);
   EXPECT_EQ(
       s.Refusal(),
-      "erasure: stage 0 step 10 'l0.o_proj.all_reduce': the meaning of reduce_scatter is not stated in the erasure "
-      "checker");
+      "erasure: stage 0 step 10 'l0.o_proj.all_reduce': operation reduce_scatter has its place in the format, but this "
+      "version does not run it");
 }
 
 TEST(Erasure, NamesFactsOfTheModel) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -84,9 +85,30 @@ std::vector<ir::BucketSize> BucketsFor(int64_t max_seqs) {
   return buckets;
 }
 
+// Lengths of the stages: each ends at the layer border that is nearest to its share of what is left to read, the later
+// of two, and leaves a layer for every stage after it.
+std::vector<int64_t> EvenCut(const TokenReads& reads, int64_t stages) {
+  std::vector<int64_t> lengths;
+  auto layer = reads.layers.begin();
+  double left = std::accumulate(layer, reads.layers.end(), static_cast<double>(reads.head));
+  for (int64_t after = stages - 1; after > 0; --after) {
+    const double share = left / static_cast<double>(after + 1);
+    const auto begin = layer;
+    double read = 0;
+    do {
+      read += static_cast<double>(*layer++);
+    } while (reads.layers.end() - layer > after && read + static_cast<double>(*layer) / 2 <= share);
+    lengths.push_back(layer - begin);
+    left -= read;
+  }
+  lengths.push_back(reads.layers.end() - layer);
+  return lengths;
+}
+
 }  // namespace
 
-Result<Layout> DecideLayout(const LayoutFlags& flags, int64_t layers) {
+Result<Layout> DecideLayout(const LayoutFlags& flags, const TokenReads& reads) {
+  const auto layers = static_cast<int64_t>(reads.layers.size());
   std::vector<DeviceShare> shares;
   if (!flags.device_layers.empty()) {
     const std::string flag = fmt::format("--device-layers {}", Printable(flags.device_layers));
@@ -100,7 +122,7 @@ Result<Layout> DecideLayout(const LayoutFlags& flags, int64_t layers) {
       return Wrong(fmt::format("--pp {}", stages),
                    fmt::format("the model has {} layer{}, and a stage at least one", layers, layers == 1 ? "" : "s"));
     }
-    for (int64_t s = 0; s < stages; ++s) shares.push_back({s, layers / stages + (s < layers % stages ? 1 : 0)});
+    for (const int64_t length : EvenCut(reads, stages)) shares.push_back({static_cast<int64_t>(shares.size()), length});
   }
   Layout layout;
   layout.mesh = {.tp = flags.tp, .stage = static_cast<int64_t>(shares.size())};

@@ -31,15 +31,21 @@ struct Layout {
 
 struct LayoutFlags {
   int64_t tp = 1;
-  int64_t pp = 0;             // stages of as equal a length as can be, the first ones the longer; 0: not said
+  int64_t pp = 0;                  // stages that read about equally much for a token; 0: not said
   std::string device_layers = {};  // "0:16;1:16": device ordinal : layers; "": not said
   int64_t max_seqs = 1;
+};
+
+// What a stage's time follows from: elements of the weights that the forward of one token reads.
+struct TokenReads {
+  std::vector<int64_t> layers;
+  int64_t head = 0;  // of the product that gives logits, in the last stage
 };
 
 // The layout that the flags ask for. Errors name the flag, and are of what it says alone: pp and device_layers at once,
 // text that is no map, a stage without layers, layers that are not the model's, devices that are unknown or stand
 // twice.
-Result<Layout> DecideLayout(const LayoutFlags& flags, int64_t layers);
+Result<Layout> DecideLayout(const LayoutFlags& flags, const TokenReads& reads);
 
 // "0:16;1:16", from which DecideLayout makes the same stages.
 std::string DeviceLayers(const Layout& layout);

@@ -9,16 +9,23 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
+// So many layers, alike, and a head as heavy as `head` of them.
+TokenReads Alike(int64_t layers, double head = 0) {
+  return {std::vector<int64_t>(layers, 1000), static_cast<int64_t>(head * 1000)};
+}
+
 // The map that the flags lead to, or the error.
-std::string Decided(const LayoutFlags& flags, int64_t layers) {
-  const Result<Layout> layout = DecideLayout(flags, layers);
+std::string Decided(const LayoutFlags& flags, const TokenReads& reads) {
+  const Result<Layout> layout = DecideLayout(flags, reads);
   return layout ? DeviceLayers(*layout) : layout.error().message;
 }
-std::string OfMap(const std::string& map, int64_t layers = 32) { return Decided({.device_layers = map}, layers); }
-std::string OfPp(int64_t pp, int64_t layers) { return Decided({.pp = pp}, layers); }
+std::string OfMap(const std::string& map, int64_t layers = 32) {
+  return Decided({.device_layers = map}, Alike(layers));
+}
+std::string OfPp(int64_t pp, int64_t layers, double head = 0) { return Decided({.pp = pp}, Alike(layers, head)); }
 
 TEST(Layout, OneStageHasAllLayers) {
-  const Result<Layout> layout = DecideLayout({.tp = 4, .max_seqs = 16}, 32);
+  const Result<Layout> layout = DecideLayout({.tp = 4, .max_seqs = 16}, Alike(32));
   ASSERT_TRUE(layout);
   EXPECT_EQ(layout->mesh, (ir::Mesh{.tp = 4}));
   EXPECT_THAT(layout->stages, ElementsAre(LayoutStage{0, 32, 0}));
@@ -27,21 +34,30 @@ TEST(Layout, OneStageHasAllLayers) {
 }
 
 TEST(Layout, BucketsGrow) {
-  EXPECT_THAT(DecideLayout({.max_seqs = 64}, 1)->buckets,
+  EXPECT_THAT(DecideLayout({.max_seqs = 64}, Alike(1))->buckets,
               ElementsAre(ir::BucketSize{64, 64, 64}, ir::BucketSize{512, 64, 64}));
-  EXPECT_THAT(DecideLayout({.max_seqs = 600}, 1)->buckets, ElementsAre(ir::BucketSize{600, 600, 600}));
+  EXPECT_THAT(DecideLayout({.max_seqs = 600}, Alike(1))->buckets, ElementsAre(ir::BucketSize{600, 600, 600}));
 }
 
 TEST(Layout, PpSplitsAsEvenlyAsCanBe) {
   EXPECT_EQ(OfPp(1, 32), "0:32");
   EXPECT_EQ(OfPp(2, 32), "0:16;1:16");
-  EXPECT_EQ(OfPp(4, 30), "0:8;1:8;2:7;3:7");
+  EXPECT_EQ(OfPp(4, 30), "0:8;1:7;2:8;3:7");
   EXPECT_EQ(OfPp(4, 4), "0:1;1:1;2:1;3:1");
-  EXPECT_EQ(OfPp(8, 126), "0:16;1:16;2:16;3:16;4:16;5:16;6:15;7:15");  // Llama 405B
+  EXPECT_EQ(OfPp(8, 126), "0:16;1:16;2:16;3:16;4:16;5:15;6:16;7:15");
+}
+
+TEST(Layout, PpWeighsWhatAStageReads) {
+  EXPECT_EQ(OfPp(2, 16, 4.3), "0:10;1:6");                                   // Llama 3.2 1B
+  EXPECT_EQ(OfPp(8, 126, 0.66), "0:16;1:16;2:16;3:16;4:16;5:16;6:15;7:15");  // Llama 3.1 405B
+  EXPECT_EQ(OfPp(2, 4, 100), "0:3;1:1");                                     // a stage has a layer
+  EXPECT_EQ(OfPp(8, 16, 4.3), "0:3;1:2;2:3;3:2;4:3;5:1;6:1;7:1");
+  EXPECT_EQ(Decided({.pp = 2}, {.layers = {1, 1, 1, 9}, .head = 0}), "0:3;1:1");
+  EXPECT_EQ(Decided({.pp = 3}, {.layers = {9, 1, 1, 1, 1, 4}, .head = 5}), "0:1;1:4;2:1");
 }
 
 TEST(Layout, AMapIsTakenAtItsWord) {
-  const Result<Layout> layout = DecideLayout({.tp = 2, .device_layers = "1:20;0:12"}, 32);
+  const Result<Layout> layout = DecideLayout({.tp = 2, .device_layers = "1:20;0:12"}, Alike(32));
   ASSERT_TRUE(layout);
   EXPECT_EQ(layout->mesh, (ir::Mesh{.tp = 2, .stage = 2}));
   EXPECT_THAT(layout->stages, ElementsAre(LayoutStage{0, 20, 1}, LayoutStage{20, 32, 0}));
@@ -52,7 +68,7 @@ TEST(Layout, AMapIsTakenAtItsWord) {
 TEST(Layout, RefusesByName) {
   EXPECT_EQ(OfPp(5, 4), "--pp 5: the model has 4 layers, and a stage at least one");
   EXPECT_EQ(OfPp(2, 1), "--pp 2: the model has 1 layer, and a stage at least one");
-  EXPECT_EQ(Decided({.pp = 2, .device_layers = "0:16;1:16"}, 32),
+  EXPECT_EQ(Decided({.pp = 2, .device_layers = "0:16;1:16"}, Alike(32)),
             "--device-layers 0:16;1:16: --pp 2 says how many stages there are, too; give one");
   EXPECT_EQ(OfMap("0:16;1:15"), "--device-layers 0:16;1:15: its stages have 31 layers together, the model has 32");
   EXPECT_EQ(OfMap("0:16;1:17"), "--device-layers 0:16;1:17: its stages have 33 layers together, the model has 32");
@@ -83,7 +99,7 @@ TEST(Layout, RefusesTextThatIsNoMap) {
 
 TEST(Layout, WarnsOfAnOrderThatReturnsToANode) {
   const auto warnings = [](const std::string& map, const std::vector<int64_t>& nodes) {
-    return LayoutWarnings(*DecideLayout({.device_layers = map}, 4), nodes);
+    return LayoutWarnings(*DecideLayout({.device_layers = map}, Alike(4)), nodes);
   };
   EXPECT_THAT(warnings("0:1;1:1;2:1;3:1", {}), IsEmpty());            // one host
   EXPECT_THAT(warnings("0:1;1:1;2:1;3:1", {0, 0, 1, 1}), IsEmpty());  // leaves a node once

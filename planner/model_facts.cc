@@ -58,9 +58,10 @@ std::string Describe(const LayerSpec& m, const ModelSpec& model) {
 
 // The computation's identity: facts of the config, and every tensor's name, type and shape. No path, no clock.
 std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
-  std::string text = fmt::format("{} hidden {} layers {} vocab {} norm {} eps {} tied {} embedding {} logits {} cap {}\n",
-                                 m.architecture, m.hidden, m.layers.size(), m.vocab, static_cast<int>(m.norm),
-                                 m.norm_eps, m.tied_embeddings, m.embedding_multiplier, m.logits_scaling, m.logit_cap);
+  std::string text =
+      fmt::format("{} hidden {} layers {} vocab {} norm {} eps {} tied {} embedding {} logits {} cap {}\n",
+                  m.architecture, m.hidden, m.layers.size(), m.vocab, static_cast<int>(m.norm), m.norm_eps,
+                  m.tied_embeddings, m.embedding_multiplier, m.logits_scaling, m.logit_cap);
   for (size_t layer = 0; layer < m.layers.size(); ++layer) {
     if (layer == 0 || m.layers[layer] != m.layers[layer - 1]) {
       text += fmt::format("from {} {}", layer, Describe(m.layers[layer], m));
@@ -81,11 +82,11 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   const ModelOptions of_model{.name = options.name, .max_len = options.max_len, .file_alone = options.config_only};
   MRS_ASSIGN_OR_RETURN(facts.model, ReadModelConfig(options.model_dir, of_model, &result.warnings));
   MRS_RETURN_IF_ERROR(CheckOptions(options, facts.model));
-  MRS_ASSIGN_OR_RETURN(result.layout, DecideLayout({.tp = options.tp,
-                                                    .pp = options.pp,
-                                                    .device_layers = options.device_layers,
-                                                    .max_seqs = options.max_seqs},
-                                                   static_cast<int64_t>(facts.model.layers.size())));
+  MRS_ASSIGN_OR_RETURN(
+      result.layout,
+      DecideLayout(
+          {.tp = options.tp, .pp = options.pp, .device_layers = options.device_layers, .max_seqs = options.max_seqs},
+          ReadsOfAToken(facts.model)));
   MRS_RETURN_IF_ERROR(CheckLayout(facts.model, result.layout));
   for (std::string& warning : LayoutWarnings(result.layout, /*node_of_device=*/{})) {
     result.warnings.push_back(std::move(warning));
@@ -104,7 +105,9 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   facts.vocab_padded = PaddedVocab(facts.model.vocab);
   facts.chain = options.numerics != "auto" ? options.numerics : kNativeChain;
   facts.reduction = options.reduction;
-  facts.weight_dtype = options.dtype != "auto" ? options.dtype : report.matrix_type == ElementType::kBf16 ? "bf16" : "f32";
+  facts.weight_dtype = options.dtype != "auto"                    ? options.dtype
+                       : report.matrix_type == ElementType::kBf16 ? "bf16"
+                                                                  : "f32";
   facts.max_len = PlannedLength(options.max_len, facts.model.max_position);
   facts.max_seqs = options.max_seqs;
   const int64_t ranks = result.layout.mesh.RankCount();
@@ -117,9 +120,12 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
     facts.memory = static_cast<int64_t>(DefaultMemoryPerRank(host, ranks));
   }
   facts.cluster = fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
-  facts.options = {{"dtype", facts.weight_dtype},   {"max-len", std::to_string(facts.max_len)},
-                   {"max-seqs", std::to_string(facts.max_seqs)}, {"memory", std::to_string(facts.memory)},
-                   {"numerics", facts.chain},       {"reduction", facts.reduction},
+  facts.options = {{"dtype", facts.weight_dtype},
+                   {"max-len", std::to_string(facts.max_len)},
+                   {"max-seqs", std::to_string(facts.max_seqs)},
+                   {"memory", std::to_string(facts.memory)},
+                   {"numerics", facts.chain},
+                   {"reduction", facts.reduction},
                    {"tp", std::to_string(options.tp)}};
   if (result.layout.mesh.stage > 1) {
     facts.options.insert(facts.options.begin(), {"device-layers", DeviceLayers(result.layout)});

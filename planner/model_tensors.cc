@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <span>
 #include <string_view>
 #include <unordered_set>
@@ -137,6 +139,10 @@ std::vector<std::string> UnknownTensors(const ModelSpec& spec, const std::vector
   return warnings;
 }
 
+int64_t ElementsOf(const ModelTensor& tensor) {
+  return std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1}, std::multiplies());
+}
+
 }  // namespace
 
 std::vector<ModelTensor> ExpectedTensors(const ModelSpec& spec) {
@@ -165,12 +171,16 @@ std::vector<ModelTensor> ExpectedTensors(const ModelSpec& spec) {
 
 int64_t CountParameters(const ModelSpec& spec) {
   int64_t count = 0;
-  for (const ModelTensor& tensor : ExpectedTensors(spec)) {
-    int64_t elements = 1;
-    for (const int64_t size : tensor.shape) elements *= size;
-    count += elements;
-  }
+  for (const ModelTensor& tensor : ExpectedTensors(spec)) count += ElementsOf(tensor);
   return count;
+}
+
+TokenReads ReadsOfAToken(const ModelSpec& spec) {
+  TokenReads reads{.layers = std::vector<int64_t>(spec.layers.size()), .head = spec.vocab * spec.hidden};
+  for (const ModelTensor& tensor : ExpectedTensors(spec)) {
+    if (tensor.layer >= 0) reads.layers[tensor.layer] += ElementsOf(tensor);
+  }
+  return reads;
 }
 
 Checkpoint ImaginedCheckpoint(const ModelSpec& spec, ElementType type) {

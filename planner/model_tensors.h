@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "planner/families.h"
+#include "planner/layout.h"
 #include "planner/model_spec.h"
 #include "plans/status.h"
 
@@ -30,6 +31,9 @@ struct ModelTensor {
 std::vector<ModelTensor> ExpectedTensors(const ModelSpec& spec);
 
 int64_t CountParameters(const ModelSpec& spec);
+
+// What the layout weighs stages by.
+TokenReads ReadsOfAToken(const ModelSpec& spec);
 
 // A checkpoint that has them all, of one type, in no file.
 Checkpoint ImaginedCheckpoint(const ModelSpec& spec, ElementType type);

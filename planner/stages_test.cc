@@ -82,6 +82,19 @@ TEST(Stages, TransferWhatTheOtherSideTakes) {
   EXPECT_EQ(Refusal(plan), "stage 0 sends 0 values, but stage 1 receives 1");
 }
 
+// Each is a space of KV blocks in every batch, and batches name so many.
+TEST(Stages, HaveFewWindowsTogether) {
+  plan::PlanT plan = TwoStages();
+  for (uint64_t stage : {0, 1}) {
+    for (uint64_t i = 1; i <= 200; ++i) {
+      std::vector<plan::KvClass>& classes = plan.stages[stage]->kv_classes;
+      classes.push_back(plan::KvClass(classes[0]));
+      classes.back().mutate_window(1000 * stage + i);
+    }
+  }
+  EXPECT_EQ(Refusal(plan), "the number of different windows is 401, expected 1 to 256");
+}
+
 // The second stage begins with angles of its own, which happen to be as wide as what it would receive.
 TEST(Stages, TransferSomething) {
   plan::PlanT plan = TwoStages();

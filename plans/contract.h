@@ -55,6 +55,7 @@ inline constexpr uint64_t kMaxSteps = uint64_t{1} << 20;
 inline constexpr uint64_t kMaxBuffers = uint64_t{1} << 20;
 inline constexpr uint64_t kMaxWeights = uint64_t{1} << 20;
 inline constexpr uint64_t kMaxBuckets = 256;
+inline constexpr uint64_t kMaxWindows = 256;  // of the KV classes of all stages: each is a space of KV blocks
 inline constexpr uint64_t kMaxPlacements = uint64_t{1} << 20;  // buckets * buffers
 inline constexpr uint64_t kMaxLen = uint64_t{16} << 20;
 inline constexpr uint64_t kMaxSeqs = 65536;

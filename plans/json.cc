@@ -1,4 +1,4 @@
-// PlanToJson: walks the plan by its type table, so that a field added to the schema shows without a change here.
+// Walks the plan, or a part of it, by its type table, so that a field added to the schema shows without a change here.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -44,6 +44,17 @@ void AppendNumber(const uint8_t* at, std::string* out) {
 class Writer {
  public:
   explicit Writer(std::string* out) : out_(*out) {}
+
+  // A struct or a table.
+  void Object(const uint8_t* at, const TypeTable& type) {
+    out_.push_back('{');
+    if (type.st == flatbuffers::ST_STRUCT) {
+      for (size_t i = 0; i < type.num_elems; ++i) Field(at + type.values[i], type, i);
+    } else {
+      Members(*reinterpret_cast<const flatbuffers::Table*>(at), type);
+    }
+    out_.push_back('}');
+  }
 
   // The members of a table, without braces.
   void Members(const flatbuffers::Table& table, const TypeTable& type) {
@@ -130,14 +141,9 @@ class Writer {
       const auto* string = at + flatbuffers::ReadScalar<flatbuffers::uoffset_t>(at);
       AppendString(reinterpret_cast<const flatbuffers::String*>(string)->string_view(), &out_);
     } else if (ref->st == flatbuffers::ST_STRUCT) {
-      out_.push_back('{');
-      for (size_t i = 0; i < ref->num_elems; ++i) Field(at + ref->values[i], *ref, i);
-      out_.push_back('}');
+      Object(at, *ref);
     } else {
-      const auto* table = at + flatbuffers::ReadScalar<flatbuffers::uoffset_t>(at);
-      out_.push_back('{');
-      Members(*reinterpret_cast<const flatbuffers::Table*>(table), *ref);
-      out_.push_back('}');
+      Object(at + flatbuffers::ReadScalar<flatbuffers::uoffset_t>(at), *ref);
     }
   }
 
@@ -152,6 +158,12 @@ std::string PlanToJson(const plan::Plan& plan, std::string_view name) {
   out.append(",\n");
   Writer(&out).Members(reinterpret_cast<const flatbuffers::Table&>(plan), *plan::PlanTypeTable());
   out.append("}\n");
+  return out;
+}
+
+std::string ObjectToJson(const void* object, const TypeTable& type) {
+  std::string out;
+  Writer(&out).Object(static_cast<const uint8_t*>(object), type);
   return out;
 }
 

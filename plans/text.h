@@ -20,6 +20,9 @@ std::string PlanToText(const plan::Plan& plan, std::string_view name);
 // numbers (a step's "name" is an index into "names").
 std::string PlanToJson(const plan::Plan& plan, std::string_view name);
 
+// The members of one of the plan's structs or tables: {"heads":4,"width":64,"eps":1e-05}.
+std::string ObjectToJson(const void* object, const flatbuffers::TypeTable& type);
+
 // About a dozen lines.
 std::string PlanSummary(const plan::Plan& plan, std::string_view name);
 

@@ -3,10 +3,11 @@
 #include <iterator>
 #include <vector>
 
+#include "plans/text.h"
+
 namespace mrs {
 namespace {
 
-using plan::OpKind;
 using verify::StageView;
 
 template <typename... Args>
@@ -69,70 +70,21 @@ void AppendBuffers(const StageView& stage, std::string* out) {
   }
 }
 
-std::string AttributeText(const StageView& stage, const plan::Step& step) {
-  const uint32_t i = step.attr();
-  switch (step.op()) {
-    case OpKind::embed: {
-      const plan::EmbedAttr& a = *stage.stage.embeds()->Get(i);
-      return fmt::format(" vocab {} of {}", SliceText(a.vocab()), a.vocab_valid());
-    }
-    case OpKind::rope_angles:
-      return fmt::format(" rope {}", i);
-    case OpKind::rms_norm:
-    case OpKind::layer_norm: {
-      const plan::NormAttr& a = *stage.stage.norms()->Get(i);
-      return fmt::format(" heads {}, width {}, eps {}", a.heads(), a.width(), a.eps());
-    }
-    case OpKind::gelu_mul:
-      return stage.stage.glus()->Get(i)->approximate() ? " by tanh" : " by erf";
-    case OpKind::scale:
-      return fmt::format(" by {}", stage.stage.scales()->Get(i)->factor());
-    case OpKind::soft_cap:
-      return fmt::format(" at {}", stage.stage.scales()->Get(i)->factor());
-    case OpKind::position_scale: {
-      const plan::PositionScaleAttr& a = *stage.stage.position_scales()->Get(i);
-      return fmt::format(" beta {}, original {}", a.beta(), a.original());
-    }
-    case OpKind::sum_squares: {
-      const plan::SumSquaresAttr& a = *stage.stage.sum_squares()->Get(i);
-      return fmt::format(" heads {} of {}, {} a chunk", a.heads(), a.width(), a.chunk_heads());
-    }
-    case OpKind::rms_scale: {
-      const plan::RmsScaleAttr& a = *stage.stage.rms_scales()->Get(i);
-      return fmt::format(" width {} of {}, eps {}", a.width(), a.total(), a.eps());
-    }
-    case OpKind::rope: {
-      const plan::HeadsAttr& a = *stage.stage.heads()->Get(i);
-      return fmt::format(" heads {} of {}, rope {}{}", a.heads(), a.head_dim(), a.rope(),
-                         a.interleaved() ? ", interleaved" : "");
-    }
-    case OpKind::kv_append:
-    case OpKind::attention: {
-      const plan::AttentionAttr& a = *stage.stage.attentions()->Get(i);
-      return fmt::format(" heads {}, kv_heads {} of {}, scale {}, kv class {} layer {}{}{}", a.heads(), a.kv_heads(),
-                         a.head_dim(), a.scale(), a.kv_class(), a.kv_layer(),
-                         a.window() == 0 ? "" : fmt::format(", window {}", a.window()),
-                         a.soft_cap() == 0 ? "" : fmt::format(", soft cap {}", a.soft_cap()));
-    }
-    case OpKind::top_candidates: {
-      const plan::TopCandidatesAttr& a = *stage.stage.candidates()->Get(i);
-      return fmt::format(" vocab {} of {}, {} chunks of {}, best {}", SliceText(a.vocab()), a.vocab_valid(),
-                         a.chunk_count(), a.chunk_size(), a.k());
-    }
-    case OpKind::all_reduce:
-    case OpKind::all_gather: {
-      const plan::Collective& a = stage.collectives[i];
-      return fmt::format(" group {} number {}, {}, {} {} a row", a.group(), a.order(),
-                         plan::EnumNameCollectiveAlgorithm(a.algorithm()), a.row_elements(),
-                         plan::EnumNameDType(a.dtype()));
-    }
-    default:
+// The members of the step's attribute by their names: one added to the schema shows without a change here.
+std::string AttributeText(const StageView& stage, uint32_t step) {
+  return stage.Visit(step, [](const auto& view) -> std::string {
+    if constexpr (requires { view.attr; }) {
+      return fmt::format(" {}", ObjectToJson(view.attr, *view.attr->MiniReflectTypeTable()));
+    } else if constexpr (requires { view.rope; }) {
+      return fmt::format(" rope {}", view.rope);
+    } else {
       return "";
-  }
+    }
+  });
 }
 
 void AppendProgram(const StageView& stage, std::string* out) {
-  for (size_t i = 0; i < stage.steps.size(); ++i) {
+  for (uint32_t i = 0; i < stage.steps.size(); ++i) {
     const plan::Step& step = stage.steps[i];
     std::vector<std::string> operands;
     for (const plan::Ref& ref : stage.Operands(step)) {
@@ -144,7 +96,7 @@ void AppendProgram(const StageView& stage, std::string* out) {
     std::vector<std::string> results;
     for (const plan::Ref& ref : stage.Results(step)) results.push_back(BufferText(stage, ref.index()));
     Line(out, "  step {} {} '{}' ({}) -> ({}){}{}{}{}", i, plan::EnumNameOpKind(step.op()), stage.Name(step.name()),
-         fmt::join(operands, ", "), fmt::join(results, ", "), AttributeText(stage, step),
+         fmt::join(operands, ", "), fmt::join(results, ", "), AttributeText(stage, i),
          step.layer() < 0 ? "" : fmt::format(" layer {}", step.layer()),
          step.variant() == plan::Variant::always ? "" : fmt::format(" only {}", plan::EnumNameVariant(step.variant())),
          step.dep_count() == 0 ? "" : fmt::format(" after {}", fmt::join(stage.Deps(step), ", ")));

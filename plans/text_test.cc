@@ -57,7 +57,8 @@ TEST(PlanToJson, HasEveryFieldOfTheSchema) {
   std::set<std::string> keys;
   CollectKeys(parsed, &keys);
   // Of structs that no plan may hold yet.
-  const std::set<std::string> unused = {"approximate", "factor", "original", "beta", "chunk_heads", "total", "peer_stage"};
+  const std::set<std::string> unused = {"approximate", "factor", "original",  "beta",
+                                        "chunk_heads", "total",  "peer_stage"};
   const std::set<std::string> fields = SchemaFields();
   EXPECT_GT(fields.size(), 150u);
   for (const std::string& field : fields) {
@@ -94,9 +95,11 @@ TEST(PlanToText, ShowsAStepOnOneLine) {
   const OpenedPlan opened = Tiny();
   const std::string text = PlanToText(opened.plan(), opened.name());
   EXPECT_THAT(text, HasSubstr("plan " + opened.name() + "\nformat 3.0, by \"by hand\"\n"));
-  EXPECT_THAT(text,
-              HasSubstr("  step 12 all_reduce 'l0.o_sum' (l0.o.out f32 [tokens, 32]) -> (l0.o_sum.out f32 [tokens, "
-                        "32]) group 0 number 1, halving_doubling, 32 f32 a row layer 0 after 11\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("  step 12 all_reduce 'l0.o_sum' (l0.o.out f32 [tokens, 32]) -> (l0.o_sum.out f32 [tokens, "
+                "32]) {\"row_elements\":32,\"group\":0,\"order\":1,\"dtype\":\"f32\",\"rows\":\"tokens\",\"algorithm\":"
+                "\"halving_doubling\"} layer 0 after 11\n"));
   EXPECT_THAT(text, HasSubstr("  weight 8 'l0.o': packed bf16 [32, 2 of 4 chunks of 8] at 51520, 4096 bytes\n"
                               "    row 0 <- 'l0.o.tensor' bf16 [32, 32] rows [0, +32) columns [0 + 16 * tp, +16), "
                               "file 0 at 7816\n"));

@@ -16,6 +16,7 @@
 #include "plans/plan_generated.h"
 #include "plans/schedule/schedule.h"
 #include "plans/status.h"
+#include "plans/step_view.h"
 
 namespace mrs::verify {
 
@@ -64,8 +65,17 @@ struct StageView {
   std::span<const uint32_t> Deps(const plan::Step& step) const {
     return deps.subspan(step.dep_count() == 0 ? 0 : step.dep_begin(), step.dep_count());
   }
+  // Shows the visitor the step by its operation (plans/step_view.h); CheckReferences has passed.
+  template <typename Visitor>
+  decltype(auto) Visit(uint32_t step, Visitor&& visitor) const {
+    return plan::VisitStep(plan, stage, steps[step], std::forward<Visitor>(visitor));
+  }
   std::string_view Name(uint32_t name) const { return plan.names()->Get(name)->string_view(); }
   std::string_view BufferName(uint32_t buffer) const { return Name(buffers[buffer].name()); }
+  std::string_view BufferName(plan::BufferRef buffer) const { return BufferName(buffer.index); }
+  const plan::Buffer& At(plan::BufferRef buffer) const { return buffers[buffer.index]; }
+  const plan::Weight& At(plan::WeightRef weight) const { return weights[weight.index]; }
+  std::string_view WeightName(plan::WeightRef weight) const { return Name(At(weight).name()); }
   // A vector is f32, element after element; any other weight is a packed matrix.
   bool IsVector(const plan::Weight& weight) const {
     return plan.encodings()->Get(weight.encoding())->kind() == plan::EncodingKind::dense;

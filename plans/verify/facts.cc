@@ -28,16 +28,18 @@ Status CheckCounts(const plan::Plan& plan) {
   MRS_RETURN_IF_ERROR(InRange("the number of encodings", plan.encodings()->size(), 1, 256));
   MRS_RETURN_IF_ERROR(InRange("the number of stages", plan.stages()->size(), 1, kMaxLayers));
   MRS_RETURN_IF_ERROR(InRange("ep", plan.ep(), 1, 1));
+  std::set<uint64_t> windows;
   for (const plan::Stage* stage : *plan.stages()) {
-    MRS_RETURN_IF_ERROR(InRange("the number of KV classes", stage->kv_classes()->size(), 1, 256));
+    MRS_RETURN_IF_ERROR(InRange("the number of KV classes", stage->kv_classes()->size(), 1, kMaxWindows));
     MRS_RETURN_IF_ERROR(InRange("the number of steps", stage->steps()->size(), 1, kMaxSteps));
     MRS_RETURN_IF_ERROR(InRange("the number of buffers", stage->buffers()->size(), 1, kMaxBuffers));
     MRS_RETURN_IF_ERROR(InRange("the number of weights", stage->weights()->size(), 1, kMaxWeights));
     MRS_RETURN_IF_ERROR(InRange("the number of buckets", stage->buckets()->size(), 1, kMaxBuckets));
     const uint64_t placement_count = uint64_t{stage->buckets()->size()} * stage->buffers()->size();
     MRS_RETURN_IF_ERROR(InRange("buckets times buffers", placement_count, 1, kMaxPlacements));
+    for (const plan::KvClass* cache : *stage->kv_classes()) windows.insert(cache->window());
   }
-  return Status();
+  return InRange("the number of different windows", windows.size(), 1, kMaxWindows);
 }
 
 // An id past the vocabulary could never be chosen: as an end it would end nothing.

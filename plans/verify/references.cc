@@ -4,12 +4,12 @@
 #include <vector>
 
 #include "plans/printable.h"
+#include "plans/step_view.h"
 #include "plans/verify/checks.h"
 
 namespace mrs::verify {
 namespace {
 
-using plan::OpKind;
 using plan::RefSpace;
 using plan::Variant;
 
@@ -46,72 +46,10 @@ Status CheckNames(const StageView& stage) {
   return Status();
 }
 
-// How many entries the attribute vector of an operation has; 0 where it has none.
-uint64_t AttributeCount(const StageView& stage, OpKind op) {
-  switch (op) {
-    case OpKind::embed:
-      return stage.stage.embeds()->size();
-    case OpKind::rope_angles:
-      return stage.plan.ropes()->size();
-    case OpKind::rms_norm:
-    case OpKind::layer_norm:
-      return stage.stage.norms()->size();
-    case OpKind::gelu_mul:
-      return stage.stage.glus()->size();
-    case OpKind::scale:
-    case OpKind::soft_cap:
-      return stage.stage.scales()->size();
-    case OpKind::position_scale:
-      return stage.stage.position_scales()->size();
-    case OpKind::sum_squares:
-      return stage.stage.sum_squares()->size();
-    case OpKind::rms_scale:
-      return stage.stage.rms_scales()->size();
-    case OpKind::rope:
-      return stage.stage.heads()->size();
-    case OpKind::kv_append:
-    case OpKind::attention:
-      return stage.stage.attentions()->size();
-    case OpKind::top_candidates:
-      return stage.stage.candidates()->size();
-    case OpKind::all_reduce:
-    case OpKind::all_gather:
-      return stage.collectives.size();
-    case OpKind::send:
-    case OpKind::recv:
-      return stage.transfers.size();
-    default:
-      return 0;
-  }
-}
-
-bool HasAttribute(OpKind op) {
-  switch (op) {
-    case OpKind::matmul:
-    case OpKind::silu_mul:
-    case OpKind::add:
-    case OpKind::add_bias:
-    case OpKind::select_rows:
-      return false;
-    default:
-      return true;
-  }
-}
-
-bool IsRunByThisVersion(OpKind op) {
-  return op >= OpKind::embed && op <= OpKind::rms_scale && op != OpKind::reduce_scatter && op != OpKind::broadcast &&
-         op != OpKind::barrier;
-}
-
 Status CheckStep(const StageView& stage, uint32_t i) {
   const plan::Step& step = stage.steps[i];
-  if (!IsRunByThisVersion(step.op())) {
-    return stage.AtStep(i, "operation {} has its place in the format, but this version does not run it",
-                        plan::EnumNameOpKind(step.op()));
-  }
-  if (HasAttribute(step.op()) && step.attr() >= AttributeCount(stage, step.op())) {
-    return stage.AtStep(i, "its attribute is entry {} of {}", step.attr(), AttributeCount(stage, step.op()));
-  }
+  const Result<plan::StepView> view = plan::ViewOf(stage.plan, stage.stage, step);
+  if (!view) return stage.AtStep(i, "{}", view.message());
   if (step.layer() < -1 || step.layer() >= static_cast<int64_t>(stage.plan.model()->layer_count())) {
     return stage.AtStep(i, "is of layer {}, expected -1 to {}", step.layer(), stage.plan.model()->layer_count() - 1);
   }
@@ -164,7 +102,6 @@ Status CheckRefs(const StageView& stage) {
       is_read[ref.index()] = true;
     }
     for (const plan::Ref& ref : stage.Results(stage.steps[i])) {
-      if (ref.space() != RefSpace::buffer) return stage.AtStep(i, "a result is no buffer");
       if (ref.index() >= stage.buffers.size()) {
         return stage.AtStep(i, "writes buffer {} of {}", ref.index(), stage.buffers.size());
       }

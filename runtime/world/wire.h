@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "plans/contract.h"
 #include "plans/sha256.h"
 #include "plans/status.h"
 #include "runtime/rank/executor.h"
@@ -37,8 +38,8 @@ inline constexpr uint32_t kMaxControlBytes = 1 << 20;  // any message but Batch 
 inline constexpr uint32_t kMaxWorld = 4096;
 inline constexpr uint32_t kMaxPathBytes = 4096;
 inline constexpr uint32_t kMaxTextBytes = 16384;
-inline constexpr uint32_t kMaxBatchTokens = 1 << 20;  // also sequences, logit rows and table stride
-inline constexpr uint32_t kMaxSpaces = 256;           // of KV blocks
+inline constexpr uint32_t kMaxBatchTokens = 1 << 20;           // also sequences, logit rows and table stride
+inline constexpr uint32_t kMaxSpaces = contract::kMaxWindows;  // of KV blocks
 
 using Body = std::span<const std::byte>;
 

@@ -1,4 +1,5 @@
-"""Who may include and link whom: the table of the design, held against every source and both programs.
+"""Who may include and link whom: the table of the design, held against every source and both programs; and the places
+that a new operation touches, as kernels/README.md lists them.
 
 tests/layering/layering.py --bin build/cli
 """
@@ -150,8 +151,23 @@ def sources(endings):
                         yield os.path.relpath(full, ROOT), file.read()
 
 
+def place_violations(readme, texts):
+    """Where the places that kernels/README.md lists for its example of an operation are not those of the sources."""
+    chapter = readme.split("## A new operation", 1)[1]
+    rows = re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
+    listed = {path for row in rows for path in re.findall(r"`([\w/.]+)`", row)}
+    known = {path for path, text in texts.items() if re.search(r"GeluMul|gelu_mul", text) and not is_test(path)}
+    tested = {path for path in listed if is_test(path)}  # the cases of a kernel are a place, tests are none
+    found = [f"kernels/README.md: {len(rows)} places for a new operation, at most 10 may be"] if len(rows) > 10 else []
+    found += [f"kernels/README.md: {path} knows of gelu_mul and is no place of a new operation" for path in known - listed]
+    found += [f"kernels/README.md: {path} knows nothing of gelu_mul" for path in listed - known - tested]
+    return found
+
+
 # Each must be caught, or the check is blind.
 PLANTED = [
+    place_violations("## A new operation\n| `ir/a.td` | x |\n", {"ir/a.td": "GeluMul", "ir/b.cc": "gelu_mul"}),
+    place_violations("## A new operation\n| `ir/a.td`, `ir/b.cc` | x |\n", {"ir/a.td": "GeluMul", "ir/b.cc": ""}),
     include_violations("runtime/rank/cpu/bind.cc", '#include "planner/build.h"\n'),
     include_violations("runtime/rank/cpu/bind.cc", '#include <string>\n#include "mlir/IR/Value.h"\n'),
     include_violations("kernels/pack.cc", '  #  include "plans/status.h"\n'),
@@ -177,6 +193,7 @@ PLANTED = [
 ]
 # And these must pass.
 INNOCENT = [
+    place_violations("## A new operation\n| `ir/a.td` | x |\n", {"ir/a.td": "GeluMul", "ir/a_test.cc": "gelu_mul"}),
     include_violations(
         "formats/json.h", '#include <nlohmann/json.hpp>\n#include "plans/status.h"\n#include <sys/mman.h>\n'
     ),
@@ -204,6 +221,8 @@ def main():
     if count < 100:
         sys.exit(f"only {count} sources found under {ROOT}: the check looks in the wrong place")
     violations += link_violations(dict(sources("CMakeLists.txt")))
+    with open(os.path.join(ROOT, "kernels", "README.md"), encoding="utf-8") as readme:
+        violations += place_violations(readme.read(), dict(sources((".cc", ".h", ".td", ".fbs"))))
     programs = [
         name for name in ("mrs-exec", "mrs-plan", "mrs-opt") if os.path.exists(os.path.join(arguments.bin, name))
     ]

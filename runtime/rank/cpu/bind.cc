@@ -4,14 +4,17 @@
 
 #include "plans/contract.h"
 #include "plans/dtype.h"
+#include "plans/step_view.h"
 #include "runtime/rank/stages.h"
 #include "runtime/rank/weight_reads.h"
 
 namespace mrs {
 namespace {
 
+using plan::BufferRef;
 using plan::DType;
 using plan::OpKind;
+using plan::WeightRef;
 
 // One bucket of one rank: turns a step into a launch.
 class Binder {
@@ -31,7 +34,7 @@ class Binder {
     Program program;
     if (output != contract::kNone) {
       const plan::Buffer& buffer = *stage_.buffers()->Get(output);
-      program.output = BufferAddress(output);
+      program.output = Value<std::byte>(BufferRef{output});
       program.output_row_bytes = buffer.width() * ByteSize(buffer.dtype());
     }
     for (uint32_t i = 0; i < stage_.steps()->size(); ++i) {
@@ -50,7 +53,7 @@ class Binder {
       const plan::Buffer& buffer = *stage_.buffers()->Get(i);
       if (!buffer.input()) continue;
       const std::string_view name = plan_.names()->Get(buffer.name())->string_view();
-      auto* address = reinterpret_cast<int32_t*>(BufferAddress(i));
+      auto* address = Value<int32_t>(BufferRef{i});
       if (name == contract::kTokens) inputs.ids = address;
       if (name == contract::kPositions) inputs.positions = address;
       if (name == contract::kSequence) inputs.sequence = address;
@@ -64,30 +67,249 @@ class Binder {
   }
 
  private:
-  // Operands and results in one row: i < operand_count is an operand, the results follow.
-  plan::Ref RefAt(const plan::Step& step, uint32_t i) const { return *stage_.refs()->Get(step.operand_begin() + i); }
-  const plan::Buffer& BufferAt(const plan::Step& step, uint32_t i) const {
-    return *stage_.buffers()->Get(RefAt(step, i).index());
-  }
-  const plan::Weight& WeightAt(const plan::Step& step, uint32_t i) const {
-    return *stage_.weights()->Get(RefAt(step, i).index());
-  }
-  std::byte* BufferAddress(uint32_t buffer) const {
-    return arenas_.activations + stage_.placements()->Get(placement_begin_ + buffer);
-  }
-  std::byte* Address(const plan::Step& step, uint32_t i) const { return BufferAddress(RefAt(step, i).index()); }
-
-  template <typename T>
-  T* Value(const plan::Step& step, uint32_t i) const {
-    return reinterpret_cast<T*>(Address(step, i));
-  }
-  template <typename T>
-  const T* WeightValue(const plan::Step& step, uint32_t i) const {
-    return reinterpret_cast<const T*>(arenas_.weights + WeightAt(step, i).offset());
+  Launch BindStep(uint32_t index, const plan::Step& step) const {
+    // Whose rows the step's rows are: its first result, or where it has none, its first operand.
+    const uint32_t shown = step.operand_begin() + (step.result_count() > 0 ? step.operand_count() : 0);
+    return {
+        .step = index,
+        .rows = stage_.buffers()->Get(stage_.refs()->Get(shown)->index())->rows(),
+        .work = plan::VisitStep(plan_, stage_, step, [this](const auto& view) { return Launch::Work(Bind(view)); })};
   }
 
-  static kernels::Type TypeOf(DType dtype) { return dtype == DType::bf16 ? kernels::Type::kBf16 : kernels::Type::kF32; }
-  static int64_t Width(const plan::Buffer& buffer) { return static_cast<int64_t>(buffer.width()); }
+  // ---- Each operation as a launch; a forward fills in the rows ----
+
+  KernelLaunch<kernels::EmbedArgs> Bind(const plan::EmbedStep& s) const {
+    return {kernels_.embed,
+            {.ids = Value<int32_t>(s.ids),
+             .table = Value<std::byte>(s.table),
+             .table_type = TypeOf(At(s.table)),
+             .y = Value<float>(s.y),
+             .rows = 0,
+             .shape = ShapeOf(At(s.table)),
+             .vocab_begin = static_cast<int64_t>(SliceAt(s.attr->vocab(), rank_).begin)}};
+  }
+  KernelLaunch<kernels::RopeAnglesArgs> Bind(const plan::RopeAnglesStep& s) const {
+    const plan::Rope& rope = *plan_.ropes()->Get(s.rope);
+    return {kernels_.rope_angles,
+            {.positions = Value<int32_t>(s.positions),
+             .inv_freq = rope.inv_freq()->data(),
+             .cos_sin = Value<float>(s.y),
+             .tokens = 0,
+             .half = static_cast<int64_t>(rope.inv_freq()->size()),
+             .scale = rope.attention_factor()}};
+  }
+  KernelLaunch<kernels::RmsNormArgs> Bind(const plan::RmsNormStep& s) const {
+    return {kernels_.rms_norm,
+            {.x = Value<float>(s.x),
+             .w = Value<float>(s.weight),
+             .y = Value<std::byte>(s.y),
+             .rows = 0,
+             .width = static_cast<int64_t>(s.attr->width()),
+             .eps = s.attr->eps(),
+             .out = TypeOf(At(s.y))},
+            static_cast<int64_t>(s.attr->heads())};
+  }
+  KernelLaunch<kernels::LayerNormArgs> Bind(const plan::LayerNormStep& s) const {
+    return {kernels_.layer_norm,
+            {.x = Value<float>(s.x),
+             .w = Value<float>(s.weight),
+             .b = Value<float>(s.bias),
+             .y = Value<std::byte>(s.y),
+             .rows = 0,
+             .width = static_cast<int64_t>(s.attr->width()),
+             .eps = s.attr->eps(),
+             .out = TypeOf(At(s.y))},
+            static_cast<int64_t>(s.attr->heads())};
+  }
+  KernelLaunch<kernels::SumSquaresArgs> Bind(const plan::SumSquaresStep& s) const {
+    return {kernels_.sum_squares,
+            {.x = Value<float>(s.x),
+             .y = Value<float>(s.y),
+             .rows = 0,
+             .heads = static_cast<int64_t>(s.attr->heads()),
+             .head_dim = static_cast<int64_t>(s.attr->width()),
+             .chunk_heads = static_cast<int64_t>(s.attr->chunk_heads())}};
+  }
+  KernelLaunch<kernels::RmsScaleArgs> Bind(const plan::RmsScaleStep& s) const {
+    return {kernels_.rms_scale,
+            {.x = Value<float>(s.x),
+             .sum = Value<float>(s.sum),
+             .w = Value<float>(s.weight),
+             .y = Value<std::byte>(s.y),
+             .rows = 0,
+             .width = static_cast<int64_t>(s.attr->width()),
+             .total = static_cast<int64_t>(s.attr->total()),
+             .eps = s.attr->eps(),
+             .out = TypeOf(At(s.y))}};
+  }
+  KernelLaunch<kernels::ScaleArgs> Bind(const plan::ScaleStep& s) const {
+    return {kernels_.scale,
+            {.x = Value<float>(s.x),
+             .y = Value<std::byte>(s.y),
+             .rows = 0,
+             .width = WidthOf(s.y),
+             .factor = s.attr->factor(),
+             .out = TypeOf(At(s.y))}};
+  }
+  KernelLaunch<kernels::SoftCapArgs> Bind(const plan::SoftCapStep& s) const {
+    return {
+        kernels_.soft_cap,
+        {.x = Value<float>(s.x), .y = Value<float>(s.y), .rows = 0, .width = WidthOf(s.y), .cap = s.attr->factor()}};
+  }
+  KernelLaunch<kernels::PositionScaleArgs> Bind(const plan::PositionScaleStep& s) const {
+    return {kernels_.position_scale,
+            {.x = Value<std::byte>(s.x),
+             .positions = Value<int32_t>(s.positions),
+             .y = Value<std::byte>(s.y),
+             .rows = 0,
+             .width = WidthOf(s.y),
+             .beta = s.attr->beta(),
+             .original = static_cast<int64_t>(s.attr->original()),
+             .type = TypeOf(At(s.y))}};
+  }
+  MatmulLaunch Bind(const plan::MatmulStep& s) const {
+    const bool bf16 = At(s.parts[0].weight).dtype() == DType::bf16;
+    MatmulLaunch launch{.kernel = bf16 ? kernels_.matmul_bf16 : kernels_.matmul_f32, .parts = {}};
+    for (const plan::MatmulStep::Part& part : s.parts) {
+      launch.parts.push_back({.x = Value<std::byte>(s.x),
+                              .w = Value<std::byte>(part.weight),
+                              .bias = part.bias ? Value<float>(*part.bias) : nullptr,
+                              .y = Value<float>(part.y),
+                              .rows = 0,
+                              .shape = ShapeOf(At(part.weight)),
+                              .x_stride = WidthOf(s.x),
+                              .y_stride = WidthOf(part.y)});
+    }
+    return launch;
+  }
+  KernelLaunch<kernels::RopeArgs> Bind(const plan::RopeStep& s) const {
+    return {kernels_.rope,
+            {.x = Value<float>(s.x),
+             .cos_sin = Value<float>(s.cos_sin),
+             .y = Value<std::byte>(s.y),
+             .tokens = 0,
+             .heads = static_cast<int64_t>(s.attr->heads()),
+             .head_dim = static_cast<int64_t>(s.attr->head_dim()),
+             .half = static_cast<int64_t>(plan_.ropes()->Get(s.attr->rope())->inv_freq()->size()),
+             .out = TypeOf(At(s.y)),
+             .interleaved = s.attr->interleaved()}};
+  }
+  KernelLaunch<kernels::KvAppendArgs> Bind(const plan::KvAppendStep& s) const {
+    return {CacheIsBf16(*s.attr) ? kernels_.kv_append_bf16 : kernels_.kv_append_f32,
+            {.cache = CacheOf(*s.attr),
+             .k = Value<std::byte>(s.k),
+             .v = Value<float>(s.v),
+             .slots = Value<int32_t>(s.slots),
+             .tokens = 0}};
+  }
+  KernelLaunch<kernels::AttentionArgs> Bind(const plan::AttentionStep& s) const {
+    return {CacheIsBf16(*s.attr) ? kernels_.attention_bf16 : kernels_.attention_f32,
+            {.q = Value<std::byte>(s.q),
+             .cache = CacheOf(*s.attr),
+             .sequence = Value<int32_t>(s.sequence),
+             .positions = Value<int32_t>(s.positions),
+             .block_table = Value<int32_t>(s.block_table),
+             .table_stride = WidthOf(s.block_table),
+             .y = Value<std::byte>(s.y),
+             .tokens = 0,
+             .heads = static_cast<int64_t>(s.attr->heads()),
+             .scale = s.attr->scale(),
+             .window = s.attr->window(),
+             .soft_cap = s.attr->soft_cap()}};
+  }
+  KernelLaunch<kernels::SiluMulArgs> Bind(const plan::SiluMulStep& s) const {
+    return {kernels_.silu_mul,
+            {.gate = Value<float>(s.gate),
+             .up = Value<float>(s.up),
+             .y = Value<std::byte>(s.y),
+             .rows = 0,
+             .width = WidthOf(s.y),
+             .out = TypeOf(At(s.y))}};
+  }
+  KernelLaunch<kernels::GeluMulArgs> Bind(const plan::GeluMulStep& s) const {
+    return {kernels_.gelu_mul,
+            {.gate = Value<float>(s.gate),
+             .up = Value<float>(s.up),
+             .y = Value<std::byte>(s.y),
+             .rows = 0,
+             .width = WidthOf(s.y),
+             .out = TypeOf(At(s.y)),
+             .approximate = s.attr->approximate()}};
+  }
+  KernelLaunch<kernels::AddArgs> Bind(const plan::AddStep& s) const {
+    return BindAdd(s.a, Value<float>(s.b), s.y, /*broadcast_b=*/false);
+  }
+  KernelLaunch<kernels::AddArgs> Bind(const plan::AddBiasStep& s) const {
+    return BindAdd(s.a, Value<float>(s.bias), s.y, /*broadcast_b=*/true);
+  }
+  KernelLaunch<kernels::SelectRowsArgs> Bind(const plan::SelectRowsStep& s) const {
+    return {kernels_.select_rows,
+            {.x = Value<float>(s.x),
+             .rows = Value<int32_t>(s.rows),
+             .y = Value<float>(s.y),
+             .count = 0,
+             .width = WidthOf(s.y)}};
+  }
+  KernelLaunch<kernels::TopCandidatesArgs> Bind(const plan::TopCandidatesStep& s) const {
+    return {kernels_.top_candidates,
+            {.logits = Value<float>(s.logits),
+             .rows = 0,
+             .chunk_size = static_cast<int64_t>(s.attr->chunk_size()),
+             .chunk_count = s.attr->chunk_count(),
+             .vocab_begin = static_cast<int64_t>(SliceAt(s.attr->vocab(), rank_).begin),
+             .vocab_valid = static_cast<int64_t>(s.attr->vocab_valid()),
+             .k = s.attr->k(),
+             .records = Value<std::byte>(s.records)}};
+  }
+  CollectiveLaunch Bind(const plan::AllReduceStep& s) const {
+    return BindCollective(OpKind::all_reduce, s.x, s.y, *s.attr);
+  }
+  CollectiveLaunch Bind(const plan::AllGatherStep& s) const {
+    return BindCollective(OpKind::all_gather, s.x, s.y, *s.attr);
+  }
+  TransferLaunch Bind(const plan::SendStep& s) const { return BindTransfer(/*is_send=*/true, s.x, *s.attr); }
+  TransferLaunch Bind(const plan::RecvStep& s) const { return BindTransfer(/*is_send=*/false, s.y, *s.attr); }
+
+  KernelLaunch<kernels::AddArgs> BindAdd(BufferRef a, const float* b, BufferRef y, bool broadcast_b) const {
+    return {kernels_.add,
+            {.a = Value<float>(a),
+             .b = b,
+             .y = Value<float>(y),
+             .rows = 0,
+             .width = WidthOf(y),
+             .broadcast_b = broadcast_b}};
+  }
+  CollectiveLaunch BindCollective(OpKind op, BufferRef x, BufferRef y, const plan::Collective& entry) const {
+    return {.op = op,
+            .algorithm = entry.algorithm(),
+            .x = Value<std::byte>(x),
+            .y = Value<std::byte>(y),
+            .row_bytes = entry.row_elements() * ByteSize(entry.dtype())};
+  }
+  TransferLaunch BindTransfer(bool is_send, BufferRef data, const plan::Transfer& entry) const {
+    return {.is_send = is_send,
+            .peer = static_cast<int>(PeerIn(plan_, rank_index_, entry.peer_stage())),
+            .data = Value<std::byte>(data),
+            .row_bytes = entry.row_elements() * ByteSize(entry.dtype())};
+  }
+
+  // ---- Where things lie and what they are ----
+
+  const plan::Buffer& At(BufferRef ref) const { return *stage_.buffers()->Get(ref.index); }
+  const plan::Weight& At(WeightRef ref) const { return *stage_.weights()->Get(ref.index); }
+  template <typename T>
+  T* Value(BufferRef ref) const {
+    return reinterpret_cast<T*>(arenas_.activations + stage_.placements()->Get(placement_begin_ + ref.index));
+  }
+  template <typename T>
+  const T* Value(WeightRef ref) const {
+    return reinterpret_cast<const T*>(arenas_.weights + At(ref).offset());
+  }
+  int64_t WidthOf(BufferRef ref) const { return static_cast<int64_t>(At(ref).width()); }
+  // Of a buffer or a weight.
+  static kernels::Type TypeOf(const auto& stored) {
+    return stored.dtype() == DType::bf16 ? kernels::Type::kBf16 : kernels::Type::kF32;
+  }
   static kernels::PackedShape ShapeOf(const plan::Weight& weight) {
     return {.n = static_cast<int64_t>(weight.n()),
             .chunk_k = static_cast<int64_t>(weight.chunk_k()),
@@ -117,11 +339,6 @@ class Binder {
     return stage_.kv_classes()->Get(attr.kv_class())->dtype() == DType::bf16;
   }
 
-  MatmulLaunch BindMatmul(const plan::Step& step) const;
-  CollectiveLaunch BindCollective(const plan::Step& step) const;
-  TransferLaunch BindTransfer(const plan::Step& step) const;
-  Launch BindStep(uint32_t index, const plan::Step& step) const;
-
   const plan::Plan& plan_;
   const plan::Stage& stage_;
   const uint32_t rank_index_;
@@ -131,283 +348,15 @@ class Binder {
   const uint32_t placement_begin_;  // of this bucket in Stage.placements
 };
 
-// (x, weight0, bias0|none, weight1, bias1|none, ...) -> (y0, y1, ...)
-MatmulLaunch Binder::BindMatmul(const plan::Step& step) const {
-  const bool bf16 = WeightAt(step, 1).dtype() == DType::bf16;
-  MatmulLaunch launch{.kernel = bf16 ? kernels_.matmul_bf16 : kernels_.matmul_f32, .parts = {}};
-  for (uint32_t part = 0; part < step.result_count(); ++part) {
-    const uint32_t weight = 1 + 2 * part;
-    const uint32_t result = step.operand_count() + part;
-    const bool has_bias = RefAt(step, weight + 1).space() == plan::RefSpace::weight;
-    launch.parts.push_back({.x = Address(step, 0),
-                            .w = WeightValue<std::byte>(step, weight),
-                            .bias = has_bias ? WeightValue<float>(step, weight + 1) : nullptr,
-                            .y = Value<float>(step, result),
-                            .rows = 0,
-                            .shape = ShapeOf(WeightAt(step, weight)),
-                            .x_stride = Width(BufferAt(step, 0)),
-                            .y_stride = Width(BufferAt(step, result))});
-  }
-  return launch;
-}
-
-CollectiveLaunch Binder::BindCollective(const plan::Step& step) const {
-  const plan::Collective& collective = *stage_.collectives()->Get(step.attr());
-  return {.op = step.op(),
-          .algorithm = collective.algorithm(),
-          .x = Address(step, 0),
-          .y = Address(step, 1),
-          .row_bytes = collective.row_elements() * ByteSize(collective.dtype())};
-}
-
-// Its one buffer is the operand of a send and the result of a recv.
-TransferLaunch Binder::BindTransfer(const plan::Step& step) const {
-  const plan::Transfer& transfer = *stage_.transfers()->Get(step.attr());
-  return {.is_send = step.op() == OpKind::send,
-          .peer = static_cast<int>(PeerIn(plan_, rank_index_, transfer.peer_stage())),
-          .data = Address(step, 0),
-          .row_bytes = transfer.row_elements() * ByteSize(transfer.dtype())};
-}
-
-Launch Binder::BindStep(uint32_t index, const plan::Step& step) const {
-  const bool has_result = step.result_count() > 0;
-  const uint32_t y = has_result ? step.operand_count() : 0;
-  const plan::Buffer& out = BufferAt(step, y);  // whose rows the step's rows are
-  Launch launch{.step = index, .rows = out.rows(), .work = {}};
-  const int64_t width = Width(out);
-  const kernels::Type type = TypeOf(out.dtype());
-  switch (step.op()) {
-    case OpKind::embed: {
-      const plan::EmbedAttr& attr = *stage_.embeds()->Get(step.attr());
-      launch.work =
-          KernelLaunch<kernels::EmbedArgs>{kernels_.embed,
-                                           {.ids = Value<int32_t>(step, 0),
-                                            .table = WeightValue<std::byte>(step, 1),
-                                            .table_type = TypeOf(WeightAt(step, 1).dtype()),
-                                            .y = Value<float>(step, y),
-                                            .rows = 0,
-                                            .shape = ShapeOf(WeightAt(step, 1)),
-                                            .vocab_begin = static_cast<int64_t>(SliceAt(attr.vocab(), rank_).begin)}};
-      return launch;
-    }
-    case OpKind::rope_angles: {
-      const plan::Rope& rope = *plan_.ropes()->Get(step.attr());
-      launch.work = KernelLaunch<kernels::RopeAnglesArgs>{kernels_.rope_angles,
-                                                          {.positions = Value<int32_t>(step, 0),
-                                                           .inv_freq = rope.inv_freq()->data(),
-                                                           .cos_sin = Value<float>(step, y),
-                                                           .tokens = 0,
-                                                           .half = static_cast<int64_t>(rope.inv_freq()->size()),
-                                                           .scale = rope.attention_factor()}};
-      return launch;
-    }
-    case OpKind::rms_norm: {
-      const plan::NormAttr& attr = *stage_.norms()->Get(step.attr());
-      launch.work = KernelLaunch<kernels::RmsNormArgs>{kernels_.rms_norm,
-                                                       {.x = Value<float>(step, 0),
-                                                        .w = WeightValue<float>(step, 1),
-                                                        .y = Address(step, y),
-                                                        .rows = 0,
-                                                        .width = static_cast<int64_t>(attr.width()),
-                                                        .eps = attr.eps(),
-                                                        .out = type},
-                                                       static_cast<int64_t>(attr.heads())};
-      return launch;
-    }
-    case OpKind::layer_norm: {
-      const plan::NormAttr& attr = *stage_.norms()->Get(step.attr());
-      launch.work = KernelLaunch<kernels::LayerNormArgs>{kernels_.layer_norm,
-                                                         {.x = Value<float>(step, 0),
-                                                          .w = WeightValue<float>(step, 1),
-                                                          .b = WeightValue<float>(step, 2),
-                                                          .y = Address(step, y),
-                                                          .rows = 0,
-                                                          .width = static_cast<int64_t>(attr.width()),
-                                                          .eps = attr.eps(),
-                                                          .out = type},
-                                                         static_cast<int64_t>(attr.heads())};
-      return launch;
-    }
-    case OpKind::sum_squares: {
-      const plan::SumSquaresAttr& attr = *stage_.sum_squares()->Get(step.attr());
-      launch.work = KernelLaunch<kernels::SumSquaresArgs>{kernels_.sum_squares,
-                                                          {.x = Value<float>(step, 0),
-                                                           .y = Value<float>(step, y),
-                                                           .rows = 0,
-                                                           .heads = static_cast<int64_t>(attr.heads()),
-                                                           .head_dim = static_cast<int64_t>(attr.width()),
-                                                           .chunk_heads = static_cast<int64_t>(attr.chunk_heads())}};
-      return launch;
-    }
-    case OpKind::rms_scale: {
-      const plan::RmsScaleAttr& attr = *stage_.rms_scales()->Get(step.attr());
-      launch.work = KernelLaunch<kernels::RmsScaleArgs>{kernels_.rms_scale,
-                                                        {.x = Value<float>(step, 0),
-                                                         .sum = Value<float>(step, 1),
-                                                         .w = WeightValue<float>(step, 2),
-                                                         .y = Address(step, y),
-                                                         .rows = 0,
-                                                         .width = static_cast<int64_t>(attr.width()),
-                                                         .total = static_cast<int64_t>(attr.total()),
-                                                         .eps = attr.eps(),
-                                                         .out = type}};
-      return launch;
-    }
-    case OpKind::scale:
-      launch.work = KernelLaunch<kernels::ScaleArgs>{kernels_.scale,
-                                                     {.x = Value<float>(step, 0),
-                                                      .y = Address(step, y),
-                                                      .rows = 0,
-                                                      .width = width,
-                                                      .factor = stage_.scales()->Get(step.attr())->factor(),
-                                                      .out = type}};
-      return launch;
-    case OpKind::soft_cap:
-      launch.work = KernelLaunch<kernels::SoftCapArgs>{kernels_.soft_cap,
-                                                       {.x = Value<float>(step, 0),
-                                                        .y = Value<float>(step, y),
-                                                        .rows = 0,
-                                                        .width = width,
-                                                        .cap = stage_.scales()->Get(step.attr())->factor()}};
-      return launch;
-    case OpKind::position_scale: {
-      const plan::PositionScaleAttr& attr = *stage_.position_scales()->Get(step.attr());
-      launch.work = KernelLaunch<kernels::PositionScaleArgs>{kernels_.position_scale,
-                                                             {.x = Address(step, 0),
-                                                              .positions = Value<int32_t>(step, 1),
-                                                              .y = Address(step, y),
-                                                              .rows = 0,
-                                                              .width = width,
-                                                              .beta = attr.beta(),
-                                                              .original = static_cast<int64_t>(attr.original()),
-                                                              .type = type}};
-      return launch;
-    }
-    case OpKind::gelu_mul:
-      launch.work =
-          KernelLaunch<kernels::GeluMulArgs>{kernels_.gelu_mul,
-                                             {.gate = Value<float>(step, 0),
-                                              .up = Value<float>(step, 1),
-                                              .y = Address(step, y),
-                                              .rows = 0,
-                                              .width = width,
-                                              .out = type,
-                                              .approximate = stage_.glus()->Get(step.attr())->approximate()}};
-      return launch;
-    case OpKind::matmul:
-      launch.work = BindMatmul(step);
-      return launch;
-    case OpKind::rope: {
-      const plan::HeadsAttr& attr = *stage_.heads()->Get(step.attr());
-      launch.work = KernelLaunch<kernels::RopeArgs>{
-          kernels_.rope,
-          {.x = Value<float>(step, 0),
-           .cos_sin = Value<float>(step, 1),
-           .y = Address(step, y),
-           .tokens = 0,
-           .heads = static_cast<int64_t>(attr.heads()),
-           .head_dim = static_cast<int64_t>(attr.head_dim()),
-           .half = static_cast<int64_t>(plan_.ropes()->Get(attr.rope())->inv_freq()->size()),
-           .out = type,
-           .interleaved = attr.interleaved()}};
-      return launch;
-    }
-    case OpKind::kv_append: {
-      const plan::AttentionAttr& attr = *stage_.attentions()->Get(step.attr());
-      launch.work =
-          KernelLaunch<kernels::KvAppendArgs>{CacheIsBf16(attr) ? kernels_.kv_append_bf16 : kernels_.kv_append_f32,
-                                              {.cache = CacheOf(attr),
-                                               .k = Address(step, 0),
-                                               .v = Value<float>(step, 1),
-                                               .slots = Value<int32_t>(step, 2),
-                                               .tokens = 0}};
-      return launch;
-    }
-    case OpKind::attention: {
-      const plan::AttentionAttr& attr = *stage_.attentions()->Get(step.attr());
-      launch.work =
-          KernelLaunch<kernels::AttentionArgs>{CacheIsBf16(attr) ? kernels_.attention_bf16 : kernels_.attention_f32,
-                                               {.q = Address(step, 0),
-                                                .cache = CacheOf(attr),
-                                                .sequence = Value<int32_t>(step, 1),
-                                                .positions = Value<int32_t>(step, 2),
-                                                .block_table = Value<int32_t>(step, 3),
-                                                .table_stride = Width(BufferAt(step, 3)),
-                                                .y = Address(step, y),
-                                                .tokens = 0,
-                                                .heads = static_cast<int64_t>(attr.heads()),
-                                                .scale = attr.scale(),
-                                                .window = attr.window(),
-                                                .soft_cap = attr.soft_cap()}};
-      return launch;
-    }
-    case OpKind::silu_mul:
-      launch.work = KernelLaunch<kernels::SiluMulArgs>{kernels_.silu_mul,
-                                                       {.gate = Value<float>(step, 0),
-                                                        .up = Value<float>(step, 1),
-                                                        .y = Address(step, y),
-                                                        .rows = 0,
-                                                        .width = width,
-                                                        .out = type}};
-      return launch;
-    case OpKind::add:
-    case OpKind::add_bias: {
-      const bool is_bias = step.op() == OpKind::add_bias;
-      launch.work = KernelLaunch<kernels::AddArgs>{kernels_.add,
-                                                   {.a = Value<float>(step, 0),
-                                                    .b = is_bias ? WeightValue<float>(step, 1) : Value<float>(step, 1),
-                                                    .y = Value<float>(step, y),
-                                                    .rows = 0,
-                                                    .width = width,
-                                                    .broadcast_b = is_bias}};
-      return launch;
-    }
-    case OpKind::select_rows:
-      launch.work = KernelLaunch<kernels::SelectRowsArgs>{kernels_.select_rows,
-                                                          {.x = Value<float>(step, 0),
-                                                           .rows = Value<int32_t>(step, 1),
-                                                           .y = Value<float>(step, y),
-                                                           .count = 0,
-                                                           .width = width}};
-      return launch;
-    case OpKind::top_candidates: {
-      const plan::TopCandidatesAttr& attr = *stage_.candidates()->Get(step.attr());
-      launch.work = KernelLaunch<kernels::TopCandidatesArgs>{
-          kernels_.top_candidates,
-          {.logits = Value<float>(step, 0),
-           .rows = 0,
-           .chunk_size = static_cast<int64_t>(attr.chunk_size()),
-           .chunk_count = attr.chunk_count(),
-           .vocab_begin = static_cast<int64_t>(SliceAt(attr.vocab(), rank_).begin),
-           .vocab_valid = static_cast<int64_t>(attr.vocab_valid()),
-           .k = attr.k(),
-           .records = Address(step, y)}};
-      return launch;
-    }
-    case OpKind::all_reduce:
-    case OpKind::all_gather:
-      launch.work = BindCollective(step);
-      return launch;
-    case OpKind::send:
-    case OpKind::recv:
-      launch.work = BindTransfer(step);
-      return launch;
-    default:
-      break;
-  }
-  MRS_CHECK(false);  // CheckSupported has refused it
-}
-
-// Ops that have their place in the format, but no launch here.
+// Operations that have their place in the format, but no launch here.
 Status CheckSupported(const plan::Plan& plan, uint32_t rank) {
   const plan::Stage& stage = StageOf(plan, rank);
   for (uint32_t i = 0; i < stage.steps()->size(); ++i) {
     const plan::Step& step = *stage.steps()->Get(i);
-    if (step.op() > OpKind::none && step.op() <= OpKind::all_gather) continue;
-    if (step.op() >= OpKind::layer_norm && step.op() <= OpKind::rms_scale) continue;
-    if (step.op() == OpKind::send || step.op() == OpKind::recv) continue;
-    return Refuse("rank {} step {} '{}': this version cannot run {}; use the mrs-exec that belongs to {}", rank, i,
-                  plan.names()->Get(step.name())->c_str(), plan::EnumNameOpKind(step.op()), plan.producer()->c_str());
+    const Result<plan::StepView> view = plan::ViewOf(plan, stage, step);
+    if (view) continue;
+    return Refuse("rank {} step {} '{}': {}; use the mrs-exec that belongs to {}", rank, i,
+                  plan.names()->Get(step.name())->c_str(), view.message(), plan.producer()->c_str());
   }
   return Status();
 }

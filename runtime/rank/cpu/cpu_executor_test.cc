@@ -385,8 +385,10 @@ TEST_F(CpuExecutorTest, RefusesWhatItCannotBe) {
   first =
       plan::Step(first.name(), first.operand_begin(), 0, 0, 0, 2, 1, -1, plan::OpKind::barrier, plan::Variant::always);
   testing::Repack(&model);
-  EXPECT_EQ(error(0, world[0].get(), {}),
-            "rank 0 step 0 'embed': this version cannot run barrier; use the mrs-exec that belongs to test");
+  EXPECT_EQ(
+      error(0, world[0].get(), {}),
+      "rank 0 step 0 'embed': operation barrier has its place in the format, but this version does not run it; use "
+      "the mrs-exec that belongs to test");
 }
 
 }  // namespace

@@ -8,25 +8,19 @@
 namespace mrs {
 namespace {
 
-// What each kernel calls its rows, and how many work items they make (kernels.h, "Items").
-int64_t& RowsOf(kernels::AttentionArgs& args) { return args.tokens; }
-int64_t& RowsOf(kernels::KvAppendArgs& args) { return args.tokens; }
-int64_t& RowsOf(kernels::RmsNormArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::LayerNormArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::SumSquaresArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::RmsScaleArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::RopeAnglesArgs& args) { return args.tokens; }
-int64_t& RowsOf(kernels::RopeArgs& args) { return args.tokens; }
-int64_t& RowsOf(kernels::PositionScaleArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::SiluMulArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::GeluMulArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::ScaleArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::SoftCapArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::AddArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::EmbedArgs& args) { return args.rows; }
-int64_t& RowsOf(kernels::SelectRowsArgs& args) { return args.count; }
-int64_t& RowsOf(kernels::TopCandidatesArgs& args) { return args.rows; }
+// What a kernel calls its rows: tokens, where they must be such; `count`, where `rows` says which.
+template <typename Args>
+int64_t& RowsOf(Args& args) {
+  if constexpr (requires { args.tokens; }) {
+    return args.tokens;
+  } else if constexpr (requires { args.count; }) {
+    return args.count;
+  } else {
+    return args.rows;
+  }
+}
 
+// How many work items they make (kernels.h, "Items").
 template <typename Args>
 int64_t ItemsOf(Args& args) {
   if constexpr (std::is_same_v<Args, kernels::AttentionArgs>) return args.tokens * args.cache.kv_heads;

@@ -47,18 +47,15 @@ struct TransferLaunch {
 };
 
 struct Launch {
+  // Every kernel of the table has its alternative; those with one kernel a type, which the table lists twice, by hand.
+#define ROW(name, args) , KernelLaunch<kernels::args>
+  using Work = std::variant<MatmulLaunch, CollectiveLaunch, TransferLaunch, KernelLaunch<kernels::AttentionArgs>,
+                            KernelLaunch<kernels::KvAppendArgs> MRS_PLAIN_KERNELS(ROW)>;
+#undef ROW
+
   uint32_t step = 0;  // Stage.steps, for messages
   plan::Rows rows = plan::Rows::one;
-  std::variant<MatmulLaunch, KernelLaunch<kernels::AttentionArgs>, KernelLaunch<kernels::KvAppendArgs>,
-               KernelLaunch<kernels::RmsNormArgs>, KernelLaunch<kernels::LayerNormArgs>,
-               KernelLaunch<kernels::SumSquaresArgs>, KernelLaunch<kernels::RmsScaleArgs>,
-               KernelLaunch<kernels::RopeAnglesArgs>, KernelLaunch<kernels::RopeArgs>,
-               KernelLaunch<kernels::PositionScaleArgs>, KernelLaunch<kernels::SiluMulArgs>,
-               KernelLaunch<kernels::GeluMulArgs>, KernelLaunch<kernels::ScaleArgs>,
-               KernelLaunch<kernels::SoftCapArgs>, KernelLaunch<kernels::AddArgs>, KernelLaunch<kernels::EmbedArgs>,
-               KernelLaunch<kernels::SelectRowsArgs>, KernelLaunch<kernels::TopCandidatesArgs>, CollectiveLaunch,
-               TransferLaunch>
-      work;
+  Work work;
 };
 
 // Runs a launch that is a kernel over `rows` buffer rows, split over the pool by items.
