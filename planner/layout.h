@@ -1,7 +1,8 @@
 // Where a model runs: how many ranks lie along each axis, which layers each stage has and on which device, and the
-// batch sizes that memory is planned for. The front decides it from flags; legality.h says whether a model may have it.
+// batch sizes that memory is planned for. The front decides it from flags and from what each layer reads; legality.h
+// says whether a model may have it.
 //
-//   DecideLayout({.tp = 2, .device_layers = "0:3;1:1", .max_seqs = 16}, 4)
+//   DecideLayout({.tp = 2, .device_layers = "0:3;1:1", .max_seqs = 16}, {.layers = {9, 9, 9, 9}})
 //     ->  mesh {tp 2, stage 2}; stages [0, 3) on device 0 (ranks 0, 1), [3, 4) on device 1 (ranks 2, 3)
 //
 // Without a cluster the devices are this host's CPU ranks, or their groups of `tp`: as many as the layout has stages.
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "ir/mesh.h"
+#include "planner/model_spec.h"
 #include "plans/status.h"
 
 namespace mrs {
@@ -34,12 +36,6 @@ struct LayoutFlags {
   int64_t pp = 0;                  // stages that read about equally much for a token; 0: not said
   std::string device_layers = {};  // "0:16;1:16": device ordinal : layers; "": not said
   int64_t max_seqs = 1;
-};
-
-// What a stage's time follows from: elements of the weights that the forward of one token reads.
-struct TokenReads {
-  std::vector<int64_t> layers;
-  int64_t head = 0;  // of the product that gives logits, in the last stage
 };
 
 // The layout that the flags ask for. Errors name the flag, and are of what it says alone: pp and device_layers at once,

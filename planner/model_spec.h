@@ -121,4 +121,10 @@ struct Checkpoint {
   std::map<std::string, std::string> only_in_index; // tensor -> the file that lacks it; refused when needed
 };
 
+// What the time of a stage follows from: elements of the weights that the forward of one token reads.
+struct TokenReads {
+  std::vector<int64_t> layers;
+  int64_t head = 0;  // of the product that gives logits
+};
+
 }  // namespace mrs

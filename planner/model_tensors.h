@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "planner/families.h"
-#include "planner/layout.h"
 #include "planner/model_spec.h"
 #include "plans/status.h"
 

@@ -115,6 +115,17 @@ TEST(ModelTensors, FindsTensorsByRole) {
             2 * 31 * 12 + 3 * 12 + 2 * 24 * 12 + 2 * 12 * 12 + 3 * 20 * 12);
 }
 
+TEST(ModelTensors, CountsWhatATokenReads) {
+  ModelSpec spec = Spec("LlamaForCausalLM", 2);
+  const int64_t layer = 2 * 12 + 2 * 24 * 12 + 2 * 12 * 12 + 3 * 20 * 12;
+  EXPECT_EQ(ReadsOfAToken(spec).layers, (std::vector<int64_t>{layer, layer}));
+  EXPECT_EQ(ReadsOfAToken(spec).head, 31 * 12);
+  spec.tied_embeddings = true;  // the head reads the embedding
+  EXPECT_EQ(ReadsOfAToken(spec).head, 31 * 12);
+  spec = Spec("Phi3ForCausalLM", 1);  // fused qkv and gate_up are read once
+  EXPECT_EQ(ReadsOfAToken(spec).layers, (std::vector<int64_t>{layer}));
+}
+
 TEST(ModelTensors, AcceptsAWholeCheckpoint) {
   ModelSpec spec = Spec("Qwen3ForCausalLM");
   for (LayerSpec& layer : spec.layers) {

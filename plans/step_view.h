@@ -1,9 +1,11 @@
 // A step by the names of what it reads and writes, instead of by numbers into the plan's vectors.
 //
-//   VisitStep(plan, stage, step, Overloaded{
-//       [&](const plan::AddStep& add) { Sum(add.a, add.b, add.y); },
-//       [&](const plan::MatmulStep& matmul) { for (const auto& part : matmul.parts) ... },
-//       ...});
+//   struct Sums {
+//     Launch operator()(const plan::AddStep& add) { return Sum(add.a, add.b, add.y); }
+//     Launch operator()(const plan::MatmulStep& matmul) { for (const auto& part : matmul.parts) ... }
+//     ...
+//   };
+//   const Launch launch = VisitStep(plan, stage, step, Sums{...});
 //
 // One struct an operation, its members in the order of plan.fbs. Whoever gives each its meaning is a visitor with one
 // overload a struct: one that knows no such operation does not compile.
@@ -142,16 +144,9 @@ using StepView = std::variant<EmbedStep, RopeAnglesStep, RmsNormStep, LayerNormS
 // few, or of the wrong space. What they are indices of is not followed.
 Result<StepView> ViewOf(const Plan& plan, const Stage& stage, const Step& step);
 
-template <typename... Visitors>
-struct Overloaded : Visitors... {
-  using Visitors::operator()...;
-};
-template <typename... Visitors>
-Overloaded(Visitors...) -> Overloaded<Visitors...>;
-
 // What the visitor's overload for a verified step returns.
 template <typename Visitor>
-decltype(auto) VisitStep(const Plan& plan, const Stage& stage, const Step& step, Visitor&& visitor) {
+auto VisitStep(const Plan& plan, const Stage& stage, const Step& step, Visitor&& visitor) {
   const Result<StepView> view = ViewOf(plan, stage, step);
   MRS_CHECK(view.ok());
   return std::visit(std::forward<Visitor>(visitor), *view);

@@ -14,8 +14,9 @@ Status CheckTensors(const plan::Plan& plan);         // sources of one tensor ag
 Status CheckStagesTogether(const plan::Plan& plan);  // batches, KV blocks, and what goes over each border
 
 // Of one stage.
-Status CheckReferences(const StageView& stage);  // every index and range of the program
-Status CheckBuffers(const StageView& stage);     // inputs, buckets, offsets
+Status CheckReferences(
+    const StageView& stage);                  // every index and range of the program; what each step takes and yields
+Status CheckBuffers(const StageView& stage);  // inputs, buckets, offsets
 Status CheckCacheGeometry(const StageView& stage);
 Status CheckWeights(const StageView& stage);                          // arena, bytes, sources
 Status CheckShapes(const StageView& stage);                           // operands, results and attributes of every step

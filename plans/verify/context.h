@@ -67,7 +67,7 @@ struct StageView {
   }
   // Shows the visitor the step by its operation (plans/step_view.h); CheckReferences has passed.
   template <typename Visitor>
-  decltype(auto) Visit(uint32_t step, Visitor&& visitor) const {
+  auto Visit(uint32_t step, Visitor&& visitor) const {
     return plan::VisitStep(plan, stage, steps[step], std::forward<Visitor>(visitor));
   }
   std::string_view Name(uint32_t name) const { return plan.names()->Get(name)->string_view(); }

@@ -1,5 +1,6 @@
-// Every index of the program points at something, and every range lies where it may. Ranges follow one another without
-// gaps, so that the work of following them all is the size of the file.
+// Every index of the program points at something, every range lies where it may, and every step has as many operands
+// and results as its operation takes, buffers and weights where they must be (plans/step_view.h). Ranges follow one
+// another without gaps, so that the work of following them all is the size of the file.
 #include <algorithm>
 #include <vector>
 

@@ -151,23 +151,24 @@ def sources(endings):
                         yield os.path.relpath(full, ROOT), file.read()
 
 
-def place_violations(readme, texts):
+def place_violations(readme, texts, rows=10):
     """Where the places that kernels/README.md lists for its example of an operation are not those of the sources."""
-    chapter = readme.split("## A new operation", 1)[1]
-    rows = re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
-    listed = {path for row in rows for path in re.findall(r"`([\w/.]+)`", row)}
-    known = {path for path, text in texts.items() if re.search(r"GeluMul|gelu_mul", text) and not is_test(path)}
-    tested = {path for path in listed if is_test(path)}  # the cases of a kernel are a place, tests are none
-    found = [f"kernels/README.md: {len(rows)} places for a new operation, at most 10 may be"] if len(rows) > 10 else []
-    found += [f"kernels/README.md: {path} knows of gelu_mul and is no place of a new operation" for path in known - listed]
-    found += [f"kernels/README.md: {path} knows nothing of gelu_mul" for path in listed - known - tested]
+    where, chapter = "kernels/README.md", readme.split("## A new operation", 1)[1]
+    places = re.findall(r"^\| (`.*?) \|", chapter, re.MULTILINE)
+    listed = {path for place in places for path in re.findall(r"`([\w/.]+)`", place)}
+    known = {path for path, text in texts.items() if re.search(r"GeluMul|gelu_mul|GluAttr|\bglus\b", text)}
+    found = [] if len(places) == rows else [f"{where}: {len(places)} places of a new operation, expected {rows}"]
+    unlisted = {path for path in known if not is_test(path)} - listed
+    found += [f"{where}: {path} knows of gelu_mul and is no place of a new operation" for path in sorted(unlisted)]
+    found += [f"{where}: {path} knows nothing of gelu_mul" for path in sorted(listed - known)]
     return found
 
 
 # Each must be caught, or the check is blind.
 PLANTED = [
-    place_violations("## A new operation\n| `ir/a.td` | x |\n", {"ir/a.td": "GeluMul", "ir/b.cc": "gelu_mul"}),
-    place_violations("## A new operation\n| `ir/a.td`, `ir/b.cc` | x |\n", {"ir/a.td": "GeluMul", "ir/b.cc": ""}),
+    place_violations("## A new operation\n| `ir/a.td` | x |\n", {"ir/a.td": "GeluMul", "ir/b.cc": "glus"}, rows=1),
+    place_violations("## A new operation\n| `ir/a.td`, `k/testing/b.cc` | x |\n", {"ir/a.td": "GeluMul"}, rows=1),
+    place_violations("## A new operation\n| `ir/a.td` | x |\n", {"ir/a.td": "GeluMul"}, rows=2),
     include_violations("runtime/rank/cpu/bind.cc", '#include "planner/build.h"\n'),
     include_violations("runtime/rank/cpu/bind.cc", '#include <string>\n#include "mlir/IR/Value.h"\n'),
     include_violations("kernels/pack.cc", '  #  include "plans/status.h"\n'),
@@ -193,7 +194,7 @@ PLANTED = [
 ]
 # And these must pass.
 INNOCENT = [
-    place_violations("## A new operation\n| `ir/a.td` | x |\n", {"ir/a.td": "GeluMul", "ir/a_test.cc": "gelu_mul"}),
+    place_violations("## A new operation\n| `ir/a.td` | x |\n", {"ir/a.td": "GeluMul", "ir/a_test.cc": "glus"}, rows=1),
     include_violations(
         "formats/json.h", '#include <nlohmann/json.hpp>\n#include "plans/status.h"\n#include <sys/mman.h>\n'
     ),
@@ -222,7 +223,7 @@ def main():
         sys.exit(f"only {count} sources found under {ROOT}: the check looks in the wrong place")
     violations += link_violations(dict(sources("CMakeLists.txt")))
     with open(os.path.join(ROOT, "kernels", "README.md"), encoding="utf-8") as readme:
-        violations += place_violations(readme.read(), dict(sources((".cc", ".h", ".td", ".fbs"))))
+        violations += place_violations(readme.read(), dict(sources((".cc", ".h", ".cu", ".cuh", ".td", ".inc", ".fbs"))))
     programs = [
         name for name in ("mrs-exec", "mrs-plan", "mrs-opt") if os.path.exists(os.path.join(arguments.bin, name))
     ]

@@ -13,7 +13,6 @@ namespace {
 
 using plan::BufferRef;
 using plan::DType;
-using plan::OpKind;
 using plan::WeightRef;
 
 // One bucket of one rank: turns a step into a launch.
@@ -262,10 +261,10 @@ class Binder {
              .records = Value<std::byte>(s.records)}};
   }
   CollectiveLaunch Bind(const plan::AllReduceStep& s) const {
-    return BindCollective(OpKind::all_reduce, s.x, s.y, *s.attr);
+    return BindCollective(/*is_gather=*/false, s.x, s.y, *s.attr);
   }
   CollectiveLaunch Bind(const plan::AllGatherStep& s) const {
-    return BindCollective(OpKind::all_gather, s.x, s.y, *s.attr);
+    return BindCollective(/*is_gather=*/true, s.x, s.y, *s.attr);
   }
   TransferLaunch Bind(const plan::SendStep& s) const { return BindTransfer(/*is_send=*/true, s.x, *s.attr); }
   TransferLaunch Bind(const plan::RecvStep& s) const { return BindTransfer(/*is_send=*/false, s.y, *s.attr); }
@@ -279,8 +278,8 @@ class Binder {
              .width = WidthOf(y),
              .broadcast_b = broadcast_b}};
   }
-  CollectiveLaunch BindCollective(OpKind op, BufferRef x, BufferRef y, const plan::Collective& entry) const {
-    return {.op = op,
+  CollectiveLaunch BindCollective(bool is_gather, BufferRef x, BufferRef y, const plan::Collective& entry) const {
+    return {.is_gather = is_gather,
             .algorithm = entry.algorithm(),
             .x = Value<std::byte>(x),
             .y = Value<std::byte>(y),
@@ -348,24 +347,10 @@ class Binder {
   const uint32_t placement_begin_;  // of this bucket in Stage.placements
 };
 
-// Operations that have their place in the format, but no launch here.
-Status CheckSupported(const plan::Plan& plan, uint32_t rank) {
-  const plan::Stage& stage = StageOf(plan, rank);
-  for (uint32_t i = 0; i < stage.steps()->size(); ++i) {
-    const plan::Step& step = *stage.steps()->Get(i);
-    const Result<plan::StepView> view = plan::ViewOf(plan, stage, step);
-    if (view) continue;
-    return Refuse("rank {} step {} '{}': {}; use the mrs-exec that belongs to {}", rank, i,
-                  plan.names()->Get(step.name())->c_str(), view.message(), plan.producer()->c_str());
-  }
-  return Status();
-}
-
 }  // namespace
 
-Result<std::vector<BoundBucket>> BindPlan(const plan::Plan& plan, uint32_t rank, const kernels::KernelSet& kernels,
-                                          const Arenas& arenas) {
-  MRS_RETURN_IF_ERROR(CheckSupported(plan, rank));
+std::vector<BoundBucket> BindPlan(const plan::Plan& plan, uint32_t rank, const kernels::KernelSet& kernels,
+                                  const Arenas& arenas) {
   const plan::Stage& stage = StageOf(plan, rank);
   std::vector<BoundBucket> buckets;
   for (uint32_t i = 0; i < stage.buckets()->size(); ++i) {

@@ -48,8 +48,8 @@ struct BoundBucket {
   Program all_logits;
 };
 
-// The plan is verified; what is refused here is a program that this executor does not run.
-Result<std::vector<BoundBucket>> BindPlan(const plan::Plan& plan, uint32_t rank, const kernels::KernelSet& kernels,
-                                          const Arenas& arenas);
+// The plan is verified.
+std::vector<BoundBucket> BindPlan(const plan::Plan& plan, uint32_t rank, const kernels::KernelSet& kernels,
+                                  const Arenas& arenas);
 
 }  // namespace mrs

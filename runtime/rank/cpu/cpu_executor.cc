@@ -105,7 +105,7 @@ Status CpuExecutor::Load(const CpuExecutorOptions& options) {
   const auto chain = static_cast<kernels::Chain>(plan_.numerics()->chain());  // the same values in both (plan.fbs)
   const kernels::KernelSet& kernels = kernels::SelectKernels(options.isa, chain);
   const Arenas arenas{.weights = weights_.data(), .activations = activations_.data(), .kv = kv_.data()};
-  MRS_ASSIGN_OR_RETURN(buckets_, BindPlan(plan_, rank_, kernels, arenas));
+  buckets_ = BindPlan(plan_, rank_, kernels, arenas);
   counters_.step_count = buckets_.back().candidates.launches.size();
   return Status();
 }
@@ -178,7 +178,7 @@ Status CpuExecutor::RunCollective(const CollectiveLaunch& collective, int64_t ro
     if (collective.x != collective.y) std::memcpy(collective.y, collective.x, bytes);
     return Status();
   }
-  if (collective.op == plan::OpKind::all_gather) {
+  if (collective.is_gather) {
     return group_->AllGather({collective.x, bytes}, {collective.y, bytes * static_cast<size_t>(group_->size())});
   }
   const size_t count = bytes / sizeof(float);

@@ -380,15 +380,6 @@ TEST_F(CpuExecutorTest, RefusesWhatItCannotBe) {
   EXPECT_EQ(error(0, nullptr, {}), "rank 0: the plan has 2 ranks, 1 run; start exactly those");
   EXPECT_EQ(error(0, world[0].get(), {.threads = 0}), "rank 0: 0 threads asked for; --threads takes 1 to 1024");
   EXPECT_THAT(error(0, world[0].get(), {.host_memory = HostMemory{1 << 30, 1000}}), HasSubstr("rank 0 needs"));
-
-  plan::Step& first = model.tree.stages[0]->steps[0];
-  first =
-      plan::Step(first.name(), first.operand_begin(), 0, 0, 0, 2, 1, -1, plan::OpKind::barrier, plan::Variant::always);
-  testing::Repack(&model);
-  EXPECT_EQ(
-      error(0, world[0].get(), {}),
-      "rank 0 step 0 'embed': operation barrier has its place in the format, but this version does not run it; use "
-      "the mrs-exec that belongs to test");
 }
 
 }  // namespace

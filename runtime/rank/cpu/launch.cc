@@ -8,12 +8,13 @@
 namespace mrs {
 namespace {
 
-// What a kernel calls its rows: tokens, where they must be such; `count`, where `rows` says which.
+// What a kernel calls its rows: tokens, where they must be such; `count`, where `rows` is an array that says which.
 template <typename Args>
 int64_t& RowsOf(Args& args) {
   if constexpr (requires { args.tokens; }) {
     return args.tokens;
   } else if constexpr (requires { args.count; }) {
+    static_assert(!std::is_same_v<decltype(args.rows), int64_t>);
     return args.count;
   } else {
     return args.rows;

@@ -31,7 +31,7 @@ struct MatmulLaunch {
 
 // One entry of the collective schedule. An in-place all-reduce has x == y.
 struct CollectiveLaunch {
-  plan::OpKind op = plan::OpKind::none;
+  bool is_gather = false;  // else it reduces
   plan::CollectiveAlgorithm algorithm = plan::CollectiveAlgorithm::none;
   const std::byte* x = nullptr;
   std::byte* y = nullptr;
