@@ -2,6 +2,7 @@
 #include <span>
 
 #include "cli/command_line.h"
+#include "cli/rules_verb.h"
 #include "host/output.h"
 #include "host/process.h"
 #include "llvm/Support/ErrorHandling.h"
@@ -214,12 +215,15 @@ int Main(int argc, char** argv) {
   BuildCommand build;
   InspectCommand inspect;
   VerifyCommand verify;
+  mrs::cli::RulesCommand rules;
   const CLI::App* const builds = build.Register(line);
   const CLI::App* const inspects = inspect.Register(line);
   const CLI::App* const verifies = verify.Register(line);
+  const CLI::App* const lists_rules = rules.Register(line);
   if (const std::optional<int> exit_code = mrs::cli::Parse(line, argc, argv)) return *exit_code;
   if (builds->parsed()) return build.Run();
   if (inspects->parsed()) return inspect.Run();
+  if (lists_rules->parsed()) return rules.Run();
   MRS_CHECK(verifies->parsed());
   return verify.Run();
 }

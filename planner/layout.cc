@@ -9,17 +9,12 @@
 #include <set>
 #include <string_view>
 
+#include "planner/rules.h"
 #include "plans/contract.h"
 #include "plans/printable.h"
 
 namespace mrs {
 namespace {
-
-constexpr const char* kMapForm = "expected DEVICE:LAYERS for each stage, separated by semicolons, e.g. 0:16;1:16";
-
-Error Wrong(const std::string& flag, const std::string& what) {
-  return Error{ErrorKind::kRefused, fmt::format("{}: {}", flag, what)};
-}
 
 std::optional<int64_t> Number(std::string_view text) {
   uint32_t value = 0;
@@ -41,7 +36,7 @@ Result<std::vector<DeviceShare>> ParseMap(const std::string& flag, std::string_v
     const size_t colon = std::min(part.find(':'), part.size());
     const auto device = Number(part.substr(0, colon));
     const auto layers = colon < part.size() ? Number(part.substr(colon + 1)) : std::nullopt;
-    if (!device || !layers) return Wrong(flag, fmt::format("\"{}\" is no stage; {}", Printable(part), kMapForm));
+    if (!device || !layers) return BrokenRule<RuleId::kMapForm>(flag, Printable(part));
     shares.push_back({*device, *layers});
     if (end == text.size()) return shares;
     text.remove_prefix(end + 1);
@@ -54,23 +49,18 @@ Status CheckMap(const std::string& flag, const std::vector<DeviceShare>& shares,
   int64_t sum = 0;
   for (const auto& [device, of_device] : shares) {
     if (of_device == 0) {
-      return Wrong(flag, fmt::format("device {} has no layers; leave it out, or give it some", device));
+      return BrokenRule<RuleId::kMapEmptyStage>(flag, device);
     }
     if (!seen.insert(device).second) {
-      return Wrong(flag,
-                   fmt::format("device {} stands twice; a device has one run of layers, so it stands once, in the "
-                               "order of the layers",
-                               device));
+      return BrokenRule<RuleId::kMapDeviceTwice>(flag, device);
     }
     sum += of_device;
   }
   if (*seen.rbegin() >= devices) {
-    return Wrong(flag, fmt::format("device {} is unknown; without a cluster the devices are CPU ranks of this host, or "
-                                   "their groups of --tp, one for each of the {} stage{}: 0 to {}",
-                                   *seen.rbegin(), devices, devices == 1 ? "" : "s", devices - 1));
+    return BrokenRule<RuleId::kMapDeviceUnknown>(flag, *seen.rbegin(), devices, devices == 1 ? "" : "s", devices - 1);
   }
   if (sum != layers) {
-    return Wrong(flag, fmt::format("its stages have {} layers together, the model has {}", sum, layers));
+    return BrokenRule<RuleId::kMapLayers>(flag, sum, layers);
   }
   return Status();
 }
@@ -112,15 +102,13 @@ Result<Layout> DecideLayout(const LayoutFlags& flags, const TokenReads& reads) {
   std::vector<DeviceShare> shares;
   if (!flags.device_layers.empty()) {
     const std::string flag = fmt::format("--device-layers {}", Printable(flags.device_layers));
-    if (flags.pp != 0)
-      return Wrong(flag, fmt::format("--pp {} says how many stages there are, too; give one", flags.pp));
+    if (flags.pp != 0) return BrokenRule<RuleId::kPpOrMap>(flag, flags.pp);
     MRS_ASSIGN_OR_RETURN(shares, ParseMap(flag, flags.device_layers));
     MRS_RETURN_IF_ERROR(CheckMap(flag, shares, layers));
   } else {
     const int64_t stages = std::max<int64_t>(flags.pp, 1);
     if (stages > layers) {
-      return Wrong(fmt::format("--pp {}", stages),
-                   fmt::format("the model has {} layer{}, and a stage at least one", layers, layers == 1 ? "" : "s"));
+      return BrokenRule<RuleId::kPpLayers>("", stages, layers, layers == 1 ? "" : "s");
     }
     for (const int64_t length : EvenCut(reads, stages)) shares.push_back({static_cast<int64_t>(shares.size()), length});
   }
@@ -154,10 +142,7 @@ std::vector<std::string> LayoutWarnings(const Layout& layout, const std::vector<
     if (before == now) continue;
     left.insert(before);
     if (!left.contains(now)) continue;
-    warnings.push_back(
-        fmt::format("--device-layers {}: stage {} returns to node {}, which an earlier stage has left; "
-                    "each return sends every token over the network once more",
-                    DeviceLayers(layout), s, now));
+    warnings.push_back(Broken<RuleId::kNodeLeft>(DeviceLayers(layout), s, now));
   }
   return warnings;
 }

@@ -5,33 +5,32 @@
 #include <set>
 #include <utility>
 
+#include "planner/rules.h"
+
 namespace mrs {
 namespace {
 
 // The first rule by which a layer forbids the size, or "".
 std::string Refusal(const LayerSpec& layer, int64_t tp) {
-  if (layer.heads % tp != 0) return fmt::format("{} attention heads do not divide by {}", layer.heads, tp);
+  if (layer.heads % tp != 0) return Broken<RuleId::kTpHeads>(layer.heads, tp);
   if (layer.kv_heads % tp != 0 && tp % layer.kv_heads != 0) {
-    return fmt::format("{} key-value heads neither divide by {} nor replicate evenly over {} ranks", layer.kv_heads, tp,
-                       tp);
+    return Broken<RuleId::kTpKvHeads>(layer.kv_heads, tp, tp);
   }
   if (layer.qk_norm == QkNorm::kWhole && layer.kv_heads % tp != 0) {
-    return fmt::format("{} key-value heads, which have a norm over all of them, do not divide by {}", layer.kv_heads,
-                       tp);
+    return Broken<RuleId::kTpKvNorm>(layer.kv_heads, tp);
   }
   if (const int64_t chunks = CanonicalChunks(layer.ffn); tp > chunks) {
-    return fmt::format("FFN width {} gives down_proj {} canonical chunks, fewer than {} ranks", layer.ffn, chunks, tp);
+    return Broken<RuleId::kTpFfnChunks>(layer.ffn, chunks, tp);
   }
   if (const int64_t chunks = CanonicalChunks(layer.heads); tp > chunks) {
-    return fmt::format("{} attention heads give o_proj {} canonical chunks, fewer than {} ranks", layer.heads, chunks,
-                       tp);
+    return Broken<RuleId::kTpHeadChunks>(layer.heads, chunks, tp);
   }
   return "";
 }
 
 // A vocabulary forbids none: it is padded.
 std::string Refusal(const ModelSpec& spec, int64_t tp) {
-  if (tp < 1 || !std::has_single_bit(static_cast<uint64_t>(tp))) return "not a power of two";
+  if (tp < 1 || !std::has_single_bit(static_cast<uint64_t>(tp))) return Broken<RuleId::kTpPowerOfTwo>();
   for (const LayerSpec& layer : spec.layers) {
     if (std::string refusal = Refusal(layer, tp); !refusal.empty()) return refusal;
   }
@@ -60,25 +59,23 @@ Status CheckTp(const ModelSpec& spec, int64_t tp) {
 
 Status CheckLayout(const ModelSpec& spec, const Layout& layout) {
   MRS_RETURN_IF_ERROR(CheckTp(spec, layout.mesh.tp));
-  if (layout.mesh.ep != 1) return Refuse("ep {}: this model has no experts", layout.mesh.ep);
-  if (layout.mesh.dp != 1) return Refuse("dp {}: replicas of a model are not there yet", layout.mesh.dp);
+  if (layout.mesh.ep != 1) return BrokenRule<RuleId::kEp>("", layout.mesh.ep);
+  if (layout.mesh.dp != 1) return BrokenRule<RuleId::kDp>("", layout.mesh.dp);
   if (std::cmp_not_equal(layout.stages.size(), layout.mesh.stage)) {
-    return Refuse("the layout has {} stages, its mesh {}", layout.stages.size(), layout.mesh.stage);
+    return BrokenRule<RuleId::kStageCount>("", layout.stages.size(), layout.mesh.stage);
   }
   int64_t next_layer = 0;
   std::set<int64_t> devices;
   for (size_t s = 0; s < layout.stages.size(); ++s) {
     const LayoutStage& stage = layout.stages[s];
     if (stage.layer_begin != next_layer || stage.layer_end <= stage.layer_begin) {
-      return Refuse("stage {} has layers {} to {}, expected at least one, from {}", s, stage.layer_begin,
-                    stage.layer_end - 1, next_layer);
+      return BrokenRule<RuleId::kStageLayers>("", s, stage.layer_begin, stage.layer_end - 1, next_layer);
     }
-    if (!devices.insert(stage.device).second)
-      return Refuse("stage {} is on device {}, as an earlier one", s, stage.device);
+    if (!devices.insert(stage.device).second) return BrokenRule<RuleId::kStageDevice>("", s, stage.device);
     next_layer = stage.layer_end;
   }
   if (std::cmp_not_equal(next_layer, spec.layers.size())) {
-    return Refuse("the stages have {} layers together, the model has {}", next_layer, spec.layers.size());
+    return BrokenRule<RuleId::kAllLayers>("", next_layer, spec.layers.size());
   }
   return Status();
 }

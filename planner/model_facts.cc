@@ -13,6 +13,7 @@
 #include "planner/model_config.h"
 #include "planner/model_tensors.h"
 #include "planner/passes/layout_attr.h"
+#include "planner/rules.h"
 #include "planner/weight_index.h"
 #include "plans/contract.h"
 #include "plans/sha256.h"
@@ -34,14 +35,14 @@ Status CheckOptions(const BuildOptions& options, const ModelSpec& model) {
   MRS_RETURN_IF_ERROR(one_of("--dtype", options.dtype, {"auto", "f32", "bf16"}));
   MRS_RETURN_IF_ERROR(one_of("--reduction", options.reduction, {"canonical", "rank_order"}));
   if (options.max_len && (*options.max_len < 1 || *options.max_len > model.longest)) {
-    return Refuse("--max-len {}: the model was made for 1 to {} tokens (max_position_embeddings{})", *options.max_len,
-                  model.longest, model.longest > model.max_position ? " and its RoPE scaling" : "");
+    return BrokenRule<RuleId::kMaxLen>("", *options.max_len, model.longest,
+                                       model.longest > model.max_position ? " and its RoPE scaling" : "");
   }
   if (options.max_seqs < 1 || options.max_seqs > 4096) {
-    return Refuse("--max-seqs {}: expected 1 to 4096 sequences in one forward", options.max_seqs);
+    return BrokenRule<RuleId::kMaxSeqs>("", options.max_seqs);
   }
   if (options.memory && *options.memory > contract::kMaxArenaBytes) {
-    return Refuse("--memory {}: expected at most {} bytes a rank", *options.memory, contract::kMaxArenaBytes);
+    return BrokenRule<RuleId::kMemoryRange>("", *options.memory, contract::kMaxArenaBytes);
   }
   return Status();
 }

@@ -11,6 +11,7 @@
 #include "planner/passes/kv_blocks.h"
 #include "planner/passes/module_pass.h"
 #include "planner/passes/passes.h"
+#include "planner/rules.h"
 
 namespace mrs::planner {
 namespace {
@@ -85,11 +86,9 @@ struct PlanMemory : ModulePass<PlanMemory> {
     const std::optional<size_t> too_small = CountKvBlocks(limits, &stages);
     if (too_small) {
       const std::string who = programs.size() == 1 ? "a rank" : "a rank of stage " + std::to_string(*too_small);
-      return module.emitError() << "the plan does not fit: " << who << " may use " << memory
-                                << " bytes, but its weights take " << weights[*too_small] << ", activations "
-                                << activations[*too_small] << ", and the KV cache of one sequence of " << limits.max_len
-                                << " tokens " << SequenceBytes(stages[*too_small])
-                                << "; give more --memory, a larger --tp or --pp, or a smaller --max-len";
+      return module.emitError() << Broken<RuleId::kFits>(who, memory, weights[*too_small], activations[*too_small],
+                                                         limits.max_len, SequenceBytes(stages[*too_small]))
+                                << "; " << RuleOf(RuleId::kFits).remedy;
     }
     for (auto [program, stage, of_weights, of_activations] : llvm::zip_equal(programs, stages, weights, activations)) {
       Write(program, stage, of_weights, of_activations);
