@@ -116,7 +116,11 @@ Result<std::vector<std::string>> Judge(CommandLine& line, std::span<char* const>
   std::vector<std::string> judged;
   const CLI::App* verb = &line.app;
   const auto word_count = [](const CLI::App& app) {
-    return app.get_options([](const CLI::Option* option) { return option->get_positional(); }).size();
+    size_t count = 0;
+    for (const CLI::Option* option : app.get_options([](const CLI::Option* one) { return one->get_positional(); })) {
+      count += static_cast<size_t>(option->get_items_expected_max());
+    }
+    return count;
   };
   size_t words_left = word_count(line.app);
   std::set<const CLI::Option*> seen;

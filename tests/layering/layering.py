@@ -30,6 +30,7 @@ ALLOWED = {
     "cli: mrs-exec": ({"cli", "runtime", "plans", "formats", "kernels", "host"}, {"fmt", "cli11"}),
 }
 PLANNER_MAINS = {"cli/mrs_plan.cc", "cli/mrs_opt.cc"}
+PLANNER_VERBS = re.compile(r"cli/(?!doctor_)\w+_verb\.(cc|h)")  # of mrs-plan; the doctor is mrs-exec's
 
 # How the libraries are known by their headers.
 LIBRARIES = [
@@ -69,7 +70,7 @@ def row_of(path):
     folder = path.split("/")[0]
     if folder != "cli":
         return folder
-    return "cli: mrs-plan, mrs-opt" if path in PLANNER_MAINS else "cli: mrs-exec"
+    return "cli: mrs-plan, mrs-opt" if path in PLANNER_MAINS or PLANNER_VERBS.fullmatch(path) else "cli: mrs-exec"
 
 
 def include_violations(path, text):

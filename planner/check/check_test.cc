@@ -1,0 +1,108 @@
+// What decides in this folder, without files; whole runs are tests/planner/check_cases.py.
+#include <gtest/gtest.h>
+
+#include "planner/check/find_inputs.h"
+#include "planner/check/message_place.h"
+#include "planner/check/ring_hosts.h"
+#include "planner/check/run_check.h"
+
+namespace mrs::check {
+namespace {
+
+TEST(KindOf, GoesByContent) {
+  const std::string ring = R"({"master_port": 1, "port": 2, "rank": 0, "world_size": 2})";
+  EXPECT_EQ(KindOf(ring, "anything.txt"), ContentKind::kRing);
+  EXPECT_EQ(KindOf(R"({"right_port": 1, "rank": )", "cut_short"), ContentKind::kRing);
+  EXPECT_EQ(KindOf(R"({"rank": 0, "world_size": 2, "port": 3})", "torchrun.json"), ContentKind::kNothing);
+  EXPECT_EQ(KindOf(R"({"hidden_size": 1, "num_hidden_layers": 2, "vocab_size": 3})", "a"), ContentKind::kModelConfig);
+  EXPECT_EQ(KindOf(R"({"hidden_size": 1})", "a"), ContentKind::kNothing);
+  EXPECT_EQ(KindOf(R"({"hidden_size": 1})", "config.json"), ContentKind::kModelConfig);
+  EXPECT_EQ(KindOf(R"({"what": "hidden_size"})", "config.json"), ContentKind::kNothing);
+  EXPECT_EQ(KindOf("\x20\0\0\0MRSPx", "a"), ContentKind::kNothing);  // a C string ends before the identifier
+  EXPECT_EQ(KindOf(std::string_view("\x20\0\0\0MRSP", 8), "a"), ContentKind::kPlan);
+  EXPECT_EQ(KindOf("", "a.mrsplan"), ContentKind::kPlan);
+  EXPECT_EQ(KindOf("# a cluster\nnodes:\n  - name: a\n", "a"), ContentKind::kCluster);
+  EXPECT_EQ(KindOf("x:\n  nodes: 1\n", "a"), ContentKind::kNothing);
+  EXPECT_EQ(KindOf("", "a"), ContentKind::kNothing);
+}
+
+using Groups = std::vector<std::vector<size_t>>;
+
+TEST(GroupRings, PutsTogetherWhatIsOneRing) {
+  const auto source = [](std::string path, std::string folder, uint32_t rank) {
+    return RingSource{std::move(path), std::move(folder), true, rank};
+  };
+  EXPECT_EQ(GroupRings({}), Groups{});
+  EXPECT_EQ(GroupRings({source("a/x.json", "", 0), source("b/y.json", "", 1)}), (Groups{{0, 1}}));
+  EXPECT_EQ(GroupRings({source("d/a.json", "d", 0), source("d/b.json", "d", 1), source("e/a.json", "e", 0)}),
+            (Groups{{0, 1}, {2}}));
+  EXPECT_EQ(GroupRings({source("d/p_0.json", "d", 0), source("d/t_0.json", "d", 0), source("d/p_1.json", "d", 1),
+                        source("d/t_1.json", "d", 1)}),
+            (Groups{{0, 2}, {1, 3}}));
+  // One file too few for two rings: a rank stands twice.
+  EXPECT_EQ(GroupRings({source("d/p_0.json", "d", 0), source("d/p_1.json", "d", 1), source("d/t_0.json", "d", 0)}),
+            (Groups{{0, 1, 2}}));
+  EXPECT_EQ(GroupRings({source("n/0/ring.json", "n/0", 0), source("n/1/ring.json", "n/1", 1),
+                        source("m/0/ring.json", "m/0", 0)}),
+            (Groups{{0, 1}, {2}}));
+}
+
+TEST(RingHosts, JoinsAndKeepsApart) {
+  RingHosts hosts(4);
+  hosts.Put(0, "10.0.0.1");
+  hosts.Put(1, "10.0.0.2");
+  EXPECT_FALSE(hosts.Join(0, 1));
+  EXPECT_TRUE(hosts.Join(1, 2));
+  EXPECT_EQ(hosts.AddressOf(2), "10.0.0.2");
+  EXPECT_FALSE(hosts.Join(2, 0));
+  hosts.Put(3, "10.0.0.1");
+  EXPECT_EQ(hosts.HostOf(3), hosts.HostOf(0));
+  EXPECT_NE(hosts.HostOf(3), hosts.HostOf(2));
+  EXPECT_TRUE(SurelyDiffer("a.example", "b.example"));
+  EXPECT_FALSE(SurelyDiffer("A.example", "a.EXAMPLE"));
+  EXPECT_FALSE(SurelyDiffer("a.example", "10.0.0.1"));
+  EXPECT_FALSE(SurelyDiffer("[fe80::1]", "[fe80:0::1]"));
+}
+
+TEST(PlaceOfMessage, FollowsTheKeysOfTheMessage) {
+  constexpr std::string_view kText =
+      "{\"architectures\": [\"X\"],\n"
+      " \"rope_scaling\": {\"factor\": 2},\n"
+      " \"layer_types\": [\"a\",\n"
+      "  \"b\"],\n"
+      " \"chat_template\": \"\"}";
+  const auto at = [&](std::string_view message) { return PlaceOfMessage("f", kText, message).begin; };
+  EXPECT_EQ(at("architecture \"X\" is not supported yet"), (TextPlace{1, 2}));
+  EXPECT_EQ(at("rope_scaling: 'factor': expected layer_types"), (TextPlace{2, 19}));
+  EXPECT_EQ(at("layer_types[1] \"b\" is not supported yet"), (TextPlace{4, 3}));
+  EXPECT_EQ(at("layer_types[9999999999999999999999] is odd"), (TextPlace{3, 2}));
+  EXPECT_EQ(at("chat template: line 1: no"), (TextPlace{5, 2}));
+  EXPECT_EQ(at("'hidden_size' is missing; expected a positive integer"), (TextPlace{1, 1}));
+  EXPECT_EQ(at("'unclosed"), (TextPlace{1, 1}));
+  EXPECT_EQ(PlaceOfMessage("f", "no json", "factor").begin, (TextPlace{0, 0}));
+}
+
+TEST(FileOfMessage, TellsTheFile) {
+  EXPECT_EQ(FileOfMessage("m", "config.json: 'a': no").path, "m/config.json");
+  EXPECT_EQ(FileOfMessage("m", "m/x.safetensors: short").name, "x.safetensors");
+  EXPECT_EQ(FileOfMessage("m", "m: has neither").rest, "has neither");
+  EXPECT_EQ(FileOfMessage("m", "checkpoint: tensor 'a'").name, "checkpoint");
+  EXPECT_EQ(FileOfMessage("m", "something else").path, "m");
+}
+
+TEST(ExitCode, GoesByTheWorst) {
+  Report report;
+  EXPECT_EQ(ExitCode(report, false), 0);
+  report.diagnostics.push_back(Finding("ring.alone", WholeOf("a"), "x"));
+  EXPECT_EQ(ExitCode(report, false), 0);
+  report.diagnostics.push_back(Finding("ring.unknown-key", WholeOf("a"), "x"));
+  EXPECT_EQ(ExitCode(report, false), 1);
+  EXPECT_EQ(ExitCode(report, true), 0);
+  report.diagnostics.push_back(Finding("ring.field", WholeOf("a"), "x"));
+  EXPECT_EQ(ExitCode(report, true), 1);
+  report.diagnostics.push_back(Finding("check.unreadable", WholeOf("a"), "x"));
+  EXPECT_EQ(ExitCode(report, true), 2);
+}
+
+}  // namespace
+}  // namespace mrs::check

@@ -1,0 +1,235 @@
+#include "planner/check/find_inputs.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <set>
+
+#include "formats/input_file.h"
+#include "plans/plan_generated.h"
+
+namespace mrs::check {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kStartBytes = size_t{64} << 10;  // enough for every RING_CONFIG, and for the keys of a config.json
+constexpr size_t kMaxEntries = 20'000;            // of all walks together
+constexpr int kMaxDepth = 24;
+
+// Whether `text` has `key` as JSON writes one. A file that is broken somewhere is known by what it still says.
+bool HasKey(std::string_view text, std::string_view key) {
+  const std::string quoted = fmt::format("\"{}\"", key);
+  for (size_t at = text.find(quoted); at != text.npos; at = text.find(quoted, at + 1)) {
+    const size_t next = text.find_first_not_of(" \t\r\n", at + quoted.size());
+    if (next != text.npos && text[next] == ':') return true;
+  }
+  return false;
+}
+
+size_t CountKeys(std::string_view text, std::initializer_list<std::string_view> keys) {
+  return static_cast<size_t>(
+      std::count_if(keys.begin(), keys.end(), [&](std::string_view key) { return HasKey(text, key); }));
+}
+
+// A line that begins with `key:`, as a mapping at the top of a YAML document does.
+bool HasYamlKey(std::string_view text, std::string_view key) {
+  for (size_t at = 0; at < text.size();) {
+    std::string_view line = text.substr(at, text.find('\n', at) - at);
+    if (line.starts_with(key) && line.substr(key.size()).starts_with(':')) return true;
+    at += line.size() + 1;
+  }
+  return false;
+}
+
+std::string JoinPath(const std::string& folder, const std::string& name) {
+  return folder == "." ? name : fmt::format("{}{}{}", folder, folder.ends_with('/') ? "" : "/", name);
+}
+
+class Finder {
+ public:
+  FoundInputs Find(const std::vector<std::string>& paths) && {
+    for (const std::string& path : paths) {
+      std::error_code error;
+      const fs::file_status status = fs::status(path, error);
+      if (fs::is_directory(status)) {
+        const size_t before = found_.inputs.size() + found_.diagnostics.size() + again_;
+        Walk(Trimmed(path), 0);
+        if (found_.inputs.size() + found_.diagnostics.size() + again_ == before) {
+          found_.diagnostics.push_back(Finding("check.unknown-kind", WholeOf(path),
+                                               "holds nothing that is checked: no model folder, plan, cluster file or "
+                                               "RING_CONFIG"));
+        }
+      } else {
+        Look(path, "");
+      }
+    }
+    return std::move(found_);
+  }
+
+ private:
+  static std::string Trimmed(std::string path) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    return path;
+  }
+
+  void Unreadable(const std::string& path, std::string why) {
+    // The path stands before the message anyway.
+    if (why.starts_with(path + ": ")) why.erase(0, path.size() + 2);
+    found_.diagnostics.push_back(Finding("check.unreadable", WholeOf(path), std::move(why)));
+  }
+
+  void Add(InputKind kind, const std::string& path, const std::string& folder) {
+    std::error_code error;
+    const fs::path canonical = fs::weakly_canonical(path, error);
+    if (!seen_.insert(error ? path : canonical.string()).second) {
+      ++again_;
+      return;
+    }
+    found_.inputs.push_back({kind, path, folder});
+  }
+
+  void PassOver(const std::string& path, const char* why) {
+    Note& passed = found_.passed_over.emplace_back();
+    passed.place.file = path;
+    passed.message = why;
+  }
+
+  // A file that was named, or met in `folder`.
+  void Look(const std::string& path, const std::string& folder) {
+    const Result<InputFile> file = InputFile::Open(path);
+    if (!file) return Unreadable(path, file.message());
+    std::string start(std::min<uint64_t>(kStartBytes, file->bytes()), '\0');
+    if (const Status read = file->ReadAt(0, start.data(), start.size()); !read.ok()) {
+      return Unreadable(path, read.message());
+    }
+    switch (KindOf(start, fs::path(path).filename().string())) {
+      case ContentKind::kModelConfig:
+        return Add(InputKind::kModelConfig, path, folder);
+      case ContentKind::kPlan:
+        return Add(InputKind::kPlan, path, folder);
+      case ContentKind::kRing:
+        return Add(InputKind::kRing, path, folder);
+      case ContentKind::kCluster:
+        return Add(InputKind::kCluster, path, folder);
+      case ContentKind::kNothing:
+        break;
+    }
+    constexpr const char* kWhy = "is none of: model folder, config.json of a model, plan, cluster file, RING_CONFIG";
+    if (folder.empty()) {
+      found_.diagnostics.push_back(Finding("check.unknown-kind", WholeOf(path), kWhy));
+    } else {
+      PassOver(path, kWhy);
+    }
+  }
+
+  // The entries by name, or nothing where that is too much or cannot be read; either is told.
+  std::optional<std::vector<std::string>> NamesIn(const std::string& folder) {
+    std::vector<std::string> names;
+    std::error_code error;
+    fs::directory_iterator it(folder, error), end;
+    for (; !error && it != end; it.increment(error)) {
+      if (++entries_ > kMaxEntries) {
+        if (entries_ == kMaxEntries + 1) {
+          found_.diagnostics.push_back(
+              Finding("check.too-much", WholeOf(folder),
+                      fmt::format("more than {} entries are met by here; name the folders that matter", kMaxEntries)));
+        }
+        return std::nullopt;
+      }
+      names.push_back(it->path().filename().string());
+    }
+    if (error) {
+      Unreadable(folder, fmt::format("cannot be listed: {}", error.message()));
+      return std::nullopt;
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  // A model folder has weights, or a config.json of a model.
+  static bool IsModelFolder(const std::string& folder, const std::vector<std::string>& names) {
+    const auto has = [&](std::string_view name) { return std::binary_search(names.begin(), names.end(), name); };
+    if (has("model.safetensors") || has("model.safetensors.index.json")) return true;
+    if (!has("config.json")) return false;
+    const Result<InputFile> file = InputFile::Open(JoinPath(folder, "config.json"));
+    if (!file) return false;
+    std::string start(std::min<uint64_t>(kStartBytes, file->bytes()), '\0');
+    return file->ReadAt(0, start.data(), start.size()).ok() &&
+           KindOf(start, "config.json") == ContentKind::kModelConfig;
+  }
+
+  // What a model folder itself is judged by.
+  static bool IsPartOfModel(std::string_view name) {
+    for (const std::string_view known :
+         {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+          "chat_template.jinja", "chat_template.json", "model.safetensors.index.json"}) {
+      if (name == known) return true;
+    }
+    return name.ends_with(".safetensors");
+  }
+
+  void Walk(const std::string& folder, int depth) {
+    if (depth > kMaxDepth) {
+      found_.diagnostics.push_back(Finding("check.too-much", WholeOf(folder),
+                                           fmt::format("lies deeper than {} folders; name it itself", kMaxDepth)));
+      return;
+    }
+    const std::optional<std::vector<std::string>> names = NamesIn(folder);
+    if (!names) return;
+    const bool model = IsModelFolder(folder, *names);
+    if (model) Add(InputKind::kModelFolder, folder, folder);
+    for (const std::string& name : *names) {
+      const std::string path = JoinPath(folder, name);
+      if (name.starts_with('.')) {
+        PassOver(path, "its name begins with a dot");
+        continue;
+      }
+      if (model && IsPartOfModel(name)) continue;
+      std::error_code error;
+      const fs::file_status status = fs::status(path, error);
+      if (fs::is_directory(status)) {
+        if (fs::is_symlink(fs::symlink_status(path, error))) {
+          PassOver(path, "is a link to a folder");
+        } else {
+          Walk(path, depth + 1);
+        }
+      } else if (fs::is_regular_file(status)) {
+        Look(path, folder);
+      } else {
+        PassOver(path, "is no regular file");
+      }
+    }
+  }
+
+  FoundInputs found_;
+  std::set<std::string> seen_;
+  size_t entries_ = 0;
+  size_t again_ = 0;  // named before
+};
+
+}  // namespace
+
+FoundInputs FindInputs(const std::vector<std::string>& paths) { return Finder().Find(paths); }
+
+ContentKind KindOf(std::string_view start, std::string_view name) {
+  const std::string_view identifier = plan::PlanIdentifier();
+  if (start.substr(std::min<size_t>(4, start.size()), identifier.size()) == identifier || name.ends_with(".mrsplan")) {
+    return ContentKind::kPlan;
+  }
+  if (start.find('\0') != start.npos) return ContentKind::kNothing;
+  // Of the keys that only RING_CONFIG has one, and of all two.
+  if (CountKeys(start, {"master_port", "right_port", "master_ip", "right_ip"}) >= 1 &&
+      CountKeys(start, {"master_port", "right_port", "master_ip", "right_ip", "port", "rank", "world_size"}) >= 2) {
+    return ContentKind::kRing;
+  }
+  const size_t of_config =
+      CountKeys(start, {"architectures", "model_type", "hidden_size", "num_hidden_layers", "num_attention_heads",
+                        "max_position_embeddings", "vocab_size", "n_layers", "n_heads"});
+  const bool named = name == "config.json" || name.ends_with(".config.json");
+  if (of_config >= (named ? 1 : 3)) return ContentKind::kModelConfig;
+  if (HasYamlKey(start, "nodes")) return ContentKind::kCluster;
+  return ContentKind::kNothing;
+}
+
+}  // namespace mrs::check
