@@ -12,6 +12,20 @@ endif()
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 
+# Cluster descriptions come as YAML, NCCL's topologies as XML. Their static libraries keep mrs-plan free of packages at run
+# time; what runs only here may link the shared ones.
+foreach(parser yaml-cpp pugixml)
+  find_package(${parser} REQUIRED)
+  string(REPLACE -cpp "" short ${parser})
+  find_library(${short}_static lib${parser}.a)
+  add_library(mrs_${short} INTERFACE)
+  if(${short}_static)
+    target_link_libraries(mrs_${short} INTERFACE ${${short}_static})
+  else()
+    target_link_libraries(mrs_${short} INTERFACE ${parser})
+  endif()
+endforeach()
+
 # libflatbuffers-dev ships headers; the compiler comes from flatbuffers-compiler.
 find_path(FLATBUFFERS_INCLUDE_DIR flatbuffers/flatbuffers.h REQUIRED)
 find_program(FLATC flatc REQUIRED)
