@@ -16,6 +16,7 @@
 
 #include "cli/answer_once.h"
 #include "cli/command_line.h"
+#include "cli/doctor_verb.h"
 #include "cli/exec_options.h"
 #include "cli/front.h"
 #include "cli/session.h"
@@ -38,6 +39,7 @@ constexpr const char* kExamples = R"(Examples:
   mrs-exec --plan x.mrsplan --model /models/mini --port 8080 --transport shm
   mrs-exec --plan x.mrsplan --prompt "Once upon a time" --max-tokens 40
   mrs-exec --plan x.mrsplan --prompt-ids 1,2,3 --prompt-ids 7,8 --json   a batch; one JSON line each
+  mrs-exec doctor                                  what this host has, judged; --json for mrs-plan cluster import
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 MRS_ISA=reference|avx2|avx512|avx512bf16|amx keeps to that instruction set; the tokens stay the same.)";
@@ -81,7 +83,8 @@ constexpr mrs::cli::Elsewhere kElsewhere[] = {
      "not there yet on the command line; ask over HTTP"},
     {"--trust-remote-code", "no code of a model is ever run; leave it out"},
     {"serve run server", "leave the word out: mrs-exec --plan x.mrsplan serves"},
-    {"chat bench doctor", "not there yet"},
+    {"chat bench", "not there yet"},
+    {"doctor", "the verb comes first: mrs-exec doctor [--json]"},
     {"build plan inspect verify", "that is a verb of mrs-plan"},
 };
 
@@ -280,6 +283,7 @@ int RunRank(int argc, char** argv) {
 
 int Main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "rank") == 0) return RunRank(argc, argv);
+  if (argc > 1 && std::strcmp(argv[1], "doctor") == 0) return mrs::cli::RunDoctor(argc - 1, argv + 1);
   mrs::cli::CommandLine line(
       "mrs-exec", "mrs-exec runs a plan: serves it over HTTP (OpenAI's API), or answers --prompt and exits.");
   line.app.set_version_flag("--version", "mrs-exec " MRS_VERSION);

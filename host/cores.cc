@@ -11,19 +11,6 @@
 namespace mrs {
 namespace {
 
-// A set of 1024 is too small on some hosts; then the kernel refuses it.
-uint32_t Affinity() {
-  for (int cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
-    cpu_set_t* const set = CPU_ALLOC(static_cast<size_t>(cpus));
-    if (set == nullptr) return 1;
-    const size_t bytes = CPU_ALLOC_SIZE(static_cast<size_t>(cpus));
-    const int count = sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
-    CPU_FREE(set);
-    if (count > 0) return static_cast<uint32_t>(count);
-  }
-  return 1;
-}
-
 // Whole cores of so much time in such a period; none where there is no limit.
 std::optional<uint64_t> Cores(std::optional<uint64_t> quota, std::optional<uint64_t> period) {
   if (!quota || !period || *period == 0) return std::nullopt;
@@ -50,6 +37,19 @@ uint32_t CoreCount(uint32_t affinity, const std::string& root) {
   return static_cast<uint32_t>(std::max<uint64_t>(cores, 1));
 }
 
-uint32_t CoreCount() { return CoreCount(Affinity(), ""); }
+// A set of 1024 is too small on some hosts; then the kernel refuses it.
+uint32_t AffinityCount() {
+  for (int cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
+    cpu_set_t* const set = CPU_ALLOC(static_cast<size_t>(cpus));
+    if (set == nullptr) return 0;
+    const size_t bytes = CPU_ALLOC_SIZE(static_cast<size_t>(cpus));
+    const int count = sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
+    CPU_FREE(set);
+    if (count > 0) return static_cast<uint32_t>(count);
+  }
+  return 0;
+}
+
+uint32_t CoreCount() { return CoreCount(AffinityCount(), ""); }
 
 }  // namespace mrs

@@ -12,6 +12,9 @@ namespace mrs {
 // wait for it.
 uint32_t CoreCount();
 
+// Of the affinity alone; 0 where the kernel does not say.
+uint32_t AffinityCount();
+
 // For tests: as if the process's affinity had `affinity` cores, and with other trees of /proc and /sys.
 uint32_t CoreCount(uint32_t affinity, const std::string& root);
 

@@ -37,6 +37,10 @@ void Narrow(const std::string& folder, const Files& files, HostMemory* memory) {
 
 }  // namespace
 
+uint64_t MachineMemoryBytes(const std::string& root) {
+  return KibiBytes(ReadKernelFile(root + "/proc/meminfo"), "MemTotal:");
+}
+
 HostMemory ReadHostMemory(const std::string& root) {
   const std::string meminfo = ReadKernelFile(root + "/proc/meminfo");
   HostMemory memory{.total_bytes = KibiBytes(meminfo, "MemTotal:"), .free_bytes = KibiBytes(meminfo, "MemAvailable:")};

@@ -17,4 +17,7 @@ struct HostMemory {
 // `root` is "" but for tests. What cannot be read does not limit: UINT64_MAX.
 HostMemory ReadHostMemory(const std::string& root = "");
 
+// The machine's alone, whatever the cgroups say; UINT64_MAX where that cannot be read.
+uint64_t MachineMemoryBytes(const std::string& root = "");
+
 }  // namespace mrs

@@ -358,10 +358,10 @@ class CommandLine:
                 "-m x": "use --model DIR, with --plan x.mrsplan",
                 "-i": "not there yet: use --prompt TEXT, or ask over HTTP",
                 "--min-p 0.1": "not there yet on the command line; ask over HTTP",
-                "doctor": "not there yet",
                 "serve": "leave the word out: mrs-exec --plan x.mrsplan serves",
         }.items():
             wrong(*arguments.split(), why=f"{arguments.replace('=', ' ').split()[0]}: {why}")
+        wrong("--quiet", "doctor", why="doctor: the verb comes first: mrs-exec doctor [--json]")
         # A key by argv: refused, and not said again.
         no_secret = (
             "a secret on the command line can be read by everybody on this host, so none is taken there; leave it "

@@ -1,0 +1,25 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "runtime/doctor/report.h"
+
+namespace mrs::doctor {
+
+std::string ToText(const Facts& facts, const std::vector<Finding>& findings) {
+  const auto known = [](const std::string& text) { return text.empty() ? std::string("?") : text; };
+  std::string text = fmt::format("{}: {}, kernel {}\n", known(facts.host), known(facts.arch), known(facts.kernel));
+  size_t width = 0;
+  for (const Finding& finding : findings) width = std::max(width, finding.id.size());
+  size_t counts[3] = {};
+  for (const Finding& finding : findings) {
+    ++counts[static_cast<size_t>(finding.verdict)];
+    text += fmt::format("{:<5} {:<{}}  {}\n", VerdictName(finding.verdict), finding.id, width, finding.says);
+    if (!finding.fix.empty()) text += fmt::format("{:{}}-> {}\n", "", width + 8, finding.fix);
+  }
+  text +=
+      fmt::format("{}: {} ok, {} to look at, {} bad\n", VerdictName(Worst(findings)), counts[0], counts[1], counts[2]);
+  return text;
+}
+
+}  // namespace mrs::doctor
