@@ -57,6 +57,11 @@ class ModelChecker {
     for (const std::string& warning : warnings) Add(warning, /*warning=*/true);
   }
 
+  void NoteNoWeights() {
+    found_.push_back(Finding("model.no-weights", WholeOf(folder_),
+                             "no weights are here, so tensors were not checked; name the folder to miss them"));
+  }
+
   std::vector<Diagnostic> Take() && { return std::move(found_); }
 
  private:
@@ -138,9 +143,21 @@ void CheckOtherFiles(const std::string& folder, ModelChecker& checker) {
   checker.Warn(warnings);
 }
 
+// The files, and against `spec` (where config.json gives one) their tensors.
+void CheckWeights(const std::string& folder, ModelSpec* spec, ModelChecker& checker,
+                  std::vector<std::string>* warnings) {
+  Result<Checkpoint> checkpoint = ReadCheckpoint(folder);
+  if (!checkpoint) return checker.Error(checkpoint.error());
+  if (spec == nullptr) return;
+  ResolveTiedHead(*spec, *checkpoint, warnings);
+  const Result<TensorReport> report = CheckTensors(*spec, *checkpoint);
+  if (!report) return checker.Error(report.error());
+  warnings->insert(warnings->end(), report->warnings.begin(), report->warnings.end());
+}
+
 }  // namespace
 
-std::vector<Diagnostic> CheckModelFolder(const std::string& folder) {
+std::vector<Diagnostic> CheckModelFolder(const std::string& folder, bool weights_due) {
   ModelChecker checker(folder);
   std::vector<std::string> warnings;
   Result<ModelSpec> spec = ReadModelConfig(folder, {}, &warnings);
@@ -148,16 +165,10 @@ std::vector<Diagnostic> CheckModelFolder(const std::string& folder) {
     checker.Error(spec.error());
     CheckOtherFiles(folder, checker);
   }
-  Result<Checkpoint> checkpoint = ReadCheckpoint(folder);
-  if (!checkpoint) checker.Error(checkpoint.error());
-  if (spec && checkpoint) {
-    ResolveTiedHead(*spec, *checkpoint, &warnings);
-    const Result<TensorReport> report = CheckTensors(*spec, *checkpoint);
-    if (!report) {
-      checker.Error(report.error());
-    } else {
-      warnings.insert(warnings.end(), report->warnings.begin(), report->warnings.end());
-    }
+  if (weights_due) {
+    CheckWeights(folder, spec ? &*spec : nullptr, checker, &warnings);
+  } else {
+    checker.NoteNoWeights();
   }
   checker.Warn(warnings);
   return std::move(checker).Take();

@@ -12,7 +12,8 @@
 
 namespace mrs::check {
 
-std::vector<Diagnostic> CheckModelFolder(const std::string& folder);
+// `weights_due`: they are missed where there are none; else that is noted, and the rest is judged.
+std::vector<Diagnostic> CheckModelFolder(const std::string& folder, bool weights_due);
 
 // A config.json alone, whatever it is called.
 std::vector<Diagnostic> CheckModelConfig(const std::string& path);

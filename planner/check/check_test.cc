@@ -10,20 +10,29 @@ namespace mrs::check {
 namespace {
 
 TEST(KindOf, GoesByContent) {
-  const std::string ring = R"({"master_port": 1, "port": 2, "rank": 0, "world_size": 2})";
-  EXPECT_EQ(KindOf(ring, "anything.txt"), ContentKind::kRing);
-  EXPECT_EQ(KindOf(R"({"right_port": 1, "rank": )", "cut_short"), ContentKind::kRing);
-  EXPECT_EQ(KindOf(R"({"rank": 0, "world_size": 2, "port": 3})", "torchrun.json"), ContentKind::kNothing);
-  EXPECT_EQ(KindOf(R"({"hidden_size": 1, "num_hidden_layers": 2, "vocab_size": 3})", "a"), ContentKind::kModelConfig);
-  EXPECT_EQ(KindOf(R"({"hidden_size": 1})", "a"), ContentKind::kNothing);
-  EXPECT_EQ(KindOf(R"({"hidden_size": 1})", "config.json"), ContentKind::kModelConfig);
-  EXPECT_EQ(KindOf(R"({"what": "hidden_size"})", "config.json"), ContentKind::kNothing);
-  EXPECT_EQ(KindOf("\x20\0\0\0MRSPx", "a"), ContentKind::kNothing);  // a C string ends before the identifier
-  EXPECT_EQ(KindOf(std::string_view("\x20\0\0\0MRSP", 8), "a"), ContentKind::kPlan);
-  EXPECT_EQ(KindOf("", "a.mrsplan"), ContentKind::kPlan);
-  EXPECT_EQ(KindOf("# a cluster\nnodes:\n  - name: a\n", "a"), ContentKind::kCluster);
-  EXPECT_EQ(KindOf("x:\n  nodes: 1\n", "a"), ContentKind::kNothing);
-  EXPECT_EQ(KindOf("", "a"), ContentKind::kNothing);
+  const auto kind = [](std::string_view start, std::string_view name) { return KindOf(start, name, false); };
+  EXPECT_EQ(kind(R"({"master_port": 1, "port": 2, "rank": 0, "world_size": 2})", "anything.txt"), ContentKind::kRing);
+  EXPECT_EQ(kind(R"( {"right_port": 1, "rank": )", "cut_short"), ContentKind::kRing);
+  EXPECT_EQ(kind(R"(text = {"right_port": 1, "rank": 0})", "a.py"), ContentKind::kNothing);
+  EXPECT_EQ(kind(R"({"rank": 0, "world_size": 2, "port": 3})", "torchrun.json"), ContentKind::kNothing);
+  EXPECT_EQ(kind(R"({"hidden_size": 1, "num_hidden_layers": 2, "vocab_size": 3})", "a"), ContentKind::kModelConfig);
+  EXPECT_EQ(kind(R"({"hidden_size": 1})", "a"), ContentKind::kNothing);
+  EXPECT_EQ(kind(R"({"hidden_size": 1})", "config.json"), ContentKind::kModelConfig);
+  EXPECT_EQ(kind("\xEF\xBB\xBF{\"hidden_size\": 1}", "config.json"), ContentKind::kModelConfig);
+  EXPECT_EQ(kind(R"({"what": "hidden_size"})", "config.json"), ContentKind::kNothing);
+  EXPECT_EQ(kind(std::string_view("\x20\0\0\0MRSP", 8), "a"), ContentKind::kPlan);
+  EXPECT_EQ(kind(std::string_view("\x20\0\0\0MRS", 7), "a"), ContentKind::kNothing);
+  EXPECT_EQ(kind("", "a.mrsplan"), ContentKind::kPlan);
+  EXPECT_EQ(kind("# a cluster\nnodes:\n  - name: a\n", "a"), ContentKind::kCluster);
+  EXPECT_EQ(kind("x:\n  nodes: 1\n", "a"), ContentKind::kNothing);
+  EXPECT_EQ(kind("", "a"), ContentKind::kNothing);
+}
+
+TEST(KindOf, TakesWhatWasNamedAtItsWord) {
+  EXPECT_EQ(KindOf(R"({"rank": 0, "world_size": 2})", "a", true), ContentKind::kRing);
+  EXPECT_EQ(KindOf(R"("rank": 0, "world_size": 2})", "a", true), ContentKind::kRing);
+  EXPECT_EQ(KindOf("{}", "config.json", true), ContentKind::kModelConfig);
+  EXPECT_EQ(KindOf("{}", "a.json", true), ContentKind::kNothing);
 }
 
 using Groups = std::vector<std::vector<size_t>>;

@@ -43,6 +43,7 @@ constexpr Rule kRules[] = {
     {"model.text", kError, "Special tokens or the chat template could not be used"},
     {"model.weights", kError, "Weights are missing, cut short or no safetensors"},
     {"model.tensors", kError, "The tensors are not those that config.json makes"},
+    {"model.no-weights", kNote, "A model folder met on a walk holds no weights"},
     {"model.no-effect", kWarning, "A fact of the model's files has no effect here"},
     {"model.no-end", kWarning, "No file names a token that ends an answer"},
     {"model.unused-tensors", kWarning, "The checkpoint holds tensors that the model does not know"},

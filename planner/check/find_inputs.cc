@@ -79,14 +79,14 @@ class Finder {
     found_.diagnostics.push_back(Finding("check.unreadable", WholeOf(path), std::move(why)));
   }
 
-  void Add(InputKind kind, const std::string& path, const std::string& folder) {
+  void Add(InputKind kind, const std::string& path, const std::string& folder, bool weights_due = false) {
     std::error_code error;
     const fs::path canonical = fs::weakly_canonical(path, error);
     if (!seen_.insert(error ? path : canonical.string()).second) {
       ++again_;
       return;
     }
-    found_.inputs.push_back({kind, path, folder});
+    found_.inputs.push_back({kind, path, folder, weights_due});
   }
 
   void PassOver(const std::string& path, const char* why) {
@@ -103,7 +103,7 @@ class Finder {
     if (const Status read = file->ReadAt(0, start.data(), start.size()); !read.ok()) {
       return Unreadable(path, read.message());
     }
-    switch (KindOf(start, fs::path(path).filename().string())) {
+    switch (KindOf(start, fs::path(path).filename().string(), folder.empty())) {
       case ContentKind::kModelConfig:
         return Add(InputKind::kModelConfig, path, folder);
       case ContentKind::kPlan:
@@ -147,16 +147,19 @@ class Finder {
     return names;
   }
 
-  // A model folder has weights, or a config.json of a model.
-  static bool IsModelFolder(const std::string& folder, const std::vector<std::string>& names) {
-    const auto has = [&](std::string_view name) { return std::binary_search(names.begin(), names.end(), name); };
-    if (has("model.safetensors") || has("model.safetensors.index.json")) return true;
-    if (!has("config.json")) return false;
+  static bool HasWeights(const std::vector<std::string>& names) {
+    return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+      return (name.starts_with("model") && name.ends_with(".safetensors")) || name == "model.safetensors.index.json";
+    });
+  }
+
+  static bool HasConfig(const std::string& folder, const std::vector<std::string>& names) {
+    if (!std::binary_search(names.begin(), names.end(), "config.json")) return false;
     const Result<InputFile> file = InputFile::Open(JoinPath(folder, "config.json"));
     if (!file) return false;
     std::string start(std::min<uint64_t>(kStartBytes, file->bytes()), '\0');
     return file->ReadAt(0, start.data(), start.size()).ok() &&
-           KindOf(start, "config.json") == ContentKind::kModelConfig;
+           KindOf(start, "config.json", false) == ContentKind::kModelConfig;
   }
 
   // What a model folder itself is judged by.
@@ -177,8 +180,9 @@ class Finder {
     }
     const std::optional<std::vector<std::string>> names = NamesIn(folder);
     if (!names) return;
-    const bool model = IsModelFolder(folder, *names);
-    if (model) Add(InputKind::kModelFolder, folder, folder);
+    const bool weights = HasWeights(*names);
+    const bool model = weights || HasConfig(folder, *names);
+    if (model) Add(InputKind::kModelFolder, folder, folder, weights || depth == 0);
     for (const std::string& name : *names) {
       const std::string path = JoinPath(folder, name);
       if (name.starts_with('.')) {
@@ -212,24 +216,27 @@ class Finder {
 
 FoundInputs FindInputs(const std::vector<std::string>& paths) { return Finder().Find(paths); }
 
-ContentKind KindOf(std::string_view start, std::string_view name) {
+ContentKind KindOf(std::string_view start, std::string_view name, bool named) {
   const std::string_view identifier = plan::PlanIdentifier();
   if (start.substr(std::min<size_t>(4, start.size()), identifier.size()) == identifier || name.ends_with(".mrsplan")) {
     return ContentKind::kPlan;
   }
   if (start.find('\0') != start.npos) return ContentKind::kNothing;
-  // Of the keys that only RING_CONFIG has one, and of all two.
-  if (CountKeys(start, {"master_port", "right_port", "master_ip", "right_ip"}) >= 1 &&
-      CountKeys(start, {"master_port", "right_port", "master_ip", "right_ip", "port", "rank", "world_size"}) >= 2) {
-    return ContentKind::kRing;
+  // On a walk an object must begin: sources and documents that talk of such files are none. What was named may be
+  // broken from its first byte on.
+  const size_t first = start.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
+  if (named || (first != start.npos && start[first] == '{')) {
+    const size_t of_ring_alone = CountKeys(start, {"master_port", "right_port", "master_ip", "right_ip"});
+    if (of_ring_alone + CountKeys(start, {"port", "rank", "world_size"}) >= 2 && (named || of_ring_alone >= 1)) {
+      return ContentKind::kRing;
+    }
+    const size_t of_config =
+        CountKeys(start, {"architectures", "model_type", "hidden_size", "num_hidden_layers", "num_attention_heads",
+                          "max_position_embeddings", "vocab_size", "n_layers", "n_heads"});
+    const bool by_name = name == "config.json" || name.ends_with(".config.json");
+    if (of_config >= (by_name ? named ? 0 : 1 : 3)) return ContentKind::kModelConfig;
   }
-  const size_t of_config =
-      CountKeys(start, {"architectures", "model_type", "hidden_size", "num_hidden_layers", "num_attention_heads",
-                        "max_position_embeddings", "vocab_size", "n_layers", "n_heads"});
-  const bool named = name == "config.json" || name.ends_with(".config.json");
-  if (of_config >= (named ? 1 : 3)) return ContentKind::kModelConfig;
-  if (HasYamlKey(start, "nodes")) return ContentKind::kCluster;
-  return ContentKind::kNothing;
+  return HasYamlKey(start, "nodes") ? ContentKind::kCluster : ContentKind::kNothing;
 }
 
 }  // namespace mrs::check

@@ -18,6 +18,8 @@ struct Input {
   InputKind kind;
   std::string path;
   std::string folder;  // where it was met on a walk; "": it was named itself
+  bool weights_due =
+      false;  // a model folder that was named, or has some: else a repository may hold the rest of it alone
 };
 
 struct FoundInputs {
@@ -32,6 +34,7 @@ FoundInputs FindInputs(const std::vector<std::string>& paths);
 
 // By the start of a file; `name` decides where its content cannot: a plan that was cut short, an empty config.json.
 enum class ContentKind { kNothing, kModelConfig, kPlan, kRing, kCluster };
-ContentKind KindOf(std::string_view start, std::string_view name);
+// `named`: by somebody, who means it: what could be broken may be more so.
+ContentKind KindOf(std::string_view start, std::string_view name, bool named);
 
 }  // namespace mrs::check

@@ -15,7 +15,7 @@
 namespace mrs::check {
 namespace {
 
-constexpr size_t kMaxRingFiles = 4096;  // of 64 KiB at most
+constexpr size_t kMaxRingFiles = 1024;  // of 64 KiB at most
 
 void Append(std::vector<Diagnostic>& to, std::vector<Diagnostic> from) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
@@ -117,7 +117,7 @@ Report RunCheck(const CheckOptions& options) {
     switch (input.kind) {
       case InputKind::kModelFolder:
         report.checked.push_back({"model", input.path});
-        Append(report.diagnostics, CheckModelFolder(input.path));
+        Append(report.diagnostics, CheckModelFolder(input.path, input.weights_due));
         break;
       case InputKind::kModelConfig:
         report.checked.push_back({"model", input.path});

@@ -605,6 +605,19 @@ class Models(Case):
             "m",
         )
 
+    def test_no_weights_on_a_walk(self):
+        os.remove(os.path.join(self.folder, "m/model.safetensors"))
+        message = "no weights are here, so tensors were not checked; name the folder to miss them"
+        self.finds([("model.no-weights", "m", message)], ".", code=0)
+
+    def test_shards_alone(self):
+        os.rename(
+            os.path.join(self.folder, "m/model.safetensors"),
+            os.path.join(self.folder, "m/model-00001-of-00002.safetensors"),
+        )
+        found = self.report(".")["diagnostics"]
+        self.assertEqual([(one["id"], self.place(one)) for one in found], [("model.weights", "m")])
+
     def test_tensors(self):
         self.tensors = [one for one in self.tensors if one[0] != "model.norm.weight"]
         self.weights()
@@ -784,6 +797,7 @@ class Paths(Case):
     def test_unknown_kind(self):
         self.write("d/notes.txt", "port, rank and world_size\n")
         self.write("d/package.json", '{"name": "x", "port": 1, "rank": 2}')
+        self.write("d/notes.py", 'RING = {"master_port": 1, "rank": 2}')
         self.finds([("check.unknown-kind", "d/notes.txt", self.KINDS)], "d/notes.txt", code=2)
         message = "holds nothing that is checked: no model folder, plan, cluster file or RING_CONFIG"
         self.finds([("check.unknown-kind", "d", message)], "d", code=2)
