@@ -1,0 +1,101 @@
+// The needs are those of real plans, byte for byte: every family's random checkpoint and the bundled model, in every
+// layout that is legal for it.
+#include "planner/rank_needs.h"
+
+#include <gtest/gtest.h>
+
+#include "planner/build.h"
+#include "planner/erasure_subject_for_test.h"
+#include "planner/legality.h"
+#include "planner/model_facts.h"
+#include "plans/plan_generated.h"
+
+namespace mrs::planner {
+namespace {
+
+// How many stages were compared.
+size_t HoldAgainstItsPlan(const BuildOptions& options) {
+  const Result<Built> built = Build(options);
+  const Result<ModelFacts> model = ReadModelFacts(options);
+  EXPECT_TRUE(built.ok()) << built.message();
+  EXPECT_TRUE(model.ok()) << model.message();
+  if (!built || !model) return 0;
+  const plan::Plan* plan = plan::GetPlan(built->plan_bytes.data());
+  const PlanFacts& facts = model->facts;
+  const std::vector<RankNeed> needs =
+      RankNeeds(facts.model, {model->layout, facts.weight_dtype == "bf16", facts.max_len, facts.max_seqs});
+  EXPECT_EQ(needs.size(), plan->stages()->size());
+  std::vector<StageKv> kv;
+  for (const RankNeed& need : needs) kv.push_back({facts.memory - need.Fixed(), need.kv});
+  EXPECT_FALSE(CountKvBlocks({facts.max_len, facts.max_seqs, model->layout.buckets.back().tokens}, &kv));
+  for (size_t s = 0; s < needs.size(); ++s) {
+    const plan::Stage& stage = *plan->stages()->Get(static_cast<uint32_t>(s));
+    EXPECT_EQ(needs[s].weights, static_cast<int64_t>(stage.weight_arena_bytes())) << "stage " << s;
+    EXPECT_EQ(needs[s].activations, static_cast<int64_t>(stage.activation_arena_bytes())) << "stage " << s;
+    EXPECT_EQ(needs[s].kv.size(), stage.kv_classes()->size()) << "stage " << s;
+    if (needs[s].kv.size() != stage.kv_classes()->size()) continue;
+    for (size_t c = 0; c < needs[s].kv.size(); ++c) {
+      const plan::KvClass& of_class = *stage.kv_classes()->Get(static_cast<uint32_t>(c));
+      EXPECT_EQ(needs[s].kv[c].block_bytes, static_cast<int64_t>(of_class.block_bytes())) << "class " << c;
+      EXPECT_EQ(needs[s].kv[c].sequence_blocks, static_cast<int64_t>(of_class.sequence_blocks())) << "class " << c;
+      EXPECT_EQ(kv[s].classes[c].block_count, static_cast<int64_t>(of_class.block_count())) << "class " << c;
+      EXPECT_EQ(needs[s].kv[c].window, static_cast<int64_t>(of_class.window())) << "class " << c;
+    }
+  }
+  return needs.size();
+}
+
+class RankNeedsOf : public testing::TestWithParam<const char*> {};
+
+TEST_P(RankNeedsOf, AreThoseOfItsPlans) {
+  size_t stages = 0;
+  BuildOptions options = Options(GetParam(), {});
+  const Result<ModelFacts> model = ReadModelFacts(options);
+  ASSERT_TRUE(model.ok()) << model.message();
+  const auto layers = static_cast<int64_t>(model->facts.model.layers.size());
+  for (const TpVerdict& verdict : LegalTp(model->facts.model)) {
+    if (!verdict.legal()) continue;
+    options.tp = verdict.tp;
+    for (const int64_t pp : {int64_t{1}, int64_t{2}, layers}) {
+      options.pp = std::min(pp, layers);
+      for (const char* dtype : {"bf16", "f32"}) {
+        options.dtype = dtype;
+        for (const auto& [max_len, max_seqs] : {std::pair<int64_t, int64_t>{128, 16}, {33, 1}, {8, 700}}) {
+          options.max_len = max_len;
+          options.max_seqs = max_seqs;
+          SCOPED_TRACE(
+              fmt::format("tp {} pp {} {} max_len {} max_seqs {}", options.tp, options.pp, dtype, max_len, max_seqs));
+          stages += HoldAgainstItsPlan(options);
+          if (testing::Test::HasFailure()) return;
+        }
+      }
+    }
+  }
+  EXPECT_GE(stages, 24u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, RankNeedsOf,
+                         testing::Values("models/mini", "Exaone4", "Gemma2", "Gemma3", "Glm4", "Granite", "Ministral3",
+                                         "Olmo3", "Phi3", "StableLm"));
+
+TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
+  const Result<ModelFacts> model = ReadModelFacts(Options("models/mini", {.tp = 2, .stages = 2}));
+  ASSERT_TRUE(model.ok()) << model.message();
+  NeedsOf of = {model->layout, true, 256, 16};
+  const RankNeed cpu = RankNeeds(model->facts.model, of).front();
+  of.cuda = true;
+  const RankNeed cuda = RankNeeds(model->facts.model, of).front();
+  EXPECT_EQ(cuda.weights, cpu.weights);
+  EXPECT_EQ(cuda.activations, cpu.activations);
+  EXPECT_EQ(cuda.sequence, cpu.sequence);
+  EXPECT_EQ(cpu.workspace + cpu.graphs + cpu.communicators, 0);
+  EXPECT_EQ(cuda.workspace, 33554432);
+  EXPECT_EQ(cuda.graphs % (3 * 65536), 0);  // three batch sizes
+  // 32 channels of 4 MiB + 512 KiB + 4800 KiB in the tensor-parallel group, 32 of 4 MiB to the next stage
+  EXPECT_EQ(cuda.communicators, int64_t{32} * (4194304 + 524288 + 4915200) + int64_t{32} * 4194304);
+  EXPECT_EQ(cuda.Least(),
+            cuda.weights + cuda.activations + cuda.workspace + cuda.graphs + cuda.communicators + cuda.sequence);
+}
+
+}  // namespace
+}  // namespace mrs::planner

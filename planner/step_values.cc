@@ -1,0 +1,294 @@
+#include "planner/step_values.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "planner/families.h"
+#include "planner/legality.h"
+#include "planner/model_tensors.h"
+#include "plans/contract.h"
+
+namespace mrs {
+namespace {
+
+constexpr int64_t kNothing = -1;
+constexpr int64_t kF32 = 4, kI32 = 4;
+constexpr int64_t kCandidates = 24;  // of a record of top_candidates, build_graph.cc
+
+int64_t AlignUp(int64_t bytes) {
+  constexpr int64_t kTo = contract::kArenaAlignment;
+  return (bytes + kTo - 1) / kTo * kTo;
+}
+
+// Heads or KV heads of one rank: a part of them, or one that others have, too.
+int64_t PartOf(int64_t count, int64_t tp) { return std::max<int64_t>(count / tp, 1); }
+
+// Follows build_graph.cc and the passes step by step.
+class Walk {
+ public:
+  Walk(const ModelSpec& spec, const StageShape& shape) : m_(spec), s_(shape), matrix_(shape.bf16 ? 2 : 4) {
+    for (const LayerSpec& layer : spec.layers) windows_[WindowOf(layer, shape.max_len)] = kNothing;
+    for (auto& [window, index] : windows_) index = static_cast<int64_t>(slots_.size()), slots_.push_back(kNothing);
+    tables_ = slots_;
+    cos_sin_.assign(spec.ropes.size(), kNothing);
+    if (shape.first && shape.last) AllInputs();
+  }
+
+  StageValues Run() && {
+    int64_t x = s_.first ? Embed() : Step(RowsOf::kTokens, m_.hidden * kF32, {});
+    if (s_.first && s_.last) {
+      for (size_t rope = 0; rope < m_.ropes.size(); ++rope) Angles(static_cast<int64_t>(rope));
+    }
+    for (int64_t layer = s_.layer_begin; layer < s_.layer_end; ++layer) x = Layer(layer, x);
+    if (s_.last) {
+      Head(x);
+    } else {
+      Read(NextStep(), {x});  // it is sent
+    }
+    out_.step_count = step_;
+    MarkInPlace();
+    std::stable_sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) { return at(a).first < at(b).first; });
+    return Sorted();
+  }
+
+ private:
+  StepValue& at(int64_t value) { return out_.values[value]; }
+  int64_t NextStep() { return step_++; }
+
+  int64_t New(RowsOf rows, int64_t row_bytes, int64_t first) {
+    out_.values.push_back({rows, row_bytes, first, first, kNothing});
+    order_.push_back(static_cast<int64_t>(out_.values.size()) - 1);
+    sum_of_.push_back(kNothing);
+    return order_.back();
+  }
+  void Read(int64_t step, const std::vector<int64_t>& values) {
+    for (const int64_t value : values) at(value).last = std::max(at(value).last, step);
+  }
+  int64_t Step(RowsOf rows, int64_t row_bytes, const std::vector<int64_t>& reads) {
+    const int64_t step = NextStep();
+    Read(step, reads);
+    return New(rows, row_bytes, step);
+  }
+  // A sum may take over the bytes of its first operand, where nobody reads that again.
+  int64_t Sum(RowsOf rows, int64_t row_bytes, const std::vector<int64_t>& reads) {
+    const int64_t value = Step(rows, row_bytes, reads);
+    sum_of_[value] = reads.front();
+    return value;
+  }
+  void MarkInPlace() {
+    for (size_t value = 0; value < out_.values.size(); ++value) {
+      const int64_t operand = sum_of_[value];
+      if (operand != kNothing && at(operand).last == out_.values[value].first) out_.values[value].in_place = operand;
+    }
+  }
+  StageValues Sorted() {
+    std::vector<int64_t> place(order_.size());
+    for (size_t i = 0; i < order_.size(); ++i) place[order_[i]] = static_cast<int64_t>(i);
+    StageValues sorted{.values = {}, .step_count = out_.step_count};
+    for (const int64_t value : order_) {
+      sorted.values.push_back(at(value));
+      if (int64_t& of = sorted.values.back().in_place; of != kNothing) of = place[of];
+    }
+    return sorted;
+  }
+
+  // An input, where it is first read.
+  int64_t Input(int64_t* value, RowsOf rows, int64_t width) {
+    if (*value == kNothing) *value = New(rows, width * kI32, -1);
+    return *value;
+  }
+  int64_t Tokens() { return Input(&tokens_, RowsOf::kTokens, 1); }
+  int64_t Positions() { return Input(&positions_, RowsOf::kTokens, 1); }
+  int64_t Sequence() { return Input(&sequence_, RowsOf::kTokens, 1); }
+  int64_t Slots(int64_t kv_class) { return Input(&slots_[kv_class], RowsOf::kTokens, 1); }
+  int64_t Table(int64_t kv_class) {
+    return Input(&tables_[kv_class], RowsOf::kSequences,
+                 static_cast<int64_t>(contract::KvBlocks(static_cast<uint64_t>(s_.max_len))));
+  }
+  int64_t LogitRows() { return Input(&logit_rows_, RowsOf::kLogitRows, 1); }
+  void AllInputs() {
+    Tokens(), Positions(), Sequence();
+    for (size_t c = 0; c < slots_.size(); ++c) Slots(static_cast<int64_t>(c)), Table(static_cast<int64_t>(c));
+    LogitRows();
+  }
+
+  int64_t Reduced(RowsOf rows, int64_t row_bytes, int64_t partial) {
+    return s_.tp == 1 ? partial : Sum(rows, row_bytes, {partial});
+  }
+  bool Has(TensorRole role, int64_t layer) { return FindPart(m_, role, layer).has_value(); }
+
+  int64_t Hidden(const std::vector<int64_t>& reads) { return Step(RowsOf::kTokens, m_.hidden * kF32, reads); }
+  int64_t HiddenSum(const std::vector<int64_t>& reads) { return Sum(RowsOf::kTokens, m_.hidden * kF32, reads); }
+
+  int64_t Embed() {
+    int64_t x = Reduced(RowsOf::kTokens, m_.hidden * kF32, Hidden({Tokens()}));
+    return m_.embedding_multiplier == 1 ? x : Hidden({x});
+  }
+
+  int64_t Angles(int64_t rope) {
+    if (cos_sin_[rope] == kNothing) {
+      const auto width = static_cast<int64_t>(2 * m_.ropes[rope].inv_freq.size());
+      cos_sin_[rope] = Step(RowsOf::kTokens, width * kF32, {Positions()});
+    }
+    return cos_sin_[rope];
+  }
+
+  // Of the matrices' type: a norm's result is, and what has none is rounded.
+  int64_t MatrixInput(TensorRole norm, int64_t layer, int64_t x) {
+    if (!Has(norm, layer) && matrix_ == kF32) return x;
+    return Step(RowsOf::kTokens, m_.hidden * matrix_, {x});
+  }
+
+  // After the product that completes a block: reduce, bias, norm, scale, and the residual's sum.
+  int64_t AddTo(int64_t residual, int64_t y, int64_t layer, TensorRole bias, TensorRole norm) {
+    y = Reduced(RowsOf::kTokens, m_.hidden * kF32, y);
+    if (Has(bias, layer)) y = HiddenSum({y});
+    if (Has(norm, layer)) y = Hidden({y});
+    if (m_.layers[layer].residual_multiplier != 1) y = Hidden({y});
+    return HiddenSum({residual, y});
+  }
+
+  struct Products {
+    int64_t q, k, v, gate, up;
+  };
+
+  int64_t Layer(int64_t layer, int64_t residual) {
+    const LayerSpec& spec = m_.layers[layer];
+    const int64_t heads = PartOf(spec.heads, s_.tp) * spec.head_dim;
+    const int64_t kv = PartOf(spec.kv_heads, s_.tp) * spec.head_dim;
+    const int64_t ffn = spec.ffn / s_.tp;
+    int64_t x = MatrixInput(TensorRole::kAttentionNorm, layer, residual);
+    // Products of one x are one step where all have a bias, or none has.
+    const bool one_step = spec.parallel && spec.qkv_bias == spec.mlp_bias;
+    Products p{};
+    const int64_t step = NextStep();
+    Read(step, {x});
+    p.q = New(RowsOf::kTokens, heads * kF32, step);
+    p.k = New(RowsOf::kTokens, kv * kF32, step);
+    p.v = New(RowsOf::kTokens, kv * kF32, step);
+    if (one_step) {
+      p.gate = New(RowsOf::kTokens, ffn * kF32, step);
+      p.up = New(RowsOf::kTokens, ffn * kF32, step);
+    }
+    residual = AddTo(residual, Attention(layer, p), layer, TensorRole::kOBias, TensorRole::kAttentionPostNorm);
+    if (!spec.parallel) x = MatrixInput(TensorRole::kMlpNorm, layer, residual);
+    if (!one_step) {
+      // Where q, k and v took their own step, gate and up of the same x are two.
+      const bool apart = spec.parallel;
+      const int64_t at_gate = NextStep();
+      Read(at_gate, {x});
+      p.gate = New(RowsOf::kTokens, ffn * kF32, at_gate);
+      const int64_t at_up = apart ? NextStep() : at_gate;
+      Read(at_up, {x});
+      p.up = New(RowsOf::kTokens, ffn * kF32, at_up);
+    }
+    const int64_t h = Step(RowsOf::kTokens, ffn * matrix_, {p.gate, p.up});
+    return AddTo(residual, Hidden({h}), layer, TensorRole::kDownBias, TensorRole::kMlpPostNorm);
+  }
+
+  int64_t Attention(int64_t layer, const Products& p) {
+    const LayerSpec& spec = m_.layers[layer];
+    const int64_t heads = PartOf(spec.heads, s_.tp) * spec.head_dim;
+    const int64_t kv = PartOf(spec.kv_heads, s_.tp) * spec.head_dim;
+    int64_t q = QkNorm(spec, heads, p.q), k = QkNorm(spec, kv, p.k);
+    q = Turned(spec, heads, q);
+    k = Turned(spec, kv, k);
+    if (spec.query_scaling.beta != 0) q = Step(RowsOf::kTokens, heads * matrix_, {q, Positions()});
+    const int64_t kv_class = windows_.at(WindowOf(spec, s_.max_len));
+    const int64_t slots = Slots(kv_class);
+    Read(NextStep(), {k, p.v, slots});  // kv_append: its result is the cache
+    const int64_t sequence = Sequence(), positions = Positions(), table = Table(kv_class);
+    const int64_t y = Step(RowsOf::kTokens, heads * matrix_, {q, sequence, positions, table});
+    return Hidden({y});
+  }
+
+  int64_t QkNorm(const LayerSpec& spec, int64_t width, int64_t x) {
+    if (spec.qk_norm == QkNorm::kNone) return x;
+    if (spec.qk_norm == QkNorm::kPerHead) return Step(RowsOf::kTokens, width * kF32, {x});
+    const int64_t sum = Reduced(RowsOf::kTokens, kF32, Step(RowsOf::kTokens, kF32, {x}));
+    return Step(RowsOf::kTokens, width * kF32, {x, sum});
+  }
+
+  int64_t Turned(const LayerSpec& spec, int64_t width, int64_t x) {
+    if (!spec.rope && matrix_ == kF32) return x;
+    std::vector<int64_t> reads = {x};
+    if (spec.rope) reads.push_back(Angles(*spec.rope));
+    return Step(RowsOf::kTokens, width * matrix_, reads);
+  }
+
+  void Head(int64_t x) {
+    const RowsOf rows = RowsOf::kLogitRows;
+    const int64_t vocab = PaddedVocab(m_.vocab), logit_bytes = vocab / s_.tp * kF32;
+    x = Step(rows, m_.hidden * kF32, {x, LogitRows()});
+    x = Step(rows, m_.hidden * matrix_, {x});
+    int64_t logits = Step(rows, logit_bytes, {x});
+    if (m_.logits_scaling != 1) logits = Step(rows, logit_bytes, {logits});
+    if (m_.logit_cap != 0) logits = Step(rows, logit_bytes, {logits});
+    const int64_t pairs = kCandidates * 8, chunks = contract::kVocabChunks * 8;
+    std::vector<int64_t> outputs = {Step(rows, pairs + chunks / s_.tp, {logits}), logits};
+    if (s_.tp > 1) {
+      outputs = {Step(rows, s_.tp * pairs + chunks, {outputs[0]}), kNothing};
+      outputs[1] = Step(rows, vocab * kF32, {logits});
+    }
+    Read(step_, outputs);
+  }
+
+  const ModelSpec& m_;
+  const StageShape& s_;
+  const int64_t matrix_;  // bytes of an element
+  StageValues out_;
+  std::vector<int64_t> order_;   // of the values, by their first step
+  std::vector<int64_t> sum_of_;  // of each value: its first operand, where it is a sum
+  int64_t step_ = 0;
+  std::map<int64_t, int64_t> windows_;  // -> KV class
+  int64_t tokens_ = kNothing, positions_ = kNothing, sequence_ = kNothing, logit_rows_ = kNothing;
+  std::vector<int64_t> slots_, tables_;  // of each KV class
+  std::vector<int64_t> cos_sin_;         // of each rope
+};
+
+struct Placed {
+  int64_t begin, end, last;
+};
+
+// The lowest gap of `bytes` between the active values, which are sorted by `begin`.
+int64_t FirstFit(const std::vector<Placed>& active, int64_t bytes) {
+  int64_t begin = 0;
+  for (const Placed& placed : active) {
+    if (begin + bytes <= placed.begin) break;
+    begin = std::max(begin, AlignUp(placed.end));
+  }
+  return begin;
+}
+
+}  // namespace
+
+int64_t WindowOf(const LayerSpec& layer, int64_t max_len) { return layer.window < max_len ? layer.window : 0; }
+
+StageValues ValuesOfStage(const ModelSpec& spec, const StageShape& shape) { return Walk(spec, shape).Run(); }
+
+int64_t ActivationBytes(const StageValues& values, const ir::BucketSize& bucket) {
+  std::vector<Placed> active;
+  std::vector<int64_t> offsets;
+  int64_t arena = 0;
+  for (const StepValue& value : values.values) {
+    const int64_t rows = value.rows == RowsOf::kTokens      ? bucket.tokens
+                         : value.rows == RowsOf::kSequences ? bucket.sequences
+                                                            : bucket.logit_rows;
+    const int64_t bytes = rows * value.row_bytes;
+    const int64_t reused = value.in_place < 0 ? -1 : offsets[value.in_place];
+    std::erase_if(active, [&](const Placed& p) {
+      return p.last < value.first || (reused >= 0 && p.begin == reused && p.last == value.first);
+    });
+    const int64_t begin = reused >= 0 ? reused : FirstFit(active, bytes);
+    const Placed placed = {begin, begin + bytes, value.last};
+    active.insert(std::upper_bound(active.begin(), active.end(), placed,
+                                   [](const Placed& a, const Placed& b) { return a.begin < b.begin; }),
+                  placed);
+    arena = std::max(arena, AlignUp(begin + bytes));
+    offsets.push_back(begin);
+  }
+  return arena;
+}
+
+}  // namespace mrs
