@@ -64,6 +64,9 @@ struct BuildCommand {
     AddText(line, *verb, "--name", &options.name, "a name", "What clients call the model [its folder]");
     AddChoice(line, *verb, "--reduction", &options.reduction, {"canonical", "rank_order"},
               "canonical, or rank_order: a control whose tokens depend on N");
+    AddChoice(line, *verb, "--solve", &options.solve, {"max-len", "max-seqs"},
+              "Take the largest that fits: max-len (for one sequence), max-seqs (all of max-len at once)");
+    verb->add_flag("--allow-any-world", options.any_world, "Stages x tp need be no power of two");
     verb->add_flag("--dry-run", dry_run,
                    "Show layout, legal sizes and memory of a config.json, or a folder with one, and write nothing");
     // Those above; what goes with --ir stands below.
@@ -102,12 +105,19 @@ struct BuildCommand {
            fmt::format("build: {} is for a model folder; the module of --ir says it itself: give one of the two",
                        option->get_name())});
     }
+    for (const char* solved : {"max-len", "max-seqs"}) {
+      if (options.solve == solved && CountOf(fmt::format("--{}", solved)) > 0) {
+        return Fail({mrs::ErrorKind::kUsage,
+                     fmt::format("build: --solve {} finds what --{} says; give one of the two", solved, solved)});
+      }
+    }
     if (dry_run) return RunDry();
     auto built = !ir_in.empty()   ? mrs::planner::BuildFromIr(ir_in, ir_source)
                  : ir_out.empty() ? mrs::planner::Build(options)
                                   : mrs::planner::BuildUnsharded(options);
     if (!built) return Fail(built.error());
     for (const std::string& warning : built->warnings) mrs::Say("mrs-plan: warning: {}\n", warning);
+    for (const std::string& note : built->notes) mrs::Say("mrs-plan: chosen: {}\n", note);
     const bool unsharded = !ir_out.empty();
     if (unsharded) {
       const mrs::Status written = mrs::WritePlanFile(ir_out, built->unsharded_ir);
@@ -124,6 +134,14 @@ struct BuildCommand {
   }
 
  private:
+  size_t CountOf(const std::string& name) const {
+    size_t count = 0;
+    for (const CLI::Option* option : of_a_model) {
+      if (option->check_name(name)) count += option->count();
+    }
+    return count;
+  }
+
   int RunDry() {
     if (!ir_out.empty()) {
       return Fail({mrs::ErrorKind::kUsage, "build: --dry-run writes nothing, --ir-out a module; one of the two"});
@@ -189,7 +207,7 @@ constexpr std::string_view kExecs = "that is an option of mrs-exec";
 // What users of other planners and servers try, and what is to come.
 constexpr mrs::cli::Elsewhere kElsewhere[] = {
     {"--gpus --gpu --num-gpus --device --devices --cluster --cuda", kOneHost},
-    {"--ranks --world-size --nodes --nnodes --num-nodes --allow-any-world", kOneHost},
+    {"--ranks --world-size --nodes --nnodes --num-nodes", kOneHost},
     {"--dp -dp --data-parallel-size --ep --expert-parallel-size", kOneHost},
     {"-tp --tensor-parallel-size", "use --tp N"},
     {"-pp --pipeline-parallel-size", "use --pp N"},

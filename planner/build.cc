@@ -38,14 +38,21 @@ Result<std::string> Emit(Compiler& compiler, mlir::ModuleOp finished, UnshardedM
 }  // namespace
 
 Result<Built> BuildUnsharded(const BuildOptions& options) {
-  MRS_ASSIGN_OR_RETURN(ModelFacts model, ReadModelFacts(options));
+  ModelFacts model;
+  if (options.solve.empty()) {  // what does not fit has a graph all the same
+    MRS_ASSIGN_OR_RETURN(model, ReadModelFacts(options));
+  } else {
+    MRS_ASSIGN_OR_RETURN(FittingFacts fitting, ReadFittingFacts(options));
+    model = std::move(fitting.model);
+  }
   Compiler compiler;
   auto module = UnshardedModule(compiler.context(), model);
-  return Built{"", Print(*module), model.warnings};
+  return Built{"", Print(*module), model.warnings, model.notes};
 }
 
 Result<Built> Build(const BuildOptions& options) {
-  MRS_ASSIGN_OR_RETURN(ModelFacts model, ReadModelFacts(options));
+  MRS_ASSIGN_OR_RETURN(FittingFacts fitting, ReadFittingFacts(options));
+  ModelFacts& model = fitting.model;
   Compiler compiler;
   auto module = UnshardedModule(compiler.context(), model);
   MRS_ASSIGN_OR_RETURN(UnshardedModel unsharded, ReadUnsharded(*module));
@@ -61,7 +68,7 @@ Result<Built> Build(const BuildOptions& options) {
                     options.reduction, kErasureName));
   }
   MRS_ASSIGN_OR_RETURN(std::string bytes, Emit(compiler, *module, canonical ? &unsharded : nullptr));
-  return Built{std::move(bytes), "", model.warnings};
+  return Built{std::move(bytes), "", model.warnings, model.notes};
 }
 
 Result<Built> BuildFromIr(const std::string& path, const std::string& source_path) {
@@ -74,12 +81,13 @@ Result<Built> BuildFromIr(const std::string& path, const std::string& source_pat
                  {fmt::format("nothing was compared with the model: the plan has no certificate of {}; give the "
                               "unsharded module that {} came from with --ir-source, or check the plan with mrs-plan "
                               "verify --model DIR",
-                              kErasureName, path)}};
+                              kErasureName, path)},
+                 {}};
   }
   MRS_ASSIGN_OR_RETURN(auto source, compiler.Parse(source_path));
   MRS_ASSIGN_OR_RETURN(UnshardedModel unsharded, ReadUnsharded(*source));
   MRS_ASSIGN_OR_RETURN(std::string bytes, Emit(compiler, *module, &unsharded));
-  return Built{std::move(bytes), "", {}};
+  return Built{std::move(bytes), "", {}, {}};
 }
 
 }  // namespace mrs::planner

@@ -27,12 +27,15 @@ struct BuildOptions {
   std::optional<uint64_t> memory;       // bytes a rank may use; absent: 90 % of this host's over its ranks
   std::string reduction = "canonical";  // rank_order: a control that is not invariant
   bool config_only = false;             // tensors are what config.json makes them: DryRun
+  bool any_world = false;               // stages x tp need be no power of two
+  std::string solve = {};               // "max-len", "max-seqs": the largest that fits, instead of that option
 };
 
 struct Built {
   std::string plan_bytes;
   std::string unsharded_ir;  // text, before any pass
   std::vector<std::string> warnings;
+  std::vector<std::string> notes;  // what was chosen: a solved option
 };
 
 // The plan is the model's by the erasure check (erasure.h), or it is refused.

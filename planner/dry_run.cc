@@ -5,13 +5,8 @@
 #include <iterator>
 #include <map>
 
-#include "ir/program.h"
-#include "mlir/IR/Verifier.h"
-#include "mlir/Pass/PassManager.h"
-#include "planner/compiler.h"
 #include "planner/legality.h"
 #include "planner/model_facts.h"
-#include "planner/passes/passes.h"
 #include "planner/weight_index.h"
 
 namespace mrs::planner {
@@ -19,11 +14,6 @@ namespace {
 
 std::string Bytes(int64_t bytes) {
   return fmt::format("{} bytes ({:.2f} GiB)", bytes, static_cast<double>(bytes) / (int64_t{1} << 30));
-}
-
-int64_t NumberOf(mlir::DictionaryAttr of, llvm::StringRef name) {
-  auto number = of ? of.getAs<mlir::IntegerAttr>(name) : nullptr;
-  return number ? number.getInt() : 0;
 }
 
 // "26 layers: 4 see all tokens, 22 a window of 512; 2 without rotation".
@@ -56,25 +46,28 @@ std::string LegalityLine(const ModelSpec& model) {
   return fmt::format("{}{}", fmt::join(legal, ", "), refused);
 }
 
-void AddStage(mlir::func::FuncOp program, const LayoutStage& stage, size_t index, int64_t tp, std::string& text) {
+void AddStage(const FitVerdict& verdict, size_t index, std::string& text) {
   auto out = std::back_inserter(text);
-  const auto arenas = program->getAttrOfType<mlir::DictionaryAttr>("mrs.arenas");
-  const int64_t weights = NumberOf(arenas, "weights"), activations = NumberOf(arenas, "activations");
-  const int64_t kv = NumberOf(arenas, "kv");
-  fmt::format_to(out, "stage {:<6} layers {} to {} on device {}, {} rank{}; each needs {}\n", index, stage.layer_begin,
-                 stage.layer_end - 1, stage.device, tp, tp == 1 ? "" : "s", Bytes(weights + activations + kv));
-  fmt::format_to(out, "  weights      {}\n  activations  {}\n  KV cache     {}\n", Bytes(weights), Bytes(activations),
-                 Bytes(kv));
-  auto classes = program->getAttrOfType<mlir::ArrayAttr>("mrs.kv");
-  for (mlir::Attribute attribute : classes ? classes.getValue() : llvm::ArrayRef<mlir::Attribute>()) {
-    auto of_class = mlir::dyn_cast<mlir::DictionaryAttr>(attribute);
-    const int64_t window = NumberOf(of_class, "window");
-    fmt::format_to(out, "    {} layer{}, {}: {} blocks of {} tokens, {} bytes each\n", NumberOf(of_class, "layers"),
-                   NumberOf(of_class, "layers") == 1 ? "" : "s",
-                   window == 0 ? "all tokens" : fmt::format("a window of {}", window),
-                   NumberOf(of_class, "block_count"), NumberOf(of_class, "block_tokens"),
-                   NumberOf(of_class, "block_bytes"));
+  const LayoutStage& stage = verdict.layout.stages[index];
+  const RankNeed& need = verdict.needs[index];
+  const int64_t tp = verdict.layout.mesh.tp;
+  int64_t kv = 0;
+  for (const KvClassBlocks& of_class : verdict.kv[index].classes) {
+    kv += (of_class.block_count * of_class.block_bytes + 63) / 64 * 64;
   }
+  fmt::format_to(out, "stage {:<6} layers {} to {} on device {}, {} rank{}; each needs {}\n", index, stage.layer_begin,
+                 stage.layer_end - 1, stage.device, tp, tp == 1 ? "" : "s", Bytes(need.Fixed() + kv));
+  fmt::format_to(out, "  weights      {}\n  activations  {}\n  KV cache     {}\n", Bytes(need.weights),
+                 Bytes(need.activations), Bytes(kv));
+  for (const KvClassBlocks& of_class : verdict.kv[index].classes) {
+    fmt::format_to(out, "    {} layer{}, {}: {} blocks of {} tokens, {} bytes each\n", of_class.layers,
+                   of_class.layers == 1 ? "" : "s",
+                   of_class.window == 0 ? "all tokens" : fmt::format("a window of {}", of_class.window),
+                   of_class.block_count, kKvBlockTokens, of_class.block_bytes);
+  }
+  if (need.workspace == 0) return;
+  fmt::format_to(out, "  workspace    {}\n  graphs       {}\n  communicators {}\n", Bytes(need.workspace),
+                 Bytes(need.graphs), Bytes(need.communicators));
 }
 
 }  // namespace
@@ -82,13 +75,8 @@ void AddStage(mlir::func::FuncOp program, const LayoutStage& stage, size_t index
 Result<DryRunReport> DryRun(const BuildOptions& options) {
   BuildOptions of_config = options;
   of_config.config_only = true;
-  MRS_ASSIGN_OR_RETURN(const ModelFacts model, ReadModelFacts(of_config));
-  Compiler compiler;
-  auto module = UnshardedModule(compiler.context(), model);
-  mlir::PassManager manager(&compiler.context());
-  manager.enableVerifier(false);
-  AddPlanPipeline(manager);
-  if (mlir::failed(manager.run(*module)) || mlir::failed(mlir::verify(*module))) return compiler.Failure();
+  MRS_ASSIGN_OR_RETURN(const FittingFacts fitting, ReadFittingFacts(of_config));
+  const ModelFacts& model = fitting.model;
 
   const ModelSpec& spec = model.facts.model;
   const LayerSpec& layer = spec.layers.front();
@@ -105,10 +93,8 @@ Result<DryRunReport> DryRun(const BuildOptions& options) {
   fmt::format_to(out, "layout       tp {}, {} stage{}, for {} sequences of {} tokens, computed as {}\n",
                  model.layout.mesh.tp, model.layout.mesh.stage, model.layout.mesh.stage == 1 ? "" : "s",
                  model.facts.max_seqs, model.facts.max_len, model.facts.weight_dtype);
-  const auto programs = ir::ProgramsOf(*module);
-  for (size_t i = 0; i < programs.size(); ++i) {
-    AddStage(programs[i], model.layout.stages[i], i, model.layout.mesh.tp, text);
-  }
+  for (const std::string& note : model.notes) fmt::format_to(out, "chosen       {}\n", note);
+  for (size_t stage = 0; stage < fitting.verdict.needs.size(); ++stage) AddStage(fitting.verdict, stage, text);
   return DryRunReport{std::move(text), model.warnings};
 }
 

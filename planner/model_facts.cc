@@ -75,7 +75,74 @@ std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
   return Hex(Sha256(std::as_bytes(std::span(text))));
 }
 
+Result<Budget> BudgetOf(const BuildOptions& options) {
+  Budget budget;
+  if (options.memory) {
+    budget.each = static_cast<int64_t>(*options.memory);
+  } else if (options.config_only) {
+    budget.each = static_cast<int64_t>(contract::kMaxArenaBytes);  // what it needs is what is asked
+  } else {
+    MRS_ASSIGN_OR_RETURN(budget.shared, HostMemoryBytes());
+  }
+  return budget;
+}
+
+int64_t MemoryOfARank(const Budget& budget, int64_t ranks) {
+  if (budget.each) return *budget.each;
+  return static_cast<int64_t>(
+      std::min<uint64_t>(DefaultMemoryPerRank(*budget.shared, static_cast<uint64_t>(ranks)), contract::kMaxArenaBytes));
+}
+
+FitQuestion QuestionOf(const BuildOptions& options, const ModelFacts& model) {
+  const PlanFacts& facts = model.facts;
+  return {.spec = &facts.model,
+          .bf16 = facts.weight_dtype == "bf16",
+          .flags = {.tp = options.tp,
+                    .pp = options.pp,
+                    .device_layers = options.device_layers,
+                    .max_seqs = options.max_seqs},
+          .max_len = facts.max_len,
+          .longest = std::min(facts.model.longest, static_cast<int64_t>(contract::kMaxLen)),
+          .budget = model.budget,
+          .any_world = model.any_world};
+}
+
+// The options with what --solve asks for.
+Result<BuildOptions> Solved(const BuildOptions& options, std::vector<std::string>* notes) {
+  BuildOptions solved = options;
+  solved.solve.clear();
+  if (options.solve.empty()) return solved;
+  if (options.config_only && !options.memory) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--solve {}: with --dry-run, say what a rank may use: --memory BYTES", options.solve)};
+  }
+  MRS_ASSIGN_OR_RETURN(const ModelFacts model, ReadModelFacts(solved));
+  const FitQuestion question = QuestionOf(solved, model);
+  if (options.solve == "max-len") {
+    MRS_ASSIGN_OR_RETURN(solved.max_len, SolveMaxLen(question));
+    notes->push_back(fmt::format("--max-len {}, the most of which one sequence fits{}", *solved.max_len,
+                                 *solved.max_len == question.longest ? ": all that the model was made for" : ""));
+    return solved;
+  }
+  MRS_ASSIGN_OR_RETURN(solved.max_seqs, SolveMaxSeqs(question));
+  notes->push_back(
+      fmt::format("--max-seqs {}, the most that may have {} tokens all at once", solved.max_seqs, model.facts.max_len));
+  return solved;
+}
+
 }  // namespace
+
+Result<FittingFacts> ReadFittingFacts(const BuildOptions& options) {
+  std::vector<std::string> notes;
+  MRS_ASSIGN_OR_RETURN(const BuildOptions solved, Solved(options, &notes));
+  FittingFacts result;
+  MRS_ASSIGN_OR_RETURN(result.model, ReadModelFacts(solved));
+  result.model.notes.insert(result.model.notes.end(), notes.begin(), notes.end());
+  const FitQuestion question = QuestionOf(solved, result.model);
+  MRS_ASSIGN_OR_RETURN(result.verdict, Judge(question));
+  if (!result.verdict.fits()) return DoesNotFit(question, result.verdict);
+  return result;
+}
 
 Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   ModelFacts result;
@@ -112,14 +179,9 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   facts.max_len = PlannedLength(options.max_len, facts.model.max_position);
   facts.max_seqs = options.max_seqs;
   const int64_t ranks = result.layout.mesh.RankCount();
-  if (options.memory) {
-    facts.memory = static_cast<int64_t>(*options.memory);
-  } else if (options.config_only) {
-    facts.memory = static_cast<int64_t>(contract::kMaxArenaBytes);  // what it needs is what is asked
-  } else {
-    MRS_ASSIGN_OR_RETURN(const uint64_t host, HostMemoryBytes());
-    facts.memory = static_cast<int64_t>(DefaultMemoryPerRank(host, ranks));
-  }
+  MRS_ASSIGN_OR_RETURN(result.budget, BudgetOf(options));
+  result.any_world = options.any_world;
+  facts.memory = MemoryOfARank(result.budget, ranks);
   facts.cluster = fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
   facts.options = {{"dtype", facts.weight_dtype},
                    {"max-len", std::to_string(facts.max_len)},

@@ -4,6 +4,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "planner/build.h"
+#include "planner/fit.h"
 #include "planner/layout.h"
 #include "planner/plan_facts.h"
 
@@ -13,10 +14,20 @@ struct ModelFacts {
   PlanFacts facts;
   Checkpoint checkpoint;
   Layout layout;
+  Budget budget;
+  bool any_world = false;
   std::vector<std::string> warnings;
+  std::vector<std::string> notes;
 };
 
+// Checked, but for whether it fits.
 Result<ModelFacts> ReadModelFacts(const BuildOptions& options);
+// The facts of a plan that fits, or why none does and what would; --solve is decided.
+struct FittingFacts {
+  ModelFacts model;
+  FitVerdict verdict;
+};
+Result<FittingFacts> ReadFittingFacts(const BuildOptions& options);
 // What a build starts from: the unsharded graph, with the facts and the layout as attributes.
 mlir::OwningOpRef<mlir::ModuleOp> UnshardedModule(mlir::MLIRContext& context, const ModelFacts& model);
 

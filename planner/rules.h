@@ -42,6 +42,8 @@ enum class RuleId : uint8_t {
   kMaxLen,
   kMaxSeqs,
   kMemoryRange,
+  kWorld,
+  kDevices,
   kFits,
   kCount_,
 };
@@ -138,6 +140,12 @@ inline constexpr std::array<Rule, static_cast<size_t>(RuleId::kCount_)> kRules =
     {RuleId::kMemoryRange, "memory.range", Severity::kError, "memory <= 2^48 bytes a rank",
      "what a plan may ask for (plans/contract.h)", "take a smaller --memory",
      "--memory {}: expected at most {} bytes a rank"},
+    {RuleId::kWorld, "world.power-of-two", Severity::kError,
+     "stages x tp = 2^n where both are above 1, or --allow-any-world", "sums over all ranks are binary trees, too",
+     "take 2^n stages, or say --allow-any-world",
+     "{} stages x tp {} are {} ranks, which is no power of two; take {} stages, or say --allow-any-world"},
+    {RuleId::kDevices, "layout.devices", Severity::kError, "stages x tp <= devices", "a rank has a device of its own",
+     "take fewer ranks, or give more devices", "{} ranks (tp {} x {} stages) are more than the {} devices there are"},
     {RuleId::kFits, "memory.fits", Severity::kError,
      "weights + activations + one sequence's KV cache of max-len tokens <= what a rank may use: --memory, else 90 % of "
      "the host's over its ranks",

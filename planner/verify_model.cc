@@ -32,6 +32,7 @@ BuildOptions OptionsOf(const plan::Plan& plan, const std::string& model_dir) {
   options.model_dir = model_dir;
   options.name = plan.model()->name()->str();
   options.tp = plan.tp();
+  options.any_world = true;  // whoever made the plan has said so
   if (plan.stages()->size() > 1) options.device_layers = DeviceLayersOf(plan);
   options.max_len = plan.max_len();
   options.max_seqs = plan.max_seqs();

@@ -298,8 +298,8 @@ class BadInputs(unittest.TestCase):
         self.assertRegex(
             done.stderr,
             r"^mrs-plan: the plan does not fit: a rank may use 102400 bytes, but its weights take \d+, "
-            r"activations \d+, and the KV cache of one sequence of 128 tokens \d+; give more --memory, "
-            r"a larger --tp or --pp, or a smaller --max-len\n$",
+            r"activations \d+, and the KV cache of one sequence of 128 tokens \d+: \d+ bytes "
+            r"\([0-9.]+ [KM]?i?B\) too few; (what fits: .*; or|nothing listed suffices .*;) --memory \d+",
         )
 
     def usage(self, *arguments):

@@ -13,6 +13,7 @@ BROKEN = {
     "limits.max-len": ["--max-len", "4096"],
     "memory.range": ["--memory", "300TiB"],
     "memory.fits": ["--memory", "100KiB"],
+    "world.power-of-two": ["--tp", "2", "--pp", "3"],
 }
 
 
