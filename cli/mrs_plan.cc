@@ -3,6 +3,7 @@
 
 #include "cli/check_verb.h"
 #include "cli/command_line.h"
+#include "cli/diff_verb.h"
 #include "cli/rules_verb.h"
 #include "host/output.h"
 #include "host/process.h"
@@ -222,7 +223,7 @@ constexpr mrs::cli::Elsewhere kElsewhere[] = {
     {"--trust-remote-code", "no code of a model is ever run; leave it out"},
     {"--port --host --prompt --plan --threads --transport --chunk --timeout", kExecs},
     {"--api-key-file --no-auth", "not there yet, and mrs-exec's to take: it binds 127.0.0.1 only and asks for no key"},
-    {"diff explain simulate cluster export search", "not there yet; see mrs-plan --help"},
+    {"explain simulate cluster export search", "not there yet; see mrs-plan --help"},
     {"serve run", "that is mrs-exec's: mrs-exec --plan x.mrsplan"},
 };
 
@@ -234,16 +235,19 @@ int Main(int argc, char** argv) {
   BuildCommand build;
   InspectCommand inspect;
   VerifyCommand verify;
+  mrs::cli::DiffVerb diff;
   mrs::cli::RulesCommand rules;
   mrs::cli::CheckCommand check;
   const CLI::App* const builds = build.Register(line);
   const CLI::App* const inspects = inspect.Register(line);
   const CLI::App* const verifies = verify.Register(line);
+  const CLI::App* const diffs = diff.Register(line);
   const CLI::App* const lists_rules = rules.Register(line);
   const CLI::App* const checks = check.Register(line);
   if (const std::optional<int> exit_code = mrs::cli::Parse(line, argc, argv)) return *exit_code;
   if (builds->parsed()) return build.Run();
   if (inspects->parsed()) return inspect.Run();
+  if (diffs->parsed()) return diff.Run();
   if (lists_rules->parsed()) return rules.Run();
   if (checks->parsed()) return check.Run();
   MRS_CHECK(verifies->parsed());

@@ -1,0 +1,243 @@
+// DiffText: each group with its summary, then its fields, alike changes together.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "plans/diff.h"
+#include "plans/printable.h"
+#include "plans/text.h"
+
+namespace mrs {
+namespace {
+
+using namespace diff;
+
+constexpr size_t kFieldsShown = 12;  // of a group
+constexpr size_t kRunsShown = 8;     // of ranks
+constexpr size_t kTensorsShown = 5;
+constexpr size_t kStagesShown = 16;
+constexpr size_t kValueBytes = 400;  // of a value, with --all
+
+template <typename... Args>
+void Line(std::string* out, fmt::format_string<Args...> format, Args&&... args) {
+  out->append("  ");
+  fmt::format_to(std::back_inserter(*out), format, std::forward<Args>(args)...);
+  out->push_back('\n');
+}
+
+std::string Plural(uint64_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
+std::string Ranks(uint32_t first, uint32_t last) {
+  return first == last ? fmt::format("rank {}", first) : fmt::format("ranks {} to {}", first, last);
+}
+
+std::string MeshText(const Layout& l) {
+  std::string axes = fmt::format("tp {}", l.tp);
+  if (l.ep != 1) axes += fmt::format(", ep {}", l.ep);
+  return fmt::format("{} ({}, dp {}, {})", Plural(l.ranks, "rank", "ranks"), axes, l.dp,
+                     Plural(l.layers.size(), "stage", "stages"));
+}
+
+std::string LayersText(const Layout& l, bool all) {
+  std::string text;
+  const size_t shown = all ? l.layers.size() : std::min(l.layers.size(), kStagesShown);
+  for (size_t s = 0; s < shown; ++s) {
+    const auto& [begin, end] = l.layers[s];
+    text += fmt::format("{}{}", s == 0 ? "" : " | ", end > begin ? fmt::format("{} to {}", begin, end - 1) : "none");
+  }
+  if (shown < l.layers.size()) text += fmt::format(" | ... ({} stages)", l.layers.size());
+  return text;
+}
+
+void AppendLayout(const Summary& s, bool all, std::string* out) {
+  if (const auto a = MeshText(s.layout_a), b = MeshText(s.layout_b); a != b) Line(out, "mesh: {} -> {}", a, b);
+  if (s.layout_a.layers != s.layout_b.layers) {
+    Line(out, "layers of the stages: {} -> {}", LayersText(s.layout_a, all), LayersText(s.layout_b, all));
+  }
+  size_t moved = 0;
+  const auto& a = s.layout_a.devices;
+  const auto& b = s.layout_b.devices;
+  for (size_t r = 0; r < std::max(a.size(), b.size()); ++r) {
+    const std::string before = r < a.size() ? a[r] : "none", after = r < b.size() ? b[r] : "none";
+    if (before == after) continue;
+    if (all || moved < kRunsShown) Line(out, "rank {} on: {} -> {}", r, before, after);
+    ++moved;
+  }
+  if (!all && moved > kRunsShown) Line(out, "... {} more ranks on other devices", moved - kRunsShown);
+}
+
+// Ranks that follow one another with the same figures are one line.
+void AppendMoved(const Summary& s, bool all, std::string* out) {
+  const MovedBytes& moved = s.moved;
+  if (!moved.computed) {
+    Line(out, "bytes that move: not computed, there are too many ranks times tensors");
+    return;
+  }
+  if (s.other_model) Line(out, "the models differ: their tensors are compared by name, shape and type");
+  Line(out,
+       "to read of the checkpoint that a rank did not hold: {}, {} of it held by another rank of A; no longer held: {}",
+       HumanBytes(moved.added), HumanBytes(moved.moved), HumanBytes(moved.dropped));
+  if (moved.added == 0 && moved.dropped == 0) return;
+  size_t runs = 0;
+  for (size_t r = 0; r < moved.ranks.size();) {
+    const RankBytes& first = moved.ranks[r];
+    size_t next = r + 1;
+    const auto alike = [&](const RankBytes& other) {
+      return std::tie(other.before, other.after, other.added, other.dropped) ==
+             std::tie(first.before, first.after, first.added, first.dropped);
+    };
+    while (next < moved.ranks.size() && alike(moved.ranks[next])) ++next;
+    if (all || runs < kRunsShown) {
+      Line(out, "{}: {} -> {}{}: {} new, {} dropped", Ranks(first.rank, moved.ranks[next - 1].rank),
+           HumanBytes(first.before), HumanBytes(first.after), next - r > 1 ? " each" : "", HumanBytes(first.added),
+           HumanBytes(first.dropped));
+    }
+    ++runs;
+    r = next;
+  }
+  if (!all && runs > kRunsShown) Line(out, "... {} more lines of ranks", runs - kRunsShown);
+  const size_t shown = all ? moved.tensors.size() : std::min(moved.tensors.size(), kTensorsShown);
+  for (size_t t = 0; t < shown; ++t) {
+    const TensorBytes& tensor = moved.tensors[t];
+    std::string shares;
+    const size_t shares_shown = all ? tensor.ranks.size() : std::min(tensor.ranks.size(), kRunsShown);
+    for (size_t i = 0; i < shares_shown; ++i) {
+      const RankShare& share = tensor.ranks[i];
+      shares += fmt::format("{}rank {} +{} -{}", i == 0 ? "" : ", ", share.rank, share.added, share.dropped);
+    }
+    if (shares_shown < tensor.ranks.size()) shares += fmt::format(", ... {} ranks", tensor.ranks.size());
+    Line(out, "{} ({}){}: {} bytes new, {} dropped: {}", Printable(tensor.name),
+         Printable(fmt::format("{}", fmt::join(tensor.weights, ", "))), tensor.redefined ? ", another tensor" : "",
+         tensor.added, tensor.dropped, shares);
+  }
+  if (shown < moved.tensors.size()) Line(out, "... {} more tensors", moved.tensors.size() - shown);
+}
+
+std::string TalkText(uint64_t count, uint64_t bytes, const std::vector<uint32_t>& sizes) {
+  if (count == 0) return "none";
+  std::string text = fmt::format("{} of {} in all", count, HumanBytes(bytes));
+  if (!sizes.empty()) text += fmt::format(" in groups of {}", fmt::join(sizes, ", "));
+  return text;
+}
+
+void AppendTalks(const Summary& s, std::string* out) {
+  for (const Talk& talk : s.talks) {
+    const std::string a = TalkText(talk.count_a, talk.row_bytes_a, talk.group_sizes_a);
+    const std::string b = TalkText(talk.count_b, talk.row_bytes_b, talk.group_sizes_b);
+    if (a != b || talk.row_bytes_a != talk.row_bytes_b) Line(out, "{}: {} -> {}", talk.what, a, b);
+  }
+}
+
+std::string MemoryText(const Memory& m) {
+  if (m == Memory{}) return "none";
+  return fmt::format("{} (weights {}, KV {}, activations {}; allowed {})", HumanBytes(m.weights + m.kv + m.activations),
+                     HumanBytes(m.weights), HumanBytes(m.kv), HumanBytes(m.activations), HumanBytes(m.allowed));
+}
+
+void AppendMemory(const Summary& s, bool all, std::string* out) {
+  size_t runs = 0;
+  for (const MemoryOfRanks& m : s.memory) {
+    if (m.a == m.b) continue;
+    if (all || runs < kRunsShown) {
+      Line(out, "{}: {} -> {}", Ranks(m.first, m.last), MemoryText(m.a), MemoryText(m.b));
+    }
+    ++runs;
+  }
+  if (!all && runs > kRunsShown) Line(out, "... {} more lines of ranks", runs - kRunsShown);
+}
+
+void AppendOps(const Summary& s, std::string* out) {
+  std::string text;
+  for (const OpCount& op : s.ops) {
+    if (op.a != op.b) text += fmt::format("{}{} {} -> {}", text.empty() ? "" : ", ", op.op, op.a, op.b);
+  }
+  if (!text.empty()) Line(out, "steps: {}", text);
+}
+
+std::string Clipped(const std::string& value) {
+  if (value.size() <= kValueBytes) return value;
+  size_t end = kValueBytes;
+  while (end > 0 && (static_cast<uint8_t>(value[end]) & 0xC0) == 0x80) --end;
+  return fmt::format("{}... ({} bytes)", value.substr(0, end), value.size());
+}
+
+std::string ChangeText(const Change& change) {
+  if (!change.before) return fmt::format("+ {}: {}", change.path, Clipped(*change.after));
+  if (!change.after) return fmt::format("- {}: {}", change.path, Clipped(*change.before));
+  return fmt::format("{}: {} -> {}", change.path, Clipped(*change.before), Clipped(*change.after));
+}
+
+void AppendField(const FieldDiff& field, bool all, std::string* out) {
+  if (all || field.count == 1) {
+    for (const AlikeChanges& alike : field.alike) Line(out, "{}", ChangeText(alike.first));
+    return;
+  }
+  uint64_t told = 0;
+  for (const AlikeChanges& alike : field.alike) told += alike.count;
+  const bool one_line = field.alike.size() == 1 && told == field.count;
+  if (one_line) {
+    Line(out, "{}, and {} more alike", ChangeText(field.alike[0].first), field.count - 1);
+    return;
+  }
+  Line(out, "{}: {} changes", field.field, field.count);
+  for (const AlikeChanges& alike : field.alike) {
+    Line(out, "  {}{}", ChangeText(alike.first),
+         alike.count == 1 ? "" : fmt::format(", and {} more alike", alike.count - 1));
+  }
+  if (told < field.count) Line(out, "  ... {} more", field.count - told);
+}
+
+}  // namespace
+
+std::string DiffText(const PlanDiff& diff, const Summary& summary) {
+  if (diff.same()) return "";
+  std::string out;
+  const auto side = [&](char name, const std::string& path, const std::string& sha256) {
+    fmt::format_to(std::back_inserter(out), "{} {} {}\n", name, sha256, Printable(path));
+  };
+  side('A', diff.path_a, diff.sha256_a);
+  side('B', diff.path_b, diff.sha256_b);
+  bool shortened = false;
+  for (const GroupDiff& group : diff.groups) {
+    fmt::format_to(std::back_inserter(out), "{}: {}\n", NameOf(group.group), Plural(group.count, "change", "changes"));
+    switch (group.group) {
+      case FactGroup::kLayout:
+        AppendLayout(summary, diff.all, &out);
+        break;
+      case FactGroup::kWeights:
+        AppendMoved(summary, diff.all, &out);
+        break;
+      case FactGroup::kCollectives:
+        AppendTalks(summary, &out);
+        break;
+      case FactGroup::kMemory:
+        AppendMemory(summary, diff.all, &out);
+        break;
+      case FactGroup::kProgram:
+        AppendOps(summary, &out);
+        break;
+      default:
+        break;
+    }
+    const size_t shown = diff.all ? group.fields.size() : std::min(group.fields.size(), kFieldsShown);
+    for (size_t f = 0; f < shown; ++f) AppendField(group.fields[f], diff.all, &out);
+    if (shown < group.fields.size()) {
+      std::string rest;
+      for (size_t f = shown; f < group.fields.size(); ++f) {
+        rest += fmt::format("{}{} ({})", f == shown ? "" : ", ", group.fields[f].field, group.fields[f].count);
+      }
+      Line(&out, "also: {}", rest);
+    }
+    for (const FieldDiff& field : group.fields) shortened = shortened || field.count > 1;
+  }
+  if (diff.left_out > 0) {
+    fmt::format_to(std::back_inserter(out), "{} changes more are counted above, and not shown\n", diff.left_out);
+  }
+  if (!diff.all && shortened) out += "every change: mrs-plan diff --all\n";
+  return out;
+}
+
+}  // namespace mrs
