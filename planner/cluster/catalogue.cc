@@ -381,11 +381,14 @@ constexpr DeviceModel kRows[] = {
      .memory_source = kHost},
 };
 
-bool HasAlias(const DeviceModel& row, std::string_view name) {
+// Calls visit(spelling) for the row's name and its aliases, until that returns true.
+template <typename Visit>
+bool AnySpelling(const DeviceModel& row, Visit visit) {
+  if (visit(std::string_view(NormalizedModel(row.name)))) return true;
   std::string_view words = row.aliases;
   while (!words.empty()) {
     const size_t end = std::min(words.find(' '), words.size());
-    if (words.substr(0, end) == name) return true;
+    if (visit(words.substr(0, end))) return true;
     words.remove_prefix(std::min(end + 1, words.size()));
   }
   return false;
@@ -410,7 +413,7 @@ const DeviceModel* FindDeviceModel(std::string_view name) {
   const std::string wanted = NormalizedModel(name);
   if (wanted.empty()) return nullptr;
   for (const DeviceModel& row : kRows) {
-    if (NormalizedModel(row.name) == wanted || HasAlias(row, wanted)) return &row;
+    if (AnySpelling(row, [&](std::string_view spelling) { return spelling == wanted; })) return &row;
   }
   return nullptr;
 }
@@ -425,8 +428,19 @@ const DeviceModel* FindDevicePci(uint16_t vendor, uint16_t device) {
 
 const DeviceModel* NearestDeviceModel(std::string_view name) {
   const std::string wanted = NormalizedModel(name.substr(0, 64));
-  return &*std::ranges::min_element(
-      kRows, {}, [&](const DeviceModel& row) { return EditDistance(NormalizedModel(row.name), wanted); });
+  const DeviceModel* nearest = nullptr;
+  size_t least = 0;
+  for (const DeviceModel& row : kRows) {
+    AnySpelling(row, [&](std::string_view spelling) {
+      const size_t distance = EditDistance(spelling, wanted);
+      if (nearest == nullptr || distance < least) {
+        nearest = &row;
+        least = distance;
+      }
+      return false;
+    });
+  }
+  return nearest;
 }
 
 double GigatransfersOf(int pcie_generation) {

@@ -26,45 +26,45 @@ struct PcieLink {
 
 // What a switch, device or nic hangs from: a switch of the node, or else a socket.
 struct Attachment {
-  int socket = 0;   // index into Node.sockets
-  int parent = -1;  // index into Node.switches, which lies under that socket; -1: the socket itself
-  PcieLink link;    // up to the parent
+  int socket = 0;      // index into Node.sockets
+  int parent = -1;     // index into Node.switches, which lies under that socket; -1: the socket itself
+  PcieLink link = {};  // up to the parent
   bool operator==(const Attachment&) const = default;
 };
 
 struct Socket {
-  int numa = 0;        // the kernel's number of the NUMA node
-  std::string arch;    // "x86_64", "arm64"; "": not known
-  std::string vendor;  // "GenuineIntel", "AuthenticAMD"
-  std::string cpu;     // family and model as one word, or a marketing name
+  int numa = 0;             // the kernel's number of the NUMA node
+  std::string arch = {};    // "x86_64", "arm64"; "": not known
+  std::string vendor = {};  // "GenuineIntel", "AuthenticAMD"
+  std::string cpu = {};     // family and model as one word, or a marketing name
   bool operator==(const Socket&) const = default;
 };
 
 // A PCIe switch, or a host bridge (root complex) where a socket has several: crossing only the former is PIX or PXB,
 // crossing the latter PHB.
 struct Switch {
-  std::string name;  // bus id, or a name that is unique on the node
+  std::string name = {};  // bus id, or a name that is unique on the node
   bool host_bridge = false;
-  Attachment at;
+  Attachment at = {};
   bool operator==(const Switch&) const = default;
 };
 
 struct Device {
   DeviceKind kind = DeviceKind::kCuda;
-  std::string model;          // a name of the catalogue (catalogue.h) where there is one; "": not known
+  std::string model = {};     // a name of the catalogue (catalogue.h) where there is one; "": not known
   uint64_t memory_bytes = 0;  // 0: not known
   int ordinal = 0;            // as the runtime counts them on this node, from 0
-  std::string bus_id;         // "0000:17:00.0", lower case; "": not known
-  Attachment at;
+  std::string bus_id = {};    // "0000:17:00.0", lower case; "": not known
+  Attachment at = {};
   bool operator==(const Device&) const = default;
 };
 
 struct Nic {
-  std::string name;     // "mlx5_0"
-  double gigabits = 0;  // per second; 0: not known
+  std::string name = {};  // "mlx5_0"
+  double gigabits = 0;    // per second; 0: not known
   bool gpu_direct = false;
-  std::string bus_id;
-  Attachment at;
+  std::string bus_id = {};
+  Attachment at = {};
   bool operator==(const Nic&) const = default;
 };
 
@@ -83,22 +83,22 @@ inline constexpr int kFabric = -1;  // NVSwitch: every device that has such a li
 inline constexpr int kSocket = -2;
 
 struct Node {
-  std::string name;
-  std::string address;        // host name or IP address; "": not known
+  std::string name = {};
+  std::string address = {};   // host name or IP address; "": not known
   uint64_t memory_bytes = 0;  // of the host; 0: not known
   int cores = 0;              // that ranks may use; 0: not known
-  std::vector<Socket> sockets;
-  std::vector<Switch> switches;
-  std::vector<Device> devices;  // by ordinal
-  std::vector<Nic> nics;
-  std::vector<PeerLink> links;         // each pair and direction as the source says it; sound ones are symmetric
-  std::vector<std::string> completed;  // what a source left out and the catalogue supplied: "device 0: memory", ...
+  std::vector<Socket> sockets = {};
+  std::vector<Switch> switches = {};
+  std::vector<Device> devices = {};  // by ordinal
+  std::vector<Nic> nics = {};
+  std::vector<PeerLink> links = {};         // each pair and direction as the source says it; sound ones are symmetric
+  std::vector<std::string> completed = {};  // what a source left out, from the catalogue: "device 0: memory", ...
   bool operator==(const Node&) const = default;
 };
 
 struct Cluster {
-  std::string name;
-  std::vector<Node> nodes;
+  std::string name = {};
+  std::vector<Node> nodes = {};
   double network_gigabits = 0;  // between nodes, of each node, where no nic says it; 0: not known
   bool operator==(const Cluster&) const = default;
 };

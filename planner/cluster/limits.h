@@ -1,0 +1,16 @@
+// How much of a cluster is read from outside: more is refused by name, each and in total.
+#pragma once
+
+#include <cstddef>
+
+namespace mrs::cluster {
+
+inline constexpr size_t kMaxNodes = 1024;
+inline constexpr size_t kMaxDevicesPerNode = 64;
+inline constexpr size_t kMaxDevices = 8192;
+inline constexpr size_t kMaxPartsPerNode = 256;   // sockets, switches and nics, of each
+inline constexpr size_t kMaxLinksPerNode = 4096;  // every pair of 64 devices, each way
+inline constexpr size_t kMaxNameBytes = 256;      // a name, address, model or bus id
+inline constexpr size_t kMaxFileBytes = size_t{4} << 20;
+
+}  // namespace mrs::cluster
