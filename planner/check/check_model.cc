@@ -78,7 +78,7 @@ class ModelChecker {
       file.path = PathOf(file.name);
     }
     Place place = WholeOf(file.path);
-    if (file.name == "checkpoint") {
+    if (file.name == "checkpoint" || (file.name == kIndex && file.rest.starts_with("tensor "))) {
       place = PlaceOfTensor(file.rest);
     } else if (file.name.ends_with(".json")) {
       const Result<std::string> text = ReadFile(file.path, kMaxPlacedBytes);

@@ -113,6 +113,13 @@ Report RunCheck(const CheckOptions& options) {
   FoundInputs found = FindInputs(options.paths);
   report.passed_over = std::move(found.passed_over);
   report.diagnostics = std::move(found.diagnostics);
+  PlanContext plans = options.plans;
+  std::error_code error;
+  if (!plans.model_dir.empty() && !std::filesystem::is_directory(plans.model_dir, error)) {
+    report.diagnostics.push_back(
+        Finding("check.unreadable", WholeOf(plans.model_dir), "--model: is no folder, so no plan is held against it"));
+    plans.model_dir.clear();
+  }
   for (const Input& input : found.inputs) {
     switch (input.kind) {
       case InputKind::kModelFolder:
@@ -125,7 +132,7 @@ Report RunCheck(const CheckOptions& options) {
         break;
       case InputKind::kPlan:
         report.checked.push_back({"plan", input.path});
-        Append(report.diagnostics, CheckPlan(input.path, options.plans));
+        Append(report.diagnostics, CheckPlan(input.path, plans));
         break;
       case InputKind::kCluster:
       case InputKind::kRing:

@@ -644,6 +644,15 @@ class Models(Case):
             "m",
         )
 
+    def test_file_of_an_index(self):
+        os.remove(os.path.join(self.folder, "m/model.safetensors"))
+        index = {"metadata": {}, "weight_map": {"a": "a.safetensors", "b": "../b.safetensors"}}
+        self.write("m/model.safetensors.index.json", json.dumps(index, indent=1))
+        message = (
+            'tensor "b": expected the plain name of a .safetensors file in the same folder, got "../b.safetensors"'
+        )
+        self.finds([("model.weights", "m/model.safetensors.index.json:5:3", message)], "m")
+
     def test_no_effect(self):
         self.write_config(use_mrope=True)
         self.finds(
@@ -749,6 +758,19 @@ class Plans(Case):
         self.write("x.mrsplan", self.replaced(version.encode(), old.encode()))
         message = f"made by {old}, this is {version}; rebuild it with mrs-plan build"
         self.finds([("plan.old-producer", "x.mrsplan", message)], "x.mrsplan")
+
+    def test_a_model_that_is_not_there(self):
+        message = "--model: is no folder, so no plan is held against it"
+        self.finds([("check.unreadable", "nowhere", message)], self.mini, "--model", "nowhere", code=2)
+
+    def test_stale_tokenizer(self):
+        folder = self.copy_of_mini()
+        with open(os.path.join(folder, "tokenizer.json"), "a", encoding="utf-8") as file:
+            file.write("\n")
+        shutil.copy(self.mini, os.path.join(self.folder, "x.mrsplan"))
+        found = self.report("x.mrsplan", "--model", "mini")["diagnostics"]
+        self.assertEqual([one["id"] for one in found], ["plan.other-model"])
+        self.assertIn("tokenizer", found[0]["message"])
 
     def test_stale_files(self):
         folder = self.copy_of_mini()

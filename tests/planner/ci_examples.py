@@ -117,6 +117,15 @@ class Examples(unittest.TestCase):
         self.assertEqual(done.stdout.count("nothing is wrong\n"), 2)
         self.assertEqual(json.loads(self.read("report.json"))["exit_code"], 0)
 
+    def test_every_id_is_listed(self):
+        log = json.loads(self.shell("mrs-plan check --format sarif ring").stdout)
+        rows = ["| id | | |", "|---|---|---|"] + [
+            f"| `{rule['id']}` | {rule['defaultConfiguration']['level']} | {rule['shortDescription']['text']} |"
+            for rule in log["runs"][0]["tool"]["driver"]["rules"]
+        ]
+        table = "\n".join(rows)
+        self.assertTrue(self.document.endswith(f"\n## What is found\n\n{table}\n"), f"docs/ci.md is to end with\n{table}")
+
     def test_hook(self):
         with open(os.path.join(plan_tools.SOURCE, ".pre-commit-hooks.yaml"), encoding="utf-8") as file:
             hook = file.read()
