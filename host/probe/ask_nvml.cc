@@ -155,8 +155,8 @@ void AskDevice(Asked& asked, Device device, GpuRecord* gpu) {
   if (failed == 0) {
     gpu->memory_total_bytes = memory.total;
     gpu->memory_free_bytes = memory.free;
-  } else if (failed == 15) {  // NVML_ERROR_GPU_IS_LOST: it fell off the bus while it was known
-    gpu->error = asked.Describe(failed);
+  } else if (failed != 3) {  // NVML_ERROR_NOT_SUPPORTED: it shares the host's memory, as GB10 does
+    gpu->error = fmt::format("nvmlDeviceGetMemoryInfo: {}", asked.Describe(failed));
   }
   MRS_CALL(asked, nvmlDeviceGetCudaComputeCapability, device, &gpu->compute_major, &gpu->compute_minor);
   MRS_CALL(asked, nvmlDeviceGetCurrPcieLinkGeneration, device, &gpu->pcie_gen);

@@ -109,6 +109,12 @@ TEST_F(Gpus, SayByNameWhatTheDriverRefuses) {
   EXPECT_EQ(facts.devices[0].error, "");
 }
 
+TEST_F(Gpus, WhoseMemoryCannotBeAskedForAreFaulty) {
+  const GpusFacts facts = Read("falls off the bus");
+  EXPECT_EQ(facts.devices[1].error, "nvmlDeviceGetMemoryInfo: NVML_ERROR_GPU_IS_LOST (15): GPU is lost");
+  EXPECT_EQ(facts.devices[0].error, "");
+}
+
 // What was learnt before is kept.
 TEST_F(Gpus, WhoseDriverHangsAreLeftAtTheDeadline) {
   GpusFacts facts = Read("cuInit hangs", std::chrono::milliseconds(3000));

@@ -4,7 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <stdlib.h>
+
 #include <random>
+
+#include "runtime/doctor/report.h"
 
 namespace mrs::cluster {
 namespace {
@@ -137,17 +141,41 @@ TEST(DoctorJson, OfAVirtualMachineIsRead) {
   EXPECT_THAT(node.completed, IsEmpty());
 }
 
+// What doctor writes is what is read here: with the driver that stands for one in host/probe's tests, and on this host.
+TEST(DoctorJson, IsWhatDoctorWrites) {
+  doctor::ProbeOptions options;
+  const auto written = [&options] {
+    const doctor::Facts facts = doctor::Probe(options);
+    return doctor::ToJson(facts, doctor::Judge(facts), "0.1.0");
+  };
+  options.libraries = {.nvml = MRS_FAKE_DRIVER, .cuda = MRS_FAKE_DRIVER};
+  setenv("FAKE_DRIVER", "sound", 1);
+  setenv("CUDA_VISIBLE_DEVICES", "1,0", 1);
+  const Cluster cluster = Read(written());
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  setenv("FAKE_DRIVER", "no fabric manager", 1);
+  EXPECT_THAT(ParseDoctorJson(written(), "host.json").message(),
+              HasSubstr("'gpus': the GPUs' driver failed there: cuInit: CUDA_ERROR_SYSTEM_NOT_READY (802): said by the "
+                        "driver; mend it"));
+  unsetenv("FAKE_DRIVER");
+  options.libraries = {.nvml = "/nowhere/libnvidia-ml.so.1", .cuda = "/nowhere/libcuda.so.1"};
+  EXPECT_EQ(Only(Read(written())).devices.at(0).kind, DeviceKind::kCpu);
+  const Node& node = Only(cluster);
+  ASSERT_EQ(node.devices.size(), 2u);
+  EXPECT_EQ(node.devices[0].bus_id, "0000:2a:00.0");
+  EXPECT_EQ(node.devices[0].model, "H100-SXM");
+  EXPECT_THAT(node.links, ElementsAre(PeerLink{PeerKind::kNvlink, 0, kFabric, 4, 26.562},
+                                      PeerLink{PeerKind::kNvlink, 1, kFabric, 4, 26.562}));
+}
+
 TEST(DoctorJson, WithoutGpusIsACpuRank) {
   // Hidden on purpose: no fault of the driver's.
   std::string text = Changed(R"("cuda": {"error": null, "code": null})", R"("cuda": {"error": "none", "code": 100})");
   text.replace(text.find("\"visible\": ["), text.npos, "\"visible\": []}}");
   const Cluster cluster = Read(text);
-  EXPECT_THAT(Only(cluster).devices, ElementsAre(Device{.kind = DeviceKind::kCpu,
-                                                        .model = "CPU",
-                                                        .memory_bytes = 0,
-                                                        .ordinal = 0,
-                                                        .bus_id = "",
-                                                        .at = {}}));
+  EXPECT_THAT(Only(cluster).devices,
+              ElementsAre(Device{
+                  .kind = DeviceKind::kCpu, .model = "CPU", .memory_bytes = 0, .ordinal = 0, .bus_id = "", .at = {}}));
 }
 
 TEST(DoctorJson, BundlesLinksByTheirEnds) {

@@ -330,6 +330,19 @@ TEST(Judge, SaysWhatIsWrongWithAGpu) {
            "warn gpu.1.nvlink: NVLink: 2 to NVSwitch, 26.6 GB/s a link and direction; inactive: link 2; others of its "
            "kind here have 3 active -> see nvidia-smi nvlink -s and -e; reseat the bridge, or have the board serviced"},
           {[](Facts& f) {
+             for (probe::GpuFacts& gpu : f.gpus.devices) gpu.nvlinks[1].active = false;
+           },
+           "warn gpu.0.nvlink: NVLink: 2 to NVSwitch, 26.6 GB/s a link and direction; inactive: link 1 -> see "
+           "nvidia-smi "
+           "nvlink -s and -e; reseat the bridge, or have the board serviced"},
+          {[](Facts& f) {
+             for (probe::GpuFacts& gpu : f.gpus.devices) {
+               gpu.nvlinks[1].active = false;
+               for (probe::NvlinkFacts& link : gpu.nvlinks) link.remote = probe::NvlinkFacts::Remote::kGpu;
+             }
+           },
+           "ok gpu.0.nvlink: NVLink: 2 to 0000:05:00.0, 26.6 GB/s a link and direction; inactive: link 1"},
+          {[](Facts& f) {
              for (probe::GpuFacts& gpu : f.gpus.devices) {
                for (probe::NvlinkFacts& link : gpu.nvlinks) link.active = false;
              }
@@ -405,6 +418,17 @@ TEST(Report, IsLinesForPeople) {
   EXPECT_THAT(text, HasSubstr("\nbad   limits.open_files     20 open files: the server takes one for each client\n"
                               "                            -> ulimit -n 65536; docker run --ulimit nofile=65536\n"));
   EXPECT_THAT(text, HasSubstr("\nbad: 12 ok, 1 to look at, 1 bad\n"));
+}
+
+TEST(Report, HoldsNothingThatATerminalTakesForACommand) {
+  Facts facts = SoundHost();
+  facts.host = "\x1b[2J";
+  facts.network.nics[0].name = "eth\x1b]0;x\x07";
+  facts.gpus.visible_devices = "\n0,1";
+  const std::string text = ToText(facts, Judge(facts));
+  EXPECT_THAT(text, HasSubstr("?[2J: x86_64"));
+  EXPECT_THAT(text, HasSubstr("CUDA_VISIBLE_DEVICES=?0,1: cuda:0"));
+  EXPECT_EQ(text.find_first_of("\x1b\x07"), text.npos);
 }
 
 TEST(Report, IsJsonForPrograms) {

@@ -146,9 +146,7 @@ void Visible(Judged& judged) {
     return;
   }
   const auto entries = std::count(wanted.begin(), wanted.end(), ',') + 1;
-  std::string shown;
-  for (const char c : wanted.substr(0, 200)) shown += c < 0x20 || c == 0x7f ? '?' : c;
-  says = fmt::format("CUDA_VISIBLE_DEVICES={}: {}", shown, says);
+  says = fmt::format("CUDA_VISIBLE_DEVICES={}: {}", wanted.substr(0, 200), says);
   if (static_cast<size_t>(entries) > gpus.visible.size()) {
     judged.Add(
         "gpu.visible", gpus.visible.empty() ? Verdict::kBad : Verdict::kWarn,
@@ -193,8 +191,11 @@ void Nvlink(Judged& judged, const GpuFacts& gpu, size_t most, const std::string&
                                  : fmt::format("NVLink: {}", fmt::join(ends, ", "));
   if (slowest != 0) says += fmt::format(", {:.1f} GB/s a link and direction", slowest / 1000.0);
   if (active > 0 && !inactive.empty()) says += fmt::format("; inactive: link {}", fmt::join(inactive, ", "));
-  if (active < most) {
-    judged.Add(id, Verdict::kWarn, fmt::format("{}; others of its kind here have {} active", says, most),
+  // On a board with NVSwitches every link is wired; a bridge leaves links of a card unused.
+  const bool lost = remotes.contains("NVSwitch") && !inactive.empty();
+  if (active < most || lost) {
+    judged.Add(id, Verdict::kWarn,
+               active < most ? fmt::format("{}; others of its kind here have {} active", says, most) : says,
                "see nvidia-smi nvlink -s and -e; reseat the bridge, or have the board serviced");
   } else {
     judged.Add(id, Verdict::kOk, says);

@@ -6,15 +6,27 @@
 
 namespace mrs::doctor {
 
+namespace {
+
+// A card's name or a variable of the environment may hold what a terminal takes for a command.
+std::string Plain(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  return text;
+}
+
+}  // namespace
+
 std::string ToText(const Facts& facts, const std::vector<Finding>& findings) {
-  const auto known = [](const std::string& text) { return text.empty() ? std::string("?") : text; };
+  const auto known = [](const std::string& text) { return text.empty() ? std::string("?") : Plain(text); };
   std::string text = fmt::format("{}: {}, kernel {}\n", known(facts.host), known(facts.arch), known(facts.kernel));
   size_t width = 0;
   for (const Finding& finding : findings) width = std::max(width, finding.id.size());
   size_t counts[3] = {};
   for (const Finding& finding : findings) {
     ++counts[static_cast<size_t>(finding.verdict)];
-    text += fmt::format("{:<5} {:<{}}  {}\n", VerdictName(finding.verdict), finding.id, width, finding.says);
+    text +=
+        fmt::format("{:<5} {:<{}}  {}\n", VerdictName(finding.verdict), Plain(finding.id), width, Plain(finding.says));
     if (!finding.fix.empty()) text += fmt::format("{:{}}-> {}\n", "", width + 8, finding.fix);
   }
   text +=

@@ -83,6 +83,7 @@ struct nvmlMemory {
   unsigned long long total, free, used;
 };
 int nvmlDeviceGetMemoryInfo(void* device, nvmlMemory* memory) {
+  if (Is("falls off the bus") && IndexOf(device) == 1) return 15;
   memory->total = 85520809984ull;
   memory->free = Is("in use") && IndexOf(device) == 1 ? 4ull << 30 : 84900000000ull;
   return 0;
