@@ -28,6 +28,7 @@ std::string_view NameOf(std::string_view argument) {
 bool IsOption(std::string_view argument) { return argument.size() > 1 && argument[0] == '-'; }
 
 bool TakesValue(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
+bool MayStandAlone(const CLI::Option& option) { return option.get_items_expected_min() == 0; }
 bool Repeats(const CLI::Option& option) { return option.get_items_expected_max() > 1; }
 
 // Whoever gives such a value has shown it to everybody on this host; no message shows it once more.
@@ -158,6 +159,11 @@ Result<std::vector<std::string>> Judge(CommandLine& line, std::span<char* const>
     if (!Repeats(*option) && !seen.insert(option).second) return Usage("{} is given more than once", name);
     const auto checked = line.checked.find(option);
     const std::string expected = checked == line.checked.end() ? "a value" : checked->second.expected;
+    // A word that the verb still waits for is that word, and not the value of an option that may stand alone.
+    if (!has_value && MayStandAlone(*option) &&
+        (words_left > 0 || i + 1 == arguments.size() || IsOption(arguments[i + 1]))) {
+      continue;
+    }
     if (!has_value && i + 1 == arguments.size()) return Usage("{}: nothing follows; expected {}", name, expected);
     judged.push_back(!has_value ? std::string(arguments[++i])
                                 : argument.substr(name.size() + (argument.starts_with("--") ? 1 : 0)));

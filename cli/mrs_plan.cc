@@ -1,5 +1,7 @@
 // mrs-plan: decides everything about serving a model, ahead of time, and writes it into one file.
+#include <filesystem>
 #include <span>
+#include <system_error>
 
 #include "cli/check_verb.h"
 #include "cli/command_line.h"
@@ -13,6 +15,7 @@
 #include "planner/legality.h"
 #include "planner/verify_model.h"
 #include "plans/contract.h"
+#include "plans/html/page.h"
 #include "plans/reader.h"
 #include "plans/text.h"
 #include "plans/verify.h"
@@ -155,20 +158,48 @@ struct BuildCommand {
 };
 
 struct InspectCommand {
-  std::string path;
+  std::string path, html_out;
   bool json = false;
+  const CLI::Option* html = nullptr;
 
   CLI::App* Register(CommandLine& line) {
     CLI::App* const verb = line.app.add_subcommand("inspect", "Show what a plan says");
     AddText(line, *verb, "plan", &path, "a file name", "x.mrsplan")->required();
     verb->add_flag("--json", json, "Every field, as JSON");
+    html = AddText(line, *verb, "--html", &html_out, "a file name",
+                   "One self-contained page of drawings and tables, to a file or standard output")
+               ->expected(0, 1);
+    verb->footer("Example:\n  mrs-plan inspect mini.mrsplan --html mini.html");
     return verb;
   }
 
   int Run() {
+    if (json && html->count() > 0) {
+      return Fail({mrs::ErrorKind::kUsage, "inspect: --json and --html are two forms of the same; one of the two"});
+    }
+    // inspect --html *.mrsplan, which the shell has made two plans of, must not write over the second.
+    if (html_out.ends_with(mrs::contract::kFileExtension)) {
+      return Fail({mrs::ErrorKind::kUsage,
+                   fmt::format("--html {}: would write a page where a plan is; name a file that does not end in {}",
+                               mrs::cli::ShownValue(html_out), mrs::contract::kFileExtension)});
+    }
+    std::error_code absent;
+    if (!html_out.empty() && std::filesystem::equivalent(path, html_out, absent)) {
+      return Fail({mrs::ErrorKind::kUsage,
+                   fmt::format("--html {}: is the plan itself; name another file", mrs::cli::ShownValue(html_out))});
+    }
     auto plan = mrs::OpenPlan(path);
     if (!plan) return Fail(plan.error());
+    if (html->count() > 0) return WriteHtml(*plan);
     return Print(json ? mrs::PlanToJson(plan->plan(), plan->name()) : mrs::PlanToText(plan->plan(), plan->name()));
+  }
+
+ private:
+  int WriteHtml(const mrs::OpenedPlan& plan) {
+    const std::string page = mrs::PlanToHtml(plan.plan(), plan.name());
+    if (html_out.empty()) return Print(page);
+    const mrs::Status written = mrs::WritePlanFile(html_out, page);
+    return written.ok() ? 0 : Fail(written.error());
   }
 };
 

@@ -15,14 +15,6 @@ namespace {
 
 using verify::StageView;
 
-// "8.03B", "3.2M", "640"
-std::string HumanCount(uint64_t count) {
-  const double value = static_cast<double>(count);
-  if (count >= 1'000'000'000) return fmt::format("{:.3g}B", value / 1e9);
-  if (count >= 1'000'000) return fmt::format("{:.3g}M", value / 1e6);
-  return fmt::format("{}", count);
-}
-
 // Collectives of one forward in one variant, and the bytes one rank contributes to them per token.
 std::string CollectiveLine(const StageView& stage, plan::Variant variant) {
   uint64_t reduces = 0;
@@ -69,6 +61,13 @@ std::string HumanBytes(uint64_t bytes) {
     ++unit;
   }
   return fmt::format("{:.{}f} {}", value, value < 10 ? 2 : value < 100 ? 1 : 0, kUnits[unit]);
+}
+
+std::string HumanCount(uint64_t count) {
+  const double value = static_cast<double>(count);
+  if (count >= 1'000'000'000) return fmt::format("{:.3g}B", value / 1e9);
+  if (count >= 1'000'000) return fmt::format("{:.3g}M", value / 1e6);
+  return fmt::format("{}", count);
 }
 
 std::string PlanSummary(const plan::Plan& plan, std::string_view name) {

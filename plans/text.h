@@ -29,4 +29,7 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name);
 // "1.5 GiB", "640 B": for people; four significant digits at most.
 std::string HumanBytes(uint64_t bytes);
 
+// "8.03B", "3.2M", "640".
+std::string HumanCount(uint64_t count);
+
 }  // namespace mrs

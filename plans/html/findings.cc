@@ -1,0 +1,168 @@
+#include "plans/html/findings.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "plans/html/markup.h"
+#include "plans/text.h"
+#include "plans/verify.h"
+#include "plans/verify/context.h"
+
+namespace mrs::html {
+namespace {
+
+using verify::SatAdd;
+using verify::SatMul;
+
+double ShareOf(uint64_t part, uint64_t whole) {
+  return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+// The rank that has least left. From 90 % on a change of anything is likely to be refused.
+void Memory(const PageFacts& facts, std::vector<Finding>* out) {
+  const RankFacts* tightest = nullptr;
+  uint64_t least = 0;
+  for (const RankFacts& rank : facts.ranks) {
+    const uint64_t used = facts.stages[rank.at.stage()].used_bytes();
+    if (!rank.budget_bytes.has_value()) continue;
+    const uint64_t left = *rank.budget_bytes - std::min(*rank.budget_bytes, used);
+    if (tightest == nullptr || left < least) {
+      tightest = &rank;
+      least = left;
+    }
+  }
+  if (tightest == nullptr) {
+    out->push_back({Weighing::kNote, "memory", "The plan does not say what its ranks may use."});
+    return;
+  }
+  const uint64_t used = facts.stages[tightest->at.stage()].used_bytes();
+  const double share = ShareOf(used, *tightest->budget_bytes);
+  out->push_back({share < 90 ? Weighing::kGood : Weighing::kWarning, "memory",
+                  fmt::format("It fits: rank {} has least left, and uses {} of {} ({:.1f} %).", tightest->rank,
+                              HumanBytes(used), HumanBytes(*tightest->budget_bytes), share)});
+}
+
+// Sequences of full length that the scarcest class of the cache holds.
+void KvCapacity(const PageFacts& facts, std::vector<Finding>* out) {
+  std::optional<uint64_t> sequences;
+  for (const StageFacts& stage : facts.stages) {
+    for (const plan::KvClass& cache : verify::View(stage.stage->kv_classes())) {
+      if (cache.sequence_blocks() == 0) continue;
+      const uint64_t of_class = cache.block_count() / cache.sequence_blocks();
+      sequences = std::min(sequences.value_or(of_class), of_class);
+    }
+  }
+  if (!sequences.has_value()) return;
+  const bool enough = *sequences >= facts.plan->max_seqs();
+  out->push_back(
+      {enough ? Weighing::kGood : Weighing::kNote, "kv-capacity",
+       fmt::format("The KV cache holds {} of full length ({} tokens); at most {} at once.{}",
+                   Count(*sequences, "sequence"), facts.plan->max_len(),
+                   facts.plan->max_seqs() == 1 ? std::string("1 runs") : fmt::format("{} run", facts.plan->max_seqs()),
+                   enough ? "" : " Where more are long, they take turns.")});
+}
+
+void Communication(const PageFacts& facts, std::vector<Finding>* out) {
+  uint64_t reduces = 0, gathers = 0, sends = 0, reduce_bytes = 0, send_bytes = 0;
+  for (const StageFacts& stage : facts.stages) {
+    reduces += stage.traffic.all_reduce_count;
+    gathers += stage.traffic.all_gather_count;
+    sends += stage.traffic.send_count;
+    reduce_bytes = SatAdd(reduce_bytes, stage.traffic.all_reduce_token_bytes);
+    send_bytes = SatAdd(send_bytes, stage.traffic.send_token_bytes);
+  }
+  if (reduces + gathers + sends == 0) {
+    out->push_back({Weighing::kGood, "communication", "A forward moves nothing between ranks."});
+    return;
+  }
+  out->push_back({Weighing::kNote, "communication",
+                  fmt::format("A forward has {} ({} a token in all), {} and {} between stages ({} a token in all), "
+                              "from each rank that takes part.",
+                              Count(reduces, "all-reduce"), HumanBytes(reduce_bytes), Count(gathers, "all-gather"),
+                              Count(sends, "transfer"), HumanBytes(send_bytes))});
+}
+
+// Stages wait for the one that reads most.
+void Balance(const PageFacts& facts, std::vector<Finding>* out) {
+  if (facts.stages.size() < 2) return;
+  const auto [least, most] = std::ranges::minmax_element(facts.stages, {}, &StageFacts::weight_bytes);
+  const double ratio =
+      static_cast<double>(most->weight_bytes) / static_cast<double>(std::max<uint64_t>(least->weight_bytes, 1));
+  out->push_back(
+      {ratio > 1.25 ? Weighing::kWarning : Weighing::kGood, "balance",
+       fmt::format("A rank of stage {} holds most weights, {}; one of stage {} least, {}: {:.2f} times as "
+                   "much.",
+                   most->index, HumanBytes(most->weight_bytes), least->index, HumanBytes(least->weight_bytes), ratio)});
+}
+
+void Copies(const PageFacts& facts, std::vector<Finding>* out) {
+  if (facts.plan->tp() < 2) return;
+  uint64_t all = 0, copied = 0, matrices = 0;
+  for (const StageFacts& stage : facts.stages) {
+    for (const WeightFacts& weight : stage.weights) {
+      all = SatAdd(all, weight.bytes);
+      if (weight.copies < 2) continue;
+      copied = SatAdd(copied, weight.bytes);
+      if (weight.role != Role::kVector) ++matrices;
+    }
+  }
+  if (matrices == 0) return;
+  out->push_back({Weighing::kNote, "copies",
+                  fmt::format("{} that another rank of the group holds, too: KV heads that are fewer than ranks, and "
+                              "vectors. Together {:.1f} % of the weights.",
+                              matrices == 1 ? std::string("1 matrix has a part")
+                                            : fmt::format("{} matrices have a part", matrices),
+                              ShareOf(copied, all))});
+}
+
+void Padding(const PageFacts& facts, std::vector<Finding>* out) {
+  const plan::Model& model = *facts.plan->model();
+  if (model.vocab_padded() > model.vocab()) {
+    out->push_back({Weighing::kNote, "vocabulary-padding",
+                    fmt::format("The vocabulary of {} rows is padded to {}.", model.vocab(), model.vocab_padded())});
+  }
+  uint64_t all = 0, padding = 0;
+  for (const StageFacts& stage : facts.stages) {
+    for (const WeightFacts& weight : stage.weights) {
+      all = SatAdd(all, weight.bytes);
+      padding = SatAdd(padding, weight.padding_bytes);
+    }
+  }
+  if (padding == 0) return;
+  out->push_back({ShareOf(padding, all) > 5 ? Weighing::kWarning : Weighing::kNote, "alignment",
+                  fmt::format("{} of the weights ({:.2f} %) are there for alignment only.", HumanBytes(padding),
+                              ShareOf(padding, all))});
+}
+
+void Devices(const PageFacts& facts, std::vector<Finding>* out) {
+  const auto cuda = std::ranges::count_if(
+      facts.ranks, [](const RankFacts& rank) { return rank.at.kind() == plan::DeviceKind::cuda; });
+  if (cuda == 0) return;
+  out->push_back({Weighing::kWarning, "cuda",
+                  fmt::format("{} for CUDA devices: layout, memory and collectives are theirs; mrs-exec has no kernel "
+                              "for them yet and refuses to run them.",
+                              cuda == 1 ? std::string("1 rank is") : fmt::format("{} ranks are", cuda))});
+}
+
+void Order(const PageFacts& facts, std::vector<Finding>* out) {
+  if (facts.plan->numerics()->reduction() == plan::Reduction::canonical) return;
+  out->push_back({Weighing::kWarning, "rank-order",
+                  "Sums are taken in rank order, a control: tokens may depend on the number of ranks."});
+}
+
+}  // namespace
+
+std::vector<Finding> FindingsOf(const PageFacts& facts) {
+  std::vector<Finding> findings;
+  Memory(facts, &findings);
+  KvCapacity(facts, &findings);
+  Communication(facts, &findings);
+  Balance(facts, &findings);
+  Copies(facts, &findings);
+  Padding(facts, &findings);
+  Devices(facts, &findings);
+  Order(facts, &findings);
+  return findings;
+}
+
+}  // namespace mrs::html
