@@ -6,6 +6,7 @@
 #include "cli/check_verb.h"
 #include "cli/command_line.h"
 #include "cli/diff_verb.h"
+#include "cli/part_options.h"
 #include "cli/rules_verb.h"
 #include "host/output.h"
 #include "host/process.h"
@@ -159,23 +160,31 @@ struct BuildCommand {
 
 struct InspectCommand {
   std::string path, html_out;
+  mrs::cli::PartOptions part;
   bool json = false;
   const CLI::Option* html = nullptr;
 
   CLI::App* Register(CommandLine& line) {
     CLI::App* const verb = line.app.add_subcommand("inspect", "Show what a plan says");
     AddText(line, *verb, "plan", &path, "a file name", "x.mrsplan")->required();
-    verb->add_flag("--json", json, "Every field, as JSON");
+    part.Register(line, *verb);
+    verb->add_flag("--json", json, "Every field, or the part that was asked for, as JSON");
     html = AddText(line, *verb, "--html", &html_out, "a file name",
                    "One self-contained page of drawings and tables, to a file or standard output")
                ->expected(0, 1);
-    verb->footer("Example:\n  mrs-plan inspect mini.mrsplan --html mini.html");
+    verb->footer(
+        "Example:\n  mrs-plan inspect mini.mrsplan --html mini.html\n  mrs-plan inspect "
+        "mini.mrsplan --rank 1 --layer 2    # layer 2 as rank 1 holds it");
     return verb;
   }
 
   int Run() {
     if (json && html->count() > 0) {
       return Fail({mrs::ErrorKind::kUsage, "inspect: --json and --html are two forms of the same; one of the two"});
+    }
+    if (part.any() && html->count() > 0) {
+      return Fail({mrs::ErrorKind::kUsage,
+                   "inspect: --html shows all of a plan, --rank, --layer and --tensor a part; one of the two"});
     }
     // inspect --html *.mrsplan, which the shell has made two plans of, must not write over the second.
     if (html_out.ends_with(mrs::contract::kFileExtension)) {
@@ -190,6 +199,7 @@ struct InspectCommand {
     }
     auto plan = mrs::OpenPlan(path);
     if (!plan) return Fail(plan.error());
+    if (part.any()) return part.Run(*plan, path, json);
     if (html->count() > 0) return WriteHtml(*plan);
     return Print(json ? mrs::PlanToJson(plan->plan(), plan->name()) : mrs::PlanToText(plan->plan(), plan->name()));
   }

@@ -25,14 +25,9 @@ std::string SliceText(const plan::Slice& slice) {
 }
 
 void AppendWeights(const StageView& stage, std::string* out) {
-  for (size_t w = 0; w < stage.weights.size(); ++w) {
+  for (uint32_t w = 0; w < stage.weights.size(); ++w) {
     const plan::Weight& weight = stage.weights[w];
-    const std::string k = !stage.IsVector(weight) ? fmt::format(", {} of {} chunks of {}", weight.chunk_count(),
-                                                                weight.chunk_count_global(), weight.chunk_k())
-                                                  : "";
-    Line(out, "  weight {} '{}': {} {} [{}{}] at {}, {} bytes", w, stage.Name(weight.name()),
-         plan::EnumNameEncodingKind(stage.plan.encodings()->Get(weight.encoding())->kind()),
-         plan::EnumNameDType(weight.dtype()), weight.n(), k, weight.offset(), weight.bytes());
+    Line(out, "  {}", WeightText(stage, w));
     for (const plan::WeightSource& source : stage.sources.subspan(weight.source_begin(), weight.source_count())) {
       const bool whole = source.row_count() == source.tensor_rows();
       Line(out, "    row {} <- '{}' {} [{}, {}]{} rows {} columns {}, file {} at {}{}", source.dest_row(),
@@ -44,30 +39,10 @@ void AppendWeights(const StageView& stage, std::string* out) {
   }
 }
 
-std::string BufferText(const StageView& stage, uint32_t buffer) {
+std::string OperandText(const StageView& stage, uint32_t buffer) {
   const plan::Buffer& b = stage.buffers[buffer];
   return fmt::format("{} {} [{}, {}]", stage.BufferName(buffer), plan::EnumNameDType(b.dtype()),
                      plan::EnumNameRows(b.rows()), b.width());
-}
-
-void AppendKvClasses(const StageView& stage, std::string* out) {
-  for (size_t i = 0; i < stage.kv_classes.size(); ++i) {
-    const plan::KvClass& c = stage.kv_classes[i];
-    Line(out,
-         "  kv class {}: {}{} {}, {} layers, {} heads, K {} V {}, {} blocks of {} tokens and {} bytes, {} a sequence",
-         i, plan::EnumNameKvKind(c.kind()), c.window() == 0 ? "" : fmt::format(" of {}", c.window()),
-         plan::EnumNameDType(c.dtype()), c.layer_count(), c.kv_heads(), c.k_dim(), c.v_dim(), c.block_count(),
-         c.block_tokens(), c.block_bytes(), c.sequence_blocks());
-  }
-}
-
-void AppendBuffers(const StageView& stage, std::string* out) {
-  for (uint32_t b = 0; b < stage.buffers.size(); ++b) {
-    std::vector<uint64_t> places;
-    for (size_t i = 0; i < stage.buckets.size(); ++i) places.push_back(stage.placements[i * stage.buffers.size() + b]);
-    Line(out, "  buffer {} {}{} at {}", b, BufferText(stage, b), stage.buffers[b].input() ? " input" : "",
-         fmt::join(places, ", "));
-  }
 }
 
 // The members of the step's attribute by their names: one added to the schema shows without a change here.
@@ -83,27 +58,55 @@ std::string AttributeText(const StageView& stage, uint32_t step) {
   });
 }
 
-void AppendProgram(const StageView& stage, std::string* out) {
-  for (uint32_t i = 0; i < stage.steps.size(); ++i) {
-    const plan::Step& step = stage.steps[i];
-    std::vector<std::string> operands;
-    for (const plan::Ref& ref : stage.Operands(step)) {
-      operands.push_back(ref.space() == plan::RefSpace::buffer ? BufferText(stage, ref.index())
-                         : ref.space() == plan::RefSpace::weight
-                             ? fmt::format("{{{}}}", stage.Name(stage.weights[ref.index()].name()))
-                             : "none");
-    }
-    std::vector<std::string> results;
-    for (const plan::Ref& ref : stage.Results(step)) results.push_back(BufferText(stage, ref.index()));
-    Line(out, "  step {} {} '{}' ({}) -> ({}){}{}{}{}", i, plan::EnumNameOpKind(step.op()), stage.Name(step.name()),
-         fmt::join(operands, ", "), fmt::join(results, ", "), AttributeText(stage, i),
-         step.layer() < 0 ? "" : fmt::format(" layer {}", step.layer()),
-         step.variant() == plan::Variant::always ? "" : fmt::format(" only {}", plan::EnumNameVariant(step.variant())),
-         step.dep_count() == 0 ? "" : fmt::format(" after {}", fmt::join(stage.Deps(step), ", ")));
-  }
+}  // namespace
+
+std::string WeightText(const StageView& stage, uint32_t index) {
+  const plan::Weight& weight = stage.weights[index];
+  const std::string k = !stage.IsVector(weight) ? fmt::format(", {} of {} chunks of {}", weight.chunk_count(),
+                                                              weight.chunk_count_global(), weight.chunk_k())
+                                                : "";
+  return fmt::format("weight {} '{}': {} {} [{}{}] at {}, {} bytes", index, stage.Name(weight.name()),
+                     plan::EnumNameEncodingKind(stage.plan.encodings()->Get(weight.encoding())->kind()),
+                     plan::EnumNameDType(weight.dtype()), weight.n(), k, weight.offset(), weight.bytes());
 }
 
-}  // namespace
+std::string KvClassText(const StageView& stage, uint32_t index) {
+  const plan::KvClass& c = stage.kv_classes[index];
+  return fmt::format(
+      "kv class {}: {}{} {}, {} layers, {} heads, K {} V {}, {} blocks of {} tokens and {} bytes, {} a sequence", index,
+      plan::EnumNameKvKind(c.kind()), c.window() == 0 ? "" : fmt::format(" of {}", c.window()),
+      plan::EnumNameDType(c.dtype()), c.layer_count(), c.kv_heads(), c.k_dim(), c.v_dim(), c.block_count(),
+      c.block_tokens(), c.block_bytes(), c.sequence_blocks());
+}
+
+std::string BufferText(const StageView& stage, uint32_t buffer) {
+  std::vector<uint64_t> places;
+  for (size_t i = 0; i < stage.buckets.size(); ++i) {
+    places.push_back(stage.placements[i * stage.buffers.size() + buffer]);
+  }
+  return fmt::format("buffer {} {}{} at {}", buffer, OperandText(stage, buffer),
+                     stage.buffers[buffer].input() ? " input" : "", fmt::join(places, ", "));
+}
+
+std::string RefText(const StageView& stage, const plan::Ref& ref) {
+  if (ref.space() == plan::RefSpace::buffer) return OperandText(stage, ref.index());
+  if (ref.space() == plan::RefSpace::none) return "none";
+  return fmt::format("{{{}}}", stage.Name(stage.weights[ref.index()].name()));
+}
+
+std::string StepText(const StageView& stage, uint32_t index) {
+  const plan::Step& step = stage.steps[index];
+  std::vector<std::string> operands;
+  for (const plan::Ref& ref : stage.Operands(step)) operands.push_back(RefText(stage, ref));
+  std::vector<std::string> results;
+  for (const plan::Ref& ref : stage.Results(step)) results.push_back(RefText(stage, ref));
+  return fmt::format(
+      "step {} {} '{}' ({}) -> ({}){}{}{}{}", index, plan::EnumNameOpKind(step.op()), stage.Name(step.name()),
+      fmt::join(operands, ", "), fmt::join(results, ", "), AttributeText(stage, index),
+      step.layer() < 0 ? "" : fmt::format(" layer {}", step.layer()),
+      step.variant() == plan::Variant::always ? "" : fmt::format(" only {}", plan::EnumNameVariant(step.variant())),
+      step.dep_count() == 0 ? "" : fmt::format(" after {}", fmt::join(stage.Deps(step), ", ")));
+}
 
 void AppendStage(const StageView& stage, std::string* out) {
   const plan::Stage& facts = stage.stage;
@@ -116,10 +119,10 @@ void AppendStage(const StageView& stage, std::string* out) {
     Line(out, "  bucket {}: {} tokens, {} sequences, {} logit rows, {} bytes", i, bucket.tokens(), bucket.sequences(),
          bucket.logit_rows(), bucket.arena_bytes());
   }
-  AppendKvClasses(stage, out);
+  for (uint32_t i = 0; i < stage.kv_classes.size(); ++i) Line(out, "  {}", KvClassText(stage, i));
   AppendWeights(stage, out);
-  AppendBuffers(stage, out);
-  AppendProgram(stage, out);
+  for (uint32_t b = 0; b < stage.buffers.size(); ++b) Line(out, "  {}", BufferText(stage, b));
+  for (uint32_t i = 0; i < stage.steps.size(); ++i) Line(out, "  {}", StepText(stage, i));
 }
 
 }  // namespace mrs
