@@ -8,6 +8,7 @@
 
 #include <random>
 
+#include "planner/cluster/cluster_file.h"
 #include "runtime/doctor/report.h"
 
 namespace mrs::cluster {
@@ -52,10 +53,21 @@ std::string Changed(std::string_view from, std::string_view to) {
   return text.replace(at, from.size(), to);
 }
 
+// What is accepted is a cluster that its own file format takes, and says the same in it.
+void ExpectACluster(const Cluster& cluster) {
+  const std::string text = CanonicalText(cluster);
+  const Result<Cluster> again = ParseCluster(text, "again");
+  ASSERT_TRUE(again.ok()) << again.message() << "\n" << text;
+  EXPECT_EQ(CanonicalText(*again), text);
+  EXPECT_EQ(*again, cluster) << text;
+}
+
 Cluster Read(const std::string& text) {
   Result<Cluster> cluster = ParseDoctorJson(text, "host.json");
   EXPECT_TRUE(cluster.ok()) << cluster.message();
-  return cluster.ok() ? *std::move(cluster) : Cluster{};
+  if (!cluster.ok()) return {};
+  ExpectACluster(*cluster);
+  return *std::move(cluster);
 }
 
 const Node& Only(const Cluster& cluster) {
@@ -304,7 +316,10 @@ TEST(DoctorJson, OfAnyBytesIsReadOrRefused) {
       if (text.empty()) text = "{}";
     }
     const Result<Cluster> cluster = ParseDoctorJson(text, "host.json");
-    if (cluster.ok()) continue;
+    if (cluster.ok()) {
+      ExpectACluster(*cluster);
+      continue;
+    }
     ++refused;
     EXPECT_TRUE(cluster.message().starts_with("host.json: ")) << cluster.message();
   }
