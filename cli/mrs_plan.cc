@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "cli/check_verb.h"
+#include "cli/cluster_options.h"
 #include "cli/command_line.h"
 #include "cli/diff_verb.h"
 #include "cli/part_options.h"
@@ -41,6 +42,7 @@ int Print(const std::string& text) {
 
 struct BuildCommand {
   BuildOptions options;
+  mrs::cli::ClusterOptions cluster;
   std::string ir_in, ir_source, ir_out, out = "model.mrsplan";
   bool dry_run = false;
   std::vector<CLI::Option*> of_a_model;  // what a finished module says itself
@@ -50,12 +52,13 @@ struct BuildCommand {
     AddText(line, *verb, "model", &options.model_dir, "a folder",
             "Model folder: config.json and safetensors (headers are read, never data)");
     AddNumber<int64_t>(line, *verb, "--tp", &options.tp, 1, mrs::kMaxChunks, "Tensor-parallel ranks")
-        ->default_str(fmt::format("{}", options.tp));
+        ->default_str("1, or as the cluster has it");
     AddNumber<int64_t>(line, *verb, "--pp", &options.pp, 1, 4096,
                        "Pipeline stages, cut so that all read about equally much of the weights")
         ->default_str("1");
     AddText(line, *verb, "-n,--device-layers", &options.device_layers, "a map such as 0:16;1:16",
             "Pipeline stages, one by one: device : layers; devices are CPU ranks of this host, with --tp their groups");
+    cluster.Register(line, *verb);
     AddNumber<int64_t>(line, *verb, "--max-len", &options.max_len, 1, INT32_MAX,
                        "Tokens of one sequence, prompt and answer [the model's, at most 8192]");
     AddNumber<int64_t>(line, *verb, "--max-seqs", &options.max_seqs, 1, 4096, "Sequences of one forward")
@@ -115,6 +118,9 @@ struct BuildCommand {
         return Fail({mrs::ErrorKind::kUsage,
                      fmt::format("build: --solve {} finds what --{} says; give one of the two", solved, solved)});
       }
+    }
+    if (ir_in.empty()) {
+      if (const mrs::Status filled = cluster.Fill(&options); !filled) return Fail(filled.error());
     }
     if (dry_run) return RunDry();
     auto built = !ir_in.empty()   ? mrs::planner::BuildFromIr(ir_in, ir_source)
@@ -248,7 +254,7 @@ constexpr std::string_view kExecs = "that is an option of mrs-exec";
 
 // What users of other planners and servers try, and what is to come.
 constexpr mrs::cli::Elsewhere kElsewhere[] = {
-    {"--gpus --gpu --num-gpus --device --devices --cluster --cuda", kOneHost},
+    {"--gpu --num-gpus --device --cuda", "use --gpus 8xH100-SXM, --cluster FILE or --devices cuda:0,1"},
     {"--ranks --world-size --nodes --nnodes --num-nodes", kOneHost},
     {"--dp -dp --data-parallel-size --ep --expert-parallel-size", kOneHost},
     {"-tp --tensor-parallel-size", "use --tp N"},

@@ -52,7 +52,7 @@ mrs::Status Measure(const mrs::planner::BuildOptions& options) {
   }
   const double build = Median(builds), check = Median(checks), added = check / (build - check);
   std::printf("%s, tp %ld: build %.1f ms, of it erasure %.1f ms: adds %.2f of the rest (bar %.1f)\n",
-              options.model_dir.c_str(), static_cast<long>(options.tp), build, check, added, kBar);
+              options.model_dir.c_str(), static_cast<long>(options.tp.value_or(1)), build, check, added, kBar);
   if (added > kBar) return Refuse("past the bar");
   return Status();
 }
@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
   if (argc == 3) {
     const std::string_view tp = argv[2];
     options.model_dir = argv[1];
-    std::from_chars(tp.data(), tp.data() + tp.size(), options.tp);
+    std::from_chars(tp.data(), tp.data() + tp.size(), options.tp.emplace(1));
   }
   if (options.model_dir.empty()) {
     std::fputs("usage: bench_erasure MODEL_FOLDER TP\n", stderr);

@@ -94,6 +94,7 @@ Result<DryRunReport> DryRun(const BuildOptions& options) {
                  model.layout.mesh.tp, model.layout.mesh.stage, model.layout.mesh.stage == 1 ? "" : "s",
                  model.facts.max_seqs, model.facts.max_len, model.facts.weight_dtype);
   for (const std::string& note : model.notes) fmt::format_to(out, "chosen       {}\n", note);
+  for (const std::string& place : model.places) fmt::format_to(out, "place        {}\n", place);
   for (size_t stage = 0; stage < fitting.verdict.needs.size(); ++stage) AddStage(fitting.verdict, stage, text);
   return DryRunReport{std::move(text), model.warnings};
 }

@@ -22,18 +22,19 @@ constexpr int64_t kMaxStages = 4096;  // --pp
 constexpr int kTries = 192;           // layouts that are judged for one answer
 
 // Of each stage; nothing where there are too few devices.
-std::optional<std::vector<int64_t>> MemoryOf(const Budget& budget, const ir::Mesh& mesh) {
-  const auto top = static_cast<uint64_t>(contract::kMaxArenaBytes);
-  const int64_t ranks = mesh.RankCount();
+std::optional<std::vector<int64_t>> MemoryOf(const Budget& budget, const Layout& layout) {
+  const ir::Mesh& mesh = layout.mesh;
   if (budget.each) return std::vector<int64_t>(mesh.stage, *budget.each);
   if (budget.shared) {
-    const uint64_t rank = DefaultMemoryPerRank(*budget.shared, static_cast<uint64_t>(ranks));
+    const auto top = static_cast<uint64_t>(contract::kMaxArenaBytes);
+    const uint64_t rank = DefaultMemoryPerRank(*budget.shared, static_cast<uint64_t>(mesh.RankCount()));
     return std::vector<int64_t>(mesh.stage, static_cast<int64_t>(std::min(rank, top)));
   }
-  if (std::cmp_greater(ranks, budget.devices.size())) return std::nullopt;
+  const std::vector<int64_t> devices = budget.devices(mesh.tp);
   std::vector<int64_t> memory;
-  for (int64_t stage = 0; stage < mesh.stage; ++stage) {
-    const auto first = budget.devices.begin() + stage * mesh.tp;
+  for (const LayoutStage& stage : layout.stages) {
+    if (std::cmp_greater((stage.device + 1) * mesh.tp, devices.size())) return std::nullopt;
+    const auto first = devices.begin() + stage.device * mesh.tp;
     memory.push_back(*std::min_element(first, first + mesh.tp));
   }
   return memory;
@@ -79,8 +80,9 @@ std::optional<int64_t> ShorterContext(const FitQuestion& question) {
 
 std::optional<int64_t> LargerTp(const FitQuestion& question) {
   FitQuestion with = question;
+  if (!question.map_said) with.flags.device_layers.clear();
   for (const TpVerdict& verdict : LegalTp(*question.spec)) {
-    if (!verdict.legal() || verdict.tp <= question.flags.tp) continue;
+    if (!verdict.legal() || verdict.tp <= question.flags.tp || verdict.tp > question.most_tp) continue;
     with.flags.tp = verdict.tp;
     if (Fits(with)) return verdict.tp;
   }
@@ -91,10 +93,11 @@ std::optional<int64_t> LargerTp(const FitQuestion& question) {
 std::optional<int64_t> MoreStages(const FitQuestion& question, int64_t now) {
   FitQuestion with = question;
   with.flags.device_layers.clear();
+  if (!question.tp_said) with.flags.tp = 1;  // as --pp alone has it
   const int64_t most = std::min<int64_t>(static_cast<int64_t>(question.spec->layers.size()), kMaxStages);
   int tries = 0;
   for (int64_t stages = now + 1; stages <= most; stages += 1 + stages / 64) {
-    if (!WorldIsLegal(question, question.flags.tp, stages)) continue;
+    if (!WorldIsLegal(question, with.flags.tp, stages)) continue;
     if (++tries > kTries) break;
     with.flags.pp = stages;
     if (Fits(with)) return stages;
@@ -109,7 +112,7 @@ std::optional<std::string> MoreOfBoth(const FitQuestion& question) {
   std::vector<std::pair<int64_t, int64_t>> choices;  // stages, tp
   const int64_t most = std::min<int64_t>(static_cast<int64_t>(question.spec->layers.size()), kMaxStages);
   for (const TpVerdict& verdict : LegalTp(*question.spec)) {
-    if (!verdict.legal() || verdict.tp == 1) continue;
+    if (!verdict.legal() || verdict.tp == 1 || verdict.tp > question.most_tp) continue;
     for (int64_t stages = 2; stages <= most; stages *= 2) choices.emplace_back(stages, verdict.tp);
   }
   std::stable_sort(choices.begin(), choices.end(),
@@ -150,7 +153,14 @@ Result<FitVerdict> Judge(const FitQuestion& question) {
   const ModelSpec& spec = *question.spec;
   FitVerdict verdict;
   MRS_RETURN_IF_ERROR(CheckTp(spec, question.flags.tp));
-  MRS_ASSIGN_OR_RETURN(verdict.layout, DecideLayout(question.flags, ReadsOfAToken(spec)));
+  LayoutFlags flags = question.flags;
+  if (question.budget.devices) {
+    flags.device_count = static_cast<int64_t>(question.budget.devices(flags.tp).size()) / flags.tp;
+    if (flags.device_count == 0) {
+      return BrokenRule<RuleId::kDevices>("", flags.tp, flags.tp, 1, question.budget.devices(1).size());
+    }
+  }
+  MRS_ASSIGN_OR_RETURN(verdict.layout, DecideLayout(flags, ReadsOfAToken(spec)));
   MRS_RETURN_IF_ERROR(CheckLayout(spec, verdict.layout));
   const ir::Mesh& mesh = verdict.layout.mesh;
   if (!WorldIsLegal(question, mesh.tp, mesh.stage)) {
@@ -160,12 +170,13 @@ Result<FitVerdict> Judge(const FitQuestion& question) {
                                   : fmt::format("{}", below);
     return BrokenRule<RuleId::kWorld>("", mesh.stage, mesh.tp, mesh.RankCount(), legal);
   }
-  auto memory = MemoryOf(question.budget, mesh);
+  auto memory = MemoryOf(question.budget, verdict.layout);
   if (!memory) {
-    return BrokenRule<RuleId::kDevices>("", mesh.RankCount(), mesh.tp, mesh.stage, question.budget.devices.size());
+    return BrokenRule<RuleId::kDevices>("", mesh.RankCount(), mesh.tp, mesh.stage, question.budget.devices(1).size());
   }
   verdict.memory = *std::move(memory);
-  const NeedsOf of = {verdict.layout, question.bf16, question.max_len, question.flags.max_seqs, question.budget.cuda};
+  const NeedsOf of = {verdict.layout,          question.bf16,        question.max_len,
+                      question.flags.max_seqs, question.budget.cuda, question.budget.nccl};
   verdict.needs = RankNeeds(spec, of);
   for (size_t s = 0; s < verdict.needs.size(); ++s) {
     const int64_t left = std::max<int64_t>(verdict.memory[s] - verdict.needs[s].Fixed(), 0);
@@ -178,14 +189,17 @@ Result<FitVerdict> Judge(const FitQuestion& question) {
 
 std::vector<std::string> ChangesThatFit(const FitQuestion& question) {
   std::vector<std::string> changes;
-  if (const auto seqs = FewerSequences(question)) changes.push_back(fmt::format("--max-seqs {}", *seqs));
-  if (const auto tokens = ShorterContext(question)) changes.push_back(fmt::format("--max-len {}", *tokens));
+  const std::string map = question.map_said || question.flags.device_layers.empty()
+                              ? ""
+                              : fmt::format(" --device-layers \"{}\"", question.flags.device_layers);
+  if (const auto seqs = FewerSequences(question)) changes.push_back(fmt::format("--max-seqs {}{}", *seqs, map));
+  if (const auto tokens = ShorterContext(question)) changes.push_back(fmt::format("--max-len {}{}", *tokens, map));
   if (const auto tp = LargerTp(question)) changes.push_back(fmt::format("--tp {}", *tp));
-  const auto layout = DecideLayout(question.flags, ReadsOfAToken(*question.spec));
-  const int64_t now = layout ? layout->mesh.stage : 1;
+  const auto judged = Judge(question);
+  const int64_t now = judged && question.map_said ? judged->layout.mesh.stage : 1;
   if (const auto stages = MoreStages(question, now)) {
-    const bool map = !question.flags.device_layers.empty();
-    changes.push_back(fmt::format("--pp {}{}", *stages, map ? " without --device-layers" : ""));
+    const bool without = question.map_said && !question.flags.device_layers.empty();
+    changes.push_back(fmt::format("--pp {}{}", *stages, without ? " without --device-layers" : ""));
   }
   if (!changes.empty()) return changes;
   if (auto both = MoreOfBoth(question)) changes.push_back(*std::move(both));

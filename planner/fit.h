@@ -8,10 +8,12 @@
 // library code, and what fragments.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "ir/canonical_chunks.h"
 #include "planner/model_tensors.h"
 #include "planner/rank_needs.h"
 
@@ -19,10 +21,12 @@ namespace mrs {
 
 // What ranks may use. Exactly one of the three.
 struct Budget {
-  std::optional<int64_t> each;     // every rank, however many there are
-  std::optional<uint64_t> shared;  // of one host, of which its ranks may use 9/10 together
-  std::vector<int64_t> devices;    // of each device, in the order of the ranks: there are no more
+  std::optional<int64_t> each = {};     // every rank, however many there are
+  std::optional<uint64_t> shared = {};  // of one host, of which its ranks may use 9/10 together
+  // Of each device, in the order of ranks in groups of `tp`: there are no more.
+  std::function<std::vector<int64_t>(int64_t tp)> devices = {};
   bool cuda = false;
+  bool nccl = true;  // of GPU ranks: its buffers count
 };
 
 struct FitQuestion {
@@ -33,6 +37,10 @@ struct FitQuestion {
   int64_t longest = 0;  // that --solve max-len may say
   Budget budget;
   bool any_world = false;  // stages x tp need be no power of two
+  // What was chosen, and not said, is chosen anew with every other option, so a change says it.
+  bool tp_said = true;
+  bool map_said = true;
+  int64_t most_tp = kMaxChunks;
 };
 
 struct FitVerdict {

@@ -43,8 +43,8 @@ Result<std::vector<DeviceShare>> ParseMap(const std::string& flag, std::string_v
   }
 }
 
-Status CheckMap(const std::string& flag, const std::vector<DeviceShare>& shares, int64_t layers) {
-  const int64_t devices = static_cast<int64_t>(shares.size());
+Status CheckMap(const std::string& flag, const std::vector<DeviceShare>& shares, int64_t layers, int64_t device_count) {
+  const int64_t devices = device_count > 0 ? device_count : static_cast<int64_t>(shares.size());
   std::set<int64_t> seen;
   int64_t sum = 0;
   for (const auto& [device, of_device] : shares) {
@@ -55,6 +55,9 @@ Status CheckMap(const std::string& flag, const std::vector<DeviceShare>& shares,
       return BrokenRule<RuleId::kMapDeviceTwice>(flag, device);
     }
     sum += of_device;
+  }
+  if (*seen.rbegin() >= devices && device_count > 0) {
+    return BrokenRule<RuleId::kMapDeviceOfCluster>(flag, *seen.rbegin(), devices, devices == 1 ? "" : "s", devices - 1);
   }
   if (*seen.rbegin() >= devices) {
     return BrokenRule<RuleId::kMapDeviceUnknown>(flag, *seen.rbegin(), devices, devices == 1 ? "" : "s", devices - 1);
@@ -104,7 +107,7 @@ Result<Layout> DecideLayout(const LayoutFlags& flags, const TokenReads& reads) {
     const std::string flag = fmt::format("--device-layers {}", Printable(flags.device_layers));
     if (flags.pp != 0) return BrokenRule<RuleId::kPpOrMap>(flag, flags.pp);
     MRS_ASSIGN_OR_RETURN(shares, ParseMap(flag, flags.device_layers));
-    MRS_RETURN_IF_ERROR(CheckMap(flag, shares, layers));
+    MRS_RETURN_IF_ERROR(CheckMap(flag, shares, layers, flags.device_count));
   } else {
     const int64_t stages = std::max<int64_t>(flags.pp, 1);
     if (stages > layers) {

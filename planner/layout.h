@@ -36,6 +36,7 @@ struct LayoutFlags {
   int64_t pp = 0;                  // stages that read about equally much for a token; 0: not said
   std::string device_layers = {};  // "0:16;1:16": device ordinal : layers; "": not said
   int64_t max_seqs = 1;
+  int64_t device_count = 0;  // that a map may name, groups of tp; 0: as many as it has stages
 };
 
 // The layout that the flags ask for. Errors name the flag, and are of what it says alone: pp and device_layers at once,

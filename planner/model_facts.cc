@@ -13,6 +13,7 @@
 #include "planner/model_config.h"
 #include "planner/model_tensors.h"
 #include "planner/passes/layout_attr.h"
+#include "planner/placement.h"
 #include "planner/rules.h"
 #include "planner/weight_index.h"
 #include "plans/contract.h"
@@ -75,7 +76,7 @@ std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
   return Hex(Sha256(std::as_bytes(std::span(text))));
 }
 
-Result<Budget> BudgetOf(const BuildOptions& options) {
+Result<Budget> BudgetOfHost(const BuildOptions& options) {
   Budget budget;
   if (options.memory) {
     budget.each = static_cast<int64_t>(*options.memory);
@@ -87,24 +88,76 @@ Result<Budget> BudgetOf(const BuildOptions& options) {
   return budget;
 }
 
-int64_t MemoryOfARank(const Budget& budget, int64_t ranks) {
+// Flags and budget of a plan for CPU ranks of this host, or for the devices of a cluster.
+Status ChooseLayout(const BuildOptions& options, ModelFacts* model) {
+  const ModelSpec& spec = model->facts.model;
+  model->flags = {.tp = options.tp.value_or(1),
+                  .pp = options.pp,
+                  .device_layers = options.device_layers,
+                  .max_seqs = options.max_seqs};
+  if (!options.cluster) {
+    MRS_ASSIGN_OR_RETURN(model->budget, BudgetOfHost(options));
+    return Status();
+  }
+  DeviceChoice choice = {.flag = options.devices,
+                         .cuda_visible = options.cuda_visible,
+                         .per_node_ranks = options.local_world,
+                         .memory = options.memory};
+  if (const auto host = HostMemoryBytes()) choice.host_memory = *host;
+  MRS_ASSIGN_OR_RETURN(const std::vector<VisibleDevice> devices, ChooseDevices(*options.cluster, choice));
+  LayoutWish wish = {
+      .tp = options.tp,
+      .device_layers = options.device_layers,
+      .max_seqs = options.max_seqs,
+      .max_len = PlannedLength(options.max_len, spec.max_position),
+      .bf16 = options.dtype == "bf16" || (options.dtype == "auto" && spec.config_type == ElementType::kBf16),
+      .nccl = options.no_nccl.empty(),
+      .no_nccl_because = options.no_nccl,
+      .any_world = options.any_world};
+  if (options.pp != 0) wish.pp = options.pp;
+  MRS_ASSIGN_OR_RETURN(Placement placed, Place(spec, *options.cluster, devices, wish));
+  model->flags = placed.flags;
+  model->budget = placed.budget;
+  if (!placed.chosen.empty()) model->notes.push_back(placed.chosen);
+  MRS_ASSIGN_OR_RETURN(const Layout layout, DecideLayout(placed.flags, ReadsOfAToken(spec)));
+  MRS_RETURN_IF_ERROR(CheckLayout(spec, layout));
+  if (std::cmp_less(placed.ranks.size(), layout.mesh.RankCount())) {
+    return BrokenRule<RuleId::kDevices>("", layout.mesh.RankCount(), layout.mesh.tp, layout.mesh.stage, devices.size());
+  }
+  model->places = PlacementLines(*options.cluster, placed, layout);
+  return Status();
+}
+
+// The least of all ranks: a plan has one number.
+int64_t MemoryOfARank(const Budget& budget, const Layout& layout) {
   if (budget.each) return *budget.each;
-  return static_cast<int64_t>(
-      std::min<uint64_t>(DefaultMemoryPerRank(*budget.shared, static_cast<uint64_t>(ranks)), contract::kMaxArenaBytes));
+  if (budget.shared) {
+    const auto ranks = static_cast<uint64_t>(layout.mesh.RankCount());
+    return static_cast<int64_t>(
+        std::min<uint64_t>(DefaultMemoryPerRank(*budget.shared, ranks), contract::kMaxArenaBytes));
+  }
+  const std::vector<int64_t> devices = budget.devices(layout.mesh.tp);
+  int64_t least = static_cast<int64_t>(contract::kMaxArenaBytes);
+  for (const LayoutStage& stage : layout.stages) {
+    const auto first = devices.begin() + stage.device * layout.mesh.tp;
+    least = std::min(least, *std::min_element(first, first + layout.mesh.tp));
+  }
+  return least;
 }
 
 FitQuestion QuestionOf(const BuildOptions& options, const ModelFacts& model) {
   const PlanFacts& facts = model.facts;
+  const bool said = options.tp || options.pp != 0 || !options.device_layers.empty() || !options.cluster;
   return {.spec = &facts.model,
           .bf16 = facts.weight_dtype == "bf16",
-          .flags = {.tp = options.tp,
-                    .pp = options.pp,
-                    .device_layers = options.device_layers,
-                    .max_seqs = options.max_seqs},
+          .flags = model.flags,
           .max_len = facts.max_len,
           .longest = std::min(facts.model.longest, static_cast<int64_t>(contract::kMaxLen)),
           .budget = model.budget,
-          .any_world = model.any_world};
+          .any_world = options.any_world,
+          .tp_said = said,
+          .map_said = said,
+          .most_tp = model.budget.cuda && !options.no_nccl.empty() ? 1 : kMaxChunks};
 }
 
 // The options with what --solve asks for.
@@ -112,9 +165,12 @@ Result<BuildOptions> Solved(const BuildOptions& options, std::vector<std::string
   BuildOptions solved = options;
   solved.solve.clear();
   if (options.solve.empty()) return solved;
-  if (options.config_only && !options.memory) {
-    return Error{ErrorKind::kUsage,
-                 fmt::format("--solve {}: with --dry-run, say what a rank may use: --memory BYTES", options.solve)};
+  if (options.config_only && !options.memory && !options.cluster) {
+    return Error{
+        ErrorKind::kUsage,
+        fmt::format(
+            "--solve {}: with --dry-run, say what a rank may use: --memory BYTES, or --gpus, --cpus or --cluster",
+            options.solve)};
   }
   MRS_ASSIGN_OR_RETURN(const ModelFacts model, ReadModelFacts(solved));
   const FitQuestion question = QuestionOf(solved, model);
@@ -150,11 +206,8 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   const ModelOptions of_model{.name = options.name, .max_len = options.max_len, .file_alone = options.config_only};
   MRS_ASSIGN_OR_RETURN(facts.model, ReadModelConfig(options.model_dir, of_model, &result.warnings));
   MRS_RETURN_IF_ERROR(CheckOptions(options, facts.model));
-  MRS_ASSIGN_OR_RETURN(
-      result.layout,
-      DecideLayout(
-          {.tp = options.tp, .pp = options.pp, .device_layers = options.device_layers, .max_seqs = options.max_seqs},
-          ReadsOfAToken(facts.model)));
+  MRS_RETURN_IF_ERROR(ChooseLayout(options, &result));
+  MRS_ASSIGN_OR_RETURN(result.layout, DecideLayout(result.flags, ReadsOfAToken(facts.model)));
   MRS_RETURN_IF_ERROR(CheckLayout(facts.model, result.layout));
   for (std::string& warning : LayoutWarnings(result.layout, /*node_of_device=*/{})) {
     result.warnings.push_back(std::move(warning));
@@ -179,9 +232,7 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   facts.max_len = PlannedLength(options.max_len, facts.model.max_position);
   facts.max_seqs = options.max_seqs;
   const int64_t ranks = result.layout.mesh.RankCount();
-  MRS_ASSIGN_OR_RETURN(result.budget, BudgetOf(options));
-  result.any_world = options.any_world;
-  facts.memory = MemoryOfARank(result.budget, ranks);
+  facts.memory = MemoryOfARank(result.budget, result.layout);
   facts.cluster = fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
   facts.options = {{"dtype", facts.weight_dtype},
                    {"max-len", std::to_string(facts.max_len)},
@@ -189,7 +240,7 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
                    {"memory", std::to_string(facts.memory)},
                    {"numerics", facts.chain},
                    {"reduction", facts.reduction},
-                   {"tp", std::to_string(options.tp)}};
+                   {"tp", std::to_string(result.flags.tp)}};
   if (result.layout.mesh.stage > 1) {
     facts.options.insert(facts.options.begin(), {"device-layers", DeviceLayers(result.layout)});
   }

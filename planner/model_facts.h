@@ -14,8 +14,9 @@ struct ModelFacts {
   PlanFacts facts;
   Checkpoint checkpoint;
   Layout layout;
+  LayoutFlags flags;  // said or chosen
   Budget budget;
-  bool any_world = false;
+  std::vector<std::string> places;  // where ranks are, with a cluster
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
 };

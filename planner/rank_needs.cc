@@ -148,6 +148,7 @@ class Needs {
     if (!of_.cuda) return need;
     need.workspace = kWorkspaceBytes;
     need.graphs = values.step_count * static_cast<int64_t>(of_.layout.buckets.size()) * kGraphNodeBytes;
+    if (!of_.nccl) return need;
     need.communicators = (tp_ > 1 ? kNcclGroupBytes : 0) + (first ? 0 : kNcclPeerBytes) + (last ? 0 : kNcclPeerBytes);
     return need;
   }

@@ -26,6 +26,7 @@ struct NeedsOf {
   int64_t max_len = 0;
   int64_t max_seqs = 0;
   bool cuda = false;
+  bool nccl = true;  // without it a CUDA rank has no communicators
 };
 
 // In bytes; what an int64_t does not hold is at its top.

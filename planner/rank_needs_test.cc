@@ -64,7 +64,7 @@ TEST_P(RankNeedsOf, AreThoseOfItsPlans) {
           options.max_len = max_len;
           options.max_seqs = max_seqs;
           SCOPED_TRACE(
-              fmt::format("tp {} pp {} {} max_len {} max_seqs {}", options.tp, options.pp, dtype, max_len, max_seqs));
+              fmt::format("tp {} pp {} {} max_len {} max_seqs {}", *options.tp, options.pp, dtype, max_len, max_seqs));
           stages += HoldAgainstItsPlan(options);
           if (testing::Test::HasFailure()) return;
         }
@@ -77,6 +77,16 @@ TEST_P(RankNeedsOf, AreThoseOfItsPlans) {
 INSTANTIATE_TEST_SUITE_P(Families, RankNeedsOf,
                          testing::Values("models/mini", "Exaone4", "Gemma2", "Gemma3", "Glm4", "Granite", "Ministral3",
                                          "Olmo3", "Phi3", "StableLm"));
+
+TEST(RulesOfOptions, CanFire) {
+  BuildOptions options = Options("models/mini", {});
+  options.max_seqs = 5000;
+  EXPECT_EQ(ReadModelFacts(options).message(), "--max-seqs 5000: expected 1 to 4096 sequences in one forward");
+  options.max_seqs = 1;
+  options.memory = (uint64_t{1} << 48) + 1;
+  EXPECT_EQ(ReadModelFacts(options).message(),
+            "--memory 281474976710657: expected at most 281474976710656 bytes a rank");
+}
 
 TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   const Result<ModelFacts> model = ReadModelFacts(Options("models/mini", {.tp = 2, .stages = 2}));

@@ -80,8 +80,13 @@ std::string Core(std::string_view message) {
 }
 
 TEST(Rules, EachCanFire) {
-  const std::set<RuleId> through_the_program = {RuleId::kMaxLen, RuleId::kMaxSeqs, RuleId::kMemoryRange, RuleId::kFits,
-                                               RuleId::kWorld,  RuleId::kDevices};
+  // Of options, memory and devices: tests/planner/rules.py, planner/visible_devices_test.cc,
+  // planner/rank_needs_test.cc.
+  const std::set<RuleId> through_the_program = {
+      RuleId::kMaxLen,       RuleId::kMaxSeqs,           RuleId::kMemoryRange,  RuleId::kFits,
+      RuleId::kWorld,        RuleId::kDevices,           RuleId::kNeedsNccl,    RuleId::kNoDevices,
+      RuleId::kOrdinalForm,  RuleId::kOrdinalUnknown,    RuleId::kOrdinalTwice, RuleId::kLocalWorld,
+      RuleId::kDeviceMemory, RuleId::kMapDeviceOfCluster};
   const auto fired = Fired();
   for (const Rule& rule : kRules) {
     if (through_the_program.contains(rule.id)) continue;

@@ -381,7 +381,6 @@ class BadInputs(unittest.TestCase):
         )
         one_host = "not there yet: a plan is for CPU ranks of one host; use --tp N, --pp N or --device-layers MAP"
         for arguments, why in (
-            (("--gpus", "2"), one_host),
             (("--world-size=2",), one_host),
             (("--ep", "2"), one_host),
             (("--tensor-parallel-size", "2"), "use --tp N"),

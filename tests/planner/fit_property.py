@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -29,6 +30,24 @@ ARCHITECTURES = [
     "StableLmForCausalLM",
     "GraniteForCausalLM",
 ]
+
+
+MODELS = ["H100-SXM", "A100-SXM-80GB", "H200", "L40S", "L4", "RTX-4090"]
+
+
+def random_gpus(rng, needs):
+    """A cluster as one says it: of about the memory that a model needs, or of models of the catalogue."""
+    if rng.random() < 0.6:
+        count = rng.choice([1, 2, 3, 4, 6, 8, 16])
+        # A GPU rank takes up to 400 MiB more than its arenas.
+        each = int(needs * rng.choice([0.1, 0.5, 0.8, 1.0, 1.3]) / count / 0.9) + rng.choice([0, 100, 400, 800]) * 1024**2
+        if rng.random() < 0.3:
+            return ",".join(f"{max(1, int(each * rng.choice([0.5, 1, 2])))}B" for _ in range(min(count, 8)))
+        return f"{count}x{max(each, 1)}B"
+    if rng.random() < 0.4:
+        return ",".join(f"{rng.choice([1, 2, 8, 16, 24, 48, 80])}GB" for _ in range(rng.choice([1, 2, 3, 4, 8])))
+    nodes = rng.choice(["", "", "2x", "8x"])
+    return f"{nodes}{rng.choice([1, 2, 3, 4, 6, 8])}x{rng.choice(MODELS)}{'+400G' if nodes else ''}"
 
 
 def random_config(rng):
@@ -85,7 +104,7 @@ def changed(options, change):
     if change.endswith(" without --device-layers"):
         change = change[: -len(" without --device-layers")]
         after.pop("--device-layers")
-    words = change.split()
+    words = shlex.split(change)
     after.update(zip(words[::2], words[1::2]))
     if "--pp" in words:
         after.pop("--device-layers", None)
@@ -101,10 +120,32 @@ def proposals(message):
     return ([], found[1]) if found else None
 
 
+def check_ways(case, options, message, counts):
+    """What works instead of an illegal size does."""
+    found = re.search(r"; what works: (.*)$", message.strip())
+    if not found:
+        if "of these devices no layout fits" not in message:
+            raise AssertionError(f"{options}: a size is refused without a way out: {message}")
+        counts["no layout fits"] += 1
+        return
+    without = {name: value for name, value in options.items() if name not in ("--tp", "--pp", "--device-layers")}
+    for way in found[1].split("; or "):
+        way, _, devices = way.partition(", which is --devices ")
+        for options_of_way in [way.split()] + ([["--devices", devices.split()[0]]] if devices else []):
+            after = {**without, **dict(zip(options_of_way[::2], options_of_way[1::2]))}
+            applied = case.run(after)
+            counts["ways applied"] += 1
+            if applied.returncode != 0:
+                raise AssertionError(f"{options}: what works was {' '.join(options_of_way)}: {applied.stderr}")
+
+
 def check_refusal(case, options, counts):
     done = case.run(options)
     if done.returncode == 0:
         counts["plans"] += 1
+        return
+    if "legal tensor-parallel sizes" in done.stderr and "--gpus" in options:
+        check_ways(case, options, done.stderr, counts)
         return
     if "does not fit" not in done.stderr:
         counts["other refusals"] += 1
@@ -119,6 +160,15 @@ def check_refusal(case, options, counts):
         counts["changes applied"] += 1
         if applied.returncode != 0:
             raise AssertionError(f"{options}: proposed {change}: {applied.stderr}")
+    if memory.startswith("devices of "):
+        # As many cards of that much memory, joined by nothing: the same layout fits on them.
+        devices = gpu_count(options["--gpus"])
+        bigger = f"{devices}x{memory.split()[2]}B"
+        if "without NCCL" not in done.stderr and "--device-layers" not in done.stderr:
+            applied = case.run({**options, "--gpus": bigger})
+            counts["memory applied"] += 1
+            if applied.returncode != 0:
+                raise AssertionError(f"{options}: proposed {bigger}: {applied.stderr}")
     if memory.startswith("--memory "):
         applied = case.run({**options, "--memory": memory.split()[1]})
         if applied.returncode != 0:
@@ -126,6 +176,13 @@ def check_refusal(case, options, counts):
         less = case.run({**options, "--memory": int(memory.split()[1]) - 1})
         if less.returncode == 0:
             raise AssertionError(f"{options}: {memory} is more than it takes")
+
+
+def gpu_count(text):
+    if "," in text or "x" not in text:
+        return len(text.split(","))
+    numbers = [int(part) for part in text.split("x")[:-1] if part.isdigit()]
+    return numbers[0] * (numbers[1] if len(numbers) > 1 else 1)
 
 
 def check_solve(case, options, counts):
@@ -185,6 +242,15 @@ def one(tools, seed, number, counts):
         needs = case.needs(options)
         if needs is None:
             counts["illegal"] += 1
+            return
+        if number % 2:
+            # Ranks are the cluster's: with flags or by default.
+            options = {name: value for name, value in options.items() if rng.random() < 0.6 or name == "--max-seqs"}
+            options["--gpus"] = random_gpus(rng, needs)
+            if rng.random() < 0.2:
+                options["--no-nccl"] = None
+            check_refusal(case, options, counts)
+            check_solve(case, options, counts)
             return
         # About what it takes: from far too little to more than enough.
         options["--memory"] = max(1, int(needs * rng.choice([0.02, 0.2, 0.5, 0.8, 0.95, 0.999, 1.1])))

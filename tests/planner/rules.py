@@ -13,6 +13,13 @@ BROKEN = {
     "limits.max-len": ["--max-len", "4096"],
     "memory.range": ["--memory", "300TiB"],
     "memory.fits": ["--memory", "100KiB"],
+    "layout.devices": ["--gpus", "2xL4", "--pp", "3"],
+    "layout.needs-nccl": ["--gpus", "2xL4", "--tp", "2", "--no-nccl"],
+    "devices.none": ["--gpus", "2xL4", "--devices", "cuda:-1"],
+    "devices.form": ["--gpus", "2xL4", "--devices", "cuda:x"],
+    "devices.unknown": ["--gpus", "2xL4", "--devices", "cuda:0,2"],
+    "devices.twice": ["--gpus", "2xL4", "--devices", "cuda:1,1"],
+    "map.device-of-cluster": ["--gpus", "2xL4", "--device-layers", "0:2;2:2"],
     "world.power-of-two": ["--tp", "2", "--pp", "3"],
 }
 

@@ -1,0 +1,47 @@
+// Lays a model out over the devices of a cluster: the layout that flags ask for, or the default; which device each rank
+// is on, and what the ranks' traffic crosses.
+//
+//   70B on 8 H100 of one NVSwitch, nothing said  ->  tp 8: ranks 0 to 7 on devices 0 to 7, all-reduces over NVLink
+//   8B on 24 GB and 48 GB, without NCCL          ->  stages 0:11;1:21, by memory
+//
+// The default: one device has all of the model; several share it by tensor parallelism over all of them, and where the
+// model allows no size above 1, or there is no NCCL, they are stages, cut by memory. A size that the model forbids is
+// refused, with the sizes and stages that work: what was asked for is never quietly made less.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "planner/fit.h"
+#include "planner/visible_devices.h"
+
+namespace mrs {
+
+struct LayoutWish {
+  std::optional<int64_t> tp = {};
+  std::optional<int64_t> pp = {};
+  std::string device_layers = {};
+  int64_t max_seqs = 1;
+  int64_t max_len = 0;
+  bool bf16 = true;
+  bool nccl = true;
+  std::string no_nccl_because = {};  // "--no-nccl", "MISTRALRS_NO_NCCL=1"
+  bool any_world = false;
+};
+
+struct Placement {
+  LayoutFlags flags;
+  std::vector<VisibleDevice> ranks;  // in the order of ranks, group after group; what is left over is not among them
+  Budget budget;                     // of the devices in that order
+  std::string chosen;                // why this layout, where no flag says it
+};
+
+Result<Placement> Place(const ModelSpec& spec, const cluster::Cluster& cluster,
+                        const std::vector<VisibleDevice>& devices, const LayoutWish& wish);
+
+// Where each group and border lies, one line each: "tp group 0: devices 0 to 3 of node gpu-0, over NVLink, ...".
+std::vector<std::string> PlacementLines(const cluster::Cluster& cluster, const Placement& placement,
+                                        const Layout& layout);
+
+}  // namespace mrs

@@ -1,0 +1,233 @@
+#include "planner/visible_devices.h"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+#include <set>
+#include <tuple>
+
+#include "planner/cluster/catalogue.h"
+#include "planner/memory_default.h"
+#include "planner/rules.h"
+#include "plans/contract.h"
+#include "plans/printable.h"
+
+namespace mrs {
+namespace {
+
+using cluster::Cluster;
+using cluster::Device;
+using cluster::DeviceKind;
+using cluster::Node;
+
+constexpr std::string_view kVisible = "CUDA_VISIBLE_DEVICES";
+constexpr std::string_view kLocalWorld = "MISTRALRS_MN_LOCAL_WORLD_SIZE";
+
+// Number of its island for each device of a node: those that direct links or a fabric join.
+std::vector<int> IslandsOf(const Node& node) {
+  std::vector<int> root(node.devices.size());
+  std::iota(root.begin(), root.end(), 0);
+  const auto find = [&](int device) {
+    while (root[device] != device) device = root[device];
+    return device;
+  };
+  const auto join = [&](int a, int b) { root[std::max(find(a), find(b))] = std::min(find(a), find(b)); };
+  int on_fabric = -1;
+  const auto count = static_cast<int>(node.devices.size());
+  for (const cluster::PeerLink& link : node.links) {
+    if (link.from < 0 || link.from >= count || link.count < 1 || link.to >= count) continue;
+    if (link.to >= 0) {
+      join(link.from, link.to);
+    } else if (link.to == cluster::kFabric) {
+      if (on_fabric >= 0) join(link.from, on_fabric);
+      on_fabric = link.from;
+    }
+  }
+  std::vector<int> islands;
+  for (int device = 0; device < count; ++device) islands.push_back(find(device));
+  return islands;
+}
+
+// What a rank may use of it: 9/10, or a share of the host's where the device is CPU cores.
+Result<int64_t> UsableBytes(const Node& node, const Device& device, const DeviceChoice& choice) {
+  const auto top = static_cast<uint64_t>(contract::kMaxArenaBytes);
+  const std::string where = fmt::format("cluster: node {} device {}", Printable(node.name), device.ordinal);
+  uint64_t bytes = device.memory_bytes;
+  if (device.kind == DeviceKind::kCpu && bytes == 0) {
+    const uint64_t host = node.memory_bytes > 0 ? node.memory_bytes : choice.host_memory;
+    bytes = host / node.devices.size();
+  }
+  if (bytes == 0) {
+    const cluster::DeviceModel* model = cluster::FindDeviceModel(device.model);
+    if (model != nullptr) bytes = model->memory_bytes;
+  }
+  if (bytes == 0) {
+    if (choice.memory) return static_cast<int64_t>(std::min(*choice.memory, top));
+    return BrokenRule<RuleId::kDeviceMemory>("", where, Printable(device.model));
+  }
+  uint64_t usable = std::min(DefaultMemoryPerRank(bytes, 1), top);
+  if (choice.memory) usable = std::min(usable, *choice.memory);
+  return static_cast<int64_t>(usable);
+}
+
+// Indices of the node's devices that are meant, in the order of the list that names them.
+Result<std::vector<int>> OnNode(const Node& node, const DeviceChoice& choice, const std::vector<int>& visible,
+                                const std::vector<int>& flag, std::optional<int> first) {
+  std::vector<int> by_ordinal(node.devices.size());
+  std::iota(by_ordinal.begin(), by_ordinal.end(), 0);
+  std::stable_sort(by_ordinal.begin(), by_ordinal.end(),
+                   [&](int a, int b) { return node.devices[a].ordinal < node.devices[b].ordinal; });
+  const auto pick = [&](std::string_view what, const std::vector<int>& ordinals,
+                        const std::vector<int>& of) -> Result<std::vector<int>> {
+    std::vector<int> picked;
+    std::set<int> seen;
+    for (const int ordinal : ordinals) {
+      if (std::cmp_greater_equal(ordinal, of.size())) {
+        return BrokenRule<RuleId::kOrdinalUnknown>(what, ordinal, Printable(node.name), of.size(),
+                                                   of.empty() ? 0 : of.size() - 1);
+      }
+      if (!seen.insert(ordinal).second) return BrokenRule<RuleId::kOrdinalTwice>(what, ordinal);
+      picked.push_back(of[ordinal]);
+    }
+    return picked;
+  };
+  std::vector<int> devices = by_ordinal;
+  if (choice.cuda_visible) {
+    MRS_ASSIGN_OR_RETURN(devices,
+                         pick(fmt::format("{}={}", kVisible, Printable(*choice.cuda_visible)), visible, devices));
+  }
+  if (!choice.flag.empty()) {
+    MRS_ASSIGN_OR_RETURN(devices, pick(fmt::format("--devices {}", Printable(choice.flag)), flag, devices));
+  } else if (first) {
+    if (std::cmp_greater(*first, devices.size())) {
+      return BrokenRule<RuleId::kLocalWorld>("", kLocalWorld, *first, Printable(node.name), devices.size());
+    }
+    devices.resize(*first);
+  }
+  return devices;
+}
+
+int Parent(const Device& device) { return device.at.parent; }
+
+Crossing Between(const Cluster& cluster, const VisibleDevice& a, const VisibleDevice& b) {
+  if (a.node != b.node) return Crossing::kNetwork;
+  const Node& node = cluster.nodes[a.node];
+  const Device &from = node.devices[a.device], &to = node.devices[b.device];
+  if (from.kind == DeviceKind::kCpu) return Crossing::kMemory;
+  if (a.island == b.island) return Crossing::kNvlink;
+  if (from.at.socket != to.at.socket) return Crossing::kSockets;
+  const int parent = Parent(from);
+  const bool under_one = parent >= 0 && parent == Parent(to) && std::cmp_less(parent, node.switches.size()) &&
+                         !node.switches[parent].host_bridge;
+  return under_one ? Crossing::kSwitch : Crossing::kHostBridge;
+}
+
+}  // namespace
+
+Result<std::vector<int>> ParseOrdinals(std::string_view what, std::string_view text) {
+  std::vector<int> ordinals;
+  while (true) {
+    const size_t end = std::min(text.find(','), text.size());
+    const std::string_view part = text.substr(0, end);
+    int value = 0;
+    const auto [rest, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc() || rest != part.data() + part.size() || value < -1) {
+      return BrokenRule<RuleId::kOrdinalForm>(what, Printable(part.substr(0, 64)));
+    }
+    if (value == -1) return ordinals;
+    ordinals.push_back(value);
+    if (ordinals.size() > 4096) return BrokenRule<RuleId::kOrdinalForm>(what, "more than 4096 ordinals");
+    if (end == text.size()) return ordinals;
+    text.remove_prefix(end + 1);
+  }
+}
+
+Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const DeviceChoice& choice) {
+  std::vector<int> visible, flag;
+  std::optional<int> first;
+  if (choice.cuda_visible) {
+    const std::string what = fmt::format("{}={}", kVisible, Printable(*choice.cuda_visible));
+    if (!choice.cuda_visible->empty()) {
+      MRS_ASSIGN_OR_RETURN(visible, ParseOrdinals(what, *choice.cuda_visible));
+    }
+  }
+  if (!choice.flag.empty()) {
+    std::string text = choice.flag;
+    if (text.starts_with("cuda:")) text.erase(0, 5);
+    for (size_t at; (at = text.find(",cuda:")) != std::string::npos;) text.erase(at + 1, 5);
+    MRS_ASSIGN_OR_RETURN(flag, ParseOrdinals(fmt::format("--devices {}", Printable(choice.flag)), text));
+  }
+  if (choice.per_node_ranks) {
+    MRS_ASSIGN_OR_RETURN(const std::vector<int> number, ParseOrdinals(kLocalWorld, *choice.per_node_ranks));
+    if (number.size() != 1 || number.front() < 1) {
+      return BrokenRule<RuleId::kOrdinalForm>(kLocalWorld, Printable(*choice.per_node_ranks));
+    }
+    first = number.front();
+  }
+  std::vector<VisibleDevice> devices;
+  std::optional<DeviceKind> kind;
+  for (size_t n = 0; n < cluster.nodes.size(); ++n) {
+    const Node& node = cluster.nodes[n];
+    const std::vector<int> islands = IslandsOf(node);
+    MRS_ASSIGN_OR_RETURN(const std::vector<int> on_node, OnNode(node, choice, visible, flag, first));
+    std::vector<VisibleDevice> of_node;
+    for (const int index : on_node) {
+      const Device& device = node.devices[index];
+      if (device.kind == DeviceKind::kRocm) {
+        return Refuse("cluster: node {} device {}: {} is a ROCm device, and there is no backend for it yet",
+                      Printable(node.name), device.ordinal, Printable(device.model));
+      }
+      if (kind && *kind != device.kind) {
+        return Refuse(
+            "cluster: node {} device {}: CPU ranks and GPUs together are not there yet; choose with --devices",
+            Printable(node.name), device.ordinal);
+      }
+      kind = device.kind;
+      MRS_ASSIGN_OR_RETURN(const int64_t usable, UsableBytes(node, device, choice));
+      of_node.push_back({static_cast<int>(n), index, islands[index], usable});
+    }
+    std::stable_sort(of_node.begin(), of_node.end(), [&](const VisibleDevice& a, const VisibleDevice& b) {
+      const auto key = [&](const VisibleDevice& d) {
+        const Device& device = node.devices[d.device];
+        const Device& leader = node.devices[d.island];
+        return std::tuple(leader.at.socket, d.island, device.at.socket, device.at.parent);
+      };
+      return key(a) < key(b);
+    });
+    devices.insert(devices.end(), of_node.begin(), of_node.end());
+  }
+  if (devices.empty()) return BrokenRule<RuleId::kNoDevices>("");
+  return devices;
+}
+
+Crossing WorstCrossing(const Cluster& cluster, const std::vector<VisibleDevice>& devices) {
+  Crossing worst = Crossing::kNothing;
+  for (size_t a = 0; a < devices.size(); ++a) {
+    for (size_t b = a + 1; b < devices.size(); ++b) worst = std::max(worst, Between(cluster, devices[a], devices[b]));
+  }
+  return worst;
+}
+
+std::string_view CrossingText(Crossing crossing) {
+  switch (crossing) {
+    case Crossing::kNothing:
+      return "nothing";
+    case Crossing::kNvlink:
+      return "NVLink";
+    case Crossing::kSwitch:
+      return "one PCIe switch";
+    case Crossing::kHostBridge:
+      return "a PCIe host bridge";
+    case Crossing::kSockets:
+      return "the link between sockets";
+    case Crossing::kMemory:
+      return "the host's memory";
+    case Crossing::kNetwork:
+      return "the network";
+  }
+  return "";
+}
+
+bool NeedsPeerAccess(Crossing crossing) { return crossing == Crossing::kNvlink || crossing == Crossing::kSwitch; }
+
+}  // namespace mrs

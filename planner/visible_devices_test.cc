@@ -1,0 +1,98 @@
+#include "planner/visible_devices.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "planner/cluster/short_form.h"
+
+namespace mrs {
+namespace {
+
+using cluster::Cluster;
+using ::testing::ElementsAre;
+
+Cluster Gpus(std::string_view text) { return *cluster::ParseGpus(text); }
+
+std::vector<int> Ordinals(const Cluster& cluster, const DeviceChoice& choice) {
+  std::vector<int> ordinals;
+  const auto devices = ChooseDevices(cluster, choice);
+  EXPECT_TRUE(devices.ok()) << devices.message();
+  if (!devices) return ordinals;
+  for (const VisibleDevice& device : *devices) {
+    ordinals.push_back(100 * device.node + cluster.nodes[device.node].devices[device.device].ordinal);
+  }
+  return ordinals;
+}
+
+std::string Refused(const Cluster& cluster, const DeviceChoice& choice) {
+  const auto devices = ChooseDevices(cluster, choice);
+  return devices ? "" : devices.message();
+}
+
+TEST(VisibleDevices, AreThoseThatFlagAndVariablesLeave) {
+  EXPECT_THAT(Ordinals(Gpus("4xL4"), {}), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(Ordinals(Gpus("8xH100-SXM"), {.cuda_visible = "4,5,6,7"}), ElementsAre(4, 5, 6, 7));
+  EXPECT_THAT(Ordinals(Gpus("8xH100-SXM"), {.flag = "cuda:0,1", .cuda_visible = "4,5,6,7"}), ElementsAre(4, 5));
+  EXPECT_THAT(Ordinals(Gpus("8xH100-SXM"), {.flag = "cuda:3,cuda:1"}), ElementsAre(3, 1));
+  EXPECT_THAT(Ordinals(Gpus("2x4xH100-SXM"), {.flag = "0,1"}), ElementsAre(0, 1, 100, 101));
+  EXPECT_THAT(Ordinals(Gpus("4xL4"), {.per_node_ranks = "2"}), ElementsAre(0, 1));
+  EXPECT_THAT(Ordinals(Gpus("4xL4"), {.flag = "2", .per_node_ranks = "2"}), ElementsAre(2));  // the flag says it
+  EXPECT_THAT(Ordinals(Gpus("4xL4"), {.cuda_visible = "1,-1,2"}), ElementsAre(1));            // as CUDA has it
+}
+
+TEST(VisibleDevices, MistakesAreNamed) {
+  const Cluster four = Gpus("4xL4");
+  EXPECT_EQ(Refused(four, {.flag = "cuda:4"}),
+            "--devices cuda:4: device 4 is not there: node node-0 has 4 (to device 3)");
+  EXPECT_EQ(Refused(four, {.flag = "cuda:2", .cuda_visible = "0,1"}),
+            "--devices cuda:2: device 2 is not there: node node-0 has 2 (to device 1)");
+  EXPECT_EQ(Refused(four, {.flag = "cuda:0,0"}), "--devices cuda:0,0: device 0 stands twice");
+  EXPECT_EQ(Refused(four, {.cuda_visible = "1,1"}), "CUDA_VISIBLE_DEVICES=1,1: device 1 stands twice");
+  EXPECT_EQ(Refused(four, {.cuda_visible = "GPU-8932f937"}),
+            "CUDA_VISIBLE_DEVICES=GPU-8932f937: \"GPU-8932f937\" is no device; expected ordinals separated by commas, "
+            "such as 0,1");
+  EXPECT_EQ(Refused(four, {.flag = "cuda:0,"}),
+            "--devices cuda:0,: \"\" is no device; expected ordinals separated by commas, such as 0,1");
+  EXPECT_EQ(Refused(four, {.flag = "99999999999"}),
+            "--devices 99999999999: \"99999999999\" is no device; expected ordinals separated by commas, such as 0,1");
+  EXPECT_EQ(Refused(four, {.cuda_visible = ""}),
+            "no device is left to plan for; make some visible, or name them with --devices");
+  EXPECT_EQ(Refused(four, {.per_node_ranks = "5"}), "MISTRALRS_MN_LOCAL_WORLD_SIZE=5: node node-0 has 4 devices");
+  EXPECT_EQ(Refused(four, {.per_node_ranks = "0"}),
+            "MISTRALRS_MN_LOCAL_WORLD_SIZE: \"0\" is no device; expected ordinals separated by commas, such as 0,1");
+}
+
+TEST(VisibleDevices, MayUseNineTenthsOfWhatIsKnown) {
+  Cluster cluster = Gpus("48GB,24GB");
+  const auto both = ChooseDevices(cluster, {});
+  ASSERT_TRUE(both.ok()) << both.message();
+  EXPECT_EQ((*both)[0].usable_bytes, 43200000000);
+  EXPECT_EQ((*both)[1].usable_bytes, 21600000000);
+  EXPECT_EQ((*ChooseDevices(cluster, {.memory = 30000000000}))[0].usable_bytes, 30000000000);
+  cluster.nodes[0].devices[1].memory_bytes = 0;
+  EXPECT_EQ(Refused(cluster, {}),
+            "cluster: node node-0 device 1 (): its memory is not known; give it in the cluster file, or say --memory "
+            "BYTES");
+  EXPECT_EQ((*ChooseDevices(cluster, {.memory = 1000}))[1].usable_bytes, 1000);
+  const Cluster cpus = *cluster::ParseCpus("4");
+  EXPECT_EQ((*ChooseDevices(cpus, {.host_memory = 4000}))[3].usable_bytes, 900);
+}
+
+TEST(VisibleDevices, OfOneIslandFollowEachOther) {
+  Cluster cluster = Gpus("4xRTX-3090");
+  const auto bridge = [&](int a, int b) {
+    for (const auto& [from, to] : {std::pair{a, b}, {b, a}}) {
+      cluster.nodes[0].links.push_back({cluster::PeerKind::kNvlink, from, to, 4, 14});
+    }
+  };
+  bridge(0, 2);
+  bridge(1, 3);
+  EXPECT_THAT(Ordinals(cluster, {}), ElementsAre(0, 2, 1, 3));
+  const auto devices = *ChooseDevices(cluster, {});
+  EXPECT_EQ(WorstCrossing(cluster, {devices[0], devices[1]}), Crossing::kNvlink);
+  EXPECT_GT(WorstCrossing(cluster, {devices[1], devices[2]}), Crossing::kNvlink);
+  EXPECT_EQ(WorstCrossing(cluster, {devices[0]}), Crossing::kNothing);
+}
+
+}  // namespace
+}  // namespace mrs
