@@ -16,6 +16,9 @@ int Failed(const Error& error) {
   return kUnreadable;
 }
 
+// What git gives for the side where there is no file.
+constexpr std::string_view kNoFile = "/dev/null";
+
 }  // namespace
 
 CLI::App* DiffVerb::Register(CommandLine& line) {
@@ -32,6 +35,7 @@ CLI::App* DiffVerb::Register(CommandLine& line) {
 }
 
 int DiffVerb::Run() {
+  if (path_a == kNoFile || path_b == kNoFile) return AgainstNothing();
   const auto a = OpenPlan(path_a);
   if (!a) return Failed(a.error());
   const auto b = OpenPlan(path_b);
@@ -41,6 +45,17 @@ int DiffVerb::Run() {
   const Status printed = Print(json ? DiffJson(diff, summary) : DiffText(diff, summary));
   if (!printed) return Failed(printed.error());
   return diff.same() ? kSame : kDifferent;
+}
+
+int DiffVerb::AgainstNothing() {
+  if (path_a == path_b) return Failed(Refuse("diff: both plans are {}, which stands for none", kNoFile));
+  const char name = path_a == kNoFile ? 'B' : 'A';
+  const std::string& path = name == 'B' ? path_b : path_a;
+  const auto plan = OpenPlan(path);
+  if (!plan) return Failed(plan.error());
+  const DiffSide only{plan->plan(), plan->name(), path};
+  const Status printed = Print(json ? OneSidedJson(name, only) : OneSidedText(name, only));
+  return printed ? kDifferent : Failed(printed.error());
 }
 
 }  // namespace mrs::cli

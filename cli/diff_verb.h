@@ -2,6 +2,7 @@
 //
 //   mrs-plan diff a.mrsplan a.mrsplan          # says nothing, exit code 0
 //   mrs-plan diff a.mrsplan b.mrsplan --all    # every change, one a line, exit code 1
+//   mrs-plan diff /dev/null b.mrsplan          # no plan before, as git says it: what B is, exit code 1
 #pragma once
 
 #include <string>
@@ -17,6 +18,9 @@ struct DiffVerb {
 
   CLI::App* Register(CommandLine& line);
   int Run();
+
+ private:
+  int AgainstNothing();
 };
 
 }  // namespace mrs::cli

@@ -93,6 +93,8 @@ class Collector {
     for (size_t i = 0; i < kFactGroupCount; ++i) {
       if (groups_[i].diff.count == 0) continue;
       groups_[i].diff.group = static_cast<FactGroup>(i);
+      std::ranges::stable_partition(groups_[i].diff.fields,
+                                    [](const FieldDiff& f) { return f.field.find('.') == std::string::npos; });
       out_.groups.push_back(std::move(groups_[i].diff));
     }
   }
@@ -226,9 +228,10 @@ class Comparer {
   void Order(std::string_view list, const std::vector<std::pair<const Record*, const Record*>>& pairs) {
     for (size_t i = 1; i < pairs.size(); ++i) {
       if (pairs[i - 1].second < pairs[i].second) continue;
-      collector_.Add(GroupOf(list, ""), fmt::format("{}[] order", list),
-                     {PathOf(*pairs[i].first), fmt::format("after {}", pairs[i - 1].first->label),
-                      fmt::format("before {}", pairs[i - 1].first->label)});
+      collector_.Add(
+          GroupOf(list, ""), fmt::format("{}[] order", list),
+          {fmt::format("{} order", PathOf(*pairs[i].first)), fmt::format("after {}", pairs[i - 1].first->label),
+           fmt::format("before {}", pairs[i - 1].first->label)});
       return;
     }
   }

@@ -55,7 +55,7 @@ struct FieldDiff {
 struct GroupDiff {
   FactGroup group;
   uint64_t count = 0;
-  std::vector<FieldDiff> fields;  // in the plan's order
+  std::vector<FieldDiff> fields;  // what came and went, then fields; each in the plan's order
 };
 
 }  // namespace diff
@@ -75,5 +75,9 @@ PlanDiff DiffPlans(const DiffSide& a, const DiffSide& b, const DiffOptions& opti
 // For people: "" where they are the same (diff_text.cc). For programs: one object (diff_json.cc).
 std::string DiffText(const PlanDiff& diff, const diff::Summary& summary);
 std::string DiffJson(const PlanDiff& diff, const diff::Summary& summary);
+
+// Where there is no plan on the other side, as git has it of a file that was added or removed: `name` is 'A' or 'B'.
+std::string OneSidedText(char name, const DiffSide& only);
+std::string OneSidedJson(char name, const DiffSide& only);
 
 }  // namespace mrs

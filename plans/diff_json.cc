@@ -115,4 +115,18 @@ std::string DiffJson(const PlanDiff& diff, const Summary& summary) {
   return json.End().Take() + "\n";
 }
 
+std::string OneSidedJson(char name, const DiffSide& only) {
+  JsonWriter json;
+  json.Begin('{').Key("same").Value(false);
+  for (const char side : {'A', 'B'}) {
+    json.Key(side == 'A' ? "a" : "b");
+    if (side != name) {
+      json.Null();
+    } else {
+      json.Begin('{').Key("path").Value(only.path).Key("sha256").Value(only.sha256).End();
+    }
+  }
+  return json.Key("groups").Begin('[').End().End().Take() + "\n";
+}
+
 }  // namespace mrs

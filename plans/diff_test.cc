@@ -124,7 +124,7 @@ TEST(DiffPlans, TellsAnOrderThatChanged) {
   plan::PlanT b = TinyPlan();
   std::swap(b.stages[0]->steps[0], b.stages[0]->steps[1]);
   EXPECT_THAT(Lines(Compare(TinyPlan(), b)),
-              Contains("program steps[\"embed\"]: after \"rope_angles\" -> before \"rope_angles\""));
+              Contains("program steps[\"embed\"] order: after \"rope_angles\" -> before \"rope_angles\""));
 }
 
 TEST(DiffPlans, NamesOfTheTableInAnotherOrder) {
@@ -169,6 +169,26 @@ TEST(DiffPlans, OfTwoTensorParallelSizesNamesEveryGroupOfChanges) {
   EXPECT_THAT(text, HasSubstr("all_reduce halving_doubling f32 a token: 1 of 128 B in all in groups of 2 -> 1 of 128 B "
                               "in all in groups of 4\n"));
   EXPECT_THAT(text, HasSubstr("l0.gate.tensor (l0.gate): "));
+}
+
+// A replica more: its ranks read and hold what no field of a weight or an arena says.
+TEST(DiffPlans, BytesOfRanksOfAReplicaAreTold) {
+  const std::string text = TextOf(Bytes(TinyPlan({.dp = 1})), Bytes(TinyPlan({.dp = 2})));
+  EXPECT_THAT(text, HasSubstr("weights: no field changed\n"));
+  EXPECT_THAT(text, HasSubstr("  rank 2: 0 B -> "));
+  EXPECT_THAT(text, HasSubstr("memory: no field changed\n  ranks 2 to 3: none -> "));
+}
+
+TEST(OneSided, IsWhatThePlanIs) {
+  const Bytes plan(TinyPlan());
+  EXPECT_THAT(OneSidedText('B', {plan.plan(), "abc", "b.mrsplan"}),
+              ::testing::StartsWith("A no plan\nB abc b.mrsplan\nplan         abc\n"));
+  EXPECT_THAT(OneSidedText('A', {plan.plan(), "abc", "a.mrsplan"}),
+              ::testing::StartsWith("A abc a.mrsplan\nB no plan\nplan         abc\n"));
+  const auto json = nlohmann::json::parse(OneSidedJson('B', {plan.plan(), "abc", "b.mrsplan"}));
+  EXPECT_EQ(json["a"], nullptr);
+  EXPECT_EQ(json["b"]["sha256"], "abc");
+  EXPECT_EQ(json["same"], false);
 }
 
 // --- Random edits -------------------------------------------------------------------------------------------------
@@ -237,9 +257,10 @@ std::string Turned(std::string file, const Place& place, std::mt19937* random) {
 TEST(DiffPlans, TellsEveryFieldThatIsEdited) {
   constexpr uint32_t kSeed = 9;
   std::mt19937 random(kSeed);
-  const Bytes original(TinyPlan({.tp = 2, .dp = 2, .layer_count = 2}));
+  const Bytes original(TinyPlan({.tp = 2, .dp = 2}));
   const std::vector<Place> places = Places(original.file).found;
   std::set<std::string> fields;
+  size_t sound = 0;
   for (const Place& place : places) {
     // Each bit of the schema's small fields would be many runs of the same: one bit of each scalar.
     const Bytes edited(Turned(original.file, place, &random));
@@ -248,8 +269,14 @@ TEST(DiffPlans, TellsEveryFieldThatIsEdited) {
     ASSERT_NE(Lines(diff)[0], "file the same facts in other bytes: a -> b")
         << place.path << " at byte " << place.offset << ", seed " << kSeed;
     fields.insert(place.path);
+    std::string sealed = edited.file;
+    Reseal(&sealed);
+    if (!OpenPlanBytes(std::as_bytes(std::span(sealed)))) continue;
+    ++sound;  // what people see of plans that are both sound
+    ASSERT_THAT(TextOf(original, edited), HasSubstr(" change")) << place.path;
   }
   EXPECT_GT(fields.size(), 130u) << "the tiny plan has most fields of the schema";
+  EXPECT_GT(sound, 100u);
 }
 
 // Of several edits none hides behind another: each alone has lines, and all of them together have lines, too.

@@ -13,7 +13,7 @@ namespace {
 
 using namespace diff;
 
-constexpr size_t kFieldsShown = 12;  // of a group
+constexpr size_t kFieldsShown = 16;  // of a group
 constexpr size_t kRunsShown = 8;     // of ranks
 constexpr size_t kTensorsShown = 5;
 constexpr size_t kStagesShown = 16;
@@ -69,6 +69,27 @@ void AppendLayout(const Summary& s, bool all, std::string* out) {
   if (!all && moved > kRunsShown) Line(out, "... {} more ranks on other devices", moved - kRunsShown);
 }
 
+// "ranks 0 to 7 +0 -1024, rank 8 +1024 -0"
+std::string SharesText(const std::vector<RankShare>& shares, bool all) {
+  std::string text;
+  size_t runs = 0;
+  for (size_t i = 0; i < shares.size();) {
+    size_t next = i + 1;
+    while (next < shares.size() && shares[next].rank == shares[next - 1].rank + 1 &&
+           shares[next].added == shares[i].added && shares[next].dropped == shares[i].dropped) {
+      ++next;
+    }
+    if (all || runs < kRunsShown) {
+      text += fmt::format("{}{} +{} -{}", text.empty() ? "" : ", ", Ranks(shares[i].rank, shares[next - 1].rank),
+                          shares[i].added, shares[i].dropped);
+    }
+    ++runs;
+    i = next;
+  }
+  if (!all && runs > kRunsShown) text += fmt::format(", ... {} ranks", shares.size());
+  return text;
+}
+
 // Ranks that follow one another with the same figures are one line.
 void AppendMoved(const Summary& s, bool all, std::string* out) {
   const MovedBytes& moved = s.moved;
@@ -76,11 +97,11 @@ void AppendMoved(const Summary& s, bool all, std::string* out) {
     Line(out, "bytes that move: not computed, there are too many ranks times tensors");
     return;
   }
+  if (moved.added == 0 && moved.dropped == 0) return;
   if (s.other_model) Line(out, "the models differ: their tensors are compared by name, shape and type");
   Line(out,
        "to read of the checkpoint that a rank did not hold: {}, {} of it held by another rank of A; no longer held: {}",
        HumanBytes(moved.added), HumanBytes(moved.moved), HumanBytes(moved.dropped));
-  if (moved.added == 0 && moved.dropped == 0) return;
   size_t runs = 0;
   for (size_t r = 0; r < moved.ranks.size();) {
     const RankBytes& first = moved.ranks[r];
@@ -102,13 +123,7 @@ void AppendMoved(const Summary& s, bool all, std::string* out) {
   const size_t shown = all ? moved.tensors.size() : std::min(moved.tensors.size(), kTensorsShown);
   for (size_t t = 0; t < shown; ++t) {
     const TensorBytes& tensor = moved.tensors[t];
-    std::string shares;
-    const size_t shares_shown = all ? tensor.ranks.size() : std::min(tensor.ranks.size(), kRunsShown);
-    for (size_t i = 0; i < shares_shown; ++i) {
-      const RankShare& share = tensor.ranks[i];
-      shares += fmt::format("{}rank {} +{} -{}", i == 0 ? "" : ", ", share.rank, share.added, share.dropped);
-    }
-    if (shares_shown < tensor.ranks.size()) shares += fmt::format(", ... {} ranks", tensor.ranks.size());
+    const std::string shares = SharesText(tensor.ranks, all);
     Line(out, "{} ({}){}: {} bytes new, {} dropped: {}", Printable(tensor.name),
          Printable(fmt::format("{}", fmt::join(tensor.weights, ", "))), tensor.redefined ? ", another tensor" : "",
          tensor.added, tensor.dropped, shares);
@@ -190,48 +205,76 @@ void AppendField(const FieldDiff& field, bool all, std::string* out) {
   if (told < field.count) Line(out, "  ... {} more", field.count - told);
 }
 
+void AppendFields(const GroupDiff& group, bool all, std::string* out) {
+  const size_t shown = all ? group.fields.size() : std::min(group.fields.size(), kFieldsShown);
+  for (size_t f = 0; f < shown; ++f) AppendField(group.fields[f], all, out);
+  if (shown == group.fields.size()) return;
+  std::string rest;
+  for (size_t f = shown; f < group.fields.size(); ++f) {
+    rest += fmt::format("{}{} ({})", f == shown ? "" : ", ", group.fields[f].field, group.fields[f].count);
+  }
+  Line(out, "also: {}", rest);
+}
+
+// What the plans as wholes say of a group; "" where nothing changed there.
+std::string SummaryOf(FactGroup group, const Summary& summary, bool all) {
+  std::string out;
+  switch (group) {
+    case FactGroup::kLayout:
+      AppendLayout(summary, all, &out);
+      break;
+    case FactGroup::kWeights:
+      AppendMoved(summary, all, &out);
+      break;
+    case FactGroup::kCollectives:
+      AppendTalks(summary, &out);
+      break;
+    case FactGroup::kMemory:
+      AppendMemory(summary, all, &out);
+      break;
+    case FactGroup::kProgram:
+      AppendOps(summary, &out);
+      break;
+    default:
+      break;
+  }
+  return out;
+}
+
+void AppendSide(char name, std::string_view path, std::string_view sha256, std::string* out) {
+  fmt::format_to(std::back_inserter(*out), "{} {} {}\n", name, sha256, Printable(path));
+}
+
 }  // namespace
+
+std::string OneSidedText(char name, const DiffSide& only) {
+  std::string out;
+  if (name == 'B') out += "A no plan\n";
+  AppendSide(name, only.path, only.sha256, &out);
+  if (name == 'A') out += "B no plan\n";
+  return out + PlanSummary(only.plan, only.sha256);
+}
 
 std::string DiffText(const PlanDiff& diff, const Summary& summary) {
   if (diff.same()) return "";
   std::string out;
-  const auto side = [&](char name, const std::string& path, const std::string& sha256) {
-    fmt::format_to(std::back_inserter(out), "{} {} {}\n", name, sha256, Printable(path));
-  };
-  side('A', diff.path_a, diff.sha256_a);
-  side('B', diff.path_b, diff.sha256_b);
+  AppendSide('A', diff.path_a, diff.sha256_a, &out);
+  AppendSide('B', diff.path_b, diff.sha256_b, &out);
   bool shortened = false;
-  for (const GroupDiff& group : diff.groups) {
-    fmt::format_to(std::back_inserter(out), "{}: {}\n", NameOf(group.group), Plural(group.count, "change", "changes"));
-    switch (group.group) {
-      case FactGroup::kLayout:
-        AppendLayout(summary, diff.all, &out);
-        break;
-      case FactGroup::kWeights:
-        AppendMoved(summary, diff.all, &out);
-        break;
-      case FactGroup::kCollectives:
-        AppendTalks(summary, &out);
-        break;
-      case FactGroup::kMemory:
-        AppendMemory(summary, diff.all, &out);
-        break;
-      case FactGroup::kProgram:
-        AppendOps(summary, &out);
-        break;
-      default:
-        break;
+  auto group = diff.groups.begin();
+  for (size_t i = 0; i < kFactGroupCount; ++i) {
+    const bool changed = group != diff.groups.end() && group->group == static_cast<FactGroup>(i);
+    const std::string about = SummaryOf(static_cast<FactGroup>(i), summary, diff.all);
+    // A rank more, of a stage that is as it was, reads bytes and has memory: no field of either group changed.
+    if (!changed && !about.empty()) {
+      fmt::format_to(std::back_inserter(out), "{}: no field changed\n{}", NameOf(static_cast<FactGroup>(i)), about);
     }
-    const size_t shown = diff.all ? group.fields.size() : std::min(group.fields.size(), kFieldsShown);
-    for (size_t f = 0; f < shown; ++f) AppendField(group.fields[f], diff.all, &out);
-    if (shown < group.fields.size()) {
-      std::string rest;
-      for (size_t f = shown; f < group.fields.size(); ++f) {
-        rest += fmt::format("{}{} ({})", f == shown ? "" : ", ", group.fields[f].field, group.fields[f].count);
-      }
-      Line(&out, "also: {}", rest);
-    }
-    for (const FieldDiff& field : group.fields) shortened = shortened || field.count > 1;
+    if (!changed) continue;
+    fmt::format_to(std::back_inserter(out), "{}: {}\n{}", NameOf(group->group),
+                   Plural(group->count, "change", "changes"), about);
+    AppendFields(*group, diff.all, &out);
+    for (const FieldDiff& field : group->fields) shortened = shortened || field.count > 1;
+    ++group;
   }
   if (diff.left_out > 0) {
     fmt::format_to(std::back_inserter(out), "{} changes more are counted above, and not shown\n", diff.left_out);

@@ -1,9 +1,12 @@
 // Feeds bytes to the reader with the seal made good, so that what lies behind it is reached: refused or sound, never a
-// crash.
+// crash; and what is sound can be shown, in whole and in part, and compared.
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 
 #include "plans/contract.h"
+#include "plans/diff.h"
+#include "plans/part.h"
 #include "plans/reader.h"
 #include "plans/sha256.h"
 #include "plans/text.h"
@@ -20,6 +23,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)mrs::PlanToText(opened->plan(), opened->name());
     (void)mrs::PlanToJson(opened->plan(), opened->name());
     (void)mrs::PlanSummary(opened->plan(), opened->name());
+    const mrs::DiffSide side{opened->plan(), opened->name(), "fuzzed"};
+    const mrs::PlanDiff diff = mrs::DiffPlans(side, side, {});
+    if (!diff.same()) std::abort();
+    (void)mrs::diff::Summarize(opened->plan(), opened->plan());
+    for (const mrs::Selection& selection : {mrs::Selection{.rank = 0}, mrs::Selection{.layer = 0}}) {
+      const auto part = mrs::SelectPart(opened->plan(), selection);
+      if (!part) continue;
+      (void)mrs::PartText(opened->plan(), *part);
+      (void)mrs::PartJson(opened->plan(), opened->name(), *part);
+    }
   }
   return 0;
 }

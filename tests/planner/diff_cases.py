@@ -130,6 +130,46 @@ class Diff(unittest.TestCase):
         self.assertIn("options[].value", fields)
         self.assertNotIn("steps[]", fields)
 
+    def test_each_kind_of_change_has_its_group(self):
+        model = os.path.join(self.folder, "edited")
+        shutil.copytree(plan_tools.MINI, model)
+        settings = os.path.join(model, "generation_config.json")
+        with open(settings) as file:
+            values = json.load(file)
+        values["temperature"] = 0.25
+        with open(settings, "w") as file:
+            json.dump(values, file)
+        base = ["--tp", "2", "--name", "mini", *OPTIONS]
+        plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, *base, "-o", self.path("base")])
+        for group, field, folder, options in (
+            ("sampling", "model.sampling.temperature", model, []),
+            ("model", "model.name", plan_tools.MINI, ["--name", "other"]),
+            ("limits", "max_len", plan_tools.MINI, ["--max-len", "128"]),
+            ("numerics", "numerics.chain", plan_tools.MINI, ["--numerics", "block32"]),
+            ("numerics", "numerics.weight_dtype", plan_tools.MINI, ["--dtype", "f32"]),
+            ("cluster", "cluster.memory_bytes[]", plan_tools.MINI, ["--memory", "2GiB"]),
+        ):
+            arguments = dict(zip(base[::2], base[1::2]))
+            arguments.update(zip(options[::2], options[1::2]))
+            flat = [word for pair in arguments.items() for word in pair]
+            plan_tools.checked([self.tools.plan, "build", folder, *flat, "-o", self.path("other")])
+            groups = {g["group"]: [f["field"] for f in g["fields"]] for g in self.as_json("base", "other")["groups"]}
+            self.assertIn(field, groups[group])
+            if field.startswith("model."):
+                self.assertEqual(sum(map(len, groups.values())), 1, groups)
+
+    def test_no_plan_on_one_side(self):
+        for a, b, first in (("/dev/null", self.path("tp2"), "A no plan\nB "), (self.path("tp2"), "/dev/null", "A ")):
+            done = plan_tools.run([self.tools.plan, "diff", a, b])
+            self.assertEqual((done.returncode, done.stderr), (1, ""))
+            self.assertTrue(done.stdout.startswith(first), done.stdout)
+            self.assertIn("layout       2 ranks: tp 2, dp 1, 1 stage\n", done.stdout)
+            said = json.loads(plan_tools.run([self.tools.plan, "diff", a, b, "--json"]).stdout)
+            self.assertEqual((said["same"], said["a"] is None), (False, a == "/dev/null"))
+        done = plan_tools.run([self.tools.plan, "diff", "/dev/null", "/dev/null"])
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertEqual(done.stderr, "mrs-plan: diff: both plans are /dev/null, which stands for none\n")
+
     def test_what_cannot_be_read_is_no_answer(self):
         broken = self.path("broken")
         with open(self.path("tp2"), "rb") as file:
@@ -208,6 +248,8 @@ class Git(unittest.TestCase):
             self.assertTrue(any(line.startswith("+rank 3: tp 3, ep 0, stage 0") for line in changed))
             self.assertNotIn("Binary files", text)
         self.assertIn("  mesh: 2 ranks (tp 2, dp 1, 1 stage) -> 4 ranks (tp 4, dp 1, 1 stage)\n", by_tool)
+        self.shell("git rm -q model.mrsplan && git commit -qm three")
+        self.assertIn("\nB no plan\n", self.shell(use[2]))
 
 
 if __name__ == "__main__":
