@@ -26,7 +26,8 @@ bool WantsColour() {
 
 CLI::App* CheckCommand::Register(CommandLine& line) {
   CLI::App* const verb = line.app.add_subcommand(
-      "check", "Judge model folders, plans and RING_CONFIG files, for CI: exit code 0 clean, 1 findings, 2 unreadable");
+      "check",
+      "Judge model folders, plans, cluster and RING_CONFIG files, for CI: exit code 0 clean, 1 findings, 2 unreadable");
   AddChecked(line, *verb, "paths", "a file or folder name", "PATH...: files, or folders, which are walked",
              [this](const std::string& text) {
                paths.push_back(text);

@@ -1,4 +1,5 @@
-// `mrs-plan check PATH...`: model folders, plans, RING_CONFIG files and folders of them, judged without a GPU.
+// `mrs-plan check PATH...`: model folders, plans, cluster and RING_CONFIG files, and folders of them, judged without a
+// GPU.
 #pragma once
 
 #include <string>

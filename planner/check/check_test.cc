@@ -23,7 +23,12 @@ TEST(KindOf, GoesByContent) {
   EXPECT_EQ(kind(std::string_view("\x20\0\0\0MRSP", 8), "a"), ContentKind::kPlan);
   EXPECT_EQ(kind(std::string_view("\x20\0\0\0MRS", 7), "a"), ContentKind::kNothing);
   EXPECT_EQ(kind("", "a.mrsplan"), ContentKind::kPlan);
-  EXPECT_EQ(kind("# a cluster\nnodes:\n  - name: a\n", "a"), ContentKind::kCluster);
+  EXPECT_EQ(kind("# a cluster\nnodes:\n  - gpus: 8xH100-SXM\n", "a"), ContentKind::kCluster);
+  EXPECT_EQ(kind("name: a\nnodes:\n- name: b\n  devices: [{model: L4}]\n", "a"), ContentKind::kCluster);
+  EXPECT_EQ(kind(R"({"nodes": [{"gpus": "8xH100"}]})", "a"), ContentKind::kCluster);
+  EXPECT_EQ(kind("nodes:\n  - role: worker\n", "a.yaml"), ContentKind::kNothing);
+  EXPECT_EQ(kind("gpus: 1\nnodes:\n", "a.yaml"), ContentKind::kNothing);
+  EXPECT_EQ(kind("apiVersion: x/v1\nnodes:\n  - gpus: 1\n", "a.yaml"), ContentKind::kNothing);
   EXPECT_EQ(kind("x:\n  nodes: 1\n", "a"), ContentKind::kNothing);
   EXPECT_EQ(kind("", "a"), ContentKind::kNothing);
 }
@@ -33,6 +38,8 @@ TEST(KindOf, TakesWhatWasNamedAtItsWord) {
   EXPECT_EQ(KindOf(R"("rank": 0, "world_size": 2})", "a", true), ContentKind::kRing);
   EXPECT_EQ(KindOf("{}", "config.json", true), ContentKind::kModelConfig);
   EXPECT_EQ(KindOf("{}", "a.json", true), ContentKind::kNothing);
+  EXPECT_EQ(KindOf("node:\n", "a.yaml", true), ContentKind::kCluster);
+  EXPECT_EQ(KindOf("nodes:\n", "a", true), ContentKind::kCluster);
 }
 
 using Groups = std::vector<std::vector<size_t>>;

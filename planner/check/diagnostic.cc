@@ -48,6 +48,8 @@ constexpr Rule kRules[] = {
     {"model.no-end", kWarning, "No file names a token that ends an answer"},
     {"model.unused-tensors", kWarning, "The checkpoint holds tensors that the model does not know"},
 
+    {"cluster.file", kError, "A cluster file says something that cannot be"},
+
     {"plan.broken", kError, "The file is no plan, or was changed or cut short"},
     {"plan.version", kError, "The plan's format is not one that this version reads"},
     {"plan.unsound", kError, "The plan could not be run"},

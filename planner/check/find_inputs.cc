@@ -32,14 +32,32 @@ size_t CountKeys(std::string_view text, std::initializer_list<std::string_view> 
       std::count_if(keys.begin(), keys.end(), [&](std::string_view key) { return HasKey(text, key); }));
 }
 
-// A line that begins with `key:`, as a mapping at the top of a YAML document does.
-bool HasYamlKey(std::string_view text, std::string_view key) {
+// A line that begins with `key:`, as one of a mapping at the top of a YAML document does; or, where `inside`, one of a
+// list or mapping in it.
+bool HasYamlKey(std::string_view text, std::string_view key, bool inside = false) {
   for (size_t at = 0; at < text.size();) {
     std::string_view line = text.substr(at, text.find('\n', at) - at);
+    const size_t length = line.size();
+    if (inside) {
+      const size_t indent = std::min(line.find_first_not_of(" -"), line.size());
+      line.remove_prefix(indent);
+      if (indent == 0) line = {};
+    }
     if (line.starts_with(key) && line.substr(key.size()).starts_with(':')) return true;
-    at += line.size() + 1;
+    at += length + 1;
   }
   return false;
+}
+
+// Nodes, and something that only a node of ours has: other programs have lists of that name, too.
+bool LooksLikeCluster(std::string_view start, std::string_view name, bool named) {
+  if (named && (name.ends_with(".yaml") || name.ends_with(".yml"))) return true;
+  if (HasYamlKey(start, "apiVersion")) return false;
+  constexpr std::string_view kOfNode[] = {"gpus", "devices", "nics", "sockets"};
+  const bool in_yaml = HasYamlKey(start, "nodes") &&
+                       (named || std::any_of(std::begin(kOfNode), std::end(kOfNode),
+                                             [&](std::string_view key) { return HasYamlKey(start, key, true); }));
+  return in_yaml || (HasKey(start, "nodes") && CountKeys(start, {"gpus", "devices", "nics", "sockets"}) > 0);
 }
 
 std::string JoinPath(const std::string& folder, const std::string& name) {
@@ -236,7 +254,7 @@ ContentKind KindOf(std::string_view start, std::string_view name, bool named) {
     const bool by_name = name == "config.json" || name.ends_with(".config.json");
     if (of_config >= (by_name ? named ? 0 : 1 : 3)) return ContentKind::kModelConfig;
   }
-  return HasYamlKey(start, "nodes") ? ContentKind::kCluster : ContentKind::kNothing;
+  return LooksLikeCluster(start, name, named) ? ContentKind::kCluster : ContentKind::kNothing;
 }
 
 }  // namespace mrs::check

@@ -8,6 +8,7 @@
 
 #include "formats/input_file.h"
 #include "formats/json.h"
+#include "planner/check/check_cluster.h"
 #include "planner/check/check_model.h"
 #include "planner/check/find_inputs.h"
 #include "planner/check/ring_check.h"
@@ -135,6 +136,9 @@ Report RunCheck(const CheckOptions& options) {
         Append(report.diagnostics, CheckPlan(input.path, plans));
         break;
       case InputKind::kCluster:
+        report.checked.push_back({"cluster", input.path});
+        Append(report.diagnostics, CheckClusterFile(input.path));
+        break;
       case InputKind::kRing:
         break;
     }
