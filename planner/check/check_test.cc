@@ -25,6 +25,7 @@ TEST(KindOf, GoesByContent) {
   EXPECT_EQ(kind("", "a.mrsplan"), ContentKind::kPlan);
   EXPECT_EQ(kind("# a cluster\nnodes:\n  - gpus: 8xH100-SXM\n", "a"), ContentKind::kCluster);
   EXPECT_EQ(kind("name: a\nnodes:\n- name: b\n  devices: [{model: L4}]\n", "a"), ContentKind::kCluster);
+  EXPECT_EQ(kind("nodes:\n  - {ranks: 3, address: cpu-host}\n", "a"), ContentKind::kCluster);
   EXPECT_EQ(kind(R"({"nodes": [{"gpus": "8xH100"}]})", "a"), ContentKind::kCluster);
   EXPECT_EQ(kind("nodes:\n  - role: worker\n", "a.yaml"), ContentKind::kNothing);
   EXPECT_EQ(kind("gpus: 1\nnodes:\n", "a.yaml"), ContentKind::kNothing);

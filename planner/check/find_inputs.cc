@@ -39,7 +39,7 @@ bool HasYamlKey(std::string_view text, std::string_view key, bool inside = false
     std::string_view line = text.substr(at, text.find('\n', at) - at);
     const size_t length = line.size();
     if (inside) {
-      const size_t indent = std::min(line.find_first_not_of(" -"), line.size());
+      const size_t indent = std::min(line.find_first_not_of(" -{"), line.size());
       line.remove_prefix(indent);
       if (indent == 0) line = {};
     }
@@ -53,11 +53,12 @@ bool HasYamlKey(std::string_view text, std::string_view key, bool inside = false
 bool LooksLikeCluster(std::string_view start, std::string_view name, bool named) {
   if (named && (name.ends_with(".yaml") || name.ends_with(".yml"))) return true;
   if (HasYamlKey(start, "apiVersion")) return false;
-  constexpr std::string_view kOfNode[] = {"gpus", "devices", "nics", "sockets"};
+  constexpr std::string_view kOfNode[] = {"gpus", "devices", "nics", "sockets", "ranks", "cores"};
   const bool in_yaml = HasYamlKey(start, "nodes") &&
                        (named || std::any_of(std::begin(kOfNode), std::end(kOfNode),
                                              [&](std::string_view key) { return HasYamlKey(start, key, true); }));
-  return in_yaml || (HasKey(start, "nodes") && CountKeys(start, {"gpus", "devices", "nics", "sockets"}) > 0);
+  return in_yaml ||
+         (HasKey(start, "nodes") && CountKeys(start, {"gpus", "devices", "nics", "sockets", "ranks", "cores"}) > 0);
 }
 
 std::string JoinPath(const std::string& folder, const std::string& name) {

@@ -680,6 +680,35 @@ class Models(Case):
         self.finds([("model.unused-tensors", "m/model.safetensors", 'tensor "model.extra.weight" is no part of LlamaForCausalLM; it is not used')], "m")
 
 
+class Clusters(Case):
+    SOUND = """network: 400Gbit/s
+nodes:
+  - count: 2
+    devices: [{model: L40S, count: 4}]
+  - name: big
+    gpus: 8xH100-SXM
+"""
+
+    def test_a_sound_file_is_quiet(self):
+        self.write("c.yaml", self.SOUND)
+        self.finds([], "c.yaml", code=0)
+        self.assertEqual(self.report(".")["checked"], [{"kind": "cluster", "path": "c.yaml"}])
+
+    def test_key(self):
+        self.write("c.yaml", self.SOUND.replace("    gpus", "    gpuz"))
+        message = "nodes[1]: unknown key 'gpuz'; did you mean 'gpus'?"
+        self.finds([("cluster.file", "c.yaml:6:5", message)], ".")
+
+    def test_value_after_characters_of_two_bytes(self):
+        self.write("c.yaml", self.SOUND.replace("{model: L40S,", "{model: \u00fc\u00fc, memory: 80GX,"))
+        message = 'nodes[0].devices[0].memory: expected a size such as 80GiB, got "80GX"'
+        self.finds([("cluster.file", "c.yaml:4:35", message)], "c.yaml")
+
+    def test_no_yaml(self):
+        self.write("c.yaml", "nodes:\n  - gpus: [\n")
+        self.finds([("cluster.file", "c.yaml:3:1", "is no YAML: end of sequence flow not found")], ".")
+
+
 class Plans(Case):
     @classmethod
     def setUpClass(cls):
@@ -996,4 +1025,4 @@ class EveryId(Case):
 
 if __name__ == "__main__":
     arguments = plan_tools.parser(__doc__.split("\n")[0]).parse_args()
-    plan_tools.main([Rings, Models, Plans, Paths, Writers, EveryId], plan_tools.Tools(arguments.bin))
+    plan_tools.main([Rings, Models, Clusters, Plans, Paths, Writers, EveryId], plan_tools.Tools(arguments.bin))
