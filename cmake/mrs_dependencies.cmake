@@ -12,8 +12,8 @@ endif()
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 
-# Cluster descriptions come as YAML, NCCL's topologies as XML. Their static libraries keep mrs-plan free of packages at run
-# time; what runs only here may link the shared ones.
+# Cluster descriptions come as YAML, NCCL's topologies as XML. Their static libraries, where there
+# are any, keep mrs-plan free of packages at run time.
 foreach(parser yaml-cpp pugixml)
   find_package(${parser} REQUIRED)
   string(REPLACE -cpp "" short ${parser})

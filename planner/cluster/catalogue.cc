@@ -349,7 +349,7 @@ constexpr DeviceModel kRows[] = {
      .most_per_node = 8,
      .sockets = 2,
      .pci_ids = {kAmd | 0x74A1},
-     .aliases = "mi300x192gb mi300xoam",
+     .aliases = "mi300x192gb mi300xoam mi300xvf",
      .source = kMi300xSheet,
      .memory_source = kRocmSmi},
     // Hosts. Memory channels x 8 bytes x transfers per second, of one socket: 12 x DDR5-4800, 12 x DDR5-6400 (up to),
@@ -401,10 +401,15 @@ std::span<const DeviceModel> Catalogue() { return kRows; }
 std::string NormalizedModel(std::string_view name) {
   std::string text;
   for (const unsigned char c : name.substr(0, 256)) {
-    if (c != ' ' && c != '-' && c != '_' && c != '\t') text.push_back(static_cast<char>(std::tolower(c)));
+    if (std::string_view(" -_\t/()").find(static_cast<char>(c)) == std::string_view::npos) {
+      text.push_back(static_cast<char>(std::tolower(c)));
+    }
   }
   for (const std::string_view maker : {"nvidia", "amd", "tesla", "geforce", "instinct"}) {
     if (text.starts_with(maker)) text.erase(0, maker.size());
+  }
+  if (text.size() > 1 && text.ends_with('g') && std::isdigit(static_cast<unsigned char>(text[text.size() - 2]))) {
+    text.push_back('b');  // "A100-80G"
   }
   return text;
 }

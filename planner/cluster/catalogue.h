@@ -51,7 +51,7 @@ std::span<const DeviceModel> Catalogue();
 const DeviceModel* FindDeviceModel(std::string_view name);
 const DeviceModel* FindDevicePci(uint16_t vendor, uint16_t device);
 
-// "NVIDIA GeForce RTX 4090" -> "rtx4090": lower case, without spaces, dashes, underscores and makers' names.
+// "NVIDIA GeForce RTX 4090" -> "rtx4090": lower case, without spaces, punctuation and makers' names; 80g is 80gb.
 std::string NormalizedModel(std::string_view name);
 
 // The row of a name that is nearest to a misspelt one, for messages. Never null.

@@ -112,6 +112,24 @@ TEST(ClusterFile, CanonicalTextIsTheCluster) {
   }
 }
 
+// The example of README.md is read, and is what the text beside it says.
+TEST(ClusterFile, TheReadmesExample) {
+  const Result<std::string> readme = ReadFile(std::string(MRS_SOURCE_DIR) + "/planner/cluster/README.md", 1 << 20);
+  ASSERT_TRUE(readme) << readme.message();
+  const size_t begin = readme->find("```yaml\n");
+  ASSERT_NE(begin, std::string::npos);
+  const size_t end = readme->find("```", begin + 8);
+  const Result<Cluster> cluster = ParseCluster(readme->substr(begin + 8, end - begin - 8), "README.md");
+  ASSERT_TRUE(cluster) << cluster.message();
+  ASSERT_EQ(cluster->nodes.size(), 4u);
+  EXPECT_EQ(cluster->nodes[0].devices.size(), 8u);
+  EXPECT_EQ(cluster->nodes[0].links.size(), 8u);
+  EXPECT_EQ(cluster->nodes[1].address, "10.0.0.2");
+  EXPECT_EQ(cluster->nodes[2].links.size(), 2u);
+  EXPECT_EQ(cluster->nodes[2].devices[1].at, cluster->nodes[2].nics[0].at);
+  EXPECT_EQ(cluster->nodes[3].devices, CpuRanks(4));
+}
+
 TEST(ClusterFile, CanonicalTextSaysNodesThatAreAlikeOnce) {
   EXPECT_EQ(CanonicalText(*ParseGpus("2x1xH100+400G")), R"(version: 1
 network: 400Gbit/s
@@ -270,6 +288,13 @@ TEST(ClusterFile, WhatIsNoClusterSaysWhere) {
       {"[1]", "c.yaml: line 1, column 1: expected a map with keys such as 'version', got a list"},
       {"hosts: []", "c.yaml: line 1, column 1: unknown key 'hosts'; known: version, name, network or nodes"},
       {"node: []", "c.yaml: line 1, column 1: unknown key 'node'; did you mean 'nodes'?"},
+      {"<?xml version=\"1.0\"?>\n<system/>", "c.yaml: is XML, no cluster file; read it with mrs-plan cluster import"},
+      {"\tGPU0\tGPU1\tCPU Affinity\nGPU0\t X \tNV18\t0-51",
+       "c.yaml: is a matrix of nvidia-smi topo -m, no cluster file; read it with mrs-plan cluster import"},
+      {"switches: {a: {}}\nblocks: []",
+       "c.yaml: is a topograph topology, which says what switch a node hangs from and not what devices it has; "
+       "expected "
+       "a cluster file: write the nodes under 'nodes', such as {count: 18, gpus: 4xGB200}"},
       {"name: x", "c.yaml: line 1, column 1: nodes: expected a list of at least one node, got nothing"},
       {"nodes: []", "c.yaml: line 1, column 8: nodes: expected a list of at least one node, got a list"},
       {"version: 2\nnodes: [{ranks: 1}]",
@@ -287,7 +312,8 @@ TEST(ClusterFile, WhatIsNoClusterSaysWhere) {
       {std::string("nodes:\n \0", 9), "c.yaml: line 2, column 2: a byte that is no UTF-8 text; expected a YAML file"},
       {"nodes:\n- - - - - - - - - - - - - - - - - - 1",
        "c.yaml: line 2, column 31: lists and maps nested deeper than 16"},
-      {std::string(2000, '['), "c.yaml: line 1, column 1: a list or map as a key; expected a name"},
+      {std::string(900, '['), "c.yaml: line 1, column 1: a list or map as a key; expected a name"},
+      {std::string(1 << 20, '['), "c.yaml: line 1, column 1001: more than 1000 brackets are open"},
   };
   for (const auto& [text, message] : cases) EXPECT_EQ(Message(text), message) << text.substr(0, 60);
   EXPECT_EQ(Message(std::string(kMaxFileBytes + 1, ' ')), "c.yaml: 8388609 bytes; expected at most 8388608");

@@ -67,6 +67,14 @@ struct Kind {
   uint64_t memory_bytes = 0;
 };
 
+// "H100x8", as clouds name their machines; null of anything else.
+const DeviceModel* ModelBeforeCount(std::string_view item) {
+  const size_t x = item.find_last_of("xX");
+  if (x == std::string_view::npos || x + 1 >= item.size() || x + 5 < item.size()) return nullptr;
+  if (item.find_first_not_of("0123456789", x + 1) != std::string_view::npos) return nullptr;
+  return FindDeviceModel(item.substr(0, x));
+}
+
 Result<Kind> KindOf(const Group& group) {
   const std::string item = Printable(group.item.substr(0, 64));
   if (group.item.empty()) {
@@ -82,6 +90,10 @@ Result<Kind> KindOf(const Group& group) {
   if (const auto bytes = ParseBytes(group.item); bytes && has_unit) {
     if (*bytes == 0) return Refuse("'{}': a device without memory; expected a size such as 48GB", item);
     return Kind{nullptr, *bytes};
+  }
+  if (const DeviceModel* model = ModelBeforeCount(group.item)) {
+    return Refuse("'{}': the count stands before the model: {}x{}", item,
+                  Printable(group.item.substr(group.item.find_last_of("xX") + 1)), model->name);
   }
   return Refuse("'{}' is no model of the catalogue (nearest: {}) and no size with a unit, such as 48GB or 24GiB", item,
                 NearestDeviceModel(group.item)->name);

@@ -82,6 +82,7 @@ TEST(ShortForm, WhatIsNoFormSaysWhy) {
       {"8xH1O0",
        "--gpus 8xH1O0: 'H1O0' is no model of the catalogue (nearest: H100-SXM) and no size with a unit, such "
        "as 48GB or 24GiB"},
+      {"H100x8", "--gpus H100x8: 'H100x8': the count stands before the model: 8xH100-SXM"},
       {"8x", "--gpus 8x: '8x': a model or a size is missing, such as H100-SXM or 48GB"},
       {"8", "--gpus 8: '8' is no model of the catalogue (nearest: L4) and no size with a unit, such as 48GB or 24GiB"},
       {"0xL4", "--gpus 0xL4: '0xL4': 0 devices; expected 1 to 64"},

@@ -17,6 +17,8 @@
 namespace mrs::cluster {
 namespace {
 
+constexpr size_t kMaxOpen = 1000;
+
 struct Refused {
   YamlPlace at;
   std::string message;
@@ -118,6 +120,28 @@ class TreeBuilder : public YAML::EventHandler {
   size_t values_ = 0;
 };
 
+// yaml-cpp reads all that opens before it says anything of the first: a file of brackets alone would cost a gigabyte.
+// Brackets in quotes and comments count, too, so the limit is far above the depth that is read.
+std::optional<size_t> TooManyOpen(std::string_view text) {
+  size_t open = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '[' || text[i] == '{') {
+      if (++open > kMaxOpen) return i;
+    } else if ((text[i] == ']' || text[i] == '}') && open > 0) {
+      --open;
+    }
+  }
+  return std::nullopt;
+}
+
+YamlPlace PlaceAt(std::string_view text, size_t offset) {
+  YamlPlace at{1, 1};
+  for (const char c : text.substr(0, offset)) {
+    at = c == '\n' ? YamlPlace{at.line + 1, 1} : YamlPlace{at.line, at.column + 1};
+  }
+  return at;
+}
+
 Error Placed(std::string_view where, YamlPlace at, std::string_view message) {
   return Refuse("{}: line {}, column {}: {}", where, at.line, at.column, message);
 }
@@ -131,11 +155,10 @@ Result<YamlValue> ParseYaml(std::string_view text, std::string_view where) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   // A NUL makes yaml-cpp guess another encoding.
   if (const size_t bad = std::min(text::FindInvalidUtf8(text), text.find('\0')); bad != std::string_view::npos) {
-    YamlPlace at{1, 1};
-    for (const char c : text.substr(0, bad)) {
-      at = c == '\n' ? YamlPlace{at.line + 1, 1} : YamlPlace{at.line, at.column + 1};
-    }
-    return Placed(where, at, "a byte that is no UTF-8 text; expected a YAML file");
+    return Placed(where, PlaceAt(text, bad), "a byte that is no UTF-8 text; expected a YAML file");
+  }
+  if (const auto open = TooManyOpen(text)) {
+    return Placed(where, PlaceAt(text, *open), fmt::format("more than {} brackets are open", kMaxOpen));
   }
   TreeBuilder builder;
   try {
