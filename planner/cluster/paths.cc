@@ -1,0 +1,283 @@
+#include "planner/cluster/paths.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+
+#include "planner/cluster/catalogue.h"
+
+namespace mrs::cluster {
+namespace {
+
+// Within one place (LOC_BW).
+constexpr float kLocal = 5000.0f;
+
+enum class Kind : uint8_t { kGpu, kPci, kFabric, kCpu, kHostBridge, kNic };
+
+struct Link {
+  int to = 0;
+  PathClass path_class = PathClass::kLoc;  // kPix: of PCIe, whatever it crosses
+  float gigabytes = 0;
+};
+
+struct Vertex {
+  Kind kind = Kind::kGpu;
+  std::vector<Link> links;
+};
+
+bool OfHost(Kind kind) { return kind == Kind::kCpu || kind == Kind::kHostBridge; }
+
+// Links between the same two add up, and the widest come first: ncclTopoConnectNodes.
+void Connect(std::vector<Vertex>& graph, int from, int to, PathClass path_class, double gigabytes) {
+  std::vector<Link>& links = graph[from].links;
+  auto at = std::find_if(links.begin(), links.end(),
+                         [&](const Link& link) { return link.to == to && link.path_class == path_class; });
+  if (at == links.end()) at = links.insert(at, {to, path_class, 0});
+  at->gigabytes += static_cast<float>(gigabytes);
+  while (at != links.begin() && (at - 1)->gigabytes < at->gigabytes) {
+    std::iter_swap(at - 1, at);
+    --at;
+  }
+}
+
+void Join(std::vector<Vertex>& graph, int a, int b, PathClass path_class, double gigabytes) {
+  Connect(graph, a, b, path_class, gigabytes);
+  Connect(graph, b, a, path_class, gigabytes);
+}
+
+// Vertices: devices, nics, sockets (as in Paths), then switches, then the fabric.
+std::vector<Vertex> GraphOf(const Node& node) {
+  const int nics = static_cast<int>(node.devices.size());
+  const int sockets = nics + static_cast<int>(node.nics.size());
+  const int switches = sockets + static_cast<int>(node.sockets.size());
+  const int fabric = switches + static_cast<int>(node.switches.size());
+  std::vector<Vertex> graph(fabric + 1);
+  graph[fabric].kind = Kind::kFabric;
+  const auto attach = [&](int vertex, Kind kind, const Attachment& at) {
+    graph[vertex].kind = kind;
+    const int parent = at.parent >= 0 ? switches + at.parent : sockets + at.socket;
+    if (parent >= fabric || (at.parent < 0 && parent >= switches)) return;  // a node without sockets
+    // A bridge within the CPU is no link of its own, and a card without a place is at the CPU.
+    const bool on_die = kind == Kind::kHostBridge;
+    Join(graph, vertex, parent, PathClass::kPix, on_die ? double{kLocal} : PcieGigabytes(at.link));
+  };
+  for (size_t i = 0; i < node.sockets.size(); ++i) graph[sockets + i].kind = Kind::kCpu;
+  for (const PeerLink& link : node.links) {
+    const double gigabytes = PeerGigabytes(node, link);
+    if (link.to == kSocket) {
+      const int socket = sockets + node.devices[link.from].at.socket;
+      if (socket < switches) Join(graph, link.from, socket, PathClass::kC2c, gigabytes);
+    } else if (link.to == kFabric) {
+      Join(graph, link.from, fabric, PathClass::kNvl, gigabytes);
+    } else {
+      Connect(graph, link.from, link.to, PathClass::kNvl, gigabytes);
+    }
+  }
+  for (size_t i = 0; i < node.devices.size(); ++i) {
+    const bool cpu = node.devices[i].kind == DeviceKind::kCpu;
+    if (!cpu) attach(static_cast<int>(i), Kind::kGpu, node.devices[i].at);
+    // A CPU rank is where its socket is.
+    const int socket = sockets + node.devices[i].at.socket;
+    if (cpu && socket < switches) Join(graph, static_cast<int>(i), socket, PathClass::kLoc, kLocal);
+  }
+  for (size_t i = 0; i < node.nics.size(); ++i) attach(nics + static_cast<int>(i), Kind::kNic, node.nics[i].at);
+  for (size_t i = 0; i < node.switches.size(); ++i) {
+    attach(switches + static_cast<int>(i), node.switches[i].host_bridge ? Kind::kHostBridge : Kind::kPci,
+           node.switches[i].at);
+  }
+  for (size_t a = 0; a < node.sockets.size(); ++a) {
+    for (size_t b = 0; b < node.sockets.size(); ++b) {
+      if (a == b) continue;
+      Connect(graph, sockets + static_cast<int>(a), sockets + static_cast<int>(b), PathClass::kSys,
+              InterSocketGigabytes(node.sockets[a]));
+    }
+  }
+  return graph;
+}
+
+bool HasReverse(const std::vector<Vertex>& graph, int from, const Link& link) {
+  return std::any_of(graph[link.to].links.begin(), graph[link.to].links.end(),
+                     [&](const Link& back) { return back.to == from && back.path_class == link.path_class; });
+}
+
+// Breadth first from `base`, as ncclTopoSetPaths does it: a place is reached anew only by more bandwidth and no more
+// hops.
+std::vector<Path> PathsFrom(const std::vector<Vertex>& graph, int base) {
+  std::vector<Path> paths(graph.size());
+  std::vector<int> wave = {base};
+  paths[base] = {PathClass::kLoc, kLocal, 0};
+  while (!wave.empty()) {
+    std::vector<int> next;
+    for (const int from : wave) {
+      for (const Link& link : graph[from].links) {
+        const Kind kind = graph[from].kind, to_kind = graph[link.to].kind;
+        const Path path = paths[from];
+        const float gigabytes = std::min(path.gigabytes, link.gigabytes);
+        // Through a GPU only once, and only by NVLink to a GPU; through a card never.
+        const bool nvlink_on = link.path_class == PathClass::kNvl && to_kind == Kind::kGpu && path.hops <= 1;
+        if (from != base && ((kind == Kind::kGpu && !nvlink_on) || kind == Kind::kNic)) continue;
+        Path& known = paths[link.to];
+        if (!((known.gigabytes == 0 || known.hops > path.hops) && known.gigabytes < gigabytes)) continue;
+        // NCCL refuses a host whose links lead one way only; here they are as if they were not, and findings.h says so.
+        if (!HasReverse(graph, from, link)) continue;
+        PathClass path_class = link.path_class;
+        if (kind == Kind::kPci && to_kind == Kind::kPci) path_class = PathClass::kPxb;
+        if (link.path_class == PathClass::kPix && (OfHost(kind) || OfHost(to_kind))) path_class = PathClass::kPhb;
+        const bool second = path.hops >= 1;
+        if (kind == Kind::kGpu && path.path_class == PathClass::kNvl && path_class == PathClass::kNvl && second) {
+          path_class = PathClass::kNvb;
+        }
+        known = {std::max(path.path_class, path_class), gigabytes, path.hops + 1};
+        if (std::find(next.begin(), next.end(), link.to) == next.end()) next.push_back(link.to);
+      }
+    }
+    wave = std::move(next);
+  }
+  return paths;
+}
+
+// "6/143": family and model as nccl_xml.h writes them.
+int IntelModel(const Socket& socket) {
+  const std::string_view cpu = socket.cpu;
+  if (!cpu.starts_with("6/")) return 0;
+  int model = 0;
+  std::from_chars(cpu.data() + 2, cpu.data() + cpu.size(), model);
+  return model;
+}
+
+}  // namespace
+
+std::string_view PathClassName(PathClass path_class) {
+  constexpr std::string_view kNames[] = {"LOC", "NVL", "NVB", "C2C", "PIX", "PXB", "PHB", "SYS", "NET"};
+  return kNames[static_cast<size_t>(path_class)];
+}
+
+double NvlinkGigabytes(int sm) {
+  if (sm >= 100) return 40.1;
+  if (sm >= 90) return 20.6;
+  if (sm == 86) return 12.0;
+  if (sm >= 60 && sm < 70) return 18.0;
+  return 20.0;
+}
+
+double XgmiGigabytes(std::string_view gcn) {
+  if (gcn.starts_with("gfx94") || gcn.starts_with("94") || gcn.starts_with("gfx95") || gcn.starts_with("95")) {
+    return 48.0;
+  }
+  return gcn.starts_with("gfx90a") || gcn == "910" ? 36.0 : 24.0;  // RCCL counts gfx90a as 910
+}
+
+// kvDictPciGen: units of 100 Mbit/s a lane, 60 where the rate is not known; x16 where the width is not.
+double PcieGigabytes(const PcieLink& link) {
+  const double rate = link.gigatransfers > 0 ? link.gigatransfers * 7.5 : 60;
+  const double units = link.gigatransfers == 2.5 ? 15 : rate;
+  return (link.lanes > 0 ? link.lanes : 16) * units / 80.0;
+}
+
+double PeerGigabytes(const Node& node, const PeerLink& link) {
+  const DeviceModel* const model = FindDeviceModel(node.devices[link.from].model);
+  double each = link.gigabytes > 0 ? link.gigabytes : 0;
+  if (link.kind == PeerKind::kNvlink) {
+    if (model != nullptr && model->sm > 0) {
+      each = NvlinkGigabytes(model->sm);
+    } else if (each == 0) {
+      each = NvlinkGigabytes(0);
+    }
+  } else if (link.kind == PeerKind::kXgmi && each == 0) {
+    each = XgmiGigabytes(model != nullptr && model->name == "MI300X" ? "gfx942" : "");
+  } else if (link.kind == PeerKind::kC2c && each == 0) {
+    each = kLocal;
+  }
+  return each * link.count;
+}
+
+// ncclTopoGetInterCpuBw.
+double InterSocketGigabytes(const Socket& socket) {
+  if (socket.arch == "ppc64") return 32.0;
+  if (socket.arch == "arm64" || socket.arch == "aarch64") return 6.0;
+  if (socket.arch != "x86_64") return kLocal;
+  if (socket.vendor == "AuthenticAMD") return 16.0;
+  if (socket.vendor == "CentaurHauls" || socket.vendor == "  Shanghai  ") return socket.cpu == "7/91" ? 9.0 : 6.0;
+  if (socket.vendor != "GenuineIntel") return kLocal;
+  const int model = IntelModel(socket);
+  return model >= 0xCF ? 40.0 : model >= 0x8F ? 22.0 : model >= 0x55 ? 10.0 : 6.0;
+}
+
+Paths PathsOf(const Node& node) {
+  Paths out{.device_count = static_cast<int>(node.devices.size()),
+            .nic_count = static_cast<int>(node.nics.size()),
+            .socket_count = static_cast<int>(node.sockets.size()),
+            .table = {}};
+  const std::vector<Vertex> graph = GraphOf(node);
+  const int count = out.count();
+  out.table.resize(static_cast<size_t>(count) * count);
+  for (int base = 0; base < count; ++base) {
+    const std::vector<Path> paths = PathsFrom(graph, base);
+    for (int from = 0; from < count; ++from) out.table[static_cast<size_t>(from) * count + base] = paths[from];
+  }
+  // A card passes on no more than its own rate.
+  for (int nic = 0; nic < out.nic_count; ++nic) {
+    if (!(node.nics[nic].gigabits > 0)) continue;
+    const float rate = static_cast<float>(node.nics[nic].gigabits / 8);
+    for (int other = 0; other < count; ++other) {
+      if (other == out.Nic(nic)) continue;
+      for (Path* path : {&out.table[static_cast<size_t>(out.Nic(nic)) * count + other],
+                         &out.table[static_cast<size_t>(other) * count + out.Nic(nic)]}) {
+        path->gigabytes = std::min(path->gigabytes, rate);
+      }
+    }
+  }
+  return out;
+}
+
+ClusterPaths PathsOf(const Cluster& cluster) {
+  ClusterPaths out{.tables = {}, .table_of = {}, .network_gigabytes = cluster.network_gigabits / 8};
+  std::vector<Node> shapes;
+  for (const Node& node : cluster.nodes) {
+    Node shape = node;
+    shape.name.clear();
+    shape.address.clear();
+    const auto at = std::find(shapes.begin(), shapes.end(), shape);
+    out.table_of.push_back(static_cast<int>(at - shapes.begin()));
+    if (at != shapes.end()) continue;
+    out.tables.push_back(PathsOf(node));
+    shapes.push_back(std::move(shape));
+  }
+  return out;
+}
+
+Path ClusterPaths::Between(int node_a, int device_a, int node_b, int device_b) const {
+  if (node_a == node_b) return Of(node_a).At(device_a, device_b);
+  Path out{PathClass::kNet, static_cast<float>(network_gigabytes), 0};
+  const auto best = [&](int node, int device) {
+    const Paths& paths = Of(node);
+    float gigabytes = 0;
+    for (int nic = 0; nic < paths.nic_count; ++nic) {
+      gigabytes = std::max(gigabytes, paths.At(paths.Device(device), paths.Nic(nic)).gigabytes);
+    }
+    return gigabytes;
+  };
+  for (const float gigabytes : {best(node_a, device_a), best(node_b, device_b)}) {
+    if (gigabytes > 0) out.gigabytes = out.gigabytes > 0 ? std::min(out.gigabytes, gigabytes) : gigabytes;
+  }
+  return out;
+}
+
+std::vector<std::vector<int>> IslandsOf(const Node& node, const Paths& paths) {
+  std::vector<std::vector<int>> islands;
+  for (int device = 0; device < static_cast<int>(node.devices.size()); ++device) {
+    const auto joined = [&](const std::vector<int>& island) {
+      return std::all_of(island.begin(), island.end(),
+                         [&](int other) { return paths.At(other, device).path_class <= PathClass::kNvl; });
+    };
+    const auto at = std::find_if(islands.begin(), islands.end(), joined);
+    if (at == islands.end()) {
+      islands.push_back({device});
+    } else {
+      at->push_back(device);
+    }
+  }
+  return islands;
+}
+
+}  // namespace mrs::cluster
