@@ -58,7 +58,7 @@ std::vector<Vertex> GraphOf(const Node& node) {
     const int parent = at.parent >= 0 ? switches + at.parent : sockets + at.socket;
     if (parent >= fabric || (at.parent < 0 && parent >= switches)) return;  // a node without sockets
     // A bridge within the CPU is no link of its own, and a card without a place is at the CPU.
-    const bool on_die = kind == Kind::kHostBridge;
+    const bool on_die = kind == Kind::kHostBridge || (kind == Kind::kNic && at == Attachment{.socket = at.socket});
     Join(graph, vertex, parent, PathClass::kPix, on_die ? double{kLocal} : PcieGigabytes(at.link));
   };
   for (size_t i = 0; i < node.sockets.size(); ++i) graph[sockets + i].kind = Kind::kCpu;
@@ -66,7 +66,8 @@ std::vector<Vertex> GraphOf(const Node& node) {
     const double gigabytes = PeerGigabytes(node, link);
     if (link.to == kSocket) {
       const int socket = sockets + node.devices[link.from].at.socket;
-      if (socket < switches) Join(graph, link.from, socket, PathClass::kC2c, gigabytes);
+      const bool nvlink = link.kind == PeerKind::kNvlink;  // of POWER hosts
+      if (socket < switches) Join(graph, link.from, socket, nvlink ? PathClass::kNvl : PathClass::kC2c, gigabytes);
     } else if (link.to == kFabric) {
       Join(graph, link.from, fabric, PathClass::kNvl, gigabytes);
     } else {
@@ -183,8 +184,10 @@ double PeerGigabytes(const Node& node, const PeerLink& link) {
     } else if (each == 0) {
       each = NvlinkGigabytes(0);
     }
+  } else if (link.kind == PeerKind::kXgmi && model != nullptr && model->name == "MI300X") {
+    each = XgmiGigabytes("gfx942");
   } else if (link.kind == PeerKind::kXgmi && each == 0) {
-    each = XgmiGigabytes(model != nullptr && model->name == "MI300X" ? "gfx942" : "");
+    each = XgmiGigabytes("");
   } else if (link.kind == PeerKind::kC2c && each == 0) {
     each = kLocal;
   }
