@@ -80,7 +80,8 @@ std::optional<int64_t> ShorterContext(const FitQuestion& question) {
 
 std::optional<int64_t> LargerTp(const FitQuestion& question) {
   FitQuestion with = question;
-  if (!question.map_said) with.flags.device_layers.clear();
+  if (question.choose) with.flags.device_layers.clear();
+  with.choose = nullptr;
   for (const TpVerdict& verdict : LegalTp(*question.spec)) {
     if (!verdict.legal() || verdict.tp <= question.flags.tp || verdict.tp > question.most_tp) continue;
     with.flags.tp = verdict.tp;
@@ -93,7 +94,8 @@ std::optional<int64_t> LargerTp(const FitQuestion& question) {
 std::optional<int64_t> MoreStages(const FitQuestion& question, int64_t now) {
   FitQuestion with = question;
   with.flags.device_layers.clear();
-  if (!question.tp_said) with.flags.tp = 1;  // as --pp alone has it
+  if (question.choose) with.flags.tp = 1;  // as --pp alone has it
+  with.choose = nullptr;
   const int64_t most = std::min<int64_t>(static_cast<int64_t>(question.spec->layers.size()), kMaxStages);
   int tries = 0;
   for (int64_t stages = now + 1; stages <= most; stages += 1 + stages / 64) {
@@ -108,6 +110,7 @@ std::optional<int64_t> MoreStages(const FitQuestion& question, int64_t now) {
 // Of both at once, the fewest ranks.
 std::optional<std::string> MoreOfBoth(const FitQuestion& question) {
   FitQuestion with = question;
+  with.choose = nullptr;
   with.flags.device_layers.clear();
   std::vector<std::pair<int64_t, int64_t>> choices;  // stages, tp
   const int64_t most = std::min<int64_t>(static_cast<int64_t>(question.spec->layers.size()), kMaxStages);
@@ -152,8 +155,8 @@ int64_t FitVerdict::ShortBy() const {
 Result<FitVerdict> Judge(const FitQuestion& question) {
   const ModelSpec& spec = *question.spec;
   FitVerdict verdict;
-  MRS_RETURN_IF_ERROR(CheckTp(spec, question.flags.tp));
-  LayoutFlags flags = question.flags;
+  LayoutFlags flags = question.choose ? question.choose(question.max_len, question.flags.max_seqs) : question.flags;
+  MRS_RETURN_IF_ERROR(CheckTp(spec, flags.tp));
   if (question.budget.devices) {
     flags.device_count = static_cast<int64_t>(question.budget.devices(flags.tp).size()) / flags.tp;
     if (flags.device_count == 0) {
@@ -189,16 +192,13 @@ Result<FitVerdict> Judge(const FitQuestion& question) {
 
 std::vector<std::string> ChangesThatFit(const FitQuestion& question) {
   std::vector<std::string> changes;
-  const std::string map = question.map_said || question.flags.device_layers.empty()
-                              ? ""
-                              : fmt::format(" --device-layers \"{}\"", question.flags.device_layers);
-  if (const auto seqs = FewerSequences(question)) changes.push_back(fmt::format("--max-seqs {}{}", *seqs, map));
-  if (const auto tokens = ShorterContext(question)) changes.push_back(fmt::format("--max-len {}{}", *tokens, map));
+  if (const auto seqs = FewerSequences(question)) changes.push_back(fmt::format("--max-seqs {}", *seqs));
+  if (const auto tokens = ShorterContext(question)) changes.push_back(fmt::format("--max-len {}", *tokens));
   if (const auto tp = LargerTp(question)) changes.push_back(fmt::format("--tp {}", *tp));
   const auto judged = Judge(question);
-  const int64_t now = judged && question.map_said ? judged->layout.mesh.stage : 1;
+  const int64_t now = judged && !question.choose ? judged->layout.mesh.stage : 1;
   if (const auto stages = MoreStages(question, now)) {
-    const bool without = question.map_said && !question.flags.device_layers.empty();
+    const bool without = !question.choose && !question.flags.device_layers.empty();
     changes.push_back(fmt::format("--pp {}{}", *stages, without ? " without --device-layers" : ""));
   }
   if (!changes.empty()) return changes;
@@ -217,13 +217,17 @@ Error DoesNotFit(const FitQuestion& question, const FitVerdict& verdict) {
   text += fmt::format(": {} too few; ", Shown(lacks));
   int64_t least = 0;
   for (const RankNeed& of : verdict.needs) least = std::max(least, of.Least());
+  // On devices of another size another map would be chosen.
+  const std::string map = question.choose && !question.flags.device_layers.empty()
+                              ? fmt::format(" with --device-layers \"{}\"", DeviceLayers(verdict.layout))
+                              : "";
   const std::string memory =
       question.budget.each ? fmt::format("--memory {}", least)
       : question.budget.shared
           ? fmt::format("a host of {}", Shown(DeviceFor(least > kTop / verdict.layout.mesh.RankCount()
                                                             ? kTop
                                                             : least * verdict.layout.mesh.RankCount())))
-          : fmt::format("devices of {} each", Shown(DeviceFor(least)));
+          : fmt::format("devices of {} each{}", Shown(DeviceFor(least)), map);
   const std::vector<std::string> changes = ChangesThatFit(question);
   if (changes.empty()) {
     return Refuse(

@@ -37,9 +37,9 @@ struct FitQuestion {
   int64_t longest = 0;  // that --solve max-len may say
   Budget budget;
   bool any_world = false;  // stages x tp need be no power of two
-  // What was chosen, and not said, is chosen anew with every other option, so a change says it.
-  bool tp_said = true;
-  bool map_said = true;
+  // Where no flag says the layout it is chosen anew with every other option: from max_len and max_seqs. Null: `flags`
+  // say it.
+  std::function<LayoutFlags(int64_t max_len, int64_t max_seqs)> choose = {};
   int64_t most_tp = kMaxChunks;
 };
 

@@ -118,7 +118,17 @@ Status ChooseLayout(const BuildOptions& options, ModelFacts* model) {
   MRS_ASSIGN_OR_RETURN(Placement placed, Place(spec, *options.cluster, devices, wish));
   model->flags = placed.flags;
   model->budget = placed.budget;
-  if (!placed.chosen.empty()) model->notes.push_back(placed.chosen);
+  if (!placed.chosen.empty()) {
+    model->notes.push_back(placed.chosen);
+    model->choose = [cluster = *options.cluster, devices, wish, flags = placed.flags](
+                        const ModelSpec& of, int64_t max_len, int64_t max_seqs) {
+      LayoutWish other = wish;
+      other.max_len = max_len;
+      other.max_seqs = max_seqs;
+      const auto chosen = Place(of, cluster, devices, other);
+      return chosen ? chosen->flags : flags;  // the default is legal or not whatever the limits are
+    };
+  }
   MRS_ASSIGN_OR_RETURN(const Layout layout, DecideLayout(placed.flags, ReadsOfAToken(spec)));
   MRS_RETURN_IF_ERROR(CheckLayout(spec, layout));
   if (std::cmp_less(placed.ranks.size(), layout.mesh.RankCount())) {
@@ -147,7 +157,10 @@ int64_t MemoryOfARank(const Budget& budget, const Layout& layout) {
 
 FitQuestion QuestionOf(const BuildOptions& options, const ModelFacts& model) {
   const PlanFacts& facts = model.facts;
-  const bool said = options.tp || options.pp != 0 || !options.device_layers.empty() || !options.cluster;
+  std::function<LayoutFlags(int64_t, int64_t)> choose;
+  if (model.choose) {
+    choose = [&](int64_t max_len, int64_t max_seqs) { return model.choose(facts.model, max_len, max_seqs); };
+  }
   return {.spec = &facts.model,
           .bf16 = facts.weight_dtype == "bf16",
           .flags = model.flags,
@@ -155,8 +168,7 @@ FitQuestion QuestionOf(const BuildOptions& options, const ModelFacts& model) {
           .longest = std::min(facts.model.longest, static_cast<int64_t>(contract::kMaxLen)),
           .budget = model.budget,
           .any_world = options.any_world,
-          .tp_said = said,
-          .map_said = said,
+          .choose = choose,
           .most_tp = model.budget.cuda && !options.no_nccl.empty() ? 1 : kMaxChunks};
 }
 

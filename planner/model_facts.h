@@ -15,6 +15,8 @@ struct ModelFacts {
   Checkpoint checkpoint;
   Layout layout;
   LayoutFlags flags;  // said or chosen
+  // Where it is chosen: what would be for other limits.
+  std::function<LayoutFlags(const ModelSpec& spec, int64_t max_len, int64_t max_seqs)> choose;
   Budget budget;
   std::vector<std::string> places;  // where ranks are, with a cluster
   std::vector<std::string> warnings;

@@ -164,11 +164,14 @@ def check_refusal(case, options, counts):
         # As many cards of that much memory, joined by nothing: the same layout fits on them.
         devices = gpu_count(options["--gpus"])
         bigger = f"{devices}x{memory.split()[2]}B"
-        if "without NCCL" not in done.stderr and "--device-layers" not in done.stderr:
-            applied = case.run({**options, "--gpus": bigger})
-            counts["memory applied"] += 1
-            if applied.returncode != 0:
-                raise AssertionError(f"{options}: proposed {bigger}: {applied.stderr}")
+        after = {**options, "--gpus": bigger}
+        layers = re.search(r' with --device-layers "([0-9:;]+)"$', memory)
+        if layers:
+            after["--device-layers"] = layers[1]
+        applied = case.run(after)
+        counts["memory applied"] += 1
+        if applied.returncode != 0:
+            raise AssertionError(f"{options}: proposed {bigger}: {applied.stderr}")
     if memory.startswith("--memory "):
         applied = case.run({**options, "--memory": memory.split()[1]})
         if applied.returncode != 0:
