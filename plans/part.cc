@@ -19,16 +19,6 @@ using verify::StageView;
 // Sources of weights times ranks: a layer on 65536 ranks is below.
 constexpr uint64_t kMaxParts = uint64_t{1} << 20;
 
-// "rank 3", "ranks 0 to 3", "ranks 0, 2, 5": ascending ones; at most eight by name.
-std::string RanksText(const std::vector<uint32_t>& ranks) {
-  if (ranks.size() == 1) return fmt::format("rank {}", ranks[0]);
-  if (ranks.back() - ranks.front() + 1 == ranks.size())
-    return fmt::format("ranks {} to {}", ranks.front(), ranks.back());
-  const size_t shown = std::min<size_t>(ranks.size(), 8);
-  return fmt::format("ranks {}{}", fmt::join(ranks.begin(), ranks.begin() + static_cast<ptrdiff_t>(shown), ", "),
-                     shown < ranks.size() ? ", ..." : "");
-}
-
 std::vector<uint32_t> RanksOf(const plan::Plan& plan, uint32_t stage) {
   std::vector<uint32_t> ranks;
   for (uint32_t r = 0; r < plan.ranks()->size(); ++r) {
@@ -294,6 +284,16 @@ class Selector {
 };
 
 }  // namespace
+
+std::string RanksText(const std::vector<uint32_t>& ranks) {
+  if (ranks.empty()) return "no rank";
+  if (ranks.size() == 1) return fmt::format("rank {}", ranks[0]);
+  if (ranks.back() - ranks.front() + 1 == ranks.size())
+    return fmt::format("ranks {} to {}", ranks.front(), ranks.back());
+  const size_t shown = std::min<size_t>(ranks.size(), 8);
+  return fmt::format("ranks {}{}", fmt::join(ranks.begin(), ranks.begin() + static_cast<ptrdiff_t>(shown), ", "),
+                     shown < ranks.size() ? ", ..." : "");
+}
 
 Result<PlanPart> SelectPart(const plan::Plan& plan, const Selection& selection) {
   return Selector(plan, selection).Run();

@@ -83,6 +83,9 @@ struct PlanPart {
   uint64_t checkpoint_bytes = 0;    // that the rank reads of what is shown, each once; 0 without a rank
 };
 
+// "rank 3", "ranks 0 to 3", "ranks 0, 2, 5": of ascending ones, at most eight by number.
+std::string RanksText(const std::vector<uint32_t>& ranks);
+
 Result<PlanPart> SelectPart(const plan::Plan& plan, const Selection& selection);
 
 std::string PartText(const plan::Plan& plan, const PlanPart& part);                           // part_text.cc

@@ -60,7 +60,7 @@ TEST(SelectPart, ARankHoldsReadsAndDoes) {
   EXPECT_EQ(part["rank"]["checkpoint_bytes"], 2 * (2 * layer + 16 * 32 + 32));
   const std::string text = TextOf(plan, {.rank = 1});
   EXPECT_THAT(text, HasSubstr("rank 1: tp 1, ep 0, stage 0, dp 0; node 0, cpu 1; layers 0 to 1\n"));
-  EXPECT_THAT(text, HasSubstr("  group 0: with ranks 0, 1, itself number 1; 6 collectives a forward\n"));
+  EXPECT_THAT(text, HasSubstr("  group 0: ranks 0 to 1, itself number 1 of them; 6 collectives a forward\n"));
   EXPECT_THAT(text, HasSubstr("rows [24, 40) columns [0, 32), 1024 bytes: bytes ["));
 }
 
@@ -157,6 +157,14 @@ TEST(SelectPart, RefusesWhatIsNotThere) {
             "tensor \"l0.o.tensor\": no step of layer 1 uses it; its layers are: 0");
   EXPECT_EQ(RefusalOf(plan, {.layer = 1, .tensor = "embed.tensor"}),
             "tensor \"embed.tensor\": no step of layer 1 uses it; its layers are: none");
+}
+
+TEST(RanksText, IsShort) {
+  EXPECT_EQ(RanksText({}), "no rank");
+  EXPECT_EQ(RanksText({3}), "rank 3");
+  EXPECT_EQ(RanksText({3, 4, 5}), "ranks 3 to 5");
+  EXPECT_EQ(RanksText({0, 2, 4}), "ranks 0, 2, 4");
+  EXPECT_EQ(RanksText({0, 2, 4, 6, 8, 10, 12, 14, 16}), "ranks 0, 2, 4, 6, 8, 10, 12, 14, ...");
 }
 
 TEST(Nearest, PutsWhatContainsTheTextFirst) {

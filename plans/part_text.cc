@@ -31,8 +31,9 @@ void AppendRank(const plan::Plan& plan, const PlanPart& part, std::string* out) 
        stage.weight_arena_bytes(), stage.kv_arena_bytes(), stage.activation_arena_bytes(),
        index < memory.size() ? fmt::format("it may use {}", memory.Get(index)) : "what it may use is not said");
   for (const GroupOfRank& group : part.groups) {
-    Line(out, "  group {}: with ranks {}, itself number {}; {} collectives a forward", group.group,
-         fmt::join(group.ranks, ", "), group.number, group.collectives);
+    Line(out, "  group {}: {}, itself number {} of them; {} collectives a forward{}", group.group,
+         RanksText(group.ranks), group.number, group.collectives,
+         part.selection.layer || part.selection.tensor ? " in what is shown here" : "");
   }
   for (const PeerOfRank& peer : part.peers) {
     if (peer.sends > 0) Line(out, "  sends to rank {}: {} a forward", peer.rank, peer.sends);
@@ -46,7 +47,7 @@ void AppendLayer(const plan::Plan& plan, const PlanPart& part, std::string* out)
   const StagePart& of_stage = part.stages[0];
   verify::Budget budget;
   const StageView stage(plan, of_stage.stage, &budget);
-  Line(out, "layer {}: stage {}, ranks {}", *part.selection.layer, of_stage.stage, fmt::join(of_stage.ranks, ", "));
+  Line(out, "layer {}: stage {}, {}", *part.selection.layer, of_stage.stage, RanksText(of_stage.ranks));
   for (const KvOfLayer& kv : part.kv) {
     const plan::KvClass& c = stage.kv_classes[kv.kv_class];
     const uint64_t layer_bytes = c.layer_count() == 0 ? 0 : c.block_bytes() / c.layer_count();
