@@ -157,6 +157,17 @@ TEST(DiffPlans, LongValuesAreShownWhereTheyDiffer) {
   EXPECT_THAT(Lines(Compare(a, b)), ElementsAre(HasSubstr(a.model->chat_template))) << "with --all it is whole";
 }
 
+TEST(DiffPlans, ClustersAreComparedLineByLine) {
+  plan::PlanT a = TinyPlan(), b = TinyPlan();
+  a.cluster->description = "nodes:\n  - name: a\n    devices:\n      - {kind: cpu}\n";
+  b.cluster->description = "nodes:\n  - name: a\n    devices:\n      - {kind: cpu}\n      - {kind: cuda}\n";
+  EXPECT_THAT(Lines(Compare(a, b)),
+              ElementsAre(HasSubstr("cluster cluster.description: 52 bytes, sha256 "),
+                          "cluster cluster.description.nodes[0].devices[1]: nothing -> \"{kind: cuda}\""));
+  b.cluster->description = a.cluster->description + " \n";
+  EXPECT_THAT(Lines(Compare(a, b)), ElementsAre(HasSubstr("cluster cluster.description: 52 bytes, sha256 ")));
+}
+
 TEST(DiffPlans, OfTwoTensorParallelSizesNamesEveryGroupOfChanges) {
   const Bytes a(TinyPlan({.tp = 2})), b(TinyPlan({.tp = 4}));
   std::vector<std::string> groups;

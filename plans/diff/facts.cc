@@ -10,6 +10,8 @@
 #include "plans/diff/groups.h"
 #include "plans/diff/reflect.h"
 #include "plans/diff/stage_facts.h"
+#include "plans/diff/text_facts.h"
+#include "plans/sha256.h"
 #include "plans/verify/context.h"
 
 namespace mrs::diff {
@@ -81,6 +83,14 @@ struct PlanFacts::State {
     }
   }
 
+  // A description of many lines is the canonical file: each line is a fact, and all of it one, for its blanks.
+  static void OfCluster(std::string_view text, std::string value, const Emit& emit) {
+    constexpr const char* kPath = "cluster.description";
+    if (text.find('\n') == std::string_view::npos) return emit(kPath, std::move(value));
+    emit(kPath, fmt::format("{} bytes, sha256 {}", text.size(), Hex(Sha256(std::as_bytes(std::span(text))))));
+    for (const auto& [path, line] : TextFacts(text)) emit(fmt::format("{}.{}", kPath, path), Quoted(line));
+  }
+
   std::vector<Fact> OfPlan() const {
     std::vector<Fact> facts;
     const auto emit = [&](std::string path, std::string value) {
@@ -89,7 +99,13 @@ struct PlanFacts::State {
     for (const FieldAt& field : FieldsOf(&plan, *plan::PlanTypeTable())) {
       if (std::string_view(field.name) == "names") continue;
       if (field.repeated && field.type == flatbuffers::ET_SEQUENCE) continue;
-      WalkField(field, "", emit);
+      WalkField(field, "", [&](std::string path, std::string value) {
+        if (path == "cluster.description") {
+          OfCluster(plan.cluster()->description()->string_view(), std::move(value), emit);
+        } else {
+          emit(std::move(path), std::move(value));
+        }
+      });
     }
     for (size_t i = 0; i < names.size(); ++i) {
       if (!used[i]) emit(fmt::format("names[unused {}]", names[i]), fmt::format("number {}", i));
