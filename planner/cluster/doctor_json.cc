@@ -259,7 +259,7 @@ class Importer {
       const std::string name = nic.Key("name").Text(kMaxNameBytes).value_or("");
       if (name.empty()) nic.Key("name").Expect("a name");
       node_.nics.push_back({.name = name,
-                            .gigabits = nic.Key("gigabits").Positive(kMaxGigabits).value_or(0),
+                            .gigabits = nic.Key("gigabits").Real(kMinGigabits, kMaxGigabits).value_or(0),
                             .gpu_direct = gpu_direct && kind != "ethernet",
                             .bus_id = bus_id,
                             .at = AttachmentOf(nic, fmt::format("nic {}", name))});

@@ -237,7 +237,7 @@ TEST(DoctorJson, IsRefusedWithItsPlace) {
        "line 8, column 28: 'nics[1].kind': expected \"ethernet\", \"infiniband\" or \"roce\", got \"atm\""},
       {"\"mlx5_1\"", "\"mlx5_0\"", "line 8, column 10: 'nics[1].name': a second card of this name"},
       {"\"gigabits\": 400", "\"gigabits\": 1e300",
-       "line 7, column 66: 'nics[0].gigabits': expected a number above 0 and at most 1000000, got 1e+300"},
+       "line 7, column 66: 'nics[0].gigabits': expected a number from 0.001 to 1000000, got 1e+300"},
       {"0000:1a:00.0", "1a:00.0",
        "line 7, column 81: 'nics[0].bus_id': expected a bus id like \"0000:18:00.0\", got \"1a:00.0\""},
       {"\"0000:97:01.0\"], \"pcie\"", "\"0000:97:01.0\", \"0000:16:00.0\", \"0000:17:09.0\"], \"pcie\"",

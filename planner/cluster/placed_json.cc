@@ -54,13 +54,13 @@ std::optional<uint64_t> PlacedJson::Number(uint64_t min, uint64_t max) const {
   return std::nullopt;
 }
 
-std::optional<double> PlacedJson::Positive(double max) const {
+std::optional<double> PlacedJson::Real(double min, double max) const {
   if (is_null()) return std::nullopt;
   if (value_->is_number()) {
     const double number = value_->get<double>();
-    if (number > 0 && number <= max) return number;
+    if (number >= min && number <= max) return number;
   }
-  Expect(fmt::format("a number above 0 and at most {}", max));
+  Expect(fmt::format("a number from {} to {}", min, max));
   return std::nullopt;
 }
 

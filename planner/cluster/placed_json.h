@@ -39,7 +39,7 @@ class PlacedJson {
 
   // Null gives none; another type, or what is out of range, is wrong.
   std::optional<uint64_t> Number(uint64_t min, uint64_t max) const;
-  std::optional<double> Positive(double max) const;  // above 0
+  std::optional<double> Real(double min, double max) const;
   std::optional<std::string> Text(size_t max_bytes) const;
   // Not null.
   bool Flag() const;

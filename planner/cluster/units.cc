@@ -11,10 +11,13 @@
 namespace mrs::cluster {
 namespace {
 
+constexpr size_t kMaxDecimals = 20;     // more than any double needs of a rate
+constexpr size_t kMaxByteDecimals = 9;  // of which the powers of ten below are exact
+
 // A number without sign or exponent, in two parts: "47.5 GB" is 47, "5" and "GB".
 struct Quantity {
   uint64_t whole = 0;
-  std::string_view decimals;  // at most 9, without the dot
+  std::string_view decimals;  // at most kMaxDecimals, without the dot
   std::string_view unit;
 };
 
@@ -28,7 +31,7 @@ std::optional<Quantity> Split(std::string_view text) {
   if (text.starts_with('.')) {
     text.remove_prefix(1);
     const size_t count = std::find_if_not(text.begin(), text.end(), IsDigit) - text.begin();
-    if (count == 0 || count > 9) return std::nullopt;
+    if (count == 0 || count > kMaxDecimals) return std::nullopt;
     quantity.decimals = text.substr(0, count);
     text.remove_prefix(count);
   }
@@ -79,7 +82,7 @@ constexpr std::array<std::pair<std::string_view, double>, 15> kRateUnits = {{
 
 std::optional<uint64_t> ParseBytes(std::string_view text) {
   const std::optional<Quantity> quantity = Split(text);
-  if (!quantity) return std::nullopt;
+  if (!quantity || quantity->decimals.size() > kMaxByteDecimals) return std::nullopt;
   const auto unit =
       std::ranges::find_if(kByteUnits, [&](const auto& u) { return SameLetters(u.first, quantity->unit); });
   if (unit == kByteUnits.end()) return std::nullopt;
@@ -105,7 +108,7 @@ std::optional<double> ParseGigabits(std::string_view text) {
   double number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   const double gigabits = number * unit->second;
-  if (!(gigabits > 0) || gigabits > kMaxGigabits) return std::nullopt;
+  if (!(gigabits >= kMinGigabits && gigabits <= kMaxGigabits)) return std::nullopt;
   return gigabits;
 }
 

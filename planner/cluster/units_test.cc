@@ -51,7 +51,7 @@ TEST(Units, RatesTellBitsFromBytes) {
   EXPECT_EQ(ParseGigabits("25GB/s"), 200);
   EXPECT_EQ(ParseGigabits("26.5625GB/s"), 212.5);
   for (const char* text : {"", "400", "400G", "0Gbit/s", "400GBit/s", "400gb/s", "400GB", "-1Gbit/s", "1e3Gbit/s",
-                           "1001Tbit/s", "400Gbit/s/s"}) {
+                           "1001Tbit/s", "0.9Mbit/s", "400Gbit/s/s"}) {
     EXPECT_EQ(ParseGigabits(text), std::nullopt) << text;
   }
 }
@@ -66,7 +66,7 @@ TEST(Units, TextReadsBack) {
   for (const uint64_t bytes : {uint64_t{0}, uint64_t{1}, uint64_t{1000}, uint64_t{1} << 40, kMaxBytes}) {
     EXPECT_EQ(ParseBytes(BytesText(bytes)), bytes);
   }
-  for (const double rate : {0.001, 1.0, 212.5, 399.9, 1e6}) {
+  for (const double rate : {0.001, 100.0 / 3, 1.0, 212.5, 399.9, 1e6}) {
     EXPECT_EQ(ParseGigabits(GigabitsText(rate)), rate);
     EXPECT_EQ(ParseGigabits(GigabytesText(rate / 8)), rate);
   }
