@@ -32,10 +32,10 @@ struct Budget {
 struct FitQuestion {
   const ModelSpec* spec = nullptr;
   bool bf16 = true;
-  LayoutFlags flags;
+  LayoutFlags flags = {};
   int64_t max_len = 0;
   int64_t longest = 0;  // that --solve max-len may say
-  Budget budget;
+  Budget budget = {};
   bool any_world = false;  // stages x tp need be no power of two
   // Where no flag says the layout it is chosen anew with every other option: from max_len and max_seqs. Null: `flags`
   // say it.
