@@ -37,8 +37,11 @@ Result<std::string> Emit(Compiler& compiler, mlir::ModuleOp finished, UnshardedM
 
 // What --dry-run judges already, and no plan file says yet.
 Status CheckBackend(const ModelFacts& model) {
-  if (!model.budget.cuda) return Status();
-  return Refuse("plans for GPU ranks are not written yet; --dry-run judges their layout and memory");
+  if (model.budget.cuda)
+    return Refuse("plans for GPU ranks are not written yet; --dry-run judges their layout and memory");
+  if (model.node_count == 1) return Status();
+  return Refuse("plans for CPU ranks on {} hosts are not written yet; --dry-run judges their layout and memory",
+                model.node_count);
 }
 
 }  // namespace
@@ -76,6 +79,7 @@ Result<Built> Build(const BuildOptions& options) {
                     options.reduction, kErasureName));
   }
   MRS_ASSIGN_OR_RETURN(std::string bytes, Emit(compiler, *module, canonical ? &unsharded : nullptr));
+  model.notes.insert(model.notes.end(), model.places.begin(), model.places.end());
   return Built{std::move(bytes), "", model.warnings, model.notes};
 }
 

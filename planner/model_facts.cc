@@ -134,6 +134,12 @@ Status ChooseLayout(const BuildOptions& options, ModelFacts* model) {
   if (std::cmp_less(placed.ranks.size(), layout.mesh.RankCount())) {
     return BrokenRule<RuleId::kDevices>("", layout.mesh.RankCount(), layout.mesh.tp, layout.mesh.stage, devices.size());
   }
+  std::set<int> nodes;
+  for (const LayoutStage& stage : layout.stages) {
+    const auto first = placed.ranks.begin() + stage.device * layout.mesh.tp;
+    for (auto rank = first; rank != first + layout.mesh.tp; ++rank) nodes.insert(rank->node);
+  }
+  model->node_count = static_cast<int64_t>(nodes.size());
   model->places = PlacementLines(*options.cluster, placed, layout);
   return Status();
 }

@@ -18,6 +18,7 @@ struct ModelFacts {
   // Where it is chosen: what would be for other limits.
   std::function<LayoutFlags(const ModelSpec& spec, int64_t max_len, int64_t max_seqs)> choose;
   Budget budget;
+  int64_t node_count = 1;           // that ranks are on
   std::vector<std::string> places;  // where ranks are, with a cluster
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
