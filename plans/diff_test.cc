@@ -388,6 +388,20 @@ TEST(MovedBetween, ATensorOfAnotherTypeIsAllNew) {
   EXPECT_EQ(moved.moved, 0u);
 }
 
+// 65536 ranks of 98 sources each, in both plans: seconds of work, which nobody asked for.
+TEST(MovedBetween, SaysWhereThereIsTooMuchToCount) {
+  const Bytes plan(TinyPlan({.tp = 2, .dp = 32768, .layer_count = 6})), other(TinyPlan({.tp = 2}));
+  EXPECT_FALSE(diff::MovedBetween(plan.plan(), plan.plan()).computed);
+  EXPECT_TRUE(diff::MovedBetween(other.plan(), other.plan()).computed);
+  PlanDiff diff;
+  diff.count = 1;
+  diff::Summary summary;
+  summary.moved.computed = false;
+  EXPECT_THAT(DiffText(diff, summary),
+              HasSubstr("weights: no field changed\n  bytes that move: not computed, there are too "
+                        "many ranks times tensors\n"));
+}
+
 TEST(DiffJson, HasTheSummariesAsNumbers) {
   const Bytes a(TinyPlan({.tp = 2})), b(TinyPlan({.tp = 4}));
   const auto json = nlohmann::json::parse(DiffJson(Compare(a, b, false), diff::Summarize(a.plan(), b.plan())));
