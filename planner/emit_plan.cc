@@ -68,8 +68,8 @@ std::unique_ptr<plan::ModelT> Model(const PlanFacts& facts) {
 std::unique_ptr<plan::ClusterT> Cluster(const PlanFacts& facts, int64_t ranks) {
   auto out = std::make_unique<plan::ClusterT>();
   out->description = facts.cluster;
-  const std::string text = fmt::format("{}\n{}", facts.cluster, facts.memory);
-  const auto hash = Sha256(std::as_bytes(std::span(text)));
+  // Of canonical text it is cluster::Fingerprint, so that a plan can be held against a cluster file.
+  const auto hash = Sha256(std::as_bytes(std::span(facts.cluster)));
   out->fingerprint.assign(hash.begin(), hash.end());
   out->memory_bytes.assign(ranks, facts.memory);
   return out;

@@ -8,6 +8,7 @@
 #include "formats/json.h"
 #include "llvm/ADT/StringExtras.h"
 #include "planner/build_graph.h"
+#include "planner/cluster/cluster_file.h"
 #include "planner/legality.h"
 #include "planner/memory_default.h"
 #include "planner/model_config.h"
@@ -251,7 +252,8 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   facts.max_seqs = options.max_seqs;
   const int64_t ranks = result.layout.mesh.RankCount();
   facts.memory = MemoryOfARank(result.budget, result.layout);
-  facts.cluster = fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
+  facts.cluster = options.cluster ? cluster::CanonicalText(*options.cluster)
+                                  : fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
   facts.options = {{"dtype", facts.weight_dtype},
                    {"max-len", std::to_string(facts.max_len)},
                    {"max-seqs", std::to_string(facts.max_seqs)},

@@ -3,6 +3,7 @@
 tests/planner/clusters.py --bin build/cli
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -128,6 +129,26 @@ class Clusters(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         plan = json.loads(plan_tools.checked([self.tools.plan, "inspect", out, "--json"]))
         self.assertEqual(plan["tp"], 2)
+
+    def test_a_plan_holds_its_cluster(self):
+        cluster = os.path.join(self.folder, "two.yaml")
+        with open(cluster, "w") as file:
+            file.write("nodes:\n  - {name: a, memory: 8GiB, ranks: 2}\n")
+        out = os.path.join(self.folder, "two.mrsplan")
+        plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--cluster", cluster, "-o", out], env=NOTHING_SET)
+        plan = json.loads(plan_tools.checked([self.tools.plan, "inspect", out, "--json"]))["cluster"]
+        self.assertIn('"a"', plan["description"])
+        self.assertEqual(
+            bytes(plan["fingerprint"]).hex() if isinstance(plan["fingerprint"], list) else plan["fingerprint"],
+            hashlib.sha256(plan["description"].encode()).hexdigest(),
+        )
+        with open(out, "rb") as file:
+            first = file.read()
+        with open(cluster, "w") as file:
+            file.write("# the same\nnodes: [{ranks: 2, name: 'a', memory: 8192MiB}]\n")
+        plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--cluster", cluster, "-o", out], env=NOTHING_SET)
+        with open(out, "rb") as file:
+            self.assertEqual(file.read(), first)
 
     def test_one_description(self):
         said = self.refused("70b", "--gpus", "2xL4", "--cpus", "2", code=2)
