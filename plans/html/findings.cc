@@ -75,11 +75,16 @@ void Communication(const PageFacts& facts, std::vector<Finding>* out) {
     out->push_back({Weighing::kGood, "communication", "A forward moves nothing between ranks."});
     return;
   }
+  std::vector<std::string> parts;
+  if (reduces > 0)
+    parts.push_back(fmt::format("{} ({} a token in all)", Count(reduces, "all-reduce"), HumanBytes(reduce_bytes)));
+  if (gathers > 0) parts.push_back(Count(gathers, "all-gather"));
+  if (sends > 0) {
+    parts.push_back(
+        fmt::format("{} between stages ({} a token in all)", Count(sends, "transfer"), HumanBytes(send_bytes)));
+  }
   out->push_back({Weighing::kNote, "communication",
-                  fmt::format("A forward has {} ({} a token in all), {} and {} between stages ({} a token in all), "
-                              "from each rank that takes part.",
-                              Count(reduces, "all-reduce"), HumanBytes(reduce_bytes), Count(gathers, "all-gather"),
-                              Count(sends, "transfer"), HumanBytes(send_bytes))});
+                  fmt::format("A forward has {}, from each rank that takes part.", fmt::join(parts, ", "))});
 }
 
 // Stages wait for the one that reads most.
@@ -88,6 +93,12 @@ void Balance(const PageFacts& facts, std::vector<Finding>* out) {
   const auto [least, most] = std::ranges::minmax_element(facts.stages, {}, &StageFacts::weight_bytes);
   const double ratio =
       static_cast<double>(most->weight_bytes) / static_cast<double>(std::max<uint64_t>(least->weight_bytes, 1));
+  if (ratio < 1.005) {
+    out->push_back(
+        {Weighing::kGood, "balance",
+         fmt::format("All stages hold equally much: {} of weights on a rank.", HumanBytes(most->weight_bytes))});
+    return;
+  }
   out->push_back(
       {ratio > 1.25 ? Weighing::kWarning : Weighing::kGood, "balance",
        fmt::format("A rank of stage {} holds most weights, {}; one of stage {} least, {}: {:.2f} times as "

@@ -45,9 +45,7 @@ bool IsHidden(char32_t code) {
   return (code & 0xFFFE) == 0xFFFE;  // noncharacters end every plane
 }
 
-}  // namespace
-
-std::string Text(std::string_view text, size_t max_bytes) {
+std::string Escaped(std::string_view text, size_t max_bytes, bool keep_lines) {
   std::string out;
   size_t at = 0;
   while (at < text.size()) {
@@ -68,7 +66,7 @@ std::string Text(std::string_view text, size_t max_bytes) {
       out += "&quot;";
     } else if (code == '\'') {
       out += "&#39;";
-    } else if (IsHidden(code)) {
+    } else if (IsHidden(code) && !(keep_lines && code == U'\n')) {
       Put(&out, "\\u{{{:x}}}", static_cast<uint32_t>(code));
     } else if (code == 0xFFFD) {
       out += "\uFFFD";
@@ -78,6 +76,11 @@ std::string Text(std::string_view text, size_t max_bytes) {
   }
   return out;
 }
+
+}  // namespace
+
+std::string Text(std::string_view text, size_t max_bytes) { return Escaped(text, max_bytes, false); }
+std::string Lines(std::string_view text, size_t max_bytes) { return Escaped(text, max_bytes, true); }
 
 std::string Percent(double part, double whole) {
   if (!(whole > 0)) return "0%";
@@ -91,35 +94,37 @@ std::string Count(uint64_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
+// Columns of numbers are named by the table's classes: r3 aligns the third to the right (style.cc).
 Table::Table(std::string* out, uint64_t* rows_left, std::string_view id, std::string_view summary,
              std::initializer_list<Column> columns)
-    : out_(out), rows_left_(rows_left), column_count_(columns.size()) {
+    : out_(out), rows_left_(rows_left), column_count_(columns.size()), own_left_(*rows_left / 2) {
+  std::string classes = columns.end()[-1].number ? "" : "wrap";
+  size_t number = 0;
+  for (const Column& column : columns) {
+    if (++number; column.number) Put(&classes, "{}r{}", classes.empty() ? "" : " ", number);
+  }
   Put(out_,
       "<details id=\"{}\"><summary>{}</summary>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" "
-      "aria-label=\"{}\"><table>\n<thead><tr>",
-      id, summary, summary);
-  for (const Column& column : columns) {
-    Put(out_, "<th scope=\"col\"{}>{}</th>", column.number ? " class=\"n\"" : "", column.title);
-  }
+      "aria-label=\"{}\"><table class=\"{}\">\n<thead><tr>",
+      id, summary, summary, classes);
+  for (const Column& column : columns) Put(out_, "<th scope=\"col\">{}</th>", column.title);
   Put(out_, "</tr></thead>\n<tbody>\n");
 }
 
 bool Table::Row() {
-  if (*rows_left_ == 0) {
+  if (own_left_ == 0 || out_->size() >= kMaxPageBytes) {
     ++left_out_;
     return false;
   }
+  --own_left_;
   --*rows_left_;
   return true;
 }
 
 Table::~Table() {
   if (left_out_ > 0) {
-    Put(out_,
-        "<tr><td colspan=\"{}\">{} more are not on this page, which has {} rows in all; mrs-plan inspect PLAN --json "
-        "has "
-        "all.</td></tr>\n",
-        column_count_, left_out_, kMaxRows);
+    Put(out_, "<tr><td colspan=\"{}\">{} more are not on this page; mrs-plan inspect PLAN --json has all.</td></tr>\n",
+        column_count_, left_out_);
   }
   Put(out_, "</tbody></table></div></details>\n");
 }

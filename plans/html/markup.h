@@ -21,6 +21,9 @@ namespace mrs::html {
 // widths, noncharacters), are shown by their number. What is past max_bytes is said to be left out.
 std::string Text(std::string_view text, size_t max_bytes = 96);
 
+// The same with its line breaks, for <pre>.
+std::string Lines(std::string_view text, size_t max_bytes);
+
 template <typename... Args>
 void Put(std::string* out, fmt::format_string<Args...> format, Args&&... args) {
   fmt::format_to(std::back_inserter(*out), format, std::forward<Args>(args)...);
@@ -32,15 +35,18 @@ std::string Percent(double part, double whole = 1);
 // "1 rank", "2 ranks".
 std::string Count(uint64_t count, std::string_view noun);
 
-// Rows that all tables of a page may have together, so that no plan makes a page that cannot be opened.
+// Rows that all tables of a page may have together, and the size of a page past which no further row comes: no plan
+// makes a page that cannot be opened.
 inline constexpr uint64_t kMaxRows = 50'000;
+inline constexpr size_t kMaxPageBytes = size_t{16} << 20;
 
 struct Column {
   std::string_view title;
   bool number = false;  // aligned to the right
 };
 
-// One table behind a summary, closed where its scope ends. Rows past what the page has left are counted, and said.
+// One table behind a summary, closed where its scope ends. It has at most half of the rows that the page has left, so
+// that those after it have some; how many more there are is said.
 class Table {
  public:
   // `rows_left` is the page's, and outlives this. `id` and titles are markup.
@@ -57,6 +63,7 @@ class Table {
   std::string* out_;
   uint64_t* rows_left_;
   size_t column_count_;
+  uint64_t own_left_;
   uint64_t left_out_ = 0;
 };
 

@@ -34,10 +34,6 @@ std::string PlanToHtml(const plan::Plan& plan, std::string_view name) {
   AppendSchedule(facts, &rows_left, &out);
   AppendWeights(facts, &rows_left, &out);
   AppendInputs(facts, &rows_left, &out);
-  if (rows_left == 0) {
-    Put(&out, "<p>Tables of this page have {} rows in all and end there; mrs-plan inspect PLAN has all.</p>\n",
-        kMaxRows);
-  }
   out += "</main></body></html>\n";
   return out;
 }

@@ -50,7 +50,7 @@ void AppendFindings(const PageFacts& facts, uint64_t* rows_left, std::string* ou
     for (const plan::Prediction* p : predictions) {
       if (!table.Row()) continue;
       Put(out,
-          "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td "
+          "<tr><td>{}</td><td>{}</td><td>{}</td><td "
           "class=\"n\">{}</td><td>{}</td><td>{}</td></tr>\n",
           Text(p->name()->string_view()), p->expected(), p->low(), p->high(), Text(p->unit()->string_view()),
           Text(p->provenance()->string_view(), 240));

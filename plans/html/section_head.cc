@@ -18,9 +18,23 @@ std::string TextOf(const flatbuffers::String* text, size_t max_bytes = 96) {
   return Text(text->string_view(), max_bytes);
 }
 
+// Of a description that may be a whole file.
+std::string FirstLine(std::string_view text) {
+  const size_t end = text.find('\n');
+  return end == text.npos ? Text(text, 240) : Text(text.substr(0, end), 240).append(" …");
+}
+
+void AppendText(std::string_view id, std::string_view title, std::string_view text, std::string* out) {
+  if (text.empty()) return;
+  Put(out,
+      "<details id=\"{}\"><summary>{} ({} bytes)</summary><pre tabindex=\"0\" role=\"region\" "
+      "aria-label=\"{}\">{}</pre></details>\n",
+      id, title, text.size(), title, Lines(text, 64 << 10));
+}
+
 void AppendFile(std::string_view what, const plan::File& file, std::string* out) {
   Put(out,
-      "<tr><td>{}</td><td><code>{}</code></td><td class=\"n\">{}</td><td "
+      "<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td "
       "class=\"n\">{}</td><td><code>{}</code></td></tr>\n",
       what, TextOf(file.name()), file.size_bytes(), file.header_bytes(),
       Hex({file.header_sha256()->data(), file.header_sha256()->size()}));
@@ -80,7 +94,7 @@ void AppendHead(const PageFacts& facts, std::string_view name, std::string* out)
                    plan::EnumNameDType(plan.numerics()->weight_dtype()), plan.numerics()->revision()));
   Fact(out, "Limits",
        fmt::format("{} tokens a sequence, {} at once", plan.max_len(), Count(plan.max_seqs(), "sequence")));
-  Fact(out, "Cluster", fmt::format("<bdi>{}</bdi>", TextOf(plan.cluster()->description(), 240)));
+  Fact(out, "Cluster", fmt::format("<bdi>{}</bdi>", FirstLine(plan.cluster()->description()->string_view())));
   Fact(out, "Made by",
        fmt::format("<bdi>{}</bdi>, format {}.{}", TextOf(plan.producer()), plan.format_major(), plan.format_minor()));
   *out += "</dl></header>\n";
@@ -99,7 +113,9 @@ void AppendInputs(const PageFacts& facts, uint64_t* rows_left, std::string* out)
   Fact(out, "Answers, unless asked otherwise", Answers(model));
   Fact(out, "An answer ends at",
        model.eos()->size() == 0 ? "no token" : fmt::format("token {}", fmt::join(*model.eos(), ", ")));
-  for (const plan::Rope* rope : *plan.ropes()) {
+  constexpr uint32_t kMaxRopes = 16;
+  for (uint32_t i = 0; i < std::min(plan.ropes()->size(), kMaxRopes); ++i) {
+    const plan::Rope* const rope = plan.ropes()->Get(i);
     Fact(out, "RoPE",
          fmt::format("<bdi>{}</bdi>, {}, attention factor {}", TextOf(rope->rule(), 240),
                      fmt::format("{} frequencies", rope->inv_freq()->size()), rope->attention_factor()));
@@ -123,12 +139,8 @@ void AppendInputs(const PageFacts& facts, uint64_t* rows_left, std::string* out)
     }
     if (model.tokenizer() != nullptr && table.Row()) AppendFile("tokenizer", *model.tokenizer(), out);
   }
-  if (model.chat_template()->size() > 0) {
-    Put(out,
-        "<details id=\"t-template\"><summary>Chat template ({} bytes)</summary><pre tabindex=\"0\" role=\"region\" "
-        "aria-label=\"Chat template\">{}</pre></details>\n",
-        model.chat_template()->size(), TextOf(model.chat_template(), 16'384));
-  }
+  AppendText("t-cluster", "Cluster as the plan has it", plan.cluster()->description()->string_view(), out);
+  AppendText("t-template", "Chat template", model.chat_template()->string_view(), out);
   EndSection(out);
 }
 

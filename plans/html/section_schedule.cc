@@ -188,7 +188,7 @@ void AppendSchedule(const PageFacts& facts, uint64_t* rows_left, std::string* ou
   if (drawn < folded.size()) Put(out, " {} more kinds are in the tables only.", folded.size() - drawn);
   *out += "</figcaption></figure>\n";
   for (const StageFacts& stage : facts.stages) {
-    if (*rows_left > 0) AppendStepTable(facts, stage, rows_left, out);
+    AppendStepTable(facts, stage, rows_left, out);
   }
   EndSection(out);
 }

@@ -120,7 +120,7 @@ void AppendWeights(const PageFacts& facts, uint64_t* rows_left, std::string* out
           ? " There are too many weights to draw each: boxes are layers."
           : "");
   for (const StageFacts& stage : facts.stages) {
-    if (*rows_left > 0) AppendTable(facts, stage, rows_left, out);
+    AppendTable(facts, stage, rows_left, out);
   }
   EndSection(out);
 }

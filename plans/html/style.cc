@@ -85,10 +85,12 @@ summary{padding:7px 2px;cursor:pointer;color:var(--acc)}
 .scroll{overflow:auto;max-height:70vh;margin-bottom:10px;content-visibility:auto;contain-intrinsic-size:auto 500px}
 pre{overflow:auto;max-height:50vh;white-space:pre-wrap;margin:0 0 10px;padding:8px;background:var(--soft)}
 table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}
-th,td{padding:2px 10px 2px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line);white-space:nowrap;font-weight:400}
+th,td{padding:2px 14px 2px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line);white-space:nowrap;font-weight:400}
 thead th{position:sticky;top:0;background:var(--bg);font-weight:600;color:var(--mut)}
-td:last-child{white-space:normal;min-width:18ch}
-.n{text-align:right}
+td[colspan]{text-align:left!important}
+.wrap td:last-child{white-space:normal;min-width:18ch}
+.r1 tr>:nth-child(1),.r2 tr>:nth-child(2),.r3 tr>:nth-child(3),.r4 tr>:nth-child(4),.r5 tr>:nth-child(5),.r6 tr>:nth-child(6),
+.r7 tr>:nth-child(7),.r8 tr>:nth-child(8),.r9 tr>:nth-child(9),.r10 tr>:nth-child(10),.r11 tr>:nth-child(11),.r12 tr>:nth-child(12){text-align:right}
 @media (min-width:900px){.nar{display:none}.wid{display:inline}}
 @media (max-width:900px){.bars.one li{grid-template-columns:6em 1fr;gap:0 8px}.bars.one li span:last-child{grid-column:2}}
 @media (max-width:760px){main{padding:14px 12px 40px}h1{font-size:22px}ol.bars{columns:1}
@@ -99,7 +101,7 @@ td:last-child{white-space:normal;min-width:18ch}
 --w:#3b6fb8;--k:#3b9468;--a:#d08c1d;--odd:#8fb0dd;--good:#1c6b3c;--warn:#9a4a00}
 html{font-size:11px}main{max-width:none;padding:0}nav,.skip{display:none}
 svg,.bar,.map,.key li::before,.chip{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-.node,.seg,.lane,li{break-inside:avoid}h2,h3,h4{break-after:avoid}.scroll,pre{max-height:none;overflow:visible}thead th{position:static}}
+.node,.seg,.lane,li{break-inside:avoid}h2,h3,h4{break-after:avoid}.scroll,pre{max-height:none;overflow:visible;content-visibility:visible}thead th{position:static}}
 @media (forced-colors:active){svg rect{stroke:CanvasText}svg{forced-color-adjust:none}}
 )css";
 

@@ -79,6 +79,17 @@ std::string Ranges(const std::vector<uint32_t>& numbers) {
   return text;
 }
 
+namespace {
+
+// Ranges, or where these are many only the first, the last and how many.
+std::string ShortRanges(const std::vector<uint32_t>& numbers) {
+  std::string text = Ranges(numbers);
+  return text.size() <= 80 ? text
+                           : fmt::format("{} to {} ({} of them)", numbers.front(), numbers.back(), numbers.size());
+}
+
+}  // namespace
+
 std::string SegmentLabel(const PageFacts& facts, const FoldedSegment& folded) {
   std::vector<uint32_t> numbers;
   const bool of_layers = folded.first.layer >= 0;
@@ -87,7 +98,7 @@ std::string SegmentLabel(const PageFacts& facts, const FoldedSegment& folded) {
     if (numbers.empty() || numbers.back() != number) numbers.push_back(number);
   }
   const char* const plural = numbers.size() == 1 ? "" : "s";
-  if (of_layers) return fmt::format("layer{} {}", plural, Ranges(numbers));
+  if (of_layers) return fmt::format("layer{} {}", plural, ShortRanges(numbers));
   const std::vector<StepFacts>& steps = facts.stages[folded.first.stage].steps;
   const auto is_of_layer = [](const StepFacts& step) { return step.layer >= 0; };
   const bool before = std::none_of(steps.begin(), steps.begin() + folded.first.begin, is_of_layer);
@@ -97,7 +108,7 @@ std::string SegmentLabel(const PageFacts& facts, const FoldedSegment& folded) {
                             : after         ? "after the layers"
                                             : "between layers";
   if (facts.stages.size() == 1) return where;
-  return fmt::format("stage{} {}, {}", plural, Ranges(numbers), where);
+  return fmt::format("stage{} {}, {}", plural, ShortRanges(numbers), where);
 }
 
 std::vector<double> StepShares(const StageFacts& stage, const Segment& segment, uint64_t scale_bytes, double least) {
