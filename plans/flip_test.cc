@@ -5,6 +5,7 @@
 #include <string>
 
 #include "plans/contract.h"
+#include "plans/html/page.h"
 #include "plans/reader.h"
 #include "plans/testing/tiny_plan.h"
 #include "plans/text.h"
@@ -43,6 +44,7 @@ TEST(Flip, EveryByteResealedIsRefusedOrSound) {
       EXPECT_FALSE(PlanToText(opened->plan(), opened->name()).empty());
       EXPECT_FALSE(PlanToJson(opened->plan(), opened->name()).empty());
       EXPECT_FALSE(PlanSummary(opened->plan(), opened->name()).empty());
+      EXPECT_FALSE(PlanToHtml(opened->plan(), opened->name()).empty());
     }
   }
   EXPECT_GT(refused, sound);

@@ -6,6 +6,7 @@
 
 #include "plans/contract.h"
 #include "plans/diff.h"
+#include "plans/html/page.h"
 #include "plans/part.h"
 #include "plans/reader.h"
 #include "plans/sha256.h"
@@ -23,6 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)mrs::PlanToText(opened->plan(), opened->name());
     (void)mrs::PlanToJson(opened->plan(), opened->name());
     (void)mrs::PlanSummary(opened->plan(), opened->name());
+    (void)mrs::PlanToHtml(opened->plan(), opened->name());
     const mrs::DiffSide side{opened->plan(), opened->name(), "fuzzed"};
     const mrs::PlanDiff diff = mrs::DiffPlans(side, side, {});
     if (!diff.same()) std::abort();

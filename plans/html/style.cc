@@ -39,10 +39,12 @@ a{color:var(--acc)}
 .hint{color:var(--mut);font-size:12.5px}
 .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,265px),1fr));gap:10px 24px;margin:0 0 10px}
 dt{color:var(--mut);font-size:11.5px}dd{margin:0;overflow-wrap:anywhere}
-nav{display:flex;flex-wrap:wrap;gap:4px 18px;padding:8px 0;margin-top:14px;border:solid var(--line);border-width:1px 0}
+nav{display:flex;flex-wrap:wrap;gap:4px 18px;padding:8px 0;margin-top:14px;border:solid var(--line);
+border-width:1px 0}
 nav a{padding:3px 0}
 ul.findings{list-style:none;margin:0 0 6px;padding:0}
-.findings li{display:grid;grid-template-columns:11.5em 11.5em 1fr;gap:0 12px;padding:5px 0;border-bottom:1px solid var(--line)}
+.findings li{display:grid;grid-template-columns:11.5em 11.5em 1fr;gap:0 12px;padding:5px 0;
+border-bottom:1px solid var(--line)}
 .findings span{overflow-wrap:anywhere}
 .findings b::before{display:inline-block;width:1.5em;content:"i"}
 .good b{color:var(--good)}.findings .good b::before{content:"\2713"}
@@ -51,7 +53,8 @@ figure{margin:0 0 12px}
 figcaption{color:var(--mut);font-size:12.5px;margin-top:6px;max-width:100ch}
 svg{display:block;overflow:hidden}
 svg text{font:11px var(--mono);fill:var(--fg)}
-text.c{text-anchor:middle}svg text.inv{fill:var(--bg)}text.h{font-weight:700}text.s{font-size:9.5px;fill:var(--fg)}text.t{font-size:10.5px}
+text.c{text-anchor:middle}svg text.inv{fill:var(--bg)}text.h{font-weight:700}text.s{font-size:9.5px;fill:var(--fg)}
+text.t{font-size:10.5px}
 .nar{display:inline}.wid{display:none}
 .node{border:1px solid var(--line);padding:2px 10px 8px;margin-bottom:8px;background:var(--soft)}
 .node h3{margin:4px 0}
@@ -59,10 +62,12 @@ text.c{text-anchor:middle}svg text.inv{fill:var(--bg)}text.h{font-weight:700}tex
 .frame{fill:var(--bg);stroke:var(--mut)}
 .chip{fill:var(--blue)}.used{fill:var(--w)}.link{fill:var(--purple)}
 ul.key{display:flex;flex-wrap:wrap;gap:2px 18px;list-style:none;margin:0 0 8px;padding:0;font-size:12.5px}
-.key li::before,.ops li::before,td[class^=s]::before{content:"";display:inline-block;width:10px;height:10px;margin-right:6px;background:var(--c,transparent);border:1px solid var(--mut)}
+.key li::before,.ops li::before,td[class^=s]::before{content:"";display:inline-block;width:10px;height:10px;
+margin-right:6px;background:var(--c,transparent);border:1px solid var(--mut)}
 .mw{--c:var(--w);fill:var(--w)}.mk{--c:var(--k);fill:var(--k)}.ma{--c:var(--a);fill:var(--a)}.mf{--c:var(--soft)}
 ol.bars{list-style:none;margin:0;padding:0;columns:2;column-gap:32px}
-.bars li{display:grid;grid-template-columns:8.5em 1fr 11em;gap:10px;align-items:center;break-inside:avoid;padding:1px 0;font-size:12.5px;font-variant-numeric:tabular-nums}
+.bars li{display:grid;grid-template-columns:8.5em 1fr 11em;gap:10px;align-items:center;break-inside:avoid;
+padding:1px 0;font-size:12.5px;font-variant-numeric:tabular-nums}
 ol.bars.one{columns:1}.bars.one li{grid-template-columns:8.5em 1fr 27em}
 .bar{width:100%;height:11px;background:var(--soft);border:1px solid var(--mut)}
 .lane{display:grid;grid-template-columns:9em 1fr;gap:10px;align-items:center;margin-bottom:3px;font-size:12.5px}
@@ -85,23 +90,29 @@ summary{padding:7px 2px;cursor:pointer;color:var(--acc)}
 .scroll{overflow:auto;max-height:70vh;margin-bottom:10px;content-visibility:auto;contain-intrinsic-size:auto 500px}
 pre{overflow:auto;max-height:50vh;white-space:pre-wrap;margin:0 0 10px;padding:8px;background:var(--soft)}
 table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}
-th,td{padding:2px 14px 2px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line);white-space:nowrap;font-weight:400}
+th,td{padding:2px 14px 2px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line);
+white-space:nowrap;font-weight:400}
 thead th{position:sticky;top:0;background:var(--bg);font-weight:600;color:var(--mut)}
 td[colspan]{text-align:left!important}
 .wrap td:last-child{white-space:normal;min-width:18ch}
-.r1 tr>:nth-child(1),.r2 tr>:nth-child(2),.r3 tr>:nth-child(3),.r4 tr>:nth-child(4),.r5 tr>:nth-child(5),.r6 tr>:nth-child(6),
-.r7 tr>:nth-child(7),.r8 tr>:nth-child(8),.r9 tr>:nth-child(9),.r10 tr>:nth-child(10),.r11 tr>:nth-child(11),.r12 tr>:nth-child(12){text-align:right}
+.r1 tr>:nth-child(1),.r2 tr>:nth-child(2),.r3 tr>:nth-child(3),.r4 tr>:nth-child(4),.r5 tr>:nth-child(5),
+.r6 tr>:nth-child(6),
+.r7 tr>:nth-child(7),.r8 tr>:nth-child(8),.r9 tr>:nth-child(9),.r10 tr>:nth-child(10),.r11 tr>:nth-child(11),
+.r12 tr>:nth-child(12){text-align:right}
 @media (min-width:900px){.nar{display:none}.wid{display:inline}}
-@media (max-width:900px){.bars.one li{grid-template-columns:6em 1fr;gap:0 8px}.bars.one li span:last-child{grid-column:2}}
+@media (max-width:900px){.bars.one li{grid-template-columns:6em 1fr;gap:0 8px}
+.bars.one li span:last-child{grid-column:2}}
 @media (max-width:760px){main{padding:14px 12px 40px}h1{font-size:22px}ol.bars{columns:1}
 .bars li{grid-template-columns:5em 1fr 11em;gap:0 8px;font-size:11.5px}.bars.one li{grid-template-columns:5em 1fr}
-.findings li{grid-template-columns:1fr}.lane{grid-template-columns:1fr;gap:1px}.lane small{display:inline;margin-left:8px}.axis span{display:none}}
+.findings li{grid-template-columns:1fr}.lane{grid-template-columns:1fr;gap:1px}.lane small{display:inline;
+margin-left:8px}.axis span{display:none}}
 @media print{:root{color-scheme:light;--bg:#fff;--fg:#000;--mut:#444;--line:#bbb;--soft:#f4f4f4;--acc:#000;
 --blue:#c3d6f0;--green:#c9e3c8;--amber:#f1dcab;--violet:#dfcde9;--grey:#dcdfe3;--orange:#b8400a;--purple:#6b2fb3;
 --w:#3b6fb8;--k:#3b9468;--a:#d08c1d;--odd:#8fb0dd;--good:#1c6b3c;--warn:#9a4a00}
 html{font-size:11px}main{max-width:none;padding:0}nav,.skip{display:none}
 svg,.bar,.map,.key li::before,.chip{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-.node,.seg,.lane,li{break-inside:avoid}h2,h3,h4{break-after:avoid}.scroll,pre{max-height:none;overflow:visible;content-visibility:visible}thead th{position:static}}
+.node,.seg,.lane,li{break-inside:avoid}h2,h3,h4{break-after:avoid}.scroll,pre{max-height:none;overflow:visible;
+content-visibility:visible}thead th{position:static}}
 @media (forced-colors:active){svg rect{stroke:CanvasText}svg{forced-color-adjust:none}}
 )css";
 
