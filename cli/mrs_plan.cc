@@ -5,6 +5,7 @@
 
 #include "cli/check_verb.h"
 #include "cli/cluster_options.h"
+#include "cli/cluster_verb.h"
 #include "cli/command_line.h"
 #include "cli/diff_verb.h"
 #include "cli/part_options.h"
@@ -270,7 +271,7 @@ constexpr mrs::cli::Elsewhere kElsewhere[] = {
     {"--trust-remote-code", "no code of a model is ever run; leave it out"},
     {"--port --host --prompt --plan --threads --transport --chunk --timeout", kExecs},
     {"--api-key-file --no-auth", "not there yet, and mrs-exec's to take: it binds 127.0.0.1 only and asks for no key"},
-    {"explain simulate cluster export search", "not there yet; see mrs-plan --help"},
+    {"explain simulate export search", "not there yet; see mrs-plan --help"},
     {"serve run", "that is mrs-exec's: mrs-exec --plan x.mrsplan"},
 };
 
@@ -285,18 +286,21 @@ int Main(int argc, char** argv) {
   mrs::cli::DiffVerb diff;
   mrs::cli::RulesCommand rules;
   mrs::cli::CheckCommand check;
+  mrs::cli::ClusterVerb cluster;
   const CLI::App* const builds = build.Register(line);
   const CLI::App* const inspects = inspect.Register(line);
   const CLI::App* const verifies = verify.Register(line);
   const CLI::App* const diffs = diff.Register(line);
   const CLI::App* const lists_rules = rules.Register(line);
   const CLI::App* const checks = check.Register(line);
+  const CLI::App* const clusters = cluster.Register(line);
   if (const std::optional<int> exit_code = mrs::cli::Parse(line, argc, argv)) return *exit_code;
   if (builds->parsed()) return build.Run();
   if (inspects->parsed()) return inspect.Run();
   if (diffs->parsed()) return diff.Run();
   if (lists_rules->parsed()) return rules.Run();
   if (checks->parsed()) return check.Run();
+  if (clusters->parsed()) return cluster.Run();
   MRS_CHECK(verifies->parsed());
   return verify.Run();
 }

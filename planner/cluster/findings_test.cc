@@ -1,0 +1,122 @@
+// Each fault planted in a sound node is found by its id, and the sound one is quiet.
+#include "planner/cluster/findings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "planner/cluster/cluster_file.h"
+#include "planner/cluster/short_form.h"
+
+namespace mrs::cluster {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// Four A100 modules by two switches, a card by each.
+Node Sound() {
+  Node node{.name = "node-0"};
+  node.sockets = {{.numa = 0, .arch = "x86_64", .vendor = "GenuineIntel", .cpu = "6/106"},
+                  {.numa = 1, .arch = "x86_64", .vendor = "GenuineIntel", .cpu = "6/106"}};
+  for (int s = 0; s < 2; ++s) {
+    node.switches.push_back({.name = fmt::format("sw{}", s),
+                             .host_bridge = false,
+                             .at = {.socket = s, .parent = -1, .link = {.gigatransfers = 16, .lanes = 16}}});
+    node.nics.push_back({.name = fmt::format("mlx5_{}", s),
+                         .gigabits = 200,
+                         .gpu_direct = true,
+                         .bus_id = "",
+                         .at = {.socket = s, .parent = s, .link = {.gigatransfers = 16, .lanes = 16}}});
+  }
+  for (int d = 0; d < 4; ++d) {
+    node.devices.push_back({.kind = DeviceKind::kCuda,
+                            .model = "A100-SXM-80GB",
+                            .memory_bytes = uint64_t{81920} << 20,
+                            .ordinal = d,
+                            .bus_id = "",
+                            .at = {.socket = d / 2, .parent = d / 2, .link = {.gigatransfers = 16, .lanes = 16}}});
+    node.links.push_back({.kind = PeerKind::kNvlink, .from = d, .to = kFabric, .count = 12, .gigabytes = 25});
+  }
+  return node;
+}
+
+std::vector<std::string> Places(const Cluster& cluster) {
+  std::vector<std::string> out;
+  for (const Finding& one : FindingsOf(cluster)) out.push_back(fmt::format("{} {}", one.id, one.place));
+  return out;
+}
+std::vector<std::string> Places(const Node& node) { return Places(Cluster{.name = "", .nodes = {node}}); }
+
+TEST(Findings, SoundNodesAreQuiet) {
+  EXPECT_THAT(Places(Sound()), IsEmpty());
+  for (const char* form : {"8xH100-SXM", "2x8xH200+400G", "8xMI300X"}) {
+    const auto cluster = ParseGpus(form);
+    ASSERT_TRUE(cluster.ok());
+    EXPECT_THAT(Places(*cluster), IsEmpty()) << form;
+  }
+}
+
+TEST(Findings, LinksOfOneDevice) {
+  Node node = Sound();
+  node.links[2].count = 10;
+  EXPECT_THAT(Places(node), ElementsAre("cluster.nvlink-degraded node-0: device 2"));
+  EXPECT_DOUBLE_EQ(FindingsOf({.name = "", .nodes = {node}})[0].cost_gigabytes, 40);  // 2 links of 20 GB/s
+  node.links[2].count = 13;
+  EXPECT_THAT(Places(node), ElementsAre("cluster.nvlink-impossible node-0: device 2"));
+  node.links.erase(node.links.begin() + 2);
+  EXPECT_THAT(Places(node), Contains("cluster.nvlink-missing node-0: device 2"));
+}
+
+TEST(Findings, PairsOfUnlikeCounts) {
+  Node node = Sound();
+  node.links = {{.from = 0, .to = 1, .count = 12}, {.from = 1, .to = 0, .count = 8}};
+  EXPECT_THAT(Places(node), ElementsAre("cluster.nvlink-asymmetric node-0: device 0 and device 1",
+                                        "cluster.nvlink-degraded node-0: device 1"));
+}
+
+TEST(Findings, PcieLinks) {
+  Node node = Sound();
+  node.devices[3].at.link.lanes = 4;
+  EXPECT_THAT(Places(node), ElementsAre("cluster.pcie-narrow node-0: device 3"));
+  EXPECT_DOUBLE_EQ(FindingsOf({.name = "", .nodes = {node}})[0].cost_gigabytes, 18);  // x4 of PCIe 4.0 for x16
+  node = Sound();
+  node.devices[1].at.link.gigatransfers = 2.5;
+  EXPECT_THAT(Places(node), ElementsAre("cluster.pcie-slow node-0: device 1"));
+  node = Sound();
+  node.switches[1].at.link.lanes = 8;
+  EXPECT_THAT(Places(node), ElementsAre("cluster.pcie-narrow node-0: switch sw1"));
+  node = Sound();
+  node.nics[0].at.link = {.gigatransfers = 8, .lanes = 16};
+  EXPECT_THAT(Places(node), ElementsAre("cluster.nic-throttled node-0: nic mlx5_0"));
+}
+
+TEST(Findings, CardsAndDevicesThatAreFar) {
+  Node node = Sound();
+  node.nics[1].at.parent = -1;
+  EXPECT_THAT(Places(node), Contains("cluster.nic-far node-0: nic mlx5_1"));
+  node = Sound();
+  node.links.clear();
+  node.devices[2].at = node.devices[0].at;
+  node.devices[3].at.parent = -1;
+  EXPECT_THAT(Places(node), Contains("cluster.peer-far node-0: device 3"));
+  for (Device& device : node.devices) device.at.parent = -1;
+  EXPECT_THAT(Places(node), Contains("cluster.no-peer-access node-0: all devices"));
+}
+
+TEST(Findings, UnlikeDevicesAndNodes) {
+  Node node = Sound();
+  node.devices[1].model = "A100-SXM-40GB";
+  EXPECT_THAT(Places(node), ElementsAre("cluster.mixed-devices node-0: device 1"));
+  Node other = Sound(), third = Sound();
+  other.name = "node-1";
+  third.name = "node-2";
+  EXPECT_THAT(Places(Cluster{.name = "", .nodes = {Sound(), other, third}}), IsEmpty());
+  other.devices.pop_back();
+  other.links.pop_back();
+  EXPECT_THAT(Places(Cluster{.name = "", .nodes = {Sound(), other, third}}),
+              ElementsAre("cluster.node-differs node-1"));
+}
+
+}  // namespace
+}  // namespace mrs::cluster

@@ -1,0 +1,204 @@
+#include "planner/cluster/show.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "formats/json.h"
+#include "planner/cluster/paths.h"
+#include "planner/cluster/units.h"
+#include "plans/printable.h"
+
+namespace mrs::cluster {
+namespace {
+
+std::string PcieText(const PcieLink& link) {
+  if (link == PcieLink{}) return "";
+  return fmt::format("  PCIe{}{}", link.gigatransfers > 0 ? fmt::format(" {} GT/s", link.gigatransfers) : "",
+                     link.lanes > 0 ? fmt::format(" x{}", link.lanes) : "");
+}
+
+std::string DeviceText(const Node& node, int index) {
+  constexpr std::string_view kKinds[] = {"CPU", "CUDA", "ROCm"};
+  constexpr std::string_view kLinks[] = {"NVLink", "xGMI", "C2C"};
+  const Device& device = node.devices[index];
+  std::string text = fmt::format(
+      "device {}  {}", device.ordinal,
+      device.model.empty() ? std::string(kKinds[static_cast<size_t>(device.kind)]) : Printable(device.model));
+  if (device.memory_bytes > 0) text += fmt::format(", {}", BytesText(device.memory_bytes));
+  if (!device.bus_id.empty()) text += fmt::format(", {}", device.bus_id);
+  text += PcieText(device.at.link);
+  for (const PeerLink& link : node.links) {
+    if (link.from != index) continue;
+    text += fmt::format("  {} x{} to {}", kLinks[static_cast<size_t>(link.kind)], link.count,
+                        link.to == kFabric   ? std::string("the NVSwitch")
+                        : link.to == kSocket ? std::string("its socket")
+                                             : fmt::format("device {}", node.devices[link.to].ordinal));
+  }
+  return text;
+}
+
+std::string NicText(const Nic& nic) {
+  std::string text = fmt::format("nic {}", Printable(nic.name));
+  if (nic.gigabits > 0) text += fmt::format("  {}", GigabitsText(nic.gigabits));
+  if (!nic.bus_id.empty()) text += fmt::format(", {}", nic.bus_id);
+  return text + PcieText(nic.at.link);
+}
+
+// What hangs from a socket (parent -1) or a switch, deeper by two spaces each.
+void Below(const Node& node, int socket, int parent, size_t indent, std::string& text) {
+  const auto here = [&](const Attachment& at) { return at.socket == socket && at.parent == parent; };
+  for (size_t i = 0; i < node.devices.size(); ++i) {
+    if (here(node.devices[i].at)) text += fmt::format("{:{}}{}\n", "", indent, DeviceText(node, static_cast<int>(i)));
+  }
+  for (const Nic& nic : node.nics) {
+    if (here(nic.at)) text += fmt::format("{:{}}{}\n", "", indent, NicText(nic));
+  }
+  for (size_t i = 0; i < node.switches.size(); ++i) {
+    const Switch& one = node.switches[i];
+    if (!here(one.at)) continue;
+    text += fmt::format("{:{}}{} {}{}\n", "", indent, one.host_bridge ? "host bridge" : "switch", Printable(one.name),
+                        PcieText(one.at.link));
+    Below(node, socket, static_cast<int>(i), indent + 2, text);
+  }
+}
+
+std::vector<std::string> PartNames(const Node& node) {
+  std::vector<std::string> names;
+  for (const Device& device : node.devices) names.push_back(fmt::format("device {}", device.ordinal));
+  for (const Nic& nic : node.nics) names.push_back(fmt::format("nic {}", Printable(nic.name)));
+  for (size_t i = 0; i < node.sockets.size(); ++i) names.push_back(fmt::format("socket {}", i));
+  return names;
+}
+
+std::string MatrixText(const Node& node, const Paths& paths) {
+  std::vector<std::string> names = PartNames(node);
+  size_t width = 10;
+  for (const std::string& name : names) width = std::max(width, name.size());
+  std::string text = fmt::format("  {:<{}}", "GB/s", width);
+  for (const std::string& name : names) text += fmt::format("  {:<{}}", name, width);
+  while (text.ends_with(' ')) text.pop_back();
+  for (int from = 0; from < paths.count(); ++from) {
+    std::string line = fmt::format("\n  {:<{}}", names[from], width);
+    for (int to = 0; to < paths.count(); ++to) {
+      const Path& path = paths.At(from, to);
+      const std::string cell = path.path_class == PathClass::kLoc || path.gigabytes == 0
+                                   ? std::string(PathClassName(path.path_class))
+                                   : fmt::format("{} {:.1f}", PathClassName(path.path_class), path.gigabytes);
+      line += fmt::format("  {:<{}}", cell, width);
+    }
+    while (line.ends_with(' ')) line.pop_back();
+    text += line;
+  }
+  return text + '\n';
+}
+
+std::string IslandsText(const Node& node, const std::vector<std::vector<int>>& islands) {
+  std::string text;
+  for (const std::vector<int>& island : islands) {
+    if (island.size() < 2) continue;
+    std::vector<int> ordinals;
+    for (const int device : island) ordinals.push_back(node.devices[device].ordinal);
+    text += fmt::format("  island: devices {}\n", fmt::join(ordinals, ", "));
+  }
+  return text;
+}
+
+Json AttachmentJson(const Node& node, const Attachment& at) {
+  Json json;
+  json["socket"] = at.socket;
+  if (at.parent >= 0) json["parent"] = node.switches[at.parent].name;
+  if (at.link.gigatransfers > 0) json["pcie_gigatransfers"] = at.link.gigatransfers;
+  if (at.link.lanes > 0) json["pcie_lanes"] = at.link.lanes;
+  return json;
+}
+
+Json NodeJson(const Node& node, const Paths& paths) {
+  constexpr std::string_view kKinds[] = {"cpu", "cuda", "rocm"};
+  Json json;
+  json["name"] = node.name;
+  json["address"] = node.address;
+  json["sockets"] = Json::array();
+  for (const Socket& socket : node.sockets) {
+    json["sockets"].push_back(
+        {{"numa", socket.numa}, {"arch", socket.arch}, {"vendor", socket.vendor}, {"cpu", socket.cpu}});
+  }
+  json["switches"] = Json::array();
+  for (const Switch& one : node.switches) {
+    json["switches"].push_back(
+        {{"name", one.name}, {"host_bridge", one.host_bridge}, {"at", AttachmentJson(node, one.at)}});
+  }
+  json["devices"] = Json::array();
+  for (const Device& device : node.devices) {
+    json["devices"].push_back({{"ordinal", device.ordinal},
+                               {"kind", kKinds[static_cast<size_t>(device.kind)]},
+                               {"model", device.model},
+                               {"memory_bytes", device.memory_bytes},
+                               {"bus_id", device.bus_id},
+                               {"at", AttachmentJson(node, device.at)}});
+  }
+  json["nics"] = Json::array();
+  for (const Nic& nic : node.nics) {
+    json["nics"].push_back(
+        {{"name", nic.name}, {"gigabits", nic.gigabits}, {"bus_id", nic.bus_id}, {"at", AttachmentJson(node, nic.at)}});
+  }
+  json["islands"] = Json::array();
+  for (const std::vector<int>& island : IslandsOf(node, paths)) {
+    Json ordinals = Json::array();
+    for (const int device : island) ordinals.push_back(node.devices[device].ordinal);
+    json["islands"].push_back(std::move(ordinals));
+  }
+  json["completed"] = node.completed;
+  json["paths"] = Json::array();
+  const std::vector<std::string> names = PartNames(node);
+  for (int from = 0; from < paths.count(); ++from) {
+    for (int to = 0; to < paths.count(); ++to) {
+      const Path& path = paths.At(from, to);
+      json["paths"].push_back({{"from", names[from]},
+                               {"to", names[to]},
+                               {"class", PathClassName(path.path_class)},
+                               {"gigabytes", std::round(double{path.gigabytes} * 10) / 10},
+                               {"hops", path.hops}});
+    }
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string ClusterText(const Cluster& cluster) {
+  std::string text;
+  for (const Node& node : cluster.nodes) {
+    text += Printable(node.name);
+    if (!node.address.empty()) text += fmt::format("  {}", Printable(node.address));
+    if (node.cores > 0) text += fmt::format("  {} cores", node.cores);
+    if (node.memory_bytes > 0) text += fmt::format("  {}", BytesText(node.memory_bytes));
+    text += '\n';
+    for (size_t i = 0; i < node.sockets.size(); ++i) {
+      const Socket& socket = node.sockets[i];
+      text += fmt::format("  socket {}  (NUMA {}{}{}{}{}{}{})\n", i, socket.numa, socket.arch.empty() ? "" : ", ",
+                          Printable(socket.arch), socket.vendor.empty() ? "" : " ", Printable(socket.vendor),
+                          socket.cpu.empty() ? "" : " ", Printable(socket.cpu));
+      Below(node, static_cast<int>(i), -1, 4, text);
+    }
+    if (node.sockets.empty()) Below(node, 0, -1, 2, text);
+    const Paths paths = PathsOf(node);
+    text += MatrixText(node, paths) + IslandsText(node, IslandsOf(node, paths));
+    for (const std::string& note : node.completed) text += fmt::format("  completed: {}\n", Printable(note));
+  }
+  if (cluster.network_gigabits > 0) text += fmt::format("network  {}\n", GigabitsText(cluster.network_gigabits));
+  return text;
+}
+
+std::string ClusterJson(const Cluster& cluster) {
+  Json json;
+  json["name"] = cluster.name;
+  json["network_gigabits"] = cluster.network_gigabits;
+  json["nodes"] = Json::array();
+  for (const Node& node : cluster.nodes) json["nodes"].push_back(NodeJson(node, PathsOf(node)));
+  return DumpJson(json) + '\n';
+}
+
+}  // namespace mrs::cluster

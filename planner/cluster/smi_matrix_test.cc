@@ -1,0 +1,158 @@
+// Matrices of nvidia-smi topo -m: what is rebuilt gives the same classes again; what is wrong is said with its place.
+#include "planner/cluster/smi_matrix.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "planner/cluster/cluster_file.h"
+#include "planner/cluster/paths.h"
+#include "planner/cluster/smi_table.h"
+
+namespace mrs::cluster {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::string_view kTwoSwitches =
+    "        GPU0  GPU1  GPU2  GPU3  NIC0  CPU Affinity  NUMA Affinity\n"
+    "GPU0     X    PIX   PHB   SYS   PXB   0-7           0\n"
+    "GPU1    PIX    X    PHB   SYS   PXB   0-7           0\n"
+    "GPU2    PHB   PHB    X    SYS   PHB   0-7           0\n"
+    "GPU3    SYS   SYS   SYS    X    SYS   8-15          1\n"
+    "NIC0    PXB   PXB   PHB   SYS    X\n"
+    "\nLegend:\n\n  X    = Self\n  PIX  = Connection traversing at most a single PCIe bridge\n\n"
+    "NIC Legend:\n\n  NIC0: mlx5_0\n";
+
+std::string Uniform(int gpus, const std::string& word) {
+  std::ostringstream text;
+  for (int b = 0; b < gpus; ++b) text << "\tGPU" << b;
+  text << "\tCPU Affinity\tNUMA Affinity\n";
+  for (int a = 0; a < gpus; ++a) {
+    text << "GPU" << a;
+    for (int b = 0; b < gpus; ++b) text << '\t' << (a == b ? "X" : word);
+    text << '\t' << (a < gpus / 2 ? "0-23\t0\n" : "24-47\t1\n");
+  }
+  return text.str();
+}
+
+Cluster Read(std::string_view text) {
+  Result<Cluster> cluster = ParseSmiMatrix(text, "m.txt");
+  EXPECT_TRUE(cluster.ok()) << cluster.message();
+  return cluster.ok() ? *std::move(cluster) : Cluster{.name = "", .nodes = {Node{}}, .network_gigabits = 0};
+}
+
+// The classes of the node that was made are those of the matrix.
+void ExpectSameClasses(std::string_view text) {
+  const Cluster cluster = Read(text);
+  const auto tables = ReadSmiTables(text, "m.txt");
+  ASSERT_TRUE(tables.ok());
+  ASSERT_EQ(tables->size(), cluster.nodes.size());
+  for (size_t t = 0; t < tables->size(); ++t) {
+    const SmiTable& table = (*tables)[t];
+    const auto part = [&](size_t i) {
+      const bool nic = i >= table.gpu_count;
+      return SmiPart{nic, static_cast<int>(nic ? i - table.gpu_count : i)};
+    };
+    for (size_t a = 0; a < table.names.size(); ++a) {
+      for (size_t b = 0; b < table.names.size(); ++b) {
+        if (table.cells[a][b].word.empty()) continue;
+        EXPECT_EQ(SmiClass(cluster.nodes[t], part(a), part(b)), table.cells[a][b].word)
+            << table.names[a] << " " << table.names[b];
+      }
+    }
+  }
+  const auto again = ParseCluster(CanonicalText(cluster), "canonical");
+  ASSERT_TRUE(again.ok()) << again.message();
+  EXPECT_EQ(*again, cluster);
+}
+
+TEST(SmiMatrix, IsATreeWithTheSameClasses) {
+  ExpectSameClasses(kTwoSwitches);
+  ExpectSameClasses(Uniform(4, "PIX"));
+  ExpectSameClasses(Uniform(2, "NV2"));
+  ExpectSameClasses(Uniform(8, "NV12"));
+  ExpectSameClasses("GPU0 GPU1 GPU2\nGPU0 X NODE NODE\nGPU1 NODE X PXB\nGPU2 NODE PXB X\n");
+  ExpectSameClasses("GPU0 CPU Affinity\nGPU0 X 0-7\n");
+  // Eight GPUs with NVLinks, four cards: PIX to one, NODE within a socket.
+  ExpectSameClasses(
+      "GPU0 GPU1 GPU2 NIC0 NIC1\r\nGPU0 X NV8 NV8 NODE SYS\r\nGPU1 NV8 X NV8 PIX SYS\r\nGPU2 NV8 NV8 X SYS PIX\r\n"
+      "NIC0 NODE PIX SYS X SYS\r\nNIC1 SYS SYS PIX SYS X\r\n");
+}
+
+TEST(SmiMatrix, EightGpusAreOneIsland) {
+  for (const auto& [word, links] : {std::pair("NV18", 18), std::pair("NV12", 12)}) {
+    const Cluster cluster = Read(Uniform(8, word));
+    const Node& node = cluster.nodes.at(0);
+    ASSERT_EQ(node.links.size(), 8u);
+    EXPECT_EQ(node.links[3], (PeerLink{.from = 3, .to = kFabric, .count = links}));
+    ASSERT_EQ(node.sockets.size(), 2u);
+    EXPECT_EQ(node.devices[7].at.socket, 1);
+    EXPECT_THAT(IslandsOf(node, PathsOf(node)), ElementsAre(ElementsAre(0, 1, 2, 3, 4, 5, 6, 7)));
+  }
+}
+
+TEST(SmiMatrix, NamesCardsByTheLegendAndKeepsNuma) {
+  const Cluster cluster = Read(kTwoSwitches);
+  EXPECT_EQ(cluster.nodes[0].nics.at(0).name, "mlx5_0");
+  EXPECT_EQ(cluster.nodes[0].sockets.at(1).numa, 1);
+}
+
+TEST(SmiMatrix, ReadsColoursTabsPromptsWrappedLinesAndOldNames) {
+  const Cluster plain = Read("GPU0 GPU1 mlx5_0\nGPU0 X SYS PIX\nGPU1 SYS X SYS\nmlx5_0 PIX SYS X\n");
+  for (const std::string_view text : {
+           "root@host:~# nvidia-smi topo -m\n\x1b[4m\tGPU0\tGPU1\tmlx5_0\x1b[0m\nGPU0\t X \tSYS\tPIX\nGPU1\tSYS\t X "
+           "\tSYS\nmlx5_0\tPIX\tSYS\t X \nroot@host:~#\n",
+           "[4m\tGPU0 GPU1   mlx5_0[0m\nGPU0 X SOC PIX\nGPU1 SOC X SOC\nmlx5_0 PIX SOC X\n",
+           "  GPU0 GPU1\n mlx5_0\n GPU0 X SYS\n PIX\n GPU1 SYS\n X SYS mlx5_0 PIX SYS X",
+           "GPU0\xC2\xA0GPU1 mlx5_0\nGPU0 X SYS PIX\nGPU1 SYS X SYS\n",
+       }) {
+    EXPECT_EQ(Read(text), plain) << text;
+  }
+}
+
+TEST(SmiMatrix, SeveralTablesAreSeveralNodes) {
+  const std::string text = Uniform(2, "NV4") + "\nnode b\n" + Uniform(4, "PHB");
+  const Cluster cluster = Read(text);
+  ASSERT_EQ(cluster.nodes.size(), 2u);
+  EXPECT_EQ(cluster.nodes[1].name, "node-1");
+  EXPECT_EQ(cluster.nodes[1].devices.size(), 4u);
+}
+
+TEST(SmiMatrix, KeepsAsymmetricNvlinks) {
+  const Cluster cluster = Read("GPU0 GPU1\nGPU0 X NV4\nGPU1 NV2 X\n");
+  EXPECT_THAT(cluster.nodes[0].links,
+              ElementsAre(PeerLink{.from = 0, .to = 1, .count = 4}, PeerLink{.from = 1, .to = 0, .count = 2}));
+}
+
+TEST(SmiMatrix, RefusesWithThePlace) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"nothing here",
+       "m.txt: no table of nvidia-smi topo -m: no line begins with the names of GPUs, such as GPU0 GPU1"},
+      {"GPU0 GPU1\nGPU0 X PXI\nGPU1 PIX X\n",
+       "m.txt: line 2, column 8: row GPU0, column GPU1: expected X, NV#, PIX, PXB, PHB, NODE or SYS, got 'PXI'"},
+      {"GPU0 GPU1\nGPU0 X PIX\n",
+       "m.txt: line 2, column 8: the table ends without row GPU1; expected all 2 GPUs of its first line"},
+      {"GPU0 GPU1\nGPU0 PIX PIX\nGPU1 PIX X\n",
+       "m.txt: line 2, column 6: row GPU0, column GPU0: 'PIX'; X stands where both are the same, and only there"},
+      {"GPU0 GPU1\nGPU0 X PIX\nGPU1 SYS X\n",
+       "m.txt: line 3, column 6: row GPU1, column GPU0: SYS, but PIX the other way round; PCIe is the same both ways"},
+      {"GPU0 GPU1 GPU2\nGPU0 X PIX SYS\nGPU1 PIX X PIX\nGPU2 SYS PIX X\n",
+       "m.txt: line 2, column 12: GPU0 and GPU2: SYS, but by what both have in common with others PIX at most; no tree "
+       "of PCIe has both"},
+      {"GPU0 NIC0\nGPU0 X NV2\nNIC0 NV2 X\n",
+       "m.txt: line 2, column 8: row GPU0, column NIC0: 'NV2'; only GPUs have NVLinks"},
+      {"GPU0 GPU1\nGPU0 X NV99\nGPU1 NV99 X\n",
+       "m.txt: line 2, column 8: row GPU0, column GPU1: expected X, NV#, PIX, PXB, PHB, NODE or SYS, got 'NV99'"},
+  };
+  for (const auto& [text, message] : cases) {
+    const auto cluster = ParseSmiMatrix(text, "m.txt");
+    ASSERT_FALSE(cluster.ok()) << text;
+    EXPECT_EQ(cluster.message(), message);
+  }
+}
+
+}  // namespace
+}  // namespace mrs::cluster
