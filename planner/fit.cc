@@ -19,7 +19,7 @@ namespace {
 constexpr int64_t kTop = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMaxSeqs = 4096;    // rule limits.max-seqs
 constexpr int64_t kMaxStages = 4096;  // --pp
-constexpr int kTries = 192;           // layouts that are judged for one answer
+constexpr int kTries = 64;            // layouts that are judged for one answer
 
 // Of each stage; nothing where there are too few devices.
 std::optional<std::vector<int64_t>> MemoryOf(const Budget& budget, const Layout& layout) {
@@ -90,6 +90,19 @@ std::optional<int64_t> LargerTp(const FitQuestion& question) {
   return std::nullopt;
 }
 
+// Whether so many ranks cannot even hold the parameters, however they are cut: nothing needs to be judged.
+bool IsHopeless(const FitQuestion& question, int64_t parameters, int64_t ranks) {
+  double most = 0;  // bytes of a rank
+  if (question.budget.each) {
+    most = static_cast<double>(*question.budget.each);
+  } else if (question.budget.shared) {
+    most = static_cast<double>(*question.budget.shared) / static_cast<double>(ranks);
+  } else {
+    for (const int64_t device : question.budget.devices(1)) most = std::max(most, static_cast<double>(device));
+  }
+  return static_cast<double>(parameters) * (question.bf16 ? 2 : 4) > most * static_cast<double>(ranks);
+}
+
 // More stages: each number from the next one on, in ever wider steps once there are many.
 std::optional<int64_t> MoreStages(const FitQuestion& question, int64_t now) {
   FitQuestion with = question;
@@ -97,12 +110,23 @@ std::optional<int64_t> MoreStages(const FitQuestion& question, int64_t now) {
   if (question.choose) with.flags.tp = 1;  // as --pp alone has it
   with.choose = nullptr;
   const int64_t most = std::min<int64_t>(static_cast<int64_t>(question.spec->layers.size()), kMaxStages);
-  int tries = 0;
-  for (int64_t stages = now + 1; stages <= most; stages += 1 + stages / 64) {
-    if (!WorldIsLegal(question, with.flags.tp, stages)) continue;
-    if (++tries > kTries) break;
+  const int64_t parameters = CountParameters(*question.spec);
+  const auto good = [&](int64_t stages) {
+    if (!WorldIsLegal(question, with.flags.tp, stages)) return false;
+    if (IsHopeless(question, parameters, with.flags.tp * stages)) return false;
     with.flags.pp = stages;
-    if (Fits(with)) return stages;
+    return Fits(with);
+  };
+  int64_t passed = now;  // none up to here
+  for (int64_t stages = now + 1; stages <= most; stages += 1 + stages / 64) {
+    if (good(stages)) {
+      // The steps between have not been tried.
+      for (int64_t fewer = passed + 1; fewer < stages; ++fewer) {
+        if (good(fewer)) return fewer;
+      }
+      return stages;
+    }
+    passed = stages;
   }
   return std::nullopt;
 }
@@ -120,8 +144,10 @@ std::optional<std::string> MoreOfBoth(const FitQuestion& question) {
   }
   std::stable_sort(choices.begin(), choices.end(),
                    [](const auto& a, const auto& b) { return a.first * a.second < b.first * b.second; });
+  const int64_t parameters = CountParameters(*question.spec);
   int tries = 0;
   for (const auto& [stages, tp] : choices) {
+    if (IsHopeless(question, parameters, tp * stages)) continue;
     if (++tries > kTries) break;
     with.flags.pp = stages;
     with.flags.tp = tp;
