@@ -102,6 +102,7 @@ def names(schema):
 class Cases:
 
     def __init__(self, work):
+        self.work = work
         self.program = work.tools.exec_program
 
     def run(self, *arguments, environment=None, before_start=None):
@@ -189,6 +190,19 @@ class Cases:
         ignore = lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # noqa: E731
         check_equal(self.report(before_start=ignore)["gpus"]["error"], None, "SIGCHLD ignored at the start")
 
+    def imported(self):
+        """mrs-plan reads what doctor wrote, and writes the cluster file that it reads to the same again."""
+        report = self.work.path("host.json")
+        with open(report, "w") as file:
+            json.dump(self.report(), file)
+        plan = self.work.tools.plan_program
+        written = self.work.tools.call([plan, "cluster", "import", report])
+        check(f'name: "{socket.gethostname()}"' in written, f"the host's name in\n{written}")
+        again = self.work.path("again.yaml")
+        with open(again, "w") as file:
+            file.write(written)
+        check_equal(self.work.tools.call([plan, "cluster", "import", again]), written, "the cluster file, imported")
+
     def full_disk(self):
         with open("/dev/full", "w") as full:
             done = subprocess.run([self.program, "doctor", "--json"], stdout=full, stderr=subprocess.PIPE, timeout=120)
@@ -210,7 +224,7 @@ class Cases:
 
     def list(self):
         return [(name, getattr(self, name)) for name in ("schema", "schema_sees", "readme", "text", "few_files", "one_core",
-                                                         "lesser_isa", "hidden_gpus", "ignored_children", "full_disk", "usage")]
+                                                         "lesser_isa", "hidden_gpus", "ignored_children", "imported", "full_disk", "usage")]
 
 
 def main():
