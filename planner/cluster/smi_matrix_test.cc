@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <random>
 #include <sstream>
 
 #include "planner/cluster/cluster_file.h"
@@ -125,6 +127,62 @@ TEST(SmiMatrix, KeepsAsymmetricNvlinks) {
   const Cluster cluster = Read("GPU0 GPU1\nGPU0 X NV4\nGPU1 NV2 X\n");
   EXPECT_THAT(cluster.nodes[0].links,
               ElementsAre(PeerLink{.from = 0, .to = 1, .count = 4}, PeerLink{.from = 1, .to = 0, .count = 2}));
+}
+
+// Random trees: the class of two is where the digits of their numbers, read from the top, part.
+TEST(SmiMatrix, RandomTreesGiveTheirClassesAgain) {
+  std::mt19937 random(20);
+  constexpr std::string_view kWords[] = {"SYS", "NODE", "PHB", "PXB", "PIX"};
+  for (int round = 0; round < 200; ++round) {
+    const int gpus = 1 + static_cast<int>(random() % 9), nics = static_cast<int>(random() % 5);
+    std::vector<std::array<unsigned, 4>> places(gpus + nics);
+    for (auto& place : places) {
+      for (unsigned& digit : place) digit = random() % 2;
+    }
+    const auto name = [&](int i) { return i < gpus ? fmt::format("GPU{}", i) : fmt::format("NIC{}", i - gpus); };
+    std::string text;
+    for (int i = 0; i < gpus + nics; ++i) text += fmt::format(" {}", name(i));
+    for (int a = 0; a < gpus + nics; ++a) {
+      text += fmt::format("\n{}", name(a));
+      for (int b = 0; b < gpus + nics; ++b) {
+        size_t same = 0;
+        while (same < 4 && places[a][same] == places[b][same]) ++same;
+        text += fmt::format(" {}", a == b ? "X" : kWords[same]);
+      }
+    }
+    if (gpus + nics == 1) text = "GPU0 CPU Affinity\nGPU0 X 0";
+    ExpectSameClasses(text + "\n");
+    if (HasFailure()) FAIL() << round << "\n" << text;
+  }
+}
+
+TEST(SmiMatrix, MutatedTextIsReadOrRefused) {
+  std::mt19937 random(21);
+  const std::string sound(kTwoSwitches);
+  int read = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::string text = sound;
+    for (unsigned edit = 0; edit <= random() % 3; ++edit) {
+      const size_t at = random() % text.size();
+      if (random() % 3 == 0) {
+        text.erase(at, random() % 8);
+      } else if (random() % 2 == 0) {
+        text.insert(at, sound.substr(random() % sound.size(), random() % 12));
+      } else {
+        text[at] = static_cast<char>(random());
+      }
+    }
+    const auto cluster = ParseSmiMatrix(text, "m.txt");
+    if (!cluster.ok()) {
+      EXPECT_THAT(cluster.message(), HasSubstr("m.txt: "));
+      continue;
+    }
+    ++read;
+    const auto again = ParseCluster(CanonicalText(*cluster), "canonical");
+    ASSERT_TRUE(again.ok()) << again.message() << "\n" << text;
+    ASSERT_EQ(*again, *cluster);
+  }
+  EXPECT_GT(read, 100);
 }
 
 TEST(SmiMatrix, RefusesWithThePlace) {

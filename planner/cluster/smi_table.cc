@@ -214,7 +214,10 @@ class Reader {
       key.remove_suffix(1);
       const auto column = std::find(table.names.begin(), table.names.end(), key);
       if (column == table.names.end() || words_[at + 1].text.size() > 64) continue;
-      const std::string name = Printable(words_[at + 1].text);
+      const std::string name(words_[at + 1].text);
+      if (!std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7F && c != '"' && c != '\\'; })) {
+        continue;
+      }
       if (std::find(table.names.begin(), table.names.end(), name) == table.names.end()) *column = name;
     }
   }
