@@ -93,8 +93,9 @@ class Collector {
     for (size_t i = 0; i < kFactGroupCount; ++i) {
       if (groups_[i].diff.count == 0) continue;
       groups_[i].diff.group = static_cast<FactGroup>(i);
-      std::ranges::stable_partition(groups_[i].diff.fields,
-                                    [](const FieldDiff& f) { return f.field.find('.') == std::string::npos; });
+      std::vector<FieldDiff>& fields = groups_[i].diff.fields;
+      std::stable_partition(fields.begin(), fields.end(),
+                            [](const FieldDiff& f) { return f.field.find('.') == std::string::npos; });
       out_.groups.push_back(std::move(groups_[i].diff));
     }
   }
