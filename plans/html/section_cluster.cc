@@ -66,7 +66,7 @@ void AppendNode(const PageFacts& facts, const NodeDrawing& node, std::string* ou
 std::string TrafficText(const Traffic& traffic) {
   std::vector<std::string> parts;
   if (traffic.all_reduce_count > 0) {
-    parts.push_back(fmt::format("{} of {} a token", Count(traffic.all_reduce_count, "all-reduce"),
+    parts.push_back(fmt::format("{} ({} a token in all)", Count(traffic.all_reduce_count, "all-reduce"),
                                 HumanBytes(traffic.all_reduce_token_bytes)));
   }
   if (traffic.all_gather_count > 0) parts.push_back(Count(traffic.all_gather_count, "all-gather"));
@@ -126,9 +126,9 @@ void AppendCluster(const PageFacts& facts, uint64_t* rows_left, std::string* out
   for (const NodeDrawing& node : drawing.nodes) AppendNode(facts, node, out);
   *out += "<figcaption>A frame is the ranks that share a stage's layers: a group; a box is a rank.";
   if (drawing.ranks_left_out > 0) Put(out, " {} more ranks are in the table only.", drawing.ranks_left_out);
-  *out +=
-      " The plan lists its ranks; which links join their devices is the cluster file's to say.</figcaption></figure>\n";
+  *out += " Which links join the devices is not drawn.</figcaption></figure>\n";
   AppendTables(facts, rows_left, out);
+  AppendText("t-cluster", "Cluster as the plan has it", facts.plan->cluster()->description()->string_view(), out);
   EndSection(out);
 }
 

@@ -1,5 +1,7 @@
 // Header and footer facts: which model, which plan, how it adds, for which cluster; and what the plan was made from.
 #include <algorithm>
+#include <set>
+#include <vector>
 
 #include "plans/html/markup.h"
 #include "plans/html/sections.h"
@@ -18,11 +20,25 @@ std::string TextOf(const flatbuffers::String* text, size_t max_bytes = 96) {
   return Text(text->string_view(), max_bytes);
 }
 
-// Of a description that may be a whole file.
-std::string FirstLine(std::string_view text) {
-  const size_t end = text.find('\n');
-  return end == text.npos ? Text(text, 240) : Text(text.substr(0, end), 240).append(" …");
+// A line says it itself; of a whole file, which section_cluster.cc shows, only what its ranks are.
+std::string ClusterFact(const PageFacts& facts) {
+  const std::string_view description = facts.plan->cluster()->description()->string_view();
+  if (description.find('\n') == description.npos) return fmt::format("<bdi>{}</bdi>", Text(description, 240));
+  uint64_t cuda = 0;
+  std::set<uint32_t> nodes;
+  for (const RankFacts& rank : facts.ranks) {
+    cuda += rank.at.kind() == plan::DeviceKind::cuda ? 1 : 0;
+    nodes.insert(rank.at.node());
+  }
+  const uint64_t cpu = facts.ranks.size() - cuda;
+  std::vector<std::string> kinds;
+  if (cpu > 0) kinds.push_back(Count(cpu, "CPU rank"));
+  if (cuda > 0) kinds.push_back(Count(cuda, "CUDA rank"));
+  return fmt::format("{} on {}, described <a href=\"#cluster\">below</a>", fmt::join(kinds, " and "),
+                     Count(nodes.size(), "node"));
 }
+
+}  // namespace
 
 void AppendText(std::string_view id, std::string_view title, std::string_view text, std::string* out) {
   if (text.empty()) return;
@@ -31,6 +47,8 @@ void AppendText(std::string_view id, std::string_view title, std::string_view te
       "aria-label=\"{}\">{}</pre></details>\n",
       id, title, text.size(), title, Lines(text, 64 << 10));
 }
+
+namespace {
 
 void AppendFile(std::string_view what, const plan::File& file, std::string* out) {
   Put(out,
@@ -94,7 +112,7 @@ void AppendHead(const PageFacts& facts, std::string_view name, std::string* out)
                    plan::EnumNameDType(plan.numerics()->weight_dtype()), plan.numerics()->revision()));
   Fact(out, "Limits",
        fmt::format("{} tokens a sequence, {} at once", plan.max_len(), Count(plan.max_seqs(), "sequence")));
-  Fact(out, "Cluster", fmt::format("<bdi>{}</bdi>", FirstLine(plan.cluster()->description()->string_view())));
+  Fact(out, "Cluster", ClusterFact(facts));
   Fact(out, "Made by",
        fmt::format("<bdi>{}</bdi>, format {}.{}", TextOf(plan.producer()), plan.format_major(), plan.format_minor()));
   *out += "</dl></header>\n";
@@ -139,7 +157,6 @@ void AppendInputs(const PageFacts& facts, uint64_t* rows_left, std::string* out)
     }
     if (model.tokenizer() != nullptr && table.Row()) AppendFile("tokenizer", *model.tokenizer(), out);
   }
-  AppendText("t-cluster", "Cluster as the plan has it", plan.cluster()->description()->string_view(), out);
   AppendText("t-template", "Chat template", model.chat_template()->string_view(), out);
   EndSection(out);
 }

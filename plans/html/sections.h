@@ -27,8 +27,8 @@ void AppendInputs(const PageFacts& facts, uint64_t* rows_left, std::string* out)
 void BeginSection(std::string* out, std::string_view id, std::string_view title);
 void EndSection(std::string* out);
 
-// "each of 8 ranks of stage 1", for a page with stages, or "each of 8 ranks".
-std::string RanksOfStage(const PageFacts& facts, uint32_t stage);
+// A text of many lines behind a summary; nothing where there is none. `id` and `title` are markup.
+void AppendText(std::string_view id, std::string_view title, std::string_view text, std::string* out);
 
 // "0–7": the ranks of a stage, of all its replicas.
 std::string RankNumbers(const PageFacts& facts, uint32_t stage);

@@ -27,6 +27,7 @@ SMALL = {
     "one rank": ["--tp", "1"],
     "two ranks": ["--tp", "2"],
     "two stages of two": ["--tp", "2", "--pp", "2"],
+    "a cluster's description": ["--cpus", "4", "--tp", "2", "--pp", "2"],
     "four unlike stages": ["--device-layers", "0:1;1:1;2:1;3:1"],
 }
 
