@@ -282,7 +282,7 @@ class Reader {
         const bool said = faults_.Number(found.pci, "device", 0, 0xffff).has_value();
         const DeviceModel* const row = FindDeviceModel(found.device.model);
         node.completed.push_back(row == model_ && model_ != nullptr
-                                     ? fmt::format("device {}: {} and its memory, as --device says",
+                                     ? fmt::format("device {}: {} and its memory, as --model says",
                                                    found.device.ordinal, found.device.model)
                                      : fmt::format("device {}: memory of {}{}", found.device.ordinal,
                                                    found.device.model, said ? ", which its PCI id names" : ""));
