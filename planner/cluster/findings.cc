@@ -259,17 +259,18 @@ class NodeJudge {
     // NCCL, v2.27.7-1, src/graph/paths.cc, ncclTopoCheckP2p: past PXB traffic goes through host memory, but for pairs
     // on AMD's processors.
     const bool amd_pair = gpus.size() == 2 && !node_.sockets.empty() && node_.sockets[0].vendor == "AuthenticAMD";
-    double best = 0;
+    double best = 0, link = 0;  // of the nearest pairs, and of the devices' own links, which a switch above would use
     for (const int gpu : gpus) {
       const Path path = Nearest(gpu, gpus);
       if (path.path_class <= PathClass::kPxb) return;
+      link = std::max(link, PcieGigabytes(node_.devices[gpu].at.link));
       best = std::max(best, static_cast<double>(path.gigabytes));
     }
     if (amd_pair || node_.sockets.empty()) return;
     Find("cluster.no-peer-access", "all devices",
          fmt::format("no pair nearer than {}: NCCL goes through host memory, at {:.1f} GB/s at most",
                      PathClassName(Nearest(gpus[0], gpus).path_class), best),
-         best / 2);
+         std::max(0.0, link - best));
   }
 
   // Devices that are a host bridge or more from all `others`, where more than half of the devices have one near.

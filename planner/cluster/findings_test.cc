@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "planner/cluster/cluster_file.h"
+#include "formats/json.h"
 #include "planner/cluster/short_form.h"
 
 namespace mrs::cluster {
@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 // Four A100 modules by two switches, a card by each.
@@ -55,6 +56,27 @@ TEST(Findings, SoundNodesAreQuiet) {
     ASSERT_TRUE(cluster.ok());
     EXPECT_THAT(Places(*cluster), IsEmpty()) << form;
   }
+}
+
+TEST(Findings, ReadmeListsEveryKind) {
+  const auto readme = ReadFile(fmt::format("{}/planner/cluster/README.md", MRS_SOURCE_DIR), 1 << 20);
+  ASSERT_TRUE(readme.ok()) << readme.message();
+  for (const FindingKind& kind : FindingKinds()) {
+    EXPECT_THAT(*readme, HasSubstr(fmt::format("| `{}` | {} |\n", kind.id, kind.when)));
+  }
+}
+
+TEST(Findings, AreToldAsTextAndJson) {
+  Node node = Sound();
+  node.devices[3].at.link.lanes = 4;
+  const std::vector<Finding> findings = FindingsOf({.name = "", .nodes = {node}});
+  EXPECT_EQ(FindingsText(findings),
+            "cluster.pcie-narrow  node-0: device 3\n  PCIe x4; expected x16, as its model and its like have\n"
+            "  costs 18.0 GB/s\n  to mend: reseat the card or riser, and look at the slot's bifurcation in the "
+            "firmware's setup\n");
+  const auto json = ParseJson(FindingsJson(findings), "json");
+  ASSERT_TRUE(json.ok());
+  EXPECT_EQ((*json)[0]["cost_gigabytes"], 18.0);
 }
 
 TEST(Findings, LinksOfOneDevice) {

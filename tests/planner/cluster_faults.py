@@ -40,6 +40,18 @@ def line_of(lines, text):
     return next(i for i, line in enumerate(lines) if text in line)
 
 
+# Two A100 cards with a bridge, as NCCL 2.27.7 dumped them, and the paths that it printed in the same run.
+BRIDGED = """<system version="1"><cpu numaid="0" arch="x86_64" vendor="GenuineIntel" familyid="6" modelid="106">
+<pci busid="0000:17:00.0" class="0x030200" vendor="0x10de" device="0x20b5" link_speed="16.0 GT/s PCIe" link_width="16">
+<gpu dev="0" sm="80" rank="0" gdr="1"><nvlink target="0000:65:00.0" count="12" tclass="0x030200"/></gpu></pci>
+<pci busid="0000:65:00.0" class="0x030200" vendor="0x10de" device="0x20b5" link_speed="16.0 GT/s PCIe" link_width="16">
+<gpu dev="1" sm="80" rank="1" gdr="1"><nvlink target="0000:17:00.0" count="12" tclass="0x030200"/></gpu></pci>
+</cpu></system>"""
+BRIDGED_PATHS = """\
+GPU/0-17000 :GPU/0-17000 (0/5000.0/LOC) GPU/0-65000 (1/240.0/NVL) CPU/0-0 (1/24.0/PHB)
+GPU/0-65000 :GPU/0-17000 (1/240.0/NVL) GPU/0-65000 (0/5000.0/LOC) CPU/0-0 (1/24.0/PHB)"""
+
+
 class Faults(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -138,6 +150,24 @@ class Faults(unittest.TestCase):
         self.assertEqual(paths["device 0", "nic mlx5_0"], ("PIX", 24.0))
         self.assertEqual(paths["device 0", "nic mlx5_1"], ("PHB", 24.0))
         self.assertEqual(paths["device 0", "nic mlx5_3"], ("SYS", 16.0))
+
+    def test_paths_are_those_that_nccl_prints(self):
+        path = os.path.join(self.folder, "topo.xml")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(BRIDGED)
+        done = plan_tools.run([self.tools.plan, "cluster", "show", path, "--json"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        paths = json.loads(done.stdout)["nodes"][0]["paths"]
+        names = {"device 0": "GPU/0-17000", "device 1": "GPU/0-65000", "socket 0": "CPU/0-0"}
+        lines = []
+        for start in ("device 0", "device 1"):
+            ends = [
+                f"{names[one['to']]} ({one['hops']}/{one['gigabytes']:.1f}/{one['class']})"
+                for one in paths
+                if one["from"] == start
+            ]
+            lines.append(f"{names[start]} :{' '.join(ends)}")
+        self.assertEqual("\n".join(lines), BRIDGED_PATHS)
 
     def test_wrong_words_are_usage(self):
         for words, message in [
