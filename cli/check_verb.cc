@@ -38,6 +38,7 @@ CLI::App* CheckCommand::Register(CommandLine& line) {
       ->required();
   AddChoice(line, *verb, "--format", &format, {"text", "json", "sarif", "junit"}, "How the report is written");
   AddText(line, *verb, "--model", &model_dir, "a folder", "Hold every plan against this model folder");
+  AddText(line, *verb, "--cluster", &cluster, "a file name", "Hold every plan against this cluster file");
   AddChoice(line, *verb, "--fail-on", &fail_on, {"warning", "error"}, "What makes the exit code 1");
   verb->add_flag("--verbose", verbose, "Say what was checked, and what was passed over and why (text and json)");
   verb->footer(
@@ -50,6 +51,7 @@ int CheckCommand::Run() {
   const check::CheckOptions options{.paths = paths,
                                     .plans = {.producer = "mrs-plan " MRS_VERSION,
                                               .model_dir = model_dir,
+                                              .cluster = cluster,
                                               .prove = [](const plan::Plan& plan, const std::string& folder) {
                                                 return planner::VerifyPlanOfModel(plan, folder).status();
                                               }}};

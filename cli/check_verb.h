@@ -11,7 +11,7 @@ namespace mrs::cli {
 
 struct CheckCommand {
   std::vector<std::string> paths;
-  std::string format = "text", fail_on = "warning", model_dir;
+  std::string format = "text", fail_on = "warning", model_dir, cluster;
   bool verbose = false;
 
   CLI::App* Register(CommandLine& line);

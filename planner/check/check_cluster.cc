@@ -16,7 +16,25 @@ std::vector<Diagnostic> CheckClusterFile(const std::string& path) {
   if (read) return {};
   const Result<std::string> text = ReadFile(path, kMaxPlacedBytes);
   PlacedMessage split = SplitPlace(read.message(), path, text ? std::string_view(*text) : "");
-  return {Finding("cluster.file", {path, split.place, split.place}, std::move(split.message))};
+  const std::string_view id = split.message.starts_with("cannot be opened") ? "check.unreadable" : "cluster.file";
+  return {Finding(id, {path, split.place, split.place}, std::move(split.message))};
+}
+
+std::vector<Diagnostic> CheckPlanOfCluster(const plan::Plan& plan, const std::string& path,
+                                           const std::string& cluster_path) {
+  const Result<cluster::Cluster> read = cluster::ReadClusterFile(cluster_path);
+  if (!read) return {};
+  const std::string wanted = cluster::Fingerprint(*read);
+  std::string made_for;
+  for (const uint8_t byte : *plan.cluster()->fingerprint()) made_for += fmt::format("{:02x}", byte);
+  if (made_for == wanted) return {};
+  Diagnostic other = Finding(
+      "plan.other-cluster", WholeOf(path),
+      fmt::format("was made for another cluster: its fingerprint is {}, that of {} {}; rebuild it with mrs-plan build "
+                  "--cluster",
+                  made_for, cluster_path, wanted));
+  other.notes.push_back({WholeOf(cluster_path), "this cluster"});
+  return {std::move(other)};
 }
 
 }  // namespace mrs::check

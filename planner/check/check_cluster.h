@@ -7,9 +7,15 @@
 #include <vector>
 
 #include "planner/check/diagnostic.h"
+#include "plans/plan_generated.h"
 
 namespace mrs::check {
 
 std::vector<Diagnostic> CheckClusterFile(const std::string& path);
+
+// Is a sound plan for that cluster? Their fingerprints say so. A cluster file that is none is told of by
+// CheckClusterFile.
+std::vector<Diagnostic> CheckPlanOfCluster(const plan::Plan& plan, const std::string& path,
+                                           const std::string& cluster_path);
 
 }  // namespace mrs::check

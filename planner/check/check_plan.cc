@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "formats/checkpoint_file.h"
+#include "planner/check/check_cluster.h"
 #include "plans/contract.h"
 #include "plans/recorded_file.h"
 #include "plans/structure.h"
@@ -61,6 +62,9 @@ std::vector<Diagnostic> CheckPlan(const std::string& path, const PlanContext& co
   if (const std::string producer = plan.producer()->str(); producer != context.producer) {
     found.push_back(Finding("plan.old-producer", WholeOf(path),
                             fmt::format("made by {}, this is {}; {}", producer, context.producer, kRebuild)));
+  }
+  if (!context.cluster.empty()) {
+    for (Diagnostic& other : CheckPlanOfCluster(plan, path, context.cluster)) found.push_back(std::move(other));
   }
   if (context.model_dir.empty()) return found;
   std::vector<Diagnostic> stale = StaleFiles(plan, path, context.model_dir);

@@ -17,6 +17,7 @@ namespace mrs::check {
 struct PlanContext {
   std::string producer;   // of this version, as plans name theirs
   std::string model_dir;  // "": not held against a model
+  std::string cluster;    // a cluster file; "": not held against one
   // The proof that a plan is that of a model folder (planner/verify_model.h), which needs the compiler.
   std::function<Status(const plan::Plan& plan, const std::string& model_dir)> prove;
 };

@@ -56,6 +56,7 @@ constexpr Rule kRules[] = {
     {"plan.old-producer", kWarning, "Another version of mrs-plan made the plan"},
     {"plan.stale-files", kError, "A file of the model is not the one that the plan was made of"},
     {"plan.other-model", kError, "The plan is not that of the model"},
+    {"plan.other-cluster", kError, "The plan was made for another cluster"},
 };
 
 }  // namespace

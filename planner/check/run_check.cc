@@ -121,6 +121,10 @@ Report RunCheck(const CheckOptions& options) {
         Finding("check.unreadable", WholeOf(plans.model_dir), "--model: is no folder, so no plan is held against it"));
     plans.model_dir.clear();
   }
+  if (!plans.cluster.empty()) {  // what is wrong with it is told once, and not of each plan
+    report.checked.push_back({"cluster", plans.cluster});
+    Append(report.diagnostics, CheckClusterFile(plans.cluster));
+  }
   for (const Input& input : found.inputs) {
     switch (input.kind) {
       case InputKind::kModelFolder:

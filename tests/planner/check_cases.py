@@ -792,6 +792,25 @@ class Plans(Case):
         message = "--model: is no folder, so no plan is held against it"
         self.finds([("check.unreadable", "nowhere", message)], self.mini, "--model", "nowhere", code=2)
 
+    def test_cluster(self):
+        self.write("c.yaml", "nodes:\n  - {ranks: 2, memory: 8GiB}\n")
+        self.write("d.yaml", "nodes:\n  - {ranks: 2, memory: 4GiB}\n")
+        self.write("broken.yaml", "nodes: 7\n")
+        plan_tools.checked(
+            [self.tools.plan, "build", plan_tools.MINI, "--cluster", "c.yaml", "-o", "x.mrsplan"], cwd=self.folder
+        )
+        self.finds([], "x.mrsplan", "--cluster", "c.yaml", code=0)
+        self.finds([], "x.mrsplan", "--cluster", "c.yaml", "--model", plan_tools.MINI, code=0)
+        message = (
+            "was made for another cluster: its fingerprint is HEX, that of d.yaml HEX; rebuild it with mrs-plan build "
+            "--cluster"
+        )
+        self.finds([("plan.other-cluster", "x.mrsplan", message)], "x.mrsplan", "--cluster", "d.yaml")
+        message = "cannot be opened: No such file or directory"
+        self.finds([("check.unreadable", "nowhere.yaml", message)], "x.mrsplan", "--cluster", "nowhere.yaml", code=2)
+        found = self.report("x.mrsplan", "--cluster", "broken.yaml")["diagnostics"]
+        self.assertEqual([one["id"] for one in found], ["cluster.file"])
+
     def test_stale_tokenizer(self):
         folder = self.copy_of_mini()
         with open(os.path.join(folder, "tokenizer.json"), "a", encoding="utf-8") as file:
