@@ -3,17 +3,30 @@
 #include "formats/json.h"
 #include "formats/json_positions.h"
 #include "planner/cluster/cluster_file.h"
+#include "planner/cluster/findings.h"
 
 namespace mrs::check {
 namespace {
 
 constexpr size_t kMaxPlacedBytes = size_t{16} << 20;
 
+std::string MessageOf(const cluster::Finding& finding) {
+  const std::string cost =
+      finding.cost_gigabytes > 0 ? fmt::format(" (costs {:.4g} GB/s)", finding.cost_gigabytes) : "";
+  return fmt::format("{}: {}{}; {}", finding.place, finding.what, cost, finding.mend);
+}
+
 }  // namespace
 
 std::vector<Diagnostic> CheckClusterFile(const std::string& path) {
   const Result<cluster::Cluster> read = cluster::ReadClusterFile(path);
-  if (read) return {};
+  if (read) {
+    std::vector<Diagnostic> found;
+    for (const cluster::Finding& finding : cluster::FindingsOf(*read)) {
+      found.push_back(Finding(finding.id, WholeOf(path), MessageOf(finding)));
+    }
+    return found;
+  }
   const Result<std::string> text = ReadFile(path, kMaxPlacedBytes);
   PlacedMessage split = SplitPlace(read.message(), path, text ? std::string_view(*text) : "");
   const std::string_view id = split.message.starts_with("cannot be opened") ? "check.unreadable" : "cluster.file";
