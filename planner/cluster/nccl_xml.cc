@@ -109,14 +109,14 @@ class Reader {
     ReadInner(host, cpu, at);
   }
 
-  // What hangs from a socket or switch.
-  void ReadInner(Host& host, const pugi::xml_node& outer, const Attachment& at) {
+  // What hangs from a socket or switch; of a Broadcom switch's upper level, `broadcom` is its generation.
+  void ReadInner(Host& host, const pugi::xml_node& outer, const Attachment& at, int broadcom = 0) {
     for (const pugi::xml_node& inner : outer.children()) {
       if (faults_.any()) return;
       if (inner.type() != pugi::node_element) continue;
       const std::string_view name = inner.name();
       if (name == "pci") {
-        ReadPci(host, inner, at);
+        ReadPci(host, inner, at, broadcom);
       } else if (name == "nic") {
         ReadNic(host, inner, "", at);
       } else if (name != "pcilink") {  // a shortcut between switches, which is not one of the tree's
@@ -156,7 +156,17 @@ class Reader {
     return link;
   }
 
-  void ReadPci(Host& host, const pugi::xml_node& pci, Attachment at) {
+  // Broadcom's switches of PCIe 4.0 and 5.0 show two levels where there is one switch, and NCCL takes them for one
+  // (getBcmGen and ncclTopoFlattenBcmSwitches in src/graph/topo.cc, 2.27.7). The generation, or 0.
+  int BroadcomOf(const pugi::xml_node& pci, int64_t level) {
+    const auto id = [&](const char* name) { return faults_.Number(pci, name, 0, 0xffff).value_or(0); };
+    if (id("vendor") != 0x1000 || id("subsystem_vendor") != 0x1000) return 0;
+    const int64_t device = id("device"), kind = id("subsystem_device") & 0xf000;
+    if (device == 0xc010 && kind == 0xa000) return 4;
+    return device == 0xc030 && kind == level * 0x1000 ? 5 : 0;
+  }
+
+  void ReadPci(Host& host, const pugi::xml_node& pci, Attachment at, int broadcom) {
     const std::string said = faults_.Text(pci, "busid");
     const std::optional<std::string> bus_id = NormalizedBusId(said);
     if (!bus_id) {
@@ -187,13 +197,15 @@ class Reader {
             fmt::format("nic {}: {} Gbit/s, as its PCI id {:04x}:{:04x} has", *bus_id, gigabits, vendor, device));
       }
       AddNic(host, pci, {.name = *bus_id, .gigabits = gigabits, .gpu_direct = false, .bus_id = *bus_id, .at = at});
+    } else if (broadcom != 0 && BroadcomOf(pci, 1) == broadcom) {
+      ReadInner(host, pci, {.socket = at.socket, .parent = at.parent});
     } else if (kind == PciKind::kBridge || has_pci) {
       if (host.node.switches.size() == kMaxPartsPerNode) {
         return faults_.Add(pci, fmt::format("expected at most {} switches in a host", kMaxPartsPerNode));
       }
       const int index = static_cast<int>(host.node.switches.size());
       host.node.switches.push_back({.name = *bus_id, .host_bridge = false, .at = at});
-      ReadInner(host, pci, {.socket = at.socket, .parent = index});
+      ReadInner(host, pci, {.socket = at.socket, .parent = index}, BroadcomOf(pci, 0));
     }
   }
 
@@ -281,11 +293,11 @@ class Reader {
       if (!found.device.model.empty()) {
         const bool said = faults_.Number(found.pci, "device", 0, 0xffff).has_value();
         const DeviceModel* const row = FindDeviceModel(found.device.model);
-        node.completed.push_back(row == model_ && model_ != nullptr
-                                     ? fmt::format("device {}: {} and its memory, as --model says",
-                                                   found.device.ordinal, found.device.model)
-                                     : fmt::format("device {}: memory of {}{}", found.device.ordinal,
-                                                   found.device.model, said ? ", which its PCI id names" : ""));
+        node.completed.push_back(
+            row == model_ && model_ != nullptr
+                ? fmt::format("device {}: {} and its memory, as --model says", found.device.ordinal, found.device.model)
+                : fmt::format("device {}: memory of {}{}", found.device.ordinal, found.device.model,
+                              said ? ", which its PCI id names" : ""));
       }
       if (found.gpu) ReadLinks(node, by_bus_id, found, static_cast<int>(i));
     }

@@ -145,6 +145,33 @@ TEST(NcclXml, ANodeLinkedWithItselfIsSaid) {
   EXPECT_EQ(node.completed[1], "device 0: without 12 links to \"0001:00:00.0\", which is the device itself");
 }
 
+// Both levels of one Broadcom switch, of PCIe 4.0 and 5.0; a switch of another maker stays.
+TEST(NcclXml, TwoLevelsOfABroadcomSwitchAreOne) {
+  const auto bridge = [](const std::string& bus_id, const std::string& ids, const std::string& inner) {
+    return R"(<pci busid=")" + bus_id + R"(" class="0x060400" )" + ids + R"( link_speed="16 GT/s" link_width="16">)" +
+           inner + "</pci>";
+  };
+  const std::string card = Gpu("0000:17:00.0", R"(<gpu dev="0" sm="80"/>)"),
+                    other = Gpu("0000:18:00.0", R"(<gpu dev="1" sm="80"/>)");
+  const auto ids = [](const std::string& vendor, const std::string& device, const std::string& kind) {
+    return R"(vendor=")" + vendor + R"(" device=")" + device + R"(" subsystem_vendor=")" + vendor +
+           R"(" subsystem_device=")" + kind + R"(")";
+  };
+  const std::tuple<std::string, std::string, size_t, PathClass> cases[] = {
+      {ids("0x1000", "0xc010", "0xa096"), ids("0x1000", "0xc010", "0xa096"), 1, PathClass::kPix},
+      {ids("0x1000", "0xc030", "0x0072"), ids("0x1000", "0xc030", "0x1003"), 1, PathClass::kPix},
+      {ids("0x1000", "0xc030", "0x0072"), ids("0x1000", "0xc030", "0x0072"), 3, PathClass::kPxb},
+      {ids("0x11f8", "0x4000", "0x4000"), ids("0x11f8", "0x4000", "0x4000"), 3, PathClass::kPxb},
+  };
+  for (const auto& [upper, lower, switches, path_class] : cases) {
+    const Cluster cluster = Read(InCpu(
+        bridge("0000:01:00.0", upper, bridge("0000:02:00.0", lower, card) + bridge("0000:03:00.0", lower, other))));
+    ASSERT_EQ(cluster.nodes.at(0).devices.size(), 2u);
+    EXPECT_EQ(cluster.nodes[0].switches.size(), switches) << upper;
+    EXPECT_EQ(PathsOf(cluster.nodes[0]).At(0, 1).path_class, path_class) << upper;
+  }
+}
+
 TEST(NcclXml, Refusals) {
   const auto gpu = [](const std::string& inner) { return InCpu(Gpu("0000:17:00.0", inner)); };
   const std::pair<std::string, std::string> kCases[] = {
