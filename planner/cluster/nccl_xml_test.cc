@@ -212,7 +212,9 @@ TEST(NcclXml, Refusals) {
        "PCIe\", got \"17 GT/s\""},
       {gpu("\n<gpu sm=\"80\"/>"), "t.xml: line 2, column 2: <gpu>: dev: expected the device's number"},
       {gpu("\n<gpu dev=\"-1\"/>"),
-       "t.xml: line 2, column 2: <gpu dev=\"-1\">: dev: expected a whole number from 0 to 65535, got \"-1\""},
+       "t.xml: line 2, column 2: <gpu dev=\"-1\">: dev: expected a whole number from 0 to 1023, got \"-1\""},
+      {gpu("\n<gpu dev=\"38911\"/>"),
+       "t.xml: line 2, column 2: <gpu dev=\"38911\">: dev: expected a whole number from 0 to 1023, got \"38911\""},
       {gpu("<gpu dev=\"0\">\n<nvlink target=\"0000:18:00.0\" count=\"999\"/></gpu>"),
        "t.xml: line 2, column 2: <nvlink target=\"0000:18:00.0\">: count: expected a whole number from 1 to 64, got "
        "\"999\""},
