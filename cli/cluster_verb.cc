@@ -74,6 +74,9 @@ int ClusterVerb::Run() {
   if (!cluster.ok()) return Fail(cluster.error());
   if (action == "import") return Import(*cluster);
   if (action == "show") {
+    if (const Status showable = cluster::CheckShowable(*cluster); !showable.ok()) {
+      return Fail({showable.error().kind, fmt::format("cluster show: {}", showable.message())});
+    }
     const Status printed = Print(json ? cluster::ClusterJson(*cluster) : cluster::ClusterText(*cluster));
     return printed.ok() ? 0 : Fail(printed.error());
   }

@@ -168,11 +168,33 @@ Json NodeJson(const Node& node, const Paths& paths) {
 
 }  // namespace
 
+Status CheckShowable(const Cluster& cluster) {
+  int64_t pairs = 0;
+  for (const Node& node : cluster.nodes) {
+    const auto parts = static_cast<int64_t>(node.devices.size() + node.nics.size() + node.sockets.size());
+    pairs += parts * parts;
+  }
+  if (pairs <= kMaxShownPairs) return Status();
+  return Refuse("the cluster has {} pairs of devices, nics and sockets; expected at most {} to show: take nodes out",
+                pairs, kMaxShownPairs);
+}
+
 std::string ClusterText(const Cluster& cluster) {
   std::string text;
+  std::vector<Node> shapes;  // of nodes that are shown
+  std::vector<std::string> names;
   for (const Node& node : cluster.nodes) {
     text += Printable(node.name);
     if (!node.address.empty()) text += fmt::format("  {}", Printable(node.address));
+    Node shape = node;
+    shape.name.clear();
+    shape.address.clear();
+    if (const auto same = std::find(shapes.begin(), shapes.end(), shape); same != shapes.end()) {
+      text += fmt::format("  as {}\n", Printable(names[same - shapes.begin()]));
+      continue;
+    }
+    shapes.push_back(std::move(shape));
+    names.push_back(node.name);
     if (node.cores > 0) text += fmt::format("  {} cores", node.cores);
     if (node.memory_bytes > 0) text += fmt::format("  {}", BytesText(node.memory_bytes));
     text += '\n';

@@ -8,12 +8,21 @@
 //   device 0  LOC        NVL 240.0  PHB 12.5
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "planner/cluster/cluster.h"
+#include "plans/status.h"
 
 namespace mrs::cluster {
 
+// Parts of a node, each with each, of all nodes: more would be hundreds of MB that nobody reads.
+inline constexpr int64_t kMaxShownPairs = int64_t{1} << 20;
+
+// Refuses a cluster of more. Asked first, as the two below show any.
+Status CheckShowable(const Cluster& cluster);
+
+// A node that differs from one above in nothing but name and address says so: "node-1  as node-0".
 std::string ClusterText(const Cluster& cluster);
 
 // {"nodes": [{"name": ..., "devices": [...], "nics": [...], "sockets": [...], "islands": [[0, 1]], "completed": [...],
