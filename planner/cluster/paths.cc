@@ -45,6 +45,11 @@ void Join(std::vector<Vertex>& graph, int a, int b, PathClass path_class, double
   Connect(graph, b, a, path_class, gigabytes);
 }
 
+// A card of which nothing but its rate is known, such as a virtual machine's: its PCIe is not told, and no limit.
+bool OfTheHost(const Nic& nic) {
+  return nic.gigabits > 0 && nic.bus_id.empty() && nic.at == Attachment{.socket = nic.at.socket};
+}
+
 // Vertices: devices, nics, sockets (as in Paths), then switches, then the fabric.
 std::vector<Vertex> GraphOf(const Node& node) {
   const int nics = static_cast<int>(node.devices.size());
@@ -58,7 +63,7 @@ std::vector<Vertex> GraphOf(const Node& node) {
     const int parent = at.parent >= 0 ? switches + at.parent : sockets + at.socket;
     if (parent >= fabric || (at.parent < 0 && parent >= switches)) return;  // a node without sockets
     // A bridge within the CPU is no link of its own, and a card without a place is at the CPU.
-    const bool on_die = kind == Kind::kHostBridge || (kind == Kind::kNic && at == Attachment{.socket = at.socket});
+    const bool on_die = kind == Kind::kHostBridge || (kind == Kind::kNic && OfTheHost(node.nics[vertex - nics]));
     Join(graph, vertex, parent, PathClass::kPix, on_die ? double{kLocal} : PcieGigabytes(at.link));
   };
   for (size_t i = 0; i < node.sockets.size(); ++i) graph[sockets + i].kind = Kind::kCpu;

@@ -85,6 +85,17 @@ nodes:
   EXPECT_EQ(IslandsOf(ring.nodes[0], around).size(), 2u);
 }
 
+TEST(Paths, CardsOfWhichLittleIsKnown) {
+  const Cluster cluster = Read(R"(
+nodes:
+  - devices: [{model: H100-PCIe, pcie: 32GT/s x16}]
+    nics: [{name: eth0, rate: 200Gbit/s}, {name: mlx5_0}]
+)");
+  const Paths paths = PathsOf(cluster.nodes[0]);
+  ExpectPath(paths.At(0, paths.Nic(0)), PathClass::kPhb, 25, 2);
+  ExpectPath(paths.At(0, paths.Nic(1)), PathClass::kPhb, 12, 2);  // as PCIe that is not known
+}
+
 // Figures of NCCL's topo.h.
 TEST(Paths, Figures) {
   EXPECT_EQ(PcieGigabytes({}), 12);

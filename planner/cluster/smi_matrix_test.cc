@@ -115,6 +115,26 @@ TEST(SmiMatrix, ReadsColoursTabsPromptsWrappedLinesAndOldNames) {
   }
 }
 
+TEST(SmiMatrix, ReadsQuotesAndTables) {
+  const auto text = [](const char* before, const char* between, const char* after) {
+    std::string out;
+    for (const std::vector<const char*>& row : std::vector<std::vector<const char*>>{
+             {"GPU0", "GPU1", "CPU Affinity"}, {"GPU0", "X", "NV4", "0-7"}, {"GPU1", "NV4", "X", "0-7"}}) {
+      out += before;
+      for (const char* word : row) out += std::string(word) + between;
+      out += std::string(after) + "\n";
+    }
+    return ParseSmiMatrix(out, "m.txt");
+  };
+  const Result<Cluster> plain = text("", "\t", "");
+  ASSERT_TRUE(plain) << plain.message();
+  EXPECT_EQ(plain->nodes[0].links.size(), 2u);
+  for (const Result<Cluster>& other : {text("> ", " ", ""), text("| ", " | ", ""), text("^[[4m", "^[[0m ", "^[[0m")}) {
+    ASSERT_TRUE(other) << other.message();
+    EXPECT_EQ(*other, *plain);
+  }
+}
+
 TEST(SmiMatrix, SeveralTablesAreSeveralNodes) {
   const std::string text = Uniform(2, "NV4") + "\nnode b\n" + Uniform(4, "PHB");
   const Cluster cluster = Read(text);

@@ -23,10 +23,14 @@ struct Word {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
+// Between words: blanks, and what people quote and lay out tables with.
+bool IsBlank(char c) { return static_cast<unsigned char>(c) <= ' ' || c == '|' || c == '>'; }
+
 // How long a colour code is at the front of `text`: ESC [ ... letter, or what is left of it, "[4m"; 0: none.
 size_t ColourCode(std::string_view text) {
-  const bool escape = text.starts_with('\x1b');
-  size_t at = escape ? 1 : 0;
+  const bool caret = text.starts_with("^[[");  // as cat -v and logs write an escape
+  const bool escape = caret || text.starts_with('\x1b');
+  size_t at = caret ? 2 : escape ? 1 : 0;
   if (at >= text.size() || text[at] != '[') return escape ? 1 : 0;
   ++at;
   while (at < text.size() && (IsDigit(text[at]) || text[at] == ';' || text[at] == '?')) ++at;
@@ -46,13 +50,13 @@ std::vector<Word> WordsOf(std::string_view text) {
       first = true;
     } else if (const size_t code = ColourCode(text.substr(at)); code > 0) {
       at += code;
-    } else if (static_cast<unsigned char>(text[at]) <= ' ' || text.substr(at).starts_with("\xEF\xBB\xBF")) {
+    } else if (IsBlank(text[at]) || text.substr(at).starts_with("\xEF\xBB\xBF")) {
       at += text[at] == '\xEF' ? 3 : 1;
     } else if (text.substr(at).starts_with("\xC2\xA0")) {  // a space that does not break, from web pages
       at += 2;
     } else {
       const size_t begin = at;
-      while (at < text.size() && static_cast<unsigned char>(text[at]) > ' ' && ColourCode(text.substr(at)) == 0 &&
+      while (at < text.size() && !IsBlank(text[at]) && ColourCode(text.substr(at)) == 0 &&
              !text.substr(at).starts_with("\xC2\xA0")) {
         ++at;
       }
