@@ -16,7 +16,7 @@ namespace mrs::cluster {
 namespace {
 
 constexpr int64_t kMaxOrdinal = 1023;  // as in a cluster file
-constexpr int64_t kMaxLinks = 64;  // of one pair, as in a cluster file
+constexpr int64_t kMaxLinks = 64;      // of one pair, as in a cluster file
 
 // What a PCI class is to NCCL: kvDictPciClass of topo.cc; AMD's accelerators (0x12) as in RCCL's.
 enum class PciKind { kNone, kGpu, kNic, kFabric, kCpu, kBridge, kOther };
