@@ -21,8 +21,10 @@ struct YamlPlace {
   int column = 0;
 };
 
-struct YamlValue;
-struct YamlEntry;
+struct YamlEntry {
+  std::string text;
+  YamlPlace at;
+};
 
 struct YamlValue {
   enum class Kind { kNull, kText, kList, kMap };
@@ -31,11 +33,6 @@ struct YamlValue {
   std::string text = {};              // of kText
   std::vector<YamlValue> items = {};  // of kList; of kMap the values
   std::vector<YamlEntry> keys = {};   // of kMap, one for each of items
-};
-
-struct YamlEntry {
-  std::string text;
-  YamlPlace at;
 };
 
 Result<YamlValue> ParseYaml(std::string_view text, std::string_view where);
