@@ -1,5 +1,8 @@
 #include "cli/cluster_verb.h"
 
+#include <filesystem>
+#include <system_error>
+
 #include "host/output.h"
 #include "host/process.h"
 #include "planner/cluster/catalogue.h"
@@ -9,6 +12,7 @@
 #include "planner/cluster/short_form.h"
 #include "planner/cluster/show.h"
 #include "planner/cluster/this_host.h"
+#include "plans/contract.h"
 #include "plans/writer.h"
 
 namespace mrs::cli {
@@ -61,6 +65,16 @@ Result<cluster::Cluster> ClusterVerb::Read() const {
 }
 
 int ClusterVerb::Import(const cluster::Cluster& cluster) const {
+  if (out.ends_with(contract::kFileExtension)) {
+    return Fail({ErrorKind::kUsage, fmt::format("--output {}: would write a cluster where a plan is; name a file that "
+                                                "does not end in {}",
+                                                ShownValue(out), contract::kFileExtension)});
+  }
+  std::error_code absent;
+  if (!out.empty() && !path.empty() && std::filesystem::equivalent(path, out, absent)) {
+    return Fail(
+        {ErrorKind::kUsage, fmt::format("--output {}: is the file that is read; name another", ShownValue(out))});
+  }
   const std::string text = cluster::CanonicalText(cluster);
   for (const cluster::Node& node : cluster.nodes) {
     for (const std::string& note : node.completed) Say("{}: {}\n", node.name, note);

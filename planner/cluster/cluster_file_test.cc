@@ -263,6 +263,8 @@ TEST(ClusterFile, DevicesThatAreWrongSayWhere) {
       {"{memory: unknown}", "accepted"},
       {"{kind: cpu}", "accepted"},
       {"{model: L4, ordinal: 1024}", "devices[0].ordinal: expected a whole number from 0 to 1023, got \"1024\""},
+      {"{model: L4, ordinal: 1023, count: 3}",
+       "devices[0].ordinal: the last of 3 devices would have ordinal 1025; expected at most 1023"},
       {"{model: L4}, {model: L4, ordinal: 0}", "devices[1].ordinal: a second cuda device with ordinal 0"},
       {"{model: L4}, {kind: cpu, ordinal: 0}", "accepted"},
       {"{model: L4, count: 40}, {model: L4, count: 40}",

@@ -244,6 +244,10 @@ class NodeReader {
       const int64_t count = in.Integer("count", 1, kMaxDevicesPerNode, 1);
       const int64_t next = node_.devices.empty() ? 0 : node_.devices.back().ordinal + 1;
       const int64_t first = in.Integer("ordinal", 0, kMaxOrdinal, next);
+      if (first + count - 1 > kMaxOrdinal) {
+        return in.Fault("ordinal", fmt::format("the last of {} devices would have ordinal {}; expected at most {}",
+                                               count, first + count - 1, kMaxOrdinal));
+      }
       if (count > 1 && !device.bus_id.empty()) {
         in.Fault("bus_id", fmt::format("one bus id for {} devices; list them one by one", count));
       }

@@ -454,6 +454,7 @@ TEST(Report, IsJsonForPrograms) {
 // From the driver's library to the lines, all of it.
 TEST(Probe, OfAnNvswitchMachineWithoutFabricManager) {
   setenv("FAKE_DRIVER", "no fabric manager", 1);
+  unsetenv("CUDA_VISIBLE_DEVICES");
   ProbeOptions options;
   options.libraries = {.nvml = MRS_FAKE_DRIVER, .cuda = MRS_FAKE_DRIVER};
   const Facts facts = Probe(options);

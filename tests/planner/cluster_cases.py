@@ -64,6 +64,16 @@ class Cluster(unittest.TestCase):
         build = [self.tools.plan, "build", plan_tools.MINI, "--dry-run", "--cluster", "rack.yaml"]
         plan_tools.checked(build, cwd=self.folder)
 
+    def test_import_writes_over_nothing_that_it_should_not(self):
+        path = self.file("topo.xml", PAIR)
+        said = self.run_cluster("import", path, "-o", path, code=2).stderr
+        self.assertEqual(said, f"mrs-plan: --output {path}: is the file that is read; name another\n")
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), PAIR)
+        said = self.run_cluster("import", path, "-o", "x.mrsplan", code=2).stderr
+        self.assertIn("would write a cluster where a plan is; name a file that does not end in .mrsplan\n", said)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "x.mrsplan")))
+
     def test_text(self):
         text = self.run_cluster("show", self.file("topo.xml", PAIR)).stdout
         for line in (

@@ -56,6 +56,11 @@ class Tools:
         )
 
 
+# Set by whoever shares out the GPUs of this machine; a test that means them says so itself.
+for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "MISTRALRS_NO_NCCL", "MISTRALRS_MN_LOCAL_WORLD_SIZE"):
+    os.environ.pop(name, None)
+
+
 def run(command, **options):
     """The finished process, with text output; never raises for its exit code."""
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
