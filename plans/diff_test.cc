@@ -393,6 +393,20 @@ TEST(MovedBetween, SaysWhereThereIsTooMuchToCount) {
   const Bytes plan(TinyPlan({.tp = 2, .dp = 32768, .layer_count = 6})), other(TinyPlan({.tp = 2}));
   EXPECT_FALSE(diff::MovedBetween(plan.plan(), plan.plan()).computed);
   EXPECT_TRUE(diff::MovedBetween(other.plan(), other.plan()).computed);
+  // Of a tensor that nobody holds whole, each rank reads a row of its own: A every other one, B those between.
+  const auto with_rows = [](uint32_t ranks, int64_t start) {
+    plan::PlanT rows_cut = TinyPlan({.tp = 1, .dp = ranks});
+    plan::WeightSource& gate = SourceOf(rows_cut, "l0.gate");
+    gate.mutate_tensor_rows(1 << 20);
+    gate.mutate_row_count(1 << 20);
+    gate.mutable_rows() = plan::Slice(start, 2, 1, 1, plan::Axis::dp);
+    return Bytes(rows_cut);
+  };
+  const diff::MovedBytes few = diff::MovedBetween(with_rows(256, 0).plan(), with_rows(256, 1).plan());
+  EXPECT_TRUE(few.computed);
+  EXPECT_EQ(few.added, 256u * 32 * 2);
+  EXPECT_EQ(few.moved, 0u);
+  EXPECT_FALSE(diff::MovedBetween(with_rows(4096, 0).plan(), with_rows(4096, 1).plan()).computed);
   PlanDiff diff;
   diff.count = 1;
   diff::Summary summary;

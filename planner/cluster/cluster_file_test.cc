@@ -284,6 +284,11 @@ TEST(ClusterFile, DevicesThatAreWrongSayWhere) {
 }
 
 TEST(ClusterFile, WhatIsNoClusterSaysWhere) {
+  const auto repeated = [](std::string_view text) {
+    std::string all;
+    while (all.size() + text.size() <= kMaxFileBytes) all += text;
+    return all;
+  };
   const std::pair<std::string, const char*> cases[] = {
       {"", "c.yaml: is empty; expected a map with 'nodes'"},
       {"# nothing\n", "c.yaml: is empty; expected a map with 'nodes'"},
@@ -315,12 +320,18 @@ TEST(ClusterFile, WhatIsNoClusterSaysWhere) {
       {"nodes:\n- - - - - - - - - - - - - - - - - - 1",
        "c.yaml: line 2, column 31: lists and maps nested deeper than 16"},
       {std::string(900, '['), "c.yaml: line 1, column 1: a list or map as a key; expected a name"},
-      {std::string(1 << 20, '['), "c.yaml: line 1, column 1001: more than 1000 brackets are open"},
+      {repeated("["), "c.yaml: line 1, column 262145: more than 262144 opening brackets in all"},
+      {repeated("[']',"), "c.yaml: line 1, column 1310721: more than 262144 opening brackets in all"},
+      {repeated("[#]\n "), "c.yaml: line 262145, column 2: more than 262144 opening brackets in all"},
+      {repeated("{a: "), "c.yaml: line 1, column 1048577: more than 262144 opening brackets in all"},
+      {"- [" + repeated("1,").substr(4), "c.yaml: line 1, column 2097157: more than 1048576 commas in all"},
+      {repeated("- "), "c.yaml: line 1, column 33: lists and maps nested deeper than 16"},
+      {repeated("? "), "c.yaml: line 1, column 3: a list or map as a key; expected a name"},
   };
   for (const auto& [text, message] : cases) EXPECT_EQ(Message(text), message) << text.substr(0, 60);
   EXPECT_EQ(Message(std::string(kMaxFileBytes + 1, ' ')), "c.yaml: 8388609 bytes; expected at most 8388608");
-  std::string many = "nodes: [";
-  for (size_t i = 0; i <= kMaxFileValues; ++i) many += "1,";
+  std::string many = "nodes:\n";
+  for (size_t i = 0; i <= kMaxFileValues; ++i) many += "- 1\n";
   EXPECT_NE(Message(many).find(": more than 1048576 keys and values"), std::string::npos) << Message(many);
   EXPECT_EQ(ReadClusterFile("/nowhere/c.yaml").message(),
             "/nowhere/c.yaml: cannot be opened: No such file or directory");

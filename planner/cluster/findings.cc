@@ -9,6 +9,7 @@
 #include "formats/json.h"
 #include "planner/cluster/catalogue.h"
 #include "planner/cluster/paths.h"
+#include "planner/cluster/show.h"
 
 namespace mrs::cluster {
 namespace {
@@ -38,9 +39,15 @@ constexpr FindingKind kKinds[] = {
      "plan for those of one model (--devices), or give the smaller ones fewer layers (-n)"},
     {"cluster.node-differs", "a node is unlike most of the others",
      "bring the node in line, or describe clusters of equal nodes apart"},
+    {"cluster.not-judged", "more unlike nodes, or larger ones, than are looked at",
+     "check the nodes that are left in a file of their own"},
 };
 
-// Of one node, in the order of its parts.
+const FindingKind& KindOf(std::string_view id) {
+  return *std::find_if(std::begin(kKinds), std::end(kKinds), [&](const FindingKind& kind) { return kind.id == id; });
+}
+
+// Of one node, in the order of its parts; places are without the node's name.
 class NodeJudge {
  public:
   NodeJudge(const Node& node, std::vector<Finding>& findings)
@@ -59,8 +66,8 @@ class NodeJudge {
  private:
   std::string Device(size_t device) const { return fmt::format("device {}", node_.devices[device].ordinal); }
   void Find(std::string_view id, const std::string& place, std::string what, double cost) {
-    const auto kind = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const auto& one) { return one.id == id; });
-    findings_.push_back({kind->id, fmt::format("{}: {}", node_.name, place), std::move(what), cost, kind->mend});
+    const FindingKind& kind = KindOf(id);
+    findings_.push_back({kind.id, place, std::move(what), cost, kind.mend});
   }
   bool Gpu(size_t device) const { return node_.devices[device].kind != DeviceKind::kCpu; }
 
@@ -191,12 +198,15 @@ class NodeJudge {
              (nic.gigabits - carries) / 8);
       }
     }
+    std::map<int, PcieLink> best_at;  // [depth]
     for (const Switch& one : node_.switches) {
       if (one.host_bridge) continue;
-      PcieLink best;
-      for (const Switch& other : node_.switches) {
-        if (!other.host_bridge && Depth(other) == Depth(one)) best.lanes = std::max(best.lanes, other.at.link.lanes);
-      }
+      PcieLink& best = best_at[Depth(one)];
+      best.lanes = std::max(best.lanes, one.at.link.lanes);
+    }
+    for (const Switch& one : node_.switches) {
+      if (one.host_bridge) continue;
+      const PcieLink& best = best_at[Depth(one)];
       PcieOf(fmt::format("switch {}", one.name), one.at.link, best, ", as the other switches have");
     }
   }
@@ -341,6 +351,52 @@ std::string Difference(const Node& a, const Node& usual) {
   return "another number of cores, or other memory of the host";
 }
 
+// What nodes are judged by: all that paths and the words of a finding are made of.
+Node JudgedShapeOf(const Node& node) {
+  Node shape = node;
+  shape.name.clear();
+  shape.address.clear();
+  shape.completed.clear();
+  for (Device& device : shape.devices) device.bus_id.clear();
+  // Whether there is one says whether the card is the host's.
+  for (Nic& nic : shape.nics) nic.bus_id = nic.bus_id.empty() ? "" : "0000:00:00.0";
+  return shape;
+}
+
+// Nodes of one shape are judged once, and shapes up to as many pairs of parts as are shown.
+void JudgeNodes(const Cluster& cluster, std::vector<Finding>& findings) {
+  std::vector<Node> shapes;
+  std::vector<std::vector<Finding>> of_shape;
+  int64_t pairs = 0;
+  std::vector<std::string_view> left;
+  for (const Node& node : cluster.nodes) {
+    Node shape = JudgedShapeOf(node);
+    const size_t at = static_cast<size_t>(std::find(shapes.begin(), shapes.end(), shape) - shapes.begin());
+    if (at == shapes.size()) {
+      const int64_t more = PairsOf(node);
+      if (pairs + more > kMaxShownPairs) {
+        left.push_back(node.name);
+        continue;
+      }
+      pairs += more;
+      shapes.push_back(std::move(shape));
+      NodeJudge(shapes.back(), of_shape.emplace_back()).Judge();
+    }
+    for (Finding finding : of_shape[at]) {
+      finding.place = fmt::format("{}: {}", node.name, finding.place);
+      findings.push_back(std::move(finding));
+    }
+  }
+  if (left.empty()) return;
+  const FindingKind& kind = KindOf("cluster.not-judged");
+  findings.push_back(
+      {kind.id, left.size() == 1 ? std::string(left[0]) : fmt::format("{} and {} more", left[0], left.size() - 1),
+       fmt::format("unlike nodes with more than {} pairs of devices, nics and sockets in all; the others "
+                   "were looked at",
+                   kMaxShownPairs),
+       0, kind.mend});
+}
+
 void Compare(const Cluster& cluster, std::vector<Finding>& findings) {
   std::vector<Node> shapes;
   std::vector<size_t> shape_of, counts;
@@ -355,7 +411,7 @@ void Compare(const Cluster& cluster, std::vector<Finding>& findings) {
     shape_of.push_back(at);
   }
   const size_t usual = static_cast<size_t>(std::max_element(counts.begin(), counts.end()) - counts.begin());
-  const FindingKind& kind = kKinds[std::size(kKinds) - 1];
+  const FindingKind& kind = KindOf("cluster.node-differs");
   for (size_t node = 0; node < shape_of.size(); ++node) {
     if (shape_of[node] == usual) continue;
     findings.push_back(
@@ -369,7 +425,7 @@ std::span<const FindingKind> FindingKinds() { return kKinds; }
 
 std::vector<Finding> FindingsOf(const Cluster& cluster) {
   std::vector<Finding> findings;
-  for (const Node& node : cluster.nodes) NodeJudge(node, findings).Judge();
+  JudgeNodes(cluster, findings);
   if (!cluster.nodes.empty()) Compare(cluster, findings);
   return findings;
 }

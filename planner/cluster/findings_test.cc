@@ -140,5 +140,48 @@ TEST(Findings, UnlikeDevicesAndNodes) {
               ElementsAre("cluster.node-differs node-1"));
 }
 
+// As large as nodes may be: alike, they are judged once; unlike, no more of them than are shown.
+TEST(Findings, LargeNodesAreJudgedOnce) {
+  Node large = Sound();
+  large.sockets.resize(255, large.sockets[0]);
+  large.nics.resize(255, large.nics[0]);
+  for (int n = 0; n < 255; ++n) large.nics[n].name = fmt::format("mlx5_{}", n);
+  large.devices.resize(64, large.devices[0]);
+  large.links.clear();
+  for (int d = 0; d < 64; ++d) large.devices[d].ordinal = d;
+  large.devices[3].at.link.lanes = 4;
+  Cluster cluster{.name = "", .nodes = {}};
+  std::vector<std::string> expected;
+  for (int n = 0; n < 120; ++n) {
+    cluster.nodes.push_back(large);
+    cluster.nodes.back().name = fmt::format("node-{}", n);
+    cluster.nodes.back().devices[0].bus_id = fmt::format("0000:{:02x}:00.0", n);
+    expected.push_back(fmt::format("cluster.pcie-narrow node-{}: device 3", n));
+  }
+  EXPECT_EQ(Places(cluster), expected);
+  for (int n = 0; n < 120; ++n) cluster.nodes[n].cores = n + 1;
+  const std::vector<Finding> findings = FindingsOf(cluster);
+  ASSERT_EQ(findings.size(), 3u + 1 + 119);
+  EXPECT_EQ(findings[2].place, "node-2: device 3");
+  EXPECT_EQ(FindingsText({&findings[3], 1}),
+            "cluster.not-judged  node-3 and 116 more\n  unlike nodes with more than 1048576 pairs of devices, nics and "
+            "sockets in all; the others were looked at\n  to mend: check the nodes that are left in a file of their "
+            "own\n");
+}
+
+// A card that is the host's, without a bus id, has another path than one of the same look in a slot.
+TEST(Findings, ACardInASlotIsNotTheHosts) {
+  Node in_slot = Sound();
+  in_slot.nics = {
+      {.name = "eth0", .gigabits = 400, .gpu_direct = false, .bus_id = "0000:17:00.0", .at = {.socket = 0}}};
+  Node of_host = in_slot;
+  of_host.nics[0].bus_id = "";
+  of_host.name = "node-1";
+  const auto alone = Places(of_host), both = Places(Cluster{.name = "", .nodes = {in_slot, of_host}});
+  std::vector<std::string> expected = Places(in_slot);
+  expected.insert(expected.end(), alone.begin(), alone.end());
+  EXPECT_EQ(both, expected);
+}
+
 }  // namespace
 }  // namespace mrs::cluster

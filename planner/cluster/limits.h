@@ -16,5 +16,9 @@ inline constexpr size_t kMaxNameBytes = 256;      // a name, address, model or b
 inline constexpr size_t kMaxFileBytes = size_t{8} << 20;
 inline constexpr size_t kMaxFileValues = size_t{1} << 20;
 inline constexpr int kMaxFileDepth = 16;
+// [ and { in a file, wherever they stand: two for each of kMaxLinks links, one for each of as many parts, and as many
+// again for devices, nodes and what is said beside them.
+inline constexpr size_t kMaxFileBrackets = size_t{1} << 18;
+static_assert(kMaxFileBrackets >= 3 * kMaxLinks + kMaxDevices + 8 * kMaxNodes);
 
 }  // namespace mrs::cluster

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <string>
+#include <tuple>
 
 #include "planner/cluster/catalogue.h"
 
@@ -18,6 +20,7 @@ struct Link {
   int to = 0;
   PathClass path_class = PathClass::kLoc;  // kPix: of PCIe, whatever it crosses
   float gigabytes = 0;
+  bool two_way = false;  // a link of the same class leads back
 };
 
 struct Vertex {
@@ -32,7 +35,7 @@ void Connect(std::vector<Vertex>& graph, int from, int to, PathClass path_class,
   std::vector<Link>& links = graph[from].links;
   auto at = std::find_if(links.begin(), links.end(),
                          [&](const Link& link) { return link.to == to && link.path_class == path_class; });
-  if (at == links.end()) at = links.insert(at, {to, path_class, 0});
+  if (at == links.end()) at = links.insert(at, {.to = to, .path_class = path_class});
   at->gigabytes += static_cast<float>(gigabytes);
   while (at != links.begin() && (at - 1)->gigabytes < at->gigabytes) {
     std::iter_swap(at - 1, at);
@@ -48,6 +51,18 @@ void Join(std::vector<Vertex>& graph, int a, int b, PathClass path_class, double
 // A card of which nothing but its rate is known, such as a virtual machine's: its PCIe is not told, and no limit.
 bool OfTheHost(const Nic& nic) {
   return nic.gigabits > 0 && nic.bus_id.empty() && nic.at == Attachment{.socket = nic.at.socket};
+}
+
+void MarkTwoWay(std::vector<Vertex>& graph) {
+  std::set<std::tuple<int, int, PathClass>> all;
+  for (size_t from = 0; from < graph.size(); ++from) {
+    for (const Link& link : graph[from].links) all.insert({static_cast<int>(from), link.to, link.path_class});
+  }
+  for (size_t from = 0; from < graph.size(); ++from) {
+    for (Link& link : graph[from].links) {
+      link.two_way = all.contains({link.to, static_cast<int>(from), link.path_class});
+    }
+  }
 }
 
 // Vertices: devices, nics, sockets (as in Paths), then switches, then the fabric.
@@ -98,12 +113,8 @@ std::vector<Vertex> GraphOf(const Node& node) {
               InterSocketGigabytes(node.sockets[a]));
     }
   }
+  MarkTwoWay(graph);
   return graph;
-}
-
-bool HasReverse(const std::vector<Vertex>& graph, int from, const Link& link) {
-  return std::any_of(graph[link.to].links.begin(), graph[link.to].links.end(),
-                     [&](const Link& back) { return back.to == from && back.path_class == link.path_class; });
 }
 
 // Breadth first from `base`, as ncclTopoSetPaths does it: a place is reached anew only by more bandwidth and no more
@@ -125,7 +136,7 @@ std::vector<Path> PathsFrom(const std::vector<Vertex>& graph, int base) {
         Path& known = paths[link.to];
         if (!((known.gigabytes == 0 || known.hops > path.hops) && known.gigabytes < gigabytes)) continue;
         // NCCL refuses a host whose links lead one way only; here they are as if they were not, and findings.h says so.
-        if (!HasReverse(graph, from, link)) continue;
+        if (!link.two_way) continue;
         PathClass path_class = link.path_class;
         if (kind == Kind::kPci && to_kind == Kind::kPci) path_class = PathClass::kPxb;
         if (link.path_class == PathClass::kPix && (OfHost(kind) || OfHost(to_kind))) path_class = PathClass::kPhb;

@@ -168,12 +168,14 @@ Json NodeJson(const Node& node, const Paths& paths) {
 
 }  // namespace
 
+int64_t PairsOf(const Node& node) {
+  const auto parts = static_cast<int64_t>(node.devices.size() + node.nics.size() + node.sockets.size());
+  return parts * parts;
+}
+
 Status CheckShowable(const Cluster& cluster) {
   int64_t pairs = 0;
-  for (const Node& node : cluster.nodes) {
-    const auto parts = static_cast<int64_t>(node.devices.size() + node.nics.size() + node.sockets.size());
-    pairs += parts * parts;
-  }
+  for (const Node& node : cluster.nodes) pairs += PairsOf(node);
   if (pairs <= kMaxShownPairs) return Status();
   return Refuse("the cluster has {} pairs of devices, nics and sockets; expected at most {} to show: take nodes out",
                 pairs, kMaxShownPairs);

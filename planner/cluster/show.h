@@ -19,6 +19,9 @@ namespace mrs::cluster {
 // Parts of a node, each with each, of all nodes: more would be hundreds of MB that nobody reads.
 inline constexpr int64_t kMaxShownPairs = int64_t{1} << 20;
 
+// Of one node.
+int64_t PairsOf(const Node& node);
+
 // Refuses a cluster of more. Asked first, as the two below show any.
 Status CheckShowable(const Cluster& cluster);
 

@@ -17,8 +17,6 @@
 namespace mrs::cluster {
 namespace {
 
-constexpr size_t kMaxOpen = 1000;
-
 struct Refused {
   YamlPlace at;
   std::string message;
@@ -120,26 +118,29 @@ class TreeBuilder : public YAML::EventHandler {
   size_t values_ = 0;
 };
 
-// yaml-cpp reads all that opens before it says anything of the first: a file of brackets alone would cost a gigabyte.
-// Brackets in quotes and comments count, too, so the limit is far above the depth that is read.
-std::optional<size_t> TooManyOpen(std::string_view text) {
-  size_t open = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '[' || text[i] == '{') {
-      if (++open > kMaxOpen) return i;
-    } else if ((text[i] == ']' || text[i] == '}') && open > 0) {
-      --open;
-    }
-  }
-  return std::nullopt;
-}
-
 YamlPlace PlaceAt(std::string_view text, size_t offset) {
   YamlPlace at{1, 1};
   for (const char c : text.substr(0, offset)) {
     at = c == '\n' ? YamlPlace{at.line + 1, 1} : YamlPlace{at.line, at.column + 1};
   }
   return at;
+}
+
+// yaml-cpp reads all that follows a bracket, up to its end, before it says anything of it: a file of brackets or commas
+// alone would cost gigabytes. All count, those in quotes and comments too, and none is taken back where it closes: what
+// is a quote or a comment only a parser knows.
+std::optional<Refused> TooMuchAhead(std::string_view text) {
+  size_t brackets = 0, commas = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool bracket = text[i] == '[' || text[i] == '{';
+    if (bracket && ++brackets > kMaxFileBrackets) {
+      return Refused{PlaceAt(text, i), fmt::format("more than {} opening brackets in all", kMaxFileBrackets)};
+    }
+    if (text[i] == ',' && ++commas > kMaxFileValues) {
+      return Refused{PlaceAt(text, i), fmt::format("more than {} commas in all", kMaxFileValues)};
+    }
+  }
+  return std::nullopt;
 }
 
 Error Placed(std::string_view where, YamlPlace at, std::string_view message) {
@@ -157,9 +158,7 @@ Result<YamlValue> ParseYaml(std::string_view text, std::string_view where) {
   if (const size_t bad = std::min(text::FindInvalidUtf8(text), text.find('\0')); bad != std::string_view::npos) {
     return Placed(where, PlaceAt(text, bad), "a byte that is no UTF-8 text; expected a YAML file");
   }
-  if (const auto open = TooManyOpen(text)) {
-    return Placed(where, PlaceAt(text, *open), fmt::format("more than {} brackets are open", kMaxOpen));
-  }
+  if (const auto refused = TooMuchAhead(text)) return Placed(where, refused->at, refused->message);
   TreeBuilder builder;
   try {
     std::istringstream stream{std::string(text)};
