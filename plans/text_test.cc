@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "plans/printable.h"
 #include "plans/reader.h"
 #include "plans/sha256.h"
 #include "plans/testing/tiny_plan.h"
@@ -120,6 +121,28 @@ TEST(PlanToText, SaysWhatTheFileClaimsAndWhatWasCheckedNow) {
   plan.certificates[0]->statement = kVerifyStatement;
   EXPECT_THAT(PlanToText(Opened(plan).plan(), ""),
               EndsWith("the same collectives; it fits in memory\", checked again now\n"));
+}
+
+TEST(Printable, GivesWhatIsNotSeenByItsBytes) {
+  struct Row {
+    std::string_view text, shown;
+  };
+  for (const Row& row : std::initializer_list<Row>{
+           {"", ""},
+           {"plain \u00E9 \u6F22 \U0001F600", "plain \u00E9 \u6F22 \U0001F600"},
+           {"a\n\"b\\\x7F", "a\\x0a\\\"b\\\\\\x7f"},
+           {"\u0080\u009B2J\u009F\u00A0", "\\xc2\\x80\\xc2\\x9b2J\\xc2\\x9f\u00A0"},
+           {"\u200E\u200F", "\\xe2\\x80\\x8e\\xe2\\x80\\x8f"},
+           {"\u202Aa\u202E", "\\xe2\\x80\\xaaa\\xe2\\x80\\xae"},
+           {"\u2066a\u2069", "\\xe2\\x81\\xa6a\\xe2\\x81\\xa9"},
+           {"a\u200Bb\uFEFF", "a\\xe2\\x80\\x8bb\\xef\\xbb\\xbf"},
+           {"\xF3\xA0\x81\x81", "\\xf3\\xa0\\x81\\x81"},
+           {"\x9B\x32J", "\\x9b2J"},
+           {"\xE0\x80\x9B", "\\xe0\\x80\\x9b"},
+           {"\xFF\xE9\xC3", "\xFF\xE9\xC3"},
+       }) {
+    EXPECT_EQ(Printable(row.text), row.shown);
+  }
 }
 
 TEST(PlanToText, KeepsHostileTextOnItsLine) {

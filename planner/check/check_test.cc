@@ -1,13 +1,21 @@
 // What decides in this folder, without files; whole runs are tests/planner/check_cases.py.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <fstream>
 
 #include "planner/check/find_inputs.h"
 #include "planner/check/message_place.h"
 #include "planner/check/ring_hosts.h"
 #include "planner/check/run_check.h"
+#include "planner/check/write_report.h"
 
 namespace mrs::check {
 namespace {
+
+using testing::AnyOf;
+using testing::HasSubstr;
+using testing::Not;
 
 TEST(KindOf, GoesByContent) {
   const auto kind = [](std::string_view start, std::string_view name) { return KindOf(start, name, false); };
@@ -119,6 +127,29 @@ TEST(ExitCode, GoesByTheWorst) {
   EXPECT_EQ(ExitCode(report, true), 1);
   report.diagnostics.push_back(Finding("check.unreadable", WholeOf("a"), "x"));
   EXPECT_EQ(ExitCode(report, true), 2);
+}
+
+TEST(JunitReport, HoldsNothingThatXmlCannot) {
+  Report report;
+  report.diagnostics.push_back(Finding("ring.field", WholeOf("a\uFFFEb"), "x\uFFFF\x01\n<\u00E9\uFFFD\U0001FFFE"));
+  const std::string text = JunitReport(report, {});
+  EXPECT_THAT(text, HasSubstr("name=\"a\\xef\\xbf\\xbeb\""));
+  EXPECT_THAT(text, HasSubstr("message=\"x\\xef\\xbf\\xbf\\x01&#10;&lt;\u00E9\uFFFD\U0001FFFE\""));
+  EXPECT_THAT(text, Not(AnyOf(HasSubstr("\uFFFE"), HasSubstr("\uFFFF"))));
+}
+
+TEST(TextReport, HoldsNothingThatATerminalTakesForACommand) {
+  const std::string path = testing::TempDir() + "/hidden_controls.json";
+  std::ofstream(path) << "{\"a\u009B2J\": 1}\n{\"\u202Eb\": 1}\n{\"\u00E9\": 1}\n";
+  Report report;
+  for (const int line : {1, 2, 3}) {
+    report.diagnostics.push_back(
+        Finding("ring.field", {path, {line, 2}, {line, 3}}, "x\u009B2J\u202E\u2066\u200F\x9B\ty\u00E9"));
+  }
+  const std::string text = TextReport(report, {});
+  EXPECT_THAT(text, HasSubstr("x\\xc2\\x9b2J\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xe2\\x80\\x8f\uFFFD y\u00E9"));
+  EXPECT_THAT(text, HasSubstr("    3 | {\"\u00E9\": 1}\n      |  ^\n"));
+  EXPECT_THAT(text, Not(AnyOf(HasSubstr(" 1 | "), HasSubstr(" 2 | "), HasSubstr("\u009B"), HasSubstr("\u202E"))));
 }
 
 }  // namespace

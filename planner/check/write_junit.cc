@@ -4,17 +4,22 @@
 
 #include "formats/text/utf8.h"
 #include "planner/check/write_report.h"
+#include "plans/printable.h"
 #include "plans/status.h"
 
 namespace mrs::check {
 namespace {
 
-// XML 1.0 has no place for most control characters, escaped or not.
+// XML 1.0 has no place for most control characters nor for U+FFFE and U+FFFF, escaped or not:
+// https://www.w3.org/TR/xml/#charsets
 std::string Escaped(std::string_view text) {
   std::string whole, out;
   text::AppendLossy(text, &whole);
-  for (const char c : whole) {
-    switch (c) {
+  for (std::string_view rest = whole; !rest.empty();) {
+    const auto [code, length] = FirstCharacter(rest);
+    const std::string_view bytes = rest.substr(0, length);
+    rest.remove_prefix(length);
+    switch (code) {
       case '&':
         out += "&amp;";
         break;
@@ -30,10 +35,14 @@ std::string Escaped(std::string_view text) {
       case '\n':
       case '\t':
       case '\r':
-        out += fmt::format("&#{};", static_cast<int>(c));
+        out += fmt::format("&#{};", static_cast<int>(code));
         break;
       default:
-        out += static_cast<unsigned char>(c) < 0x20 ? fmt::format("\\x{:02x}", static_cast<int>(c)) : std::string(1, c);
+        if (code < 0x20 || code == 0xFFFE || code == 0xFFFF) {
+          AppendNumbers(bytes, &out);
+        } else {
+          out += bytes;
+        }
     }
   }
   return out;

@@ -5,6 +5,7 @@
 #include "formats/json.h"
 #include "formats/text/utf8.h"
 #include "planner/check/write_report.h"
+#include "plans/printable.h"
 
 namespace mrs::check {
 namespace {
@@ -12,21 +13,32 @@ namespace {
 constexpr size_t kMaxSourceBytes = size_t{4} << 20;
 constexpr size_t kMaxShownCharacters = 160;
 
-// Nothing from a file or a name may move the cursor of whoever reads.
+// Nothing from a file or a name may move the cursor of whoever reads, or pass for other text.
 std::string Plain(std::string_view text) {
   std::string whole, plain;
   text::AppendLossy(text, &whole);
-  for (const char c : whole) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\t') {
+  for (std::string_view rest = whole; !rest.empty();) {
+    const auto [code, length] = FirstCharacter(rest);
+    if (code == U'\t') {
       plain += ' ';
-    } else if (byte < 0x20 || byte == 0x7F) {
-      plain += fmt::format("\\x{:02x}", byte);
+    } else if (IsHidden(code)) {
+      AppendNumbers(rest.substr(0, length), &plain);
     } else {
-      plain += c;
+      plain += rest.substr(0, length);
     }
+    rest.remove_prefix(length);
   }
   return plain;
+}
+
+// Plain would not change how wide it is.
+bool IsPlain(std::string_view text) {
+  while (!text.empty()) {
+    const auto [code, length] = FirstCharacter(text);
+    if (IsHidden(code) && code != U'\t') return false;
+    text.remove_prefix(length);
+  }
+  return true;
 }
 
 class TextWriter {
@@ -75,12 +87,8 @@ class TextWriter {
     text::AppendLossy(*line, &shown);
     const auto starts = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
     const auto width = static_cast<size_t>(std::count_if(shown.begin(), shown.end(), starts));
-    const bool plain = std::none_of(shown.begin(), shown.end(), [](char c) {
-      const auto byte = static_cast<unsigned char>(c);
-      return (byte < 0x20 && c != '\t') || byte == 0x7F;
-    });
     const auto begin = static_cast<size_t>(place.begin.column - 1);
-    if (width == 0 || width > kMaxShownCharacters || !plain || begin > width) return;
+    if (width == 0 || width > kMaxShownCharacters || !IsPlain(shown) || begin > width) return;
     const bool one_line = place.end.line == place.begin.line && place.end.column > place.begin.column;
     const size_t end = one_line                            ? std::min(width, static_cast<size_t>(place.end.column - 1))
                        : place.end.line > place.begin.line ? width

@@ -14,7 +14,24 @@ namespace {
 constexpr std::array<std::string_view, 3> kDeviceKinds = {"cpu", "cuda", "rocm"};
 constexpr std::array<std::string_view, 3> kPeerKinds = {"nvlink", "xgmi", "c2c"};
 
-std::string Quoted(std::string_view text) { return fmt::format("\"{}\"", Printable(text)); }
+// YAML's escapes are of characters, where Printable's are of bytes.
+std::string Quoted(std::string_view text) {
+  std::string out = "\"";
+  while (!text.empty()) {
+    const auto [code, length] = FirstCharacter(text);
+    const auto number = static_cast<uint32_t>(code);
+    if (code == U'"' || code == U'\\') out.push_back('\\');
+    if (IsHidden(code)) {
+      out += number < 0x100     ? fmt::format("\\x{:02x}", number)
+             : number < 0x10000 ? fmt::format("\\u{:04x}", number)
+                                : fmt::format("\\U{:08x}", number);
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(length);
+  }
+  return out + "\"";
+}
 
 // {key: value, ...}; values that are "" are left out.
 class FlowMap {

@@ -126,6 +126,16 @@ class RandomCluster {
   std::mt19937_64 random_;
 };
 
+TEST(ClusterText, OfNamesThatAreNotSeenReadsBackToThem) {
+  Cluster cluster = RandomCluster(1).Make();
+  cluster.nodes[0].name = "a\u009B2J\u202E\uFEFF\uFFFE\"\\\U000E0041\u00E9";
+  const std::string text = CanonicalText(cluster);
+  EXPECT_NE(text.find("\"a\\x9b2J\\u202e\\ufeff\\ufffe\\\"\\\\\\U000e0041\u00E9\""), text.npos) << text;
+  const Result<Cluster> again = ParseCluster(text, "again");
+  ASSERT_TRUE(again) << again.message() << "\n" << text;
+  EXPECT_EQ(*again, cluster) << text;
+}
+
 TEST(ClusterText, OfAnyClusterReadsBackToIt) {
   constexpr uint64_t kSeed = 20;
   for (uint64_t i = 0; i < 500; ++i) {

@@ -1,55 +1,15 @@
 #include "plans/html/markup.h"
 
-#include <array>
+#include "plans/printable.h"
 
 namespace mrs::html {
 namespace {
-
-// The character that starts text, which is not empty, and its length in bytes. What is no UTF-8 counts byte for byte,
-// as U+FFFD.
-std::pair<char32_t, size_t> Next(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || length > text.size()) return {0xFFFD, 1};
-  char32_t code = lead & (0xFF >> (length + 1));
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return {0xFFFD, 1};
-    code = code << 6 | (byte(i) & 0x3F);
-  }
-  return {code, length};
-}
-
-// First and last of what is shown by number: https://www.unicode.org/reports/tr9 (bidirectional formatting),
-// https://www.unicode.org/reports/tr36 (what is not seen), https://www.w3.org/TR/xml/#charsets (what XML may not hold).
-constexpr std::array<std::pair<char32_t, char32_t>, 14> kHidden = {{{0x0, 0x1F},
-                                                                    {0x7F, 0x9F},
-                                                                    {0xAD, 0xAD},
-                                                                    {0x61C, 0x61C},
-                                                                    {0x115F, 0x1160},
-                                                                    {0x180B, 0x180F},
-                                                                    {0x200B, 0x200F},
-                                                                    {0x2028, 0x202E},
-                                                                    {0x2060, 0x206F},
-                                                                    {0xD800, 0xDFFF},
-                                                                    {0xFE00, 0xFE0F},
-                                                                    {0xFEFF, 0xFEFF},
-                                                                    {0xFFF0, 0xFFFB},
-                                                                    {0xE0000, 0xE0FFF}}};
-
-bool IsHidden(char32_t code) {
-  for (const auto& [first, last] : kHidden) {
-    if (code >= first && code <= last) return true;
-  }
-  return (code & 0xFFFE) == 0xFFFE;  // noncharacters end every plane
-}
 
 std::string Escaped(std::string_view text, size_t max_bytes, bool keep_lines) {
   std::string out;
   size_t at = 0;
   while (at < text.size()) {
-    const auto [code, length] = Next(text.substr(at));
+    const auto [code, length] = FirstCharacter(text.substr(at));
     if (at + length > max_bytes) {
       Put(&out, "… ({} bytes more)", text.size() - at);
       break;

@@ -429,6 +429,8 @@ TEST(Report, HoldsNothingThatATerminalTakesForACommand) {
   EXPECT_THAT(text, HasSubstr("?[2J: x86_64"));
   EXPECT_THAT(text, HasSubstr("CUDA_VISIBLE_DEVICES=?0,1: cuda:0"));
   EXPECT_EQ(text.find_first_of("\x1b\x07"), text.npos);
+  facts.host = "a\u009B2J\u202Eb\u200F\x9B.\u00E9";
+  EXPECT_THAT(ToText(facts, Judge(facts)), HasSubstr("a?2J?b??.\u00E9: x86_64"));
 }
 
 TEST(Report, IsJsonForPrograms) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "plans/printable.h"
 #include "runtime/doctor/report.h"
 
 namespace mrs::doctor {
@@ -9,10 +10,15 @@ namespace mrs::doctor {
 namespace {
 
 // A card's name or a variable of the environment may hold what a terminal takes for a command.
-std::string Plain(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
-  return text;
+std::string Plain(std::string_view text) {
+  std::string plain;
+  while (!text.empty()) {
+    const size_t hidden = HiddenLength(text);
+    const size_t length = hidden > 0 ? hidden : FirstCharacter(text).second;
+    plain += hidden > 0 ? "?" : text.substr(0, length);
+    text.remove_prefix(length);
+  }
+  return plain;
 }
 
 }  // namespace
@@ -27,7 +33,7 @@ std::string ToText(const Facts& facts, const std::vector<Finding>& findings) {
     ++counts[static_cast<size_t>(finding.verdict)];
     text +=
         fmt::format("{:<5} {:<{}}  {}\n", VerdictName(finding.verdict), Plain(finding.id), width, Plain(finding.says));
-    if (!finding.fix.empty()) text += fmt::format("{:{}}-> {}\n", "", width + 8, finding.fix);
+    if (!finding.fix.empty()) text += fmt::format("{:{}}-> {}\n", "", width + 8, Plain(finding.fix));
   }
   text +=
       fmt::format("{}: {} ok, {} to look at, {} bad\n", VerdictName(Worst(findings)), counts[0], counts[1], counts[2]);
