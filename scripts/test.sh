@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Passes all tests: the release build with everything, then unit and conformance tests again under asan+ubsan and tsan
-# (targets that link MLIR excepted), then half a minute of fuzzing.
+# (targets that link MLIR excepted, and from tsan all of planner/), then half a minute of fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install.sh test
