@@ -158,16 +158,19 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
     if (text.substr(0, 14) == "parse error at") {
       if (const size_t colon = text.find(": "); colon != text.npos) text.remove_prefix(colon + 2);
     }
-    // It quotes what it read last. Bytes that are no UTF-8 must not get into an error, which is text.
+    // It quotes all of what it read last, which may be the whole file: its start and what follows it say enough.
+    constexpr size_t kStart = 160, kEnd = 120;
     const bool quotes_broken = text.find("ill-formed UTF-8") != text.npos;
-    for (const char c : text) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (quotes_broken && byte >= 0x80) {
-        fmt::format_to(std::back_inserter(message), "\\x{:02x}", byte);
-      } else {
-        message += c;
-      }
+    if (text.size() > 2 * (kStart + kEnd)) {
+      const auto inside = [&](size_t at) { return (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; };
+      size_t start = kStart, end = text.size() - kEnd;
+      while (start > 0 && inside(start)) --start;
+      while (end < text.size() && inside(end)) ++end;
+      Quote(text.substr(0, start), quotes_broken);
+      message += "...";
+      text.remove_prefix(end);
     }
+    Quote(text, quotes_broken);
     return false;
   }
 
@@ -184,6 +187,18 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
     Json* value = nullptr;
     std::unordered_map<std::string, size_t> index;  // key -> position; empty below kHashFrom keys
   };
+
+  // Bytes that are no UTF-8 must not get into an error, which is text.
+  void Quote(std::string_view text, bool broken) {
+    for (const char c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (broken && byte >= 0x80) {
+        fmt::format_to(std::back_inserter(message), "\\x{:02x}", byte);
+      } else {
+        message += c;
+      }
+    }
+  }
 
   bool Fail(std::string why) {
     message = std::move(why);

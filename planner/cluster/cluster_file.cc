@@ -81,7 +81,12 @@ Status CheckKind(const YamlValue& root, std::string_view where) {
 
 class ClusterReader {
  public:
-  explicit ClusterReader(Faults* faults) : faults_(faults) {}
+  explicit ClusterReader(Faults* faults) : faults_(faults), of_nodes_{faults->where} {}
+
+  // Before what stands beside the nodes, whose faults come first all the same.
+  void TakeNode(const YamlValue& value, size_t index) {
+    if (!of_nodes_.any() && index < kMaxNodes) ReadEntry(value, fmt::format("nodes[{}]", index));
+  }
 
   Cluster Read(const YamlValue& root) {
     MapReader in(faults_, root, "", kClusterKeys);
@@ -91,19 +96,17 @@ class ClusterReader {
     cluster_.network_gigabits = in.Gigabits("network", 0);
     const YamlValue* nodes = in.List("nodes", kMaxNodes);
     if (nodes == nullptr || nodes->items.empty()) in.FaultExpected("nodes", "a list of at least one node");
-    for (size_t n = 0; nodes != nullptr && n < nodes->items.size() && !faults_->any(); ++n) {
-      ReadEntry(nodes->items[n], fmt::format("nodes[{}]", n));
-    }
+    if (!faults_->any()) faults_->first = of_nodes_.first;
     return std::move(cluster_);
   }
 
  private:
   void ReadEntry(const YamlValue& value, const std::string& path) {
-    MapReader in(faults_, value, path, kNodeKeys);
-    if (faults_->any()) return;
+    MapReader in(&of_nodes_, value, path, kNodeKeys);
+    if (of_nodes_.any()) return;
     const Repeated repeated = ReadRepeated(in);
-    const Node node = ReadNode(faults_, in);
-    if (faults_->any()) return;
+    const Node node = ReadNode(&of_nodes_, in);
+    if (of_nodes_.any()) return;
     const size_t count = repeated.names.size();
     const size_t parts = node.sockets.size() + node.switches.size() + node.nics.size() + node.completed.size();
     const std::tuple<size_t&, size_t, size_t, std::string_view> totals[] = {
@@ -136,6 +139,7 @@ class ClusterReader {
   }
 
   Faults* faults_;
+  Faults of_nodes_;
   Cluster cluster_;
   size_t nodes_ = 0;
   size_t devices_ = 0;
@@ -149,10 +153,12 @@ class ClusterReader {
 
 Result<Cluster> ParseCluster(std::string_view text, std::string_view where) {
   MRS_RETURN_IF_ERROR(CheckNotImported(text, where));
-  MRS_ASSIGN_OR_RETURN(const YamlValue root, ParseYaml(text, where));
-  MRS_RETURN_IF_ERROR(CheckKind(root, where));
   Faults faults{where};
-  Cluster cluster = ClusterReader(&faults).Read(root);
+  ClusterReader reader(&faults);
+  const YamlItems nodes{"nodes", [&](const YamlValue& node, size_t index) { reader.TakeNode(node, index); }};
+  MRS_ASSIGN_OR_RETURN(const YamlValue root, ParseYaml(text, where, nodes));
+  MRS_RETURN_IF_ERROR(CheckKind(root, where));
+  Cluster cluster = reader.Read(root);
   if (faults.first) return *faults.first;
   return cluster;
 }

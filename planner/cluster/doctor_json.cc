@@ -282,7 +282,8 @@ class Importer {
 }  // namespace
 
 Result<Cluster> ParseDoctorJson(std::string_view text, std::string_view where) {
-  const JsonLimits limits{.max_bytes = kMaxDoctorBytes, .max_values = 1 << 20, .max_keys = 4096, .max_depth = 16};
+  const JsonLimits limits{
+      .max_bytes = kMaxDoctorBytes, .max_values = kMaxDoctorValues, .max_keys = 4096, .max_depth = 16};
   MRS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, where, limits));
   PlacedDocument document{.text = text, .where = where};
   const PlacedJson root(&document, &json);

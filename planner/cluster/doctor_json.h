@@ -16,7 +16,8 @@
 
 namespace mrs::cluster {
 
-inline constexpr size_t kMaxDoctorBytes = size_t{16} << 20;
+inline constexpr size_t kMaxDoctorBytes = size_t{4} << 20;
+inline constexpr size_t kMaxDoctorValues = size_t{1} << 18;
 
 // Any bytes. The fields are those of "mrs-doctor 1" (runtime/doctor/README.md); what is not read here may be anything.
 Result<Cluster> ParseDoctorJson(std::string_view text, std::string_view where);

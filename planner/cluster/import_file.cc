@@ -7,6 +7,7 @@
 #include "formats/json.h"
 #include "planner/cluster/cluster_file.h"
 #include "planner/cluster/doctor_json.h"
+#include "planner/cluster/limits.h"
 #include "planner/cluster/nccl_xml.h"
 #include "planner/cluster/smi_matrix.h"
 
@@ -39,7 +40,8 @@ bool HasLine(std::string_view text, std::string_view word) {
 
 // JSON that is no report of the doctor's and no cluster file.
 Result<Cluster> ParseJsonCluster(std::string_view text, std::string_view where) {
-  MRS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, where, {.max_bytes = kMaxDoctorBytes, .max_values = 1 << 20}));
+  MRS_ASSIGN_OR_RETURN(const Json json,
+                       ParseJson(text, where, {.max_bytes = kMaxDoctorBytes, .max_values = kMaxDoctorValues}));
   const auto has = [&](std::string_view key) { return FindValue(json, key) != nullptr; };
   if (has("nodes")) return ParseCluster(text, where);
   if (has("format")) return ParseDoctorJson(text, where);
@@ -92,7 +94,7 @@ Result<Cluster> ImportCluster(std::string_view text, std::string_view where, con
 }
 
 Result<Cluster> ImportClusterFile(const std::string& path, const DeviceModel* model) {
-  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxDoctorBytes));
+  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxFileBytes));
   return ImportCluster(text, path, model);
 }
 

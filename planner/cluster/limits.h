@@ -16,9 +16,13 @@ inline constexpr size_t kMaxNameBytes = 256;      // a name, address, model or b
 inline constexpr size_t kMaxFileBytes = size_t{8} << 20;
 inline constexpr size_t kMaxFileValues = size_t{1} << 20;
 inline constexpr int kMaxFileDepth = 16;
-// [ and { in a file, wherever they stand: two for each of kMaxLinks links, one for each of as many parts, and as many
-// again for devices, nodes and what is said beside them.
-inline constexpr size_t kMaxFileBrackets = size_t{1} << 18;
-static_assert(kMaxFileBrackets >= 3 * kMaxLinks + kMaxDevices + 8 * kMaxNodes);
+inline constexpr size_t kMaxTextBytes = size_t{64} << 10;  // of one value
+// Keys and values that are held at once: those of one node, and what stands beside the nodes. A link has 11 of them
+// with its own map, a part fewer than 16.
+inline constexpr size_t kMaxNodeValues = size_t{1} << 17;
+static_assert(kMaxNodeValues >= 11 * kMaxLinksPerNode + 16 * (3 * kMaxPartsPerNode + kMaxDevicesPerNode) +
+                                    kMaxLinksPerNode + 3 * kMaxNodes);
+// Brackets, quotes and the like that are read before it is known what they are of: a node written as JSON has fewer.
+inline constexpr size_t kMaxFileAhead = size_t{1} << 17;
 
 }  // namespace mrs::cluster

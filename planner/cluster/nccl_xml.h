@@ -23,6 +23,7 @@ namespace mrs::cluster {
 
 inline constexpr size_t kMaxXmlBytes = size_t{8} << 20;
 inline constexpr size_t kMaxXmlElements = size_t{1} << 15;
+inline constexpr size_t kMaxXmlAttributes = size_t{1} << 19;
 inline constexpr int kMaxXmlDepth = 32;
 
 // Any bytes. `model`, where not null, is what devices are whose PCI id the catalogue does not have.

@@ -241,6 +241,9 @@ TEST(NcclXml, Limits) {
     gpus += Gpu(bus + ":00:00.0", "");
   }
   EXPECT_NE(Message(InCpu(gpus)).find("expected at most 64 GPUs in a host"), std::string::npos);
+  std::string wide = "<system ";
+  while (wide.size() < size_t{4} << 20) wide += "a='' ";
+  EXPECT_EQ(Message(wide), "t.xml: line 1, column 2621450: expected at most 524288 attributes");
   EXPECT_NE(Message(std::string(kMaxXmlBytes + 1, ' ')).find("expected an XML file of at most"), std::string::npos);
   // Every cut of a good file is refused.
   const std::string good = InCpu(Gpu("0000:17:00.0", "<gpu dev=\"0\"/>"));

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "planner/cluster/limits.h"
 #include "plans/printable.h"
@@ -13,7 +14,7 @@
 namespace mrs::cluster {
 namespace {
 
-constexpr size_t kMaxWords = size_t{1} << 20;
+constexpr size_t kMaxWords = size_t{1} << 18;  // from the first table on
 
 struct Word {
   std::string_view text;
@@ -39,34 +40,40 @@ size_t ColourCode(std::string_view text) {
   return text[at] == 'm' ? at + 1 : 0;
 }
 
-std::vector<Word> WordsOf(std::string_view text) {
-  std::vector<Word> words;
-  size_t line = 1, begin_of_line = 0;
-  bool first = true;
-  for (size_t at = 0; at < text.size();) {
-    if (text[at] == '\n') {
-      ++line;
-      begin_of_line = ++at;
-      first = true;
-    } else if (const size_t code = ColourCode(text.substr(at)); code > 0) {
-      at += code;
-    } else if (IsBlank(text[at]) || text.substr(at).starts_with("\xEF\xBB\xBF")) {
-      at += text[at] == '\xEF' ? 3 : 1;
-    } else if (text.substr(at).starts_with("\xC2\xA0")) {  // a space that does not break, from web pages
-      at += 2;
-    } else {
-      const size_t begin = at;
-      while (at < text.size() && !IsBlank(text[at]) && ColourCode(text.substr(at)) == 0 &&
-             !text.substr(at).starts_with("\xC2\xA0")) {
-        ++at;
+// The words of a text, one after another.
+class Words {
+ public:
+  explicit Words(std::string_view text) : text_(text) {}
+
+  std::optional<Word> Next() {
+    while (at_ < text_.size()) {
+      if (text_[at_] == '\n') {
+        ++line_;
+        begin_of_line_ = ++at_;
+        first_ = true;
+      } else if (const size_t code = ColourCode(text_.substr(at_)); code > 0) {
+        at_ += code;
+      } else if (IsBlank(text_[at_]) || text_.substr(at_).starts_with("\xEF\xBB\xBF")) {
+        at_ += text_[at_] == '\xEF' ? 3 : 1;
+      } else if (text_.substr(at_).starts_with("\xC2\xA0")) {  // a space that does not break, from web pages
+        at_ += 2;
+      } else {
+        const size_t begin = at_;
+        while (at_ < text_.size() && !IsBlank(text_[at_]) && ColourCode(text_.substr(at_)) == 0 &&
+               !text_.substr(at_).starts_with("\xC2\xA0")) {
+          ++at_;
+        }
+        return Word{text_.substr(begin, at_ - begin), line_, begin - begin_of_line_ + 1, std::exchange(first_, false)};
       }
-      words.push_back({text.substr(begin, at - begin), line, begin - begin_of_line + 1, first});
-      first = false;
-      if (words.size() > kMaxWords) return words;
     }
+    return std::nullopt;
   }
-  return words;
-}
+
+ private:
+  std::string_view text_;
+  size_t at_ = 0, line_ = 1, begin_of_line_ = 0;
+  bool first_ = true;
+};
 
 bool IsCell(std::string_view word) {
   if (word.starts_with("NV") && word.size() > 2) {
@@ -101,9 +108,24 @@ bool IsAffinity(std::string_view word) {
 }
 
 // A table's first line: GPUs' names and no value after the first of them.
+bool BeginsTable(const Word& word, const Word& next) {
+  return word.first && GpuNumber(word.text).has_value() && !IsCell(next.text) &&
+         (IsName(next.text) || next.text == "CPU");
+}
 bool BeginsTable(const std::vector<Word>& words, size_t at) {
-  return words[at].first && GpuNumber(words[at].text).has_value() && at + 1 < words.size() &&
-         !IsCell(words[at + 1].text) && (IsName(words[at + 1].text) || words[at + 1].text == "CPU");
+  return at + 1 < words.size() && BeginsTable(words[at], words[at + 1]);
+}
+
+// Those from the first table on: no more are kept than kMaxWords and one.
+std::vector<Word> WordsFromTable(std::string_view text) {
+  Words all(text);
+  std::vector<Word> words;
+  std::optional<Word> before = all.Next();
+  for (std::optional<Word> word; before && words.size() <= kMaxWords; before = word) {
+    word = all.Next();
+    if (!words.empty() || (word && BeginsTable(*before, *word))) words.push_back(*before);
+  }
+  return words;
 }
 
 class Reader {
@@ -233,10 +255,12 @@ class Reader {
 }  // namespace
 
 bool HasSmiTable(std::string_view text) {
-  if (text.size() > kMaxFileBytes) return false;
-  const std::vector<Word> words = WordsOf(text);
-  for (size_t at = 0; at < words.size(); ++at) {
-    if (BeginsTable(words, at)) return true;
+  if (text.size() > kMaxFileBytes || text.find("GPU") == text.npos) return false;
+  Words words(text);
+  std::optional<Word> before = words.Next();
+  for (std::optional<Word> word = words.Next(); word; word = words.Next()) {
+    if (BeginsTable(*before, *word)) return true;
+    before = word;
   }
   return false;
 }
@@ -244,7 +268,7 @@ bool HasSmiTable(std::string_view text) {
 Result<std::vector<SmiTable>> ReadSmiTables(std::string_view text, std::string_view where) {
   if (text.size() > kMaxFileBytes)
     return Refuse("{}: {} bytes; expected at most {}", where, text.size(), kMaxFileBytes);
-  const std::vector<Word> words = WordsOf(text);
+  const std::vector<Word> words = WordsFromTable(text);
   if (words.size() > kMaxWords) return Refuse("{}: more than {} words", where, kMaxWords);
   std::vector<SmiTable> tables;
   size_t device_count = 0;

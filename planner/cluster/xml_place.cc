@@ -49,17 +49,29 @@ std::string_view Expected(pugi::xml_parse_status status) {
   }
 }
 
-// Counts elements and their depth, and stops past the limits.
-struct Measure : pugi::xml_tree_walker {
-  size_t elements = 0;
-  pugi::xml_node too_deep, too_many;
+// Finds the first element past the depth that is read.
+struct Depth : pugi::xml_tree_walker {
+  pugi::xml_node too_deep;
   bool for_each(pugi::xml_node& node) override {
-    if (node.type() != pugi::node_element) return true;
-    if (depth() >= kMaxXmlDepth) too_deep = node;
-    if (++elements > kMaxXmlElements) too_many = node;
-    return too_deep.empty() && too_many.empty();
+    if (node.type() == pugi::node_element && depth() >= kMaxXmlDepth) too_deep = node;
+    return too_deep.empty();
   }
 };
+
+// pugixml builds the whole tree before anything of it is counted, 100 bytes and more for what may be four: so its
+// elements and attributes are counted by what each begins or has. What stands in comments and values counts, too.
+Status CountXml(std::string_view text, std::string_view where) {
+  size_t elements = 0, attributes = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '<' && !text.substr(at + 1).starts_with('/') && ++elements > kMaxXmlElements) {
+      return Refuse("{}: {}: expected at most {} elements", where, At(text, at), kMaxXmlElements);
+    }
+    if (text[at] == '=' && ++attributes > kMaxXmlAttributes) {
+      return Refuse("{}: {}: expected at most {} attributes", where, At(text, at), kMaxXmlAttributes);
+    }
+  }
+  return Status();
+}
 
 }  // namespace
 
@@ -111,6 +123,7 @@ Status LoadXml(std::string_view text, std::string_view where, pugi::xml_document
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
     return Refuse("{}: {}: a zero byte; expected XML, which is text", where, At(text, nul));
   }
+  MRS_RETURN_IF_ERROR(CountXml(text, where));
   // UTF-8 as it stands: offsets are those of the text. Entities of a document type are not expanded.
   const pugi::xml_parse_result parsed =
       doc->load_buffer(text.data(), text.size(), pugi::parse_default, pugi::encoding_utf8);
@@ -119,12 +132,10 @@ Status LoadXml(std::string_view text, std::string_view where, pugi::xml_document
     return Refuse("{}: {}: {}", where, At(text, offset), Expected(parsed.status));
   }
   XmlFaults faults{text, where};
-  Measure measure;
-  doc->traverse(measure);
-  if (!measure.too_deep.empty()) {
-    faults.Add(measure.too_deep, fmt::format("expected elements at most {} deep", kMaxXmlDepth));
-  } else if (!measure.too_many.empty()) {
-    faults.Add(measure.too_many, fmt::format("expected at most {} elements", kMaxXmlElements));
+  Depth depth;
+  doc->traverse(depth);
+  if (!depth.too_deep.empty()) {
+    faults.Add(depth.too_deep, fmt::format("expected elements at most {} deep", kMaxXmlDepth));
   }
   for (pugi::xml_node other = doc->document_element().next_sibling(); other; other = other.next_sibling()) {
     if (other.type() == pugi::node_element) faults.Add(other, "a second outermost element; expected one");

@@ -6,8 +6,10 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
+#include <array>
+#include <istream>
 #include <optional>
-#include <sstream>
+#include <streambuf>
 #include <utility>
 
 #include "formats/text/utf8.h"
@@ -24,9 +26,71 @@ struct Refused {
 
 YamlPlace PlaceOf(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
 
+YamlPlace PlaceAt(std::string_view text, size_t offset) {
+  YamlPlace at{1, 1};
+  for (const char c : text.substr(0, offset)) {
+    at = c == '\n' ? YamlPlace{at.line + 1, 1} : YamlPlace{at.line, at.column + 1};
+  }
+  return at;
+}
+
+// The text as yaml-cpp reads it, and no further ahead than it may. It makes tokens of all that follows a bracket up to
+// its end, and of a whole line that begins like a key, before it says anything of them: 100 bytes and more for each
+// bracket, so a file of nothing else would cost a gigabyte. Every token begins or ends with one of kMarks; those in
+// quotes and comments count, too, which is more than there are tokens, never less.
+class BoundedText : public std::streambuf {
+ public:
+  explicit BoundedText(std::string_view text) : text_(text) {
+    char* const begin = const_cast<char*>(text.data());  // setg's signature; nothing here writes
+    setg(begin, begin, begin + text.size());
+  }
+
+  // yaml-cpp has made something of all before `offset`.
+  void Consumed(size_t offset) {
+    offset = std::min(offset, text_.size());
+    if (offset <= consumed_) return;
+    open_marks_ -= std::min(open_marks_, MarksIn(consumed_, offset));
+    consumed_ = offset;
+  }
+
+ protected:
+  std::streamsize xsgetn(char* out, std::streamsize most) override {
+    const size_t begin = static_cast<size_t>(gptr() - eback());
+    const size_t bytes = std::min(static_cast<size_t>(most), text_.size() - begin);
+    open_marks_ += MarksIn(std::max(begin, consumed_), begin + bytes);
+    if (open_marks_ > kMaxFileAhead) {
+      throw Refused{PlaceAt(text_, consumed_),
+                    fmt::format("more than {} brackets, quotes, commas, colons and lines before what begins here ends; "
+                                "write lists and maps as lines of their own",
+                                kMaxFileAhead)};
+    }
+    std::copy_n(gptr(), bytes, out);
+    setg(eback(), gptr() + bytes, egptr());  // gbump takes an int
+    return static_cast<std::streamsize>(bytes);
+  }
+
+ private:
+  static constexpr std::array<bool, 256> kMarks = [] {
+    std::array<bool, 256> marks{};
+    for (const char c : std::string_view("[]{},:?-&*!|>'\"%@`#.\n\r")) marks[static_cast<unsigned char>(c)] = true;
+    return marks;
+  }();
+
+  size_t MarksIn(size_t begin, size_t end) const {
+    const std::string_view part = text_.substr(begin, std::max(begin, end) - begin);
+    return static_cast<size_t>(std::ranges::count_if(part, [](unsigned char c) { return kMarks[c]; }));
+  }
+
+  std::string_view text_;
+  size_t consumed_ = 0;
+  size_t open_marks_ = 0;  // read, and not yet consumed
+};
+
 // Builds the tree from events: no more is built than has been counted.
 class TreeBuilder : public YAML::EventHandler {
  public:
+  TreeBuilder(BoundedText* text, const YamlItems& items) : text_(*text), items_(items) {}
+
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (root_) throw Refused{PlaceOf(mark), "a second document begins; expected one"};
   }
@@ -44,6 +108,9 @@ class TreeBuilder : public YAML::EventHandler {
                 const std::string& value) override {
     Begin(mark, tag, anchor);
     if (KeyIsNext()) return AddKey(mark, value);
+    if (value.size() > kMaxTextBytes) {
+      throw Refused{PlaceOf(mark), fmt::format("text of {} bytes; expected at most {}", value.size(), kMaxTextBytes)};
+    }
     Add({.kind = YamlValue::Kind::kText, .at = PlaceOf(mark), .text = value});
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -70,13 +137,18 @@ class TreeBuilder : public YAML::EventHandler {
     if (!tag.empty() && tag != "?" && tag != "!") {
       throw Refused{PlaceOf(mark), fmt::format("a tag '{}'; tags are not read", Printable(tag.substr(0, 60)))};
     }
+    text_.Consumed(static_cast<size_t>(std::max(mark.pos, 0)));
     if (++values_ > kMaxFileValues) {
       throw Refused{PlaceOf(mark), fmt::format("more than {} keys and values", kMaxFileValues)};
+    }
+    if (++kept_ > kMaxNodeValues) {
+      throw Refused{PlaceOf(mark), fmt::format("more than {} keys and values that belong together", kMaxNodeValues)};
     }
   }
 
   void AddKey(const YAML::Mark& mark, const std::string& key) {
     YamlValue& map = open_.back();
+    if (key == "<<") throw Refused{PlaceOf(mark), "a merge key (<<); merge keys are not read: write its values out"};
     if (key.size() > kMaxNameBytes) {
       throw Refused{PlaceOf(mark), fmt::format("a key of {} bytes; expected at most {}", key.size(), kMaxNameBytes)};
     }
@@ -96,6 +168,7 @@ class TreeBuilder : public YAML::EventHandler {
       throw Refused{PlaceOf(mark), fmt::format("lists and maps nested deeper than {}", kMaxFileDepth)};
     }
     open_.push_back({.kind = kind, .at = PlaceOf(mark)});
+    if (open_.size() == 2) kept_before_items_ = kept_;
   }
 
   void Close() {
@@ -107,41 +180,30 @@ class TreeBuilder : public YAML::EventHandler {
   void Add(YamlValue value) {
     if (open_.empty()) {
       root_ = std::move(value);
+    } else if (open_.size() == 2 && IsHandedOut()) {
+      std::vector<YamlValue>& items = open_.back().items;
+      items_.take(value, items.size());
+      items.push_back({.kind = YamlValue::Kind::kNull, .at = value.at});
+      kept_ = ++kept_before_items_;
     } else {
       open_.back().items.push_back(std::move(value));
     }
   }
 
+  bool IsHandedOut() const {
+    return items_.take != nullptr && open_[1].kind == YamlValue::Kind::kList &&
+           open_[0].kind == YamlValue::Kind::kMap && open_[0].keys.back().text == items_.key;
+  }
+
   static constexpr size_t kMaxKeys = 256;  // of one map: looking for a key is linear
 
+  BoundedText& text_;
+  const YamlItems& items_;
   std::vector<YamlValue> open_;
   size_t values_ = 0;
+  size_t kept_ = 0;               // of them in the tree
+  size_t kept_before_items_ = 0;  // but for the item that is being built
 };
-
-YamlPlace PlaceAt(std::string_view text, size_t offset) {
-  YamlPlace at{1, 1};
-  for (const char c : text.substr(0, offset)) {
-    at = c == '\n' ? YamlPlace{at.line + 1, 1} : YamlPlace{at.line, at.column + 1};
-  }
-  return at;
-}
-
-// yaml-cpp reads all that follows a bracket, up to its end, before it says anything of it: a file of brackets or commas
-// alone would cost gigabytes. All count, those in quotes and comments too, and none is taken back where it closes: what
-// is a quote or a comment only a parser knows.
-std::optional<Refused> TooMuchAhead(std::string_view text) {
-  size_t brackets = 0, commas = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool bracket = text[i] == '[' || text[i] == '{';
-    if (bracket && ++brackets > kMaxFileBrackets) {
-      return Refused{PlaceAt(text, i), fmt::format("more than {} opening brackets in all", kMaxFileBrackets)};
-    }
-    if (text[i] == ',' && ++commas > kMaxFileValues) {
-      return Refused{PlaceAt(text, i), fmt::format("more than {} commas in all", kMaxFileValues)};
-    }
-  }
-  return std::nullopt;
-}
 
 Error Placed(std::string_view where, YamlPlace at, std::string_view message) {
   return Refuse("{}: line {}, column {}: {}", where, at.line, at.column, message);
@@ -149,7 +211,7 @@ Error Placed(std::string_view where, YamlPlace at, std::string_view message) {
 
 }  // namespace
 
-Result<YamlValue> ParseYaml(std::string_view text, std::string_view where) {
+Result<YamlValue> ParseYaml(std::string_view text, std::string_view where, const YamlItems& items) {
   if (text.size() > kMaxFileBytes) {
     return Refuse("{}: {} bytes; expected at most {}", where, text.size(), kMaxFileBytes);
   }
@@ -158,10 +220,10 @@ Result<YamlValue> ParseYaml(std::string_view text, std::string_view where) {
   if (const size_t bad = std::min(text::FindInvalidUtf8(text), text.find('\0')); bad != std::string_view::npos) {
     return Placed(where, PlaceAt(text, bad), "a byte that is no UTF-8 text; expected a YAML file");
   }
-  if (const auto refused = TooMuchAhead(text)) return Placed(where, refused->at, refused->message);
-  TreeBuilder builder;
+  BoundedText bounded(text);
+  TreeBuilder builder(&bounded, items);
   try {
-    std::istringstream stream{std::string(text)};
+    std::istream stream(&bounded);
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }

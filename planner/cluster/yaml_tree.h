@@ -7,6 +7,7 @@
 // gigabytes), and whatever passes a limit of limits.h.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +36,14 @@ struct YamlValue {
   std::vector<YamlEntry> keys = {};   // of kMap, one for each of items
 };
 
-Result<YamlValue> ParseYaml(std::string_view text, std::string_view where);
+// A long list under a key of the outermost map, whose items need not all be kept: each is handed out when it is whole,
+// and leaves a null with its place. What follows may still turn out to be no YAML.
+struct YamlItems {
+  std::string_view key = {};
+  std::function<void(const YamlValue& item, size_t index)> take = {};
+};
+
+Result<YamlValue> ParseYaml(std::string_view text, std::string_view where, const YamlItems& items = {});
 
 // The value under a key of a map, or null.
 const YamlValue* FindYaml(const YamlValue& map, std::string_view key);
