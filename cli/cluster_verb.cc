@@ -16,10 +16,20 @@
 #include "plans/writer.h"
 
 namespace mrs::cli {
+namespace {
+
+// 1 is for findings.
+int Unchecked(const Error& error) {
+  Fail(error);
+  return 2;
+}
+
+}  // namespace
 
 CLI::App* ClusterVerb::Register(CommandLine& line) {
-  CLI::App* const verb = line.app.add_subcommand(
-      "cluster", "Import, show or check a description of machines: exit code 1 if check finds something");
+  CLI::App* const verb = line.app.add_subcommand("cluster",
+                                                 "Import, show or check a description of machines; exit codes of "
+                                                 "check: 0 sound, 1 findings, 2 unreadable or usage");
   AddText(line, *verb, "action", &action, "import, show or check", "import, show or check")->required();
   AddText(line, *verb, "file", &path, "a file name",
           "NCCL topology XML, nvidia-smi topo -m, mrs-exec doctor --json or a cluster file");
@@ -31,7 +41,8 @@ CLI::App* ClusterVerb::Register(CommandLine& line) {
   verb->add_flag("--json", json, "As JSON");
   verb->footer(
       "Example:\n  nvidia-smi topo -m | tee matrix.txt\n  mrs-plan cluster import matrix.txt --model H100-SXM -o "
-      "node.yaml\n  mrs-plan cluster show node.yaml\n  mrs-plan cluster check node.yaml");
+      "node.yaml\n  mrs-plan cluster show node.yaml\n  mrs-plan cluster check node.yaml   # a list of findings; with "
+      "--json [] where there is none");
   return verb;
 }
 
@@ -83,9 +94,18 @@ int ClusterVerb::Import(const cluster::Cluster& cluster) const {
   return written.ok() ? 0 : Fail(written.error());
 }
 
+int ClusterVerb::Check(const cluster::Cluster& cluster) const {
+  const std::vector<cluster::Finding> findings = cluster::FindingsOf(cluster);
+  const Status printed = Print(json               ? cluster::FindingsJson(findings)
+                               : findings.empty() ? cluster::SoundText(cluster)
+                                                  : cluster::FindingsText(findings));
+  if (!printed.ok()) return Unchecked(printed.error());
+  return findings.empty() ? 0 : 1;
+}
+
 int ClusterVerb::Run() {
   const Result<cluster::Cluster> cluster = Read();
-  if (!cluster.ok()) return Fail(cluster.error());
+  if (!cluster.ok()) return action == "check" ? Unchecked(cluster.error()) : Fail(cluster.error());
   if (action == "import") return Import(*cluster);
   if (action == "show") {
     if (const Status showable = cluster::CheckShowable(*cluster); !showable.ok()) {
@@ -94,10 +114,7 @@ int ClusterVerb::Run() {
     const Status printed = Print(json ? cluster::ClusterJson(*cluster) : cluster::ClusterText(*cluster));
     return printed.ok() ? 0 : Fail(printed.error());
   }
-  const std::vector<cluster::Finding> findings = cluster::FindingsOf(*cluster);
-  const Status printed = Print(json ? cluster::FindingsJson(findings) : cluster::FindingsText(findings));
-  if (!printed.ok()) return Fail(printed.error());
-  return findings.empty() ? 0 : 1;
+  return Check(*cluster);
 }
 
 }  // namespace mrs::cli

@@ -340,6 +340,7 @@ constexpr DeviceModel kRows[] = {
      .memory_bytes = 206141652992,
      .memory_gigabytes = 5300,
      .bf16_teraflops = 1307.4,
+     .gcn = "gfx942",
      .peer = PeerKind::kXgmi,
      .peer_links = 7,
      .peer_gigabytes = 64,

@@ -31,6 +31,7 @@ struct DeviceModel {
   double memory_gigabytes = 0;  // read per second
   double bf16_teraflops = 0;    // dense, sums in f32; 0: not published
   int sm = 0;                   // compute capability: 90 is 9.0; 0: not CUDA
+  std::string_view gcn = {};    // AMD's architecture, gfx942; "": not ROCm
   PeerKind peer = PeerKind::kNvlink;
   int peer_links = 0;         // that the device has; 0: none
   double peer_gigabytes = 0;  // of one and direction, per second

@@ -81,8 +81,18 @@ class NodeJudge {
       if (count >= link.count) continue;  // told from the other side
       Find("cluster.nvlink-asymmetric", fmt::format("{} and {}", Device(link.from), Device(link.to)),
            fmt::format("{} links to, {} back; expected the same both ways", link.count, count),
-           PeerGigabytes(node_, link) * (link.count - count) / link.count);
+           EachOf(link) * (link.count - count));
     }
+  }
+
+  // What one link of them carries; 0: not known.
+  double EachOf(const PeerLink& link) const {
+    return PeerKnown(node_, link) ? PeerGigabytes(node_, link) / link.count : 0;
+  }
+
+  // What the better of two paths carries more; 0 where either is not known.
+  static double Lost(const Path& better, const Path& worse) {
+    return better.known && worse.known ? std::max(0.0, static_cast<double>(better.gigabytes) - worse.gigabytes) : 0;
   }
 
   // Links of all devices, and what one of them carries.
@@ -93,32 +103,31 @@ class NodeJudge {
     for (const PeerLink& link : node_.links) {
       if (link.kind != PeerKind::kNvlink) continue;
       links[link.from] += link.count;
-      each[link.from] = PeerGigabytes(node_, link) / link.count;
+      each[link.from] = EachOf(link);
     }
     without_nvlink_.assign(count, false);
     for (size_t device = 0; device < count; ++device) {
       if (!Gpu(device)) continue;
       const DeviceModel* const row = FindDeviceModel(node_.devices[device].model);
+      const bool has_row = row != nullptr && row->peer == PeerKind::kNvlink && row->peer_links > 0;
+      const int limit = has_row ? row->peer_links : 18;
       int most = 0, others_with = 0, others = 0;
       double rate = each[device];
       for (size_t other = 0; other < count; ++other) {
         if (other == device || node_.devices[other].model != node_.devices[device].model) continue;
-        most = std::max(most, links[other]);
+        if (links[other] <= limit) most = std::max(most, links[other]);
         if (rate == 0) rate = each[other];
         ++others;
         others_with += links[other] > 0;
       }
       // A row's links count where a device has any; bridges of cards are there or not.
-      const bool has_row = row != nullptr && row->peer == PeerKind::kNvlink && row->peer_links > 0;
-      const int limit = has_row ? row->peer_links : 18;
       if (has_row && links[device] > 0) most = std::max(most, row->peer_links);
-      most = std::min(most, limit);
       if (links[device] > limit) {
         Find("cluster.nvlink-impossible", Device(device),
              fmt::format("{} NVLinks; {} has {}", links[device], has_row ? row->name : "a GPU", limit),
              rate * (links[device] - limit));
       } else if (links[device] == 0) {
-        const bool alone = others > 0 && others_with == others;
+        const bool alone = most > 0 && others_with == others;
         if (!alone) continue;
         without_nvlink_[device] = true;
         Find("cluster.nvlink-missing", Device(device), fmt::format("no NVLink; the others of its model have {}", most),
@@ -154,11 +163,11 @@ class NodeJudge {
       Find("cluster.pcie-slow", place,
            fmt::format("PCIe {} GT/s; expected {} or more{}", link.gigatransfers, expected,
                        link.gigatransfers < best.gigatransfers ? as : std::string_view()),
-           PcieGigabytes({expected, link.lanes}) - PcieGigabytes(link));
+           link.lanes > 0 ? PcieGigabytes({expected, link.lanes}) - PcieGigabytes(link) : 0);
     }
     if (link.lanes > 0 && link.lanes < best.lanes) {
       Find("cluster.pcie-narrow", place, fmt::format("PCIe x{}; expected x{}{}", link.lanes, best.lanes, as),
-           PcieGigabytes({fast.gigatransfers, best.lanes}) - PcieGigabytes(fast));
+           PcieKnown(fast) ? PcieGigabytes({fast.gigatransfers, best.lanes}) - PcieGigabytes(fast) : 0);
     }
   }
 
@@ -255,7 +264,7 @@ class NodeJudge {
       Find("cluster.nic-far", fmt::format("nic {}", node_.nics[nic].name),
            fmt::format("{} from its nearest device; expected {}", PathClassName(mine.path_class),
                        near_elsewhere ? "PIX or PXB, as other cards have" : "a device on its socket"),
-           std::max(0.0, static_cast<double>(best.gigabytes) - mine.gigabytes));
+           Lost(best, mine));
     }
     std::vector<int> nics(paths_.nic_count);
     for (int nic = 0; nic < paths_.nic_count; ++nic) nics[nic] = paths_.Nic(nic);
@@ -269,30 +278,32 @@ class NodeJudge {
     // NCCL, v2.27.7-1, src/graph/paths.cc, ncclTopoCheckP2p: past PXB traffic goes through host memory, but for pairs
     // on AMD's processors.
     const bool amd_pair = gpus.size() == 2 && !node_.sockets.empty() && node_.sockets[0].vendor == "AuthenticAMD";
+    PathClass nearest = PathClass::kNet;
     double best = 0, link = 0;  // of the nearest pairs, and of the devices' own links, which a switch above would use
     for (const int gpu : gpus) {
       const Path path = Nearest(gpu, gpus);
       if (path.path_class <= PathClass::kPxb) return;
-      link = std::max(link, PcieGigabytes(node_.devices[gpu].at.link));
-      best = std::max(best, static_cast<double>(path.gigabytes));
+      nearest = std::min(nearest, path.path_class);
+      if (PcieKnown(node_.devices[gpu].at.link)) link = std::max(link, PcieGigabytes(node_.devices[gpu].at.link));
+      if (path.known) best = std::max(best, static_cast<double>(path.gigabytes));
     }
     if (amd_pair || node_.sockets.empty()) return;
     Find("cluster.no-peer-access", "all devices",
-         fmt::format("no pair nearer than {}: NCCL goes through host memory, at {:.1f} GB/s at most",
-                     PathClassName(Nearest(gpus[0], gpus).path_class), best),
-         std::max(0.0, link - best));
+         fmt::format("no pair nearer than {}: NCCL goes through host memory{}", PathClassName(nearest),
+                     best > 0 ? fmt::format(", at {:.1f} GB/s at most", best) : ""),
+         best > 0 ? std::max(0.0, link - best) : 0);
   }
 
   // Devices that are a host bridge or more from all `others`, where more than half of the devices have one near.
   void Outliers(const std::vector<int>& gpus, const std::vector<int>& others, std::string_view id,
                 std::string_view from) {
     size_t near_count = 0;
-    double near_rate = 0;
+    Path near;  // the widest of them that is known
     for (const int gpu : gpus) {
       const Path path = Nearest(gpu, others);
       if (path.path_class > PathClass::kPxb) continue;
       ++near_count;
-      near_rate = std::max(near_rate, static_cast<double>(path.gigabytes));
+      if (path.known && path.gigabytes > near.gigabytes) near = path;
     }
     if (near_count * 2 <= gpus.size()) return;
     for (const int gpu : gpus) {
@@ -301,7 +312,7 @@ class NodeJudge {
       Find(id, Device(gpu),
            fmt::format("{} {}; {} of {} devices have PXB or nearer", PathClassName(path.path_class), from, near_count,
                        gpus.size()),
-           std::max(0.0, near_rate - path.gigabytes));
+           Lost(near, path));
     }
   }
 
@@ -428,6 +439,29 @@ std::vector<Finding> FindingsOf(const Cluster& cluster) {
   JudgeNodes(cluster, findings);
   if (!cluster.nodes.empty()) Compare(cluster, findings);
   return findings;
+}
+
+std::string SoundText(const Cluster& cluster) {
+  size_t devices = 0, nics = 0, links_untold = 0, rates_untold = 0;
+  for (const Node& node : cluster.nodes) {
+    devices += node.devices.size();
+    nics += node.nics.size();
+    for (const Device& one : node.devices) links_untold += one.kind != DeviceKind::kCpu && !PcieKnown(one.at.link);
+    for (const Nic& one : node.nics) rates_untold += !(one.gigabits > 0);
+  }
+  const auto count = [](size_t number, std::string_view what) {
+    return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+  };
+  std::string text = fmt::format(
+      "sound: looked at {}, {} and {}: NVLinks, PCIe links, where and how fast network cards are, peer access, and "
+      "whether devices and nodes are alike\n",
+      count(cluster.nodes.size(), "node"), count(devices, "device"), count(nics, "network card"));
+  if (links_untold > 0)
+    text += fmt::format("not told, so not judged: the PCIe link of {}\n", count(links_untold, "device"));
+  if (rates_untold > 0) {
+    text += fmt::format("not told, so not judged: the rate of {}\n", count(rates_untold, "network card"));
+  }
+  return text;
 }
 
 std::string FindingsText(std::span<const Finding> findings) {

@@ -32,6 +32,10 @@ struct FindingKind {
 };
 std::span<const FindingKind> FindingKinds();
 
+// What is said where nothing was found: "sound: looked at 1 node, 4 devices and 2 network cards: NVLinks, ...", and what
+// the description leaves out, so that it could not be judged.
+std::string SoundText(const Cluster& cluster);
+
 // "cluster.pcie-narrow  node-0: device 3\n  PCIe x4; ...\n", and the same as JSON.
 std::string FindingsText(std::span<const Finding> findings);
 std::string FindingsJson(std::span<const Finding> findings);

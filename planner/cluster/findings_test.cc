@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "formats/json.h"
+#include "planner/cluster/planted_faults_for_test.h"
 #include "planner/cluster/short_form.h"
 
 namespace mrs::cluster {
@@ -12,35 +15,10 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-// Four A100 modules by two switches, a card by each.
-Node Sound() {
-  Node node{.name = "node-0"};
-  node.sockets = {{.numa = 0, .arch = "x86_64", .vendor = "GenuineIntel", .cpu = "6/106"},
-                  {.numa = 1, .arch = "x86_64", .vendor = "GenuineIntel", .cpu = "6/106"}};
-  for (int s = 0; s < 2; ++s) {
-    node.switches.push_back({.name = fmt::format("sw{}", s),
-                             .host_bridge = false,
-                             .at = {.socket = s, .parent = -1, .link = {.gigatransfers = 16, .lanes = 16}}});
-    node.nics.push_back({.name = fmt::format("mlx5_{}", s),
-                         .gigabits = 200,
-                         .gpu_direct = true,
-                         .bus_id = "",
-                         .at = {.socket = s, .parent = s, .link = {.gigatransfers = 16, .lanes = 16}}});
-  }
-  for (int d = 0; d < 4; ++d) {
-    node.devices.push_back({.kind = DeviceKind::kCuda,
-                            .model = "A100-SXM-80GB",
-                            .memory_bytes = uint64_t{81920} << 20,
-                            .ordinal = d,
-                            .bus_id = "",
-                            .at = {.socket = d / 2, .parent = d / 2, .link = {.gigatransfers = 16, .lanes = 16}}});
-    node.links.push_back({.kind = PeerKind::kNvlink, .from = d, .to = kFabric, .count = 12, .gigabytes = 25});
-  }
-  return node;
-}
+using ::testing::Not;
 
 std::vector<std::string> Places(const Cluster& cluster) {
   std::vector<std::string> out;
@@ -50,7 +28,7 @@ std::vector<std::string> Places(const Cluster& cluster) {
 std::vector<std::string> Places(const Node& node) { return Places(Cluster{.name = "", .nodes = {node}}); }
 
 TEST(Findings, SoundNodesAreQuiet) {
-  EXPECT_THAT(Places(Sound()), IsEmpty());
+  EXPECT_THAT(Places(SoundNode()), IsEmpty());
   for (const char* form : {"8xH100-SXM", "2x8xH200+400G", "8xMI300X"}) {
     const auto cluster = ParseGpus(form);
     ASSERT_TRUE(cluster.ok());
@@ -66,21 +44,74 @@ TEST(Findings, ReadmeListsEveryKind) {
   }
 }
 
-TEST(Findings, AreToldAsTextAndJson) {
-  Node node = Sound();
+// Every id, its place and all words.
+TEST(Findings, AreToldExactly) {
+  for (const PlantedFault& fault : PlantedFaults()) {
+    SCOPED_TRACE(fault.id);
+    const std::vector<Finding> findings = FindingsOf(fault.cluster);
+    EXPECT_EQ(FindingsText(findings), fault.text);
+    EXPECT_THAT(findings, Contains(Field(&Finding::id, fault.id)));
+  }
+}
+
+// An id that is new needs a case of its own above, and one that no case has is none that anybody saw fire.
+TEST(Findings, EveryIdHasACase) {
+  std::set<std::string_view> ids, cases;
+  for (const FindingKind& kind : FindingKinds()) EXPECT_TRUE(ids.insert(kind.id).second) << kind.id << " stands twice";
+  for (const PlantedFault& fault : PlantedFaults()) cases.insert(fault.id);
+  EXPECT_EQ(cases, ids);
+}
+
+TEST(Findings, AreToldAsJson) {
+  Node node = SoundNode();
   node.devices[3].at.link.lanes = 4;
-  const std::vector<Finding> findings = FindingsOf({.name = "", .nodes = {node}});
-  EXPECT_EQ(FindingsText(findings),
-            "cluster.pcie-narrow  node-0: device 3\n  PCIe x4; expected x16, as its model and its like have\n"
-            "  costs 18.0 GB/s\n  to mend: reseat the card or riser, and look at the slot's bifurcation in the "
-            "firmware's setup\n");
-  const auto json = ParseJson(FindingsJson(findings), "json");
-  ASSERT_TRUE(json.ok());
-  EXPECT_EQ((*json)[0]["cost_gigabytes"], 18.0);
+  EXPECT_EQ(
+      FindingsJson(FindingsOf({.name = "", .nodes = {node}})),
+      R"([{"id":"cluster.pcie-narrow","place":"node-0: device 3","what":"PCIe x4; expected x16, as its model and its )"
+      R"(like have","cost_gigabytes":18.0,"mend":"reseat the card or riser, and look at the slot's bifurcation in )"
+      "the firmware's setup\"}]\n");
+  EXPECT_EQ(FindingsJson({}), "[]\n");
+}
+
+TEST(Findings, ASoundClusterIsSaidToBe) {
+  EXPECT_EQ(SoundText({.name = "", .nodes = {SoundNode()}}),
+            "sound: looked at 1 node, 4 devices and 2 network cards: NVLinks, PCIe links, where and how fast network "
+            "cards are, peer access, and whether devices and nodes are alike\n");
+  Node untold = SoundNode();
+  untold.devices[0].at.link = {};
+  for (Nic& nic : untold.nics) nic.gigabits = 0;
+  EXPECT_EQ(SoundText({.name = "", .nodes = {untold, SoundNode()}}),
+            "sound: looked at 2 nodes, 8 devices and 4 network cards: NVLinks, PCIe links, where and how fast network "
+            "cards are, peer access, and whether devices and nodes are alike\n"
+            "not told, so not judged: the PCIe link of 1 device\n"
+            "not told, so not judged: the rate of 2 network cards\n");
+}
+
+// What is not known costs no figure.
+TEST(Findings, CostOnlyWhatIsKnown) {
+  for (PlantedFault fault : PlantedFaults()) {
+    if (fault.id == "cluster.not-judged") continue;  // is slow, and says nothing of rates
+    SCOPED_TRACE(fault.id);
+    for (Node& node : fault.cluster.nodes) {
+      for (PeerLink& link : node.links) link.gigabytes = 0;
+      for (Device& device : node.devices)
+        device = {.model = "",
+                  .memory_bytes = device.memory_bytes,
+                  .ordinal = device.ordinal,
+                  .at = {device.at.socket, device.at.parent, {}}};
+      for (Switch& one : node.switches) one.at.link.gigatransfers = 0;
+      for (Socket& socket : node.sockets) socket = {.numa = socket.numa};
+      for (Nic& nic : node.nics) nic.gigabits = 0;
+    }
+    for (const Finding& one : FindingsOf(fault.cluster)) {
+      EXPECT_EQ(one.cost_gigabytes, 0) << one.id;
+      EXPECT_THAT(one.what, Not(HasSubstr("GB/s")));
+    }
+  }
 }
 
 TEST(Findings, LinksOfOneDevice) {
-  Node node = Sound();
+  Node node = SoundNode();
   node.links[2].count = 10;
   EXPECT_THAT(Places(node), ElementsAre("cluster.nvlink-degraded node-0: device 2"));
   EXPECT_DOUBLE_EQ(FindingsOf({.name = "", .nodes = {node}})[0].cost_gigabytes, 40);  // 2 links of 20 GB/s
@@ -91,33 +122,33 @@ TEST(Findings, LinksOfOneDevice) {
 }
 
 TEST(Findings, PairsOfUnlikeCounts) {
-  Node node = Sound();
+  Node node = SoundNode();
   node.links = {{.from = 0, .to = 1, .count = 12}, {.from = 1, .to = 0, .count = 8}};
   EXPECT_THAT(Places(node), ElementsAre("cluster.nvlink-asymmetric node-0: device 0 and device 1",
                                         "cluster.nvlink-degraded node-0: device 1"));
 }
 
 TEST(Findings, PcieLinks) {
-  Node node = Sound();
+  Node node = SoundNode();
   node.devices[3].at.link.lanes = 4;
   EXPECT_THAT(Places(node), ElementsAre("cluster.pcie-narrow node-0: device 3"));
   EXPECT_DOUBLE_EQ(FindingsOf({.name = "", .nodes = {node}})[0].cost_gigabytes, 18);  // x4 of PCIe 4.0 for x16
-  node = Sound();
+  node = SoundNode();
   node.devices[1].at.link.gigatransfers = 2.5;
   EXPECT_THAT(Places(node), ElementsAre("cluster.pcie-slow node-0: device 1"));
-  node = Sound();
+  node = SoundNode();
   node.switches[1].at.link.lanes = 8;
   EXPECT_THAT(Places(node), ElementsAre("cluster.pcie-narrow node-0: switch sw1"));
-  node = Sound();
+  node = SoundNode();
   node.nics[0].at.link = {.gigatransfers = 8, .lanes = 16};
   EXPECT_THAT(Places(node), ElementsAre("cluster.nic-throttled node-0: nic mlx5_0"));
 }
 
 TEST(Findings, CardsAndDevicesThatAreFar) {
-  Node node = Sound();
+  Node node = SoundNode();
   node.nics[1].at.parent = -1;
   EXPECT_THAT(Places(node), Contains("cluster.nic-far node-0: nic mlx5_1"));
-  node = Sound();
+  node = SoundNode();
   node.links.clear();
   node.devices[2].at = node.devices[0].at;
   node.devices[3].at.parent = -1;
@@ -127,22 +158,22 @@ TEST(Findings, CardsAndDevicesThatAreFar) {
 }
 
 TEST(Findings, UnlikeDevicesAndNodes) {
-  Node node = Sound();
+  Node node = SoundNode();
   node.devices[1].model = "A100-SXM-40GB";
   EXPECT_THAT(Places(node), ElementsAre("cluster.mixed-devices node-0: device 1"));
-  Node other = Sound(), third = Sound();
+  Node other = SoundNode(), third = SoundNode();
   other.name = "node-1";
   third.name = "node-2";
-  EXPECT_THAT(Places(Cluster{.name = "", .nodes = {Sound(), other, third}}), IsEmpty());
+  EXPECT_THAT(Places(Cluster{.name = "", .nodes = {SoundNode(), other, third}}), IsEmpty());
   other.devices.pop_back();
   other.links.pop_back();
-  EXPECT_THAT(Places(Cluster{.name = "", .nodes = {Sound(), other, third}}),
+  EXPECT_THAT(Places(Cluster{.name = "", .nodes = {SoundNode(), other, third}}),
               ElementsAre("cluster.node-differs node-1"));
 }
 
 // As large as nodes may be: alike, they are judged once; unlike, no more of them than are shown.
 TEST(Findings, LargeNodesAreJudgedOnce) {
-  Node large = Sound();
+  Node large = SoundNode();
   large.sockets.resize(255, large.sockets[0]);
   large.nics.resize(255, large.nics[0]);
   for (int n = 0; n < 255; ++n) large.nics[n].name = fmt::format("mlx5_{}", n);
@@ -171,7 +202,7 @@ TEST(Findings, LargeNodesAreJudgedOnce) {
 
 // A card that is the host's, without a bus id, has another path than one of the same look in a slot.
 TEST(Findings, ACardInASlotIsNotTheHosts) {
-  Node in_slot = Sound();
+  Node in_slot = SoundNode();
   in_slot.nics = {
       {.name = "eth0", .gigabits = 400, .gpu_direct = false, .bus_id = "0000:17:00.0", .at = {.socket = 0}}};
   Node of_host = in_slot;

@@ -348,8 +348,9 @@ class Reader {
         made.gigabytes = static_cast<double>(faults_.Number(link, "bw", 0, 10000000).value_or(0)) / 1000;
       } else {
         made.gigabytes = row != nullptr && row->peer == made.kind ? row->peer_gigabytes
-                         : made.kind == PeerKind::kXgmi           ? XgmiGigabytes(found.gcn)
-                                                                  : NvlinkGigabytes(static_cast<int>(found.sm));
+                         : made.kind == PeerKind::kXgmi
+                             ? (found.gcn.empty() ? 0 : XgmiGigabytes(found.gcn))
+                             : (found.sm == 0 ? 0 : NvlinkGigabytes(static_cast<int>(found.sm)));
         const std::string target = faults_.Text(link, "target");
         const PciKind kind = KindOf(faults_.Text(link, "tclass"));
         const auto peer = by_bus_id.find(NormalizedBusId(target).value_or(""));

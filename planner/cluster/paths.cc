@@ -20,6 +20,7 @@ struct Link {
   int to = 0;
   PathClass path_class = PathClass::kLoc;  // kPix: of PCIe, whatever it crosses
   float gigabytes = 0;
+  bool known = true;     // gigabytes is no default
   bool two_way = false;  // a link of the same class leads back
 };
 
@@ -31,21 +32,22 @@ struct Vertex {
 bool OfHost(Kind kind) { return kind == Kind::kCpu || kind == Kind::kHostBridge; }
 
 // Links between the same two add up, and the widest come first: ncclTopoConnectNodes.
-void Connect(std::vector<Vertex>& graph, int from, int to, PathClass path_class, double gigabytes) {
+void Connect(std::vector<Vertex>& graph, int from, int to, PathClass path_class, double gigabytes, bool known) {
   std::vector<Link>& links = graph[from].links;
   auto at = std::find_if(links.begin(), links.end(),
                          [&](const Link& link) { return link.to == to && link.path_class == path_class; });
   if (at == links.end()) at = links.insert(at, {.to = to, .path_class = path_class});
   at->gigabytes += static_cast<float>(gigabytes);
+  at->known = at->known && known;
   while (at != links.begin() && (at - 1)->gigabytes < at->gigabytes) {
     std::iter_swap(at - 1, at);
     --at;
   }
 }
 
-void Join(std::vector<Vertex>& graph, int a, int b, PathClass path_class, double gigabytes) {
-  Connect(graph, a, b, path_class, gigabytes);
-  Connect(graph, b, a, path_class, gigabytes);
+void Join(std::vector<Vertex>& graph, int a, int b, PathClass path_class, double gigabytes, bool known) {
+  Connect(graph, a, b, path_class, gigabytes, known);
+  Connect(graph, b, a, path_class, gigabytes, known);
 }
 
 // A card of which nothing but its rate is known, such as a virtual machine's: its PCIe is not told, and no limit.
@@ -79,19 +81,22 @@ std::vector<Vertex> GraphOf(const Node& node) {
     if (parent >= fabric || (at.parent < 0 && parent >= switches)) return;  // a node without sockets
     // A bridge within the CPU is no link of its own, and a card without a place is at the CPU.
     const bool on_die = kind == Kind::kHostBridge || (kind == Kind::kNic && OfTheHost(node.nics[vertex - nics]));
-    Join(graph, vertex, parent, PathClass::kPix, on_die ? double{kLocal} : PcieGigabytes(at.link));
+    Join(graph, vertex, parent, PathClass::kPix, on_die ? double{kLocal} : PcieGigabytes(at.link),
+         on_die || PcieKnown(at.link));
   };
   for (size_t i = 0; i < node.sockets.size(); ++i) graph[sockets + i].kind = Kind::kCpu;
   for (const PeerLink& link : node.links) {
     const double gigabytes = PeerGigabytes(node, link);
+    const bool known = PeerKnown(node, link);
     if (link.to == kSocket) {
       const int socket = sockets + node.devices[link.from].at.socket;
       const bool nvlink = link.kind == PeerKind::kNvlink;  // of POWER hosts
-      if (socket < switches) Join(graph, link.from, socket, nvlink ? PathClass::kNvl : PathClass::kC2c, gigabytes);
+      const PathClass path_class = nvlink ? PathClass::kNvl : PathClass::kC2c;
+      if (socket < switches) Join(graph, link.from, socket, path_class, gigabytes, known);
     } else if (link.to == kFabric) {
-      Join(graph, link.from, fabric, PathClass::kNvl, gigabytes);
+      Join(graph, link.from, fabric, PathClass::kNvl, gigabytes, known);
     } else {
-      Connect(graph, link.from, link.to, PathClass::kNvl, gigabytes);
+      Connect(graph, link.from, link.to, PathClass::kNvl, gigabytes, known);
     }
   }
   for (size_t i = 0; i < node.devices.size(); ++i) {
@@ -99,7 +104,7 @@ std::vector<Vertex> GraphOf(const Node& node) {
     if (!cpu) attach(static_cast<int>(i), Kind::kGpu, node.devices[i].at);
     // A CPU rank is where its socket is.
     const int socket = sockets + node.devices[i].at.socket;
-    if (cpu && socket < switches) Join(graph, static_cast<int>(i), socket, PathClass::kLoc, kLocal);
+    if (cpu && socket < switches) Join(graph, static_cast<int>(i), socket, PathClass::kLoc, kLocal, true);
   }
   for (size_t i = 0; i < node.nics.size(); ++i) attach(nics + static_cast<int>(i), Kind::kNic, node.nics[i].at);
   for (size_t i = 0; i < node.switches.size(); ++i) {
@@ -110,7 +115,7 @@ std::vector<Vertex> GraphOf(const Node& node) {
     for (size_t b = 0; b < node.sockets.size(); ++b) {
       if (a == b) continue;
       Connect(graph, sockets + static_cast<int>(a), sockets + static_cast<int>(b), PathClass::kSys,
-              InterSocketGigabytes(node.sockets[a]));
+              InterSocketGigabytes(node.sockets[a]), InterSocketKnown(node.sockets[a]));
     }
   }
   MarkTwoWay(graph);
@@ -122,7 +127,7 @@ std::vector<Vertex> GraphOf(const Node& node) {
 std::vector<Path> PathsFrom(const std::vector<Vertex>& graph, int base) {
   std::vector<Path> paths(graph.size());
   std::vector<int> wave = {base};
-  paths[base] = {PathClass::kLoc, kLocal, 0};
+  paths[base] = {PathClass::kLoc, kLocal, true, 0};
   while (!wave.empty()) {
     std::vector<int> next;
     for (const int from : wave) {
@@ -144,7 +149,7 @@ std::vector<Path> PathsFrom(const std::vector<Vertex>& graph, int base) {
         if (kind == Kind::kGpu && path.path_class == PathClass::kNvl && path_class == PathClass::kNvl && second) {
           path_class = PathClass::kNvb;
         }
-        known = {std::max(path.path_class, path_class), gigabytes, path.hops + 1};
+        known = {std::max(path.path_class, path_class), gigabytes, path.known && link.known, path.hops + 1};
         if (std::find(next.begin(), next.end(), link.to) == next.end()) next.push_back(link.to);
       }
     }
@@ -200,8 +205,8 @@ double PeerGigabytes(const Node& node, const PeerLink& link) {
     } else if (each == 0) {
       each = NvlinkGigabytes(0);
     }
-  } else if (link.kind == PeerKind::kXgmi && model != nullptr && model->name == "MI300X") {
-    each = XgmiGigabytes("gfx942");
+  } else if (link.kind == PeerKind::kXgmi && model != nullptr && !model->gcn.empty()) {
+    each = XgmiGigabytes(model->gcn);
   } else if (link.kind == PeerKind::kXgmi && each == 0) {
     each = XgmiGigabytes("");
   } else if (link.kind == PeerKind::kC2c && each == 0) {
@@ -209,6 +214,17 @@ double PeerGigabytes(const Node& node, const PeerLink& link) {
   }
   return each * link.count;
 }
+
+bool PcieKnown(const PcieLink& link) { return link.gigatransfers > 0 && link.lanes > 0; }
+
+bool PeerKnown(const Node& node, const PeerLink& link) {
+  if (link.gigabytes > 0) return true;
+  const DeviceModel* const model = FindDeviceModel(node.devices[link.from].model);
+  if (model == nullptr) return false;
+  return link.kind == PeerKind::kNvlink ? model->sm > 0 : link.kind == PeerKind::kXgmi && !model->gcn.empty();
+}
+
+bool InterSocketKnown(const Socket& socket) { return InterSocketGigabytes(socket) < kLocal; }
 
 // ncclTopoGetInterCpuBw.
 double InterSocketGigabytes(const Socket& socket) {
@@ -234,15 +250,18 @@ Paths PathsOf(const Node& node) {
     const std::vector<Path> paths = PathsFrom(graph, base);
     for (int from = 0; from < count; ++from) out.table[static_cast<size_t>(from) * count + base] = paths[from];
   }
+  // Within one place, and where nothing joins two, there is no figure.
+  for (Path& path : out.table) path.known = path.known && path.gigabytes > 0 && path.gigabytes < kLocal;
   // A card passes on no more than its own rate.
   for (int nic = 0; nic < out.nic_count; ++nic) {
-    if (!(node.nics[nic].gigabits > 0)) continue;
+    const bool known = node.nics[nic].gigabits > 0;
     const float rate = static_cast<float>(node.nics[nic].gigabits / 8);
     for (int other = 0; other < count; ++other) {
       if (other == out.Nic(nic)) continue;
       for (Path* path : {&out.table[static_cast<size_t>(out.Nic(nic)) * count + other],
                          &out.table[static_cast<size_t>(other) * count + out.Nic(nic)]}) {
-        path->gigabytes = std::min(path->gigabytes, rate);
+        if (known) path->gigabytes = std::min(path->gigabytes, rate);
+        path->known = path->known && known;
       }
     }
   }
@@ -265,21 +284,22 @@ ClusterPaths PathsOf(const Cluster& cluster) {
   return out;
 }
 
+Path ClusterPaths::ToOtherNodes(int node, int device) const {
+  const Paths& paths = Of(node);
+  float best = 0;  // of its cards
+  for (int nic = 0; nic < paths.nic_count; ++nic) {
+    const Path& path = paths.At(paths.Device(device), paths.Nic(nic));
+    if (path.known) best = std::max(best, path.gigabytes);
+  }
+  const auto network = static_cast<float>(network_gigabytes);
+  const float gigabytes = best > 0 && network > 0 ? std::min(best, network) : std::max(best, network);
+  return {PathClass::kNet, gigabytes, gigabytes > 0, 0};
+}
+
 Path ClusterPaths::Between(int node_a, int device_a, int node_b, int device_b) const {
   if (node_a == node_b) return Of(node_a).At(device_a, device_b);
-  Path out{PathClass::kNet, static_cast<float>(network_gigabytes), 0};
-  const auto best = [&](int node, int device) {
-    const Paths& paths = Of(node);
-    float gigabytes = 0;
-    for (int nic = 0; nic < paths.nic_count; ++nic) {
-      gigabytes = std::max(gigabytes, paths.At(paths.Device(device), paths.Nic(nic)).gigabytes);
-    }
-    return gigabytes;
-  };
-  for (const float gigabytes : {best(node_a, device_a), best(node_b, device_b)}) {
-    if (gigabytes > 0) out.gigabytes = out.gigabytes > 0 ? std::min(out.gigabytes, gigabytes) : gigabytes;
-  }
-  return out;
+  const Path a = ToOtherNodes(node_a, device_a), b = ToOtherNodes(node_b, device_b);
+  return a.gigabytes < b.gigabytes ? a : b;
 }
 
 std::vector<std::vector<int>> IslandsOf(const Node& node, const Paths& paths) {

@@ -7,7 +7,9 @@
 // The rules are those of NCCL 2.27.7 (https://github.com/NVIDIA/nccl, tag v2.27.7-1: src/graph/topo.h, topo.cc,
 // paths.cc), xGMI's figures those of RCCL (https://github.com/ROCm/rccl, src/graph/topo.h), before a communicator's own
 // choices: no detour through another GPU's card (PXN), and whether GPUDirect is allowed does not count. Figures are
-// what NCCL reckons with, less than what a data sheet says: 20 GB/s for an NVLink of 25.
+// what NCCL reckons with, less than what a data sheet says: 20 GB/s for an NVLink of 25. Where something on the way is
+// not known (a PCIe link's rate, a card's, the make of a CPU whose socket is left) NCCL takes a default, and the path
+// says that its figure is not `known`: nothing is shown, judged or planned by such a figure.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +28,8 @@ std::string_view PathClassName(PathClass path_class);  // "PIX"
 
 struct Path {
   PathClass path_class = PathClass::kNet;  // kNet: nothing within the node joins them
-  float gigabytes = 0;                     // per second; 0: not known
+  float gigabytes = 0;                     // per second, as NCCL reckons; 0: nothing joins them
+  bool known = false;                      // whether `gigabytes` rests on what is known of every link, not on defaults
   int hops = 0;                            // links crossed
   bool operator==(const Path&) const = default;
 };
@@ -52,6 +55,8 @@ struct ClusterPaths {
   double network_gigabytes = 0;
 
   const Paths& Of(int node) const { return tables[table_of[node]]; }
+  // From a device to any of another node: by its best card, or the cluster's network.
+  Path ToOtherNodes(int node, int device) const;
   // Between devices, by node and index.
   Path Between(int node_a, int device_a, int node_b, int device_b) const;
 };
@@ -65,6 +70,11 @@ std::vector<std::vector<int>> IslandsOf(const Node& node, const Paths& paths);
 double PcieGigabytes(const PcieLink& link);
 double PeerGigabytes(const Node& node, const PeerLink& link);
 double InterSocketGigabytes(const Socket& socket);
+
+// Whether the figure above is one of this link or socket, rather than NCCL's default for what it does not know.
+bool PcieKnown(const PcieLink& link);
+bool PeerKnown(const Node& node, const PeerLink& link);
+bool InterSocketKnown(const Socket& socket);
 
 // GB/s of one NVLink by compute capability (sm, 90 is 9.0), and of one xGMI link by the name of an AMD architecture.
 double NvlinkGigabytes(int sm);

@@ -14,6 +14,8 @@
 namespace mrs::cluster {
 namespace {
 
+constexpr std::string_view kOtherNodes = "other nodes";
+
 std::string PcieText(const PcieLink& link) {
   if (link == PcieLink{}) return "";
   return fmt::format("  PCIe{}{}", link.gigatransfers > 0 ? fmt::format(" {} GT/s", link.gigatransfers) : "",
@@ -73,26 +75,34 @@ std::vector<std::string> PartNames(const Node& node) {
   return names;
 }
 
-std::string MatrixText(const Node& node, const Paths& paths) {
-  std::vector<std::string> names = PartNames(node);
-  size_t width = 10;
+std::string CellText(const Path& path) {
+  const std::string_view name = PathClassName(path.path_class);
+  if (path.path_class == PathClass::kLoc || path.gigabytes == 0) return std::string(name);
+  return path.known ? fmt::format("{} {:.1f}", name, path.gigabytes) : fmt::format("{} unknown", name);
+}
+
+// `network`: of each device to other nodes; empty where there is none.
+std::string MatrixText(const Node& node, const Paths& paths, const std::vector<Path>& network) {
+  const std::vector<std::string> names = PartNames(node);
+  size_t width = 11;  // of "NVL unknown"
   for (const std::string& name : names) width = std::max(width, name.size());
-  std::string text = fmt::format("  {:<{}}", "GB/s", width);
-  for (const std::string& name : names) text += fmt::format("  {:<{}}", name, width);
-  while (text.ends_with(' ')) text.pop_back();
-  for (int from = 0; from < paths.count(); ++from) {
-    std::string line = fmt::format("\n  {:<{}}", names[from], width);
-    for (int to = 0; to < paths.count(); ++to) {
-      const Path& path = paths.At(from, to);
-      const std::string cell = path.path_class == PathClass::kLoc || path.gigabytes == 0
-                                   ? std::string(PathClassName(path.path_class))
-                                   : fmt::format("{} {:.1f}", PathClassName(path.path_class), path.gigabytes);
-      line += fmt::format("  {:<{}}", cell, width);
-    }
-    while (line.ends_with(' ')) line.pop_back();
-    text += line;
+  std::string text;
+  const auto line = [&](std::string_view title, size_t cells, auto cell) {
+    std::string made = fmt::format("  {:<{}}", title, width);
+    for (size_t i = 0; i < cells; ++i) made += fmt::format("  {:<{}}", cell(i), width);
+    while (made.ends_with(' ')) made.pop_back();
+    text += made + '\n';
+  };
+  line("GB/s", names.size(), [&](size_t part) { return names[part]; });
+  for (size_t from = 0; from < names.size(); ++from) {
+    line(names[from], names.size(),
+         [&](size_t to) { return CellText(paths.At(static_cast<int>(from), static_cast<int>(to))); });
   }
-  return text + '\n';
+  if (!network.empty()) {
+    line(kOtherNodes, network.size(),
+         [&](size_t device) { return network[device].known ? CellText(network[device]) : std::string("NET unknown"); });
+  }
+  return text;
 }
 
 std::string IslandsText(const Node& node, const std::vector<std::vector<int>>& islands) {
@@ -115,7 +125,26 @@ Json AttachmentJson(const Node& node, const Attachment& at) {
   return json;
 }
 
-Json NodeJson(const Node& node, const Paths& paths) {
+Json PathJson(std::string_view from, std::string_view to, const Path& path) {
+  const double reckoned = std::round(double{path.gigabytes} * 10) / 10;
+  return {{"from", from},
+          {"to", to},
+          {"class", PathClassName(path.path_class)},
+          {"gigabytes", path.known ? Json(reckoned) : Json()},
+          {"nccl_gigabytes", reckoned},
+          {"hops", path.hops}};
+}
+
+// Of each device, where there are other nodes.
+std::vector<Path> NetworkOf(const Cluster& cluster, const ClusterPaths& paths, size_t node) {
+  std::vector<Path> network;
+  for (size_t device = 0; cluster.nodes.size() > 1 && device < cluster.nodes[node].devices.size(); ++device) {
+    network.push_back(paths.ToOtherNodes(static_cast<int>(node), static_cast<int>(device)));
+  }
+  return network;
+}
+
+Json NodeJson(const Node& node, const Paths& paths, const std::vector<Path>& network) {
   constexpr std::string_view kKinds[] = {"cpu", "cuda", "rocm"};
   Json json;
   json["name"] = node.name;
@@ -155,12 +184,10 @@ Json NodeJson(const Node& node, const Paths& paths) {
   const std::vector<std::string> names = PartNames(node);
   for (int from = 0; from < paths.count(); ++from) {
     for (int to = 0; to < paths.count(); ++to) {
-      const Path& path = paths.At(from, to);
-      json["paths"].push_back({{"from", names[from]},
-                               {"to", names[to]},
-                               {"class", PathClassName(path.path_class)},
-                               {"gigabytes", std::round(double{path.gigabytes} * 10) / 10},
-                               {"hops", path.hops}});
+      json["paths"].push_back(PathJson(names[from], names[to], paths.At(from, to)));
+    }
+    if (static_cast<size_t>(from) < network.size()) {
+      json["paths"].push_back(PathJson(names[from], kOtherNodes, network[from]));
     }
   }
   return json;
@@ -185,7 +212,9 @@ std::string ClusterText(const Cluster& cluster) {
   std::string text;
   std::vector<Node> shapes;  // of nodes that are shown
   std::vector<std::string> names;
-  for (const Node& node : cluster.nodes) {
+  const ClusterPaths all = PathsOf(cluster);
+  for (size_t n = 0; n < cluster.nodes.size(); ++n) {
+    const Node& node = cluster.nodes[n];
     text += Printable(node.name);
     if (!node.address.empty()) text += fmt::format("  {}", Printable(node.address));
     Node shape = node;
@@ -208,8 +237,8 @@ std::string ClusterText(const Cluster& cluster) {
       Below(node, static_cast<int>(i), -1, 4, text);
     }
     if (node.sockets.empty()) Below(node, 0, -1, 2, text);
-    const Paths paths = PathsOf(node);
-    text += MatrixText(node, paths) + IslandsText(node, IslandsOf(node, paths));
+    const Paths& paths = all.Of(static_cast<int>(n));
+    text += MatrixText(node, paths, NetworkOf(cluster, all, n)) + IslandsText(node, IslandsOf(node, paths));
     for (const std::string& note : node.completed) text += fmt::format("  completed: {}\n", Printable(note));
   }
   if (cluster.network_gigabits > 0) text += fmt::format("network  {}\n", GigabitsText(cluster.network_gigabits));
@@ -221,7 +250,10 @@ std::string ClusterJson(const Cluster& cluster) {
   json["name"] = cluster.name;
   json["network_gigabits"] = cluster.network_gigabits;
   json["nodes"] = Json::array();
-  for (const Node& node : cluster.nodes) json["nodes"].push_back(NodeJson(node, PathsOf(node)));
+  const ClusterPaths all = PathsOf(cluster);
+  for (size_t n = 0; n < cluster.nodes.size(); ++n) {
+    json["nodes"].push_back(NodeJson(cluster.nodes[n], all.Of(static_cast<int>(n)), NetworkOf(cluster, all, n)));
+  }
   return DumpJson(json) + '\n';
 }
 

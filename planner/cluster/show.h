@@ -5,7 +5,11 @@
 //       device 0  A100-PCIe-80GB, 80GiB, 0000:17:00.0  PCIe 16 GT/s x16  NVLink x12 to device 1
 //   ...
 //   GB/s      device 0   device 1   nic mlx5_0
-//   device 0  LOC        NVL 240.0  PHB 12.5
+//   device 0  LOC        NVL 240.0  PHB unknown
+//
+//   other nodes  NET 12.5 ...      where there are any
+//
+// "unknown": the description leaves out the rate of something on the way.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +33,10 @@ Status CheckShowable(const Cluster& cluster);
 std::string ClusterText(const Cluster& cluster);
 
 // {"nodes": [{"name": ..., "devices": [...], "nics": [...], "sockets": [...], "islands": [[0, 1]], "completed": [...],
-//   "paths": [{"from": "device 0", "to": "device 1", "class": "NVL", "gigabytes": 240.0, "hops": 1}, ...]}]}
+//   "paths": [{"from": "device 0", "to": "device 1", "class": "NVL", "gigabytes": 240.0, "nccl_gigabytes": 240.0,
+//              "hops": 1}, ...]}]}
+// and, where there are other nodes, {"from": "device 0", "to": "other nodes", "class": "NET", ...}.
+// "gigabytes" is null where it is not known, and of one place with itself; "nccl_gigabytes" is what NCCL prints even so.
 std::string ClusterJson(const Cluster& cluster);
 
 }  // namespace mrs::cluster

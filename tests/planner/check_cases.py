@@ -1039,7 +1039,7 @@ class EveryId(Case):
         self.assertEqual(len(rules), len(set(rules)))
         # Findings of a cluster have their cases beside what finds them.
         of_clusters = {rule for rule in rules if rule.startswith("cluster.") and rule != "cluster.file"}
-        with open(os.path.join(plan_tools.SOURCE, "planner/cluster/findings_test.cc"), encoding="utf-8") as file:
+        with open(os.path.join(plan_tools.SOURCE, "planner/cluster/planted_faults_for_test.cc"), encoding="utf-8") as file:
             text = file.read()
         self.assertEqual([rule for rule in of_clusters if not re.search(rf'"{rule}\b', text)], [])
         self.assertEqual(sorted(set(rules) - of_clusters), sorted(SEEN - of_clusters))

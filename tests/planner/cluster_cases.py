@@ -56,7 +56,8 @@ class Cluster(unittest.TestCase):
             (("device 1", "device 0"), "NVL", 240.0),
             (("device 1", "socket 0"), "PHB", 24.0),
         ):
-            self.assertEqual((paths[ends]["class"], paths[ends]["gigabytes"]), (path_class, gigabytes))
+            self.assertEqual((paths[ends]["class"], paths[ends]["nccl_gigabytes"]), (path_class, gigabytes))
+            self.assertEqual(paths[ends]["gigabytes"], None if path_class == "LOC" else gigabytes)
         self.assertEqual(shown["nodes"][0]["islands"], [[0, 1]])
         # Standard output is the same file, which plans are made for.
         with open(os.path.join(self.folder, "rack.yaml"), encoding="utf-8") as file:
@@ -79,11 +80,16 @@ class Cluster(unittest.TestCase):
         for line in (
             "  socket 0  (NUMA 0, x86_64 GenuineIntel 6/106)\n",
             "    device 1  A100-PCIe-80GB, 80GiB, 0000:65:00.0  PCIe 16 GT/s x16  NVLink x12 to device 0\n",
-            "  device 0    LOC         NVL 240.0   PHB 24.0\n",
+            "  device 0     LOC          NVL 240.0    PHB 24.0\n",
             "  island: devices 0, 1\n",
         ):
             self.assertIn(line, text)
-        self.assertEqual(self.run_cluster("check", "topo.xml").stdout, "")
+        self.assertEqual(
+            self.run_cluster("check", "topo.xml").stdout,
+            "sound: looked at 1 node, 2 devices and 0 network cards: NVLinks, PCIe links, where and how fast network "
+            "cards are, peer access, and whether devices and nodes are alike\n",
+        )
+        self.assertEqual(self.run_cluster("check", "topo.xml", "--json").stdout, "[]\n")
         racks = self.run_cluster("show", "--gpus", "3x8xH200+400G").stdout
         self.assertTrue(racks.startswith("node-0\n  socket 0  (NUMA 0)\n    device 0  H200-SXM, "), racks)
         self.assertTrue(racks.endswith("\nnode-1  as node-0\nnode-2  as node-0\nnetwork  400Gbit/s\n"), racks)
@@ -111,7 +117,7 @@ class Cluster(unittest.TestCase):
         for name, (text, message) in cases.items():
             with self.subTest(name):
                 for verb in ("import", "show", "check"):
-                    done = self.run_cluster(verb, self.file(name, text), code=1)
+                    done = self.run_cluster(verb, self.file(name, text), code=2 if verb == "check" else 1)
                     self.assertIn(message, done.stderr)
                     self.assertEqual(done.stdout, "")
         self.run_cluster("import", "none.xml", code=1)

@@ -162,7 +162,7 @@ class Faults(unittest.TestCase):
         lines = []
         for start in ("device 0", "device 1"):
             ends = [
-                f"{names[one['to']]} ({one['hops']}/{one['gigabytes']:.1f}/{one['class']})"
+                f"{names[one['to']]} ({one['hops']}/{one['nccl_gigabytes']:.1f}/{one['class']})"
                 for one in paths
                 if one["from"] == start
             ]
@@ -182,7 +182,7 @@ class Faults(unittest.TestCase):
 
     def test_a_file_that_is_not_there_is_refused(self):
         done = plan_tools.run([self.tools.plan, "cluster", "check", os.path.join(self.folder, "none.xml")])
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, 2)
         self.assertIn("none.xml", done.stderr)
         self.assertEqual(done.stdout, "")
 
