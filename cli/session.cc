@@ -12,6 +12,7 @@
 #include "host/cores.h"
 #include "host/output.h"
 #include "kernels/kernels.h"
+#include "plans/runnable.h"
 #include "plans/text.h"
 #include "runtime/rank/model_files.h"
 
@@ -111,6 +112,7 @@ Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
   std::unique_ptr<Session> session(new Session(std::move(opened)));
   session->quiet_ = options.quiet;
   const plan::Plan& plan = session->plan();
+  MRS_RETURN_IF_ERROR(Runnable(plan));
   RankOptions ranks;
   ranks.plan_path = options.plan_path;
   MRS_ASSIGN_OR_RETURN(ranks.model_dir, FindModel(plan, options));

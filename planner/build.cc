@@ -35,15 +35,6 @@ Result<std::string> Emit(Compiler& compiler, mlir::ModuleOp finished, UnshardedM
   return SerializePlan(*std::move(plan), checks);
 }
 
-// What --dry-run judges already, and no plan file says yet.
-Status CheckBackend(const ModelFacts& model) {
-  if (model.budget.cuda)
-    return Refuse("plans for GPU ranks are not written yet; --dry-run judges their layout and memory");
-  if (model.node_count == 1) return Status();
-  return Refuse("plans for CPU ranks on {} hosts are not written yet; --dry-run judges their layout and memory",
-                model.node_count);
-}
-
 }  // namespace
 
 Result<Built> BuildUnsharded(const BuildOptions& options) {
@@ -54,7 +45,6 @@ Result<Built> BuildUnsharded(const BuildOptions& options) {
     MRS_ASSIGN_OR_RETURN(FittingFacts fitting, ReadFittingFacts(options));
     model = std::move(fitting.model);
   }
-  MRS_RETURN_IF_ERROR(CheckBackend(model));
   Compiler compiler;
   auto module = UnshardedModule(compiler.context(), model);
   return Built{"", Print(*module), model.warnings, model.notes};
@@ -63,7 +53,6 @@ Result<Built> BuildUnsharded(const BuildOptions& options) {
 Result<Built> Build(const BuildOptions& options) {
   MRS_ASSIGN_OR_RETURN(FittingFacts fitting, ReadFittingFacts(options));
   ModelFacts& model = fitting.model;
-  MRS_RETURN_IF_ERROR(CheckBackend(model));
   Compiler compiler;
   auto module = UnshardedModule(compiler.context(), model);
   MRS_ASSIGN_OR_RETURN(UnshardedModel unsharded, ReadUnsharded(*module));

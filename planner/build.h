@@ -11,30 +11,38 @@
 #include <vector>
 
 #include "planner/cluster/cluster.h"
+#include "planner/rank_place.h"
 #include "plans/status.h"
 
 namespace mrs::planner {
 
+// Where a plan that there is has its ranks, for who builds its graph again (verify_model.h).
+struct PlannedRanks {
+  std::vector<RankPlace> ranks;
+  std::string cluster;  // Cluster.description
+};
+
 struct BuildOptions {
   std::string model_dir;
-  std::string name;  // what clients call the model; "": after its folder
-  std::optional<int64_t> tp;  // absent: 1, or with a cluster as placement.h chooses
-  int64_t pp = 0;             // stages; 0: not said
+  std::string name;                // what clients call the model; "": after its folder
+  std::optional<int64_t> tp;       // absent: 1, or with a cluster as placement.h chooses
+  int64_t pp = 0;                  // stages; 0: not said
   std::string device_layers = {};  // "0:16;1:16": device ordinal : layers of each stage; "": not said
   std::optional<int64_t> max_len;  // absent: the model's own, at most 8192
   int64_t max_seqs = 16;
-  std::string numerics = "auto";        // pair2, block32; auto: pair2, which CPUs have in hardware
-  std::string dtype = "auto";           // f32, bf16; auto: bf16 for bf16 checkpoints, else f32
-  std::optional<uint64_t> memory;       // bytes a rank may use; absent: 90 % of this host's over its ranks
-  std::string reduction = "canonical";  // rank_order: a control that is not invariant
-  bool config_only = false;             // tensors are what config.json makes them: DryRun
+  std::string numerics = "auto";            // pair2, block32; auto: pair2, which CPUs have in hardware
+  std::string dtype = "auto";               // f32, bf16; auto: bf16 for bf16 checkpoints, else f32
+  std::optional<uint64_t> memory;           // bytes a rank may use; absent: 90 % of this host's over its ranks
+  std::string reduction = "canonical";      // rank_order: a control that is not invariant
+  bool config_only = false;                 // tensors are what config.json makes them: DryRun
   std::optional<cluster::Cluster> cluster;  // absent: as many CPU ranks of this host as the layout has
   std::string devices = {};                 // of the cluster: "cuda:0,1"; "": all
   std::optional<std::string> cuda_visible;  // CUDA_VISIBLE_DEVICES and MISTRALRS_MN_LOCAL_WORLD_SIZE, where they count
   std::optional<std::string> local_world;
-  std::string no_nccl = {};             // what says that there is none: "--no-nccl"; "": nothing does
-  bool any_world = false;               // stages x tp need be no power of two
-  std::string solve = {};               // "max-len", "max-seqs": the largest that fits, instead of that option
+  std::string no_nccl = {};                // what says that there is none: "--no-nccl"; "": nothing does
+  bool any_world = false;                  // stages x tp need be no power of two
+  std::optional<PlannedRanks> as_planned;  // instead of a cluster and of `memory`
+  std::string solve = {};                  // "max-len", "max-seqs": the largest that fits, instead of that option
 };
 
 struct Built {

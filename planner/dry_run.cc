@@ -65,9 +65,9 @@ void AddStage(const FitVerdict& verdict, size_t index, std::string& text) {
                    of_class.window == 0 ? "all tokens" : fmt::format("a window of {}", of_class.window),
                    of_class.block_count, kKvBlockTokens, of_class.block_bytes);
   }
-  if (need.workspace == 0) return;
-  fmt::format_to(out, "  workspace    {}\n  graphs       {}\n  communicators {}\n", Bytes(need.workspace),
-                 Bytes(need.graphs), Bytes(need.communicators));
+  if (need.beside.workspace == 0) return;
+  fmt::format_to(out, "  workspace    {}\n  graphs       {}\n  communicators {}\n", Bytes(need.beside.workspace),
+                 Bytes(need.beside.graphs), Bytes(need.beside.communicators));
 }
 
 }  // namespace

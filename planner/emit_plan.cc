@@ -65,13 +65,13 @@ std::unique_ptr<plan::ModelT> Model(const PlanFacts& facts) {
   return out;
 }
 
-std::unique_ptr<plan::ClusterT> Cluster(const PlanFacts& facts, int64_t ranks) {
+std::unique_ptr<plan::ClusterT> Cluster(const PlanFacts& facts) {
   auto out = std::make_unique<plan::ClusterT>();
   out->description = facts.cluster;
   // Of canonical text it is cluster::Fingerprint, so that a plan can be held against a cluster file.
   const auto hash = Sha256(std::as_bytes(std::span(facts.cluster)));
   out->fingerprint.assign(hash.begin(), hash.end());
-  out->memory_bytes.assign(ranks, facts.memory);
+  for (const RankPlace& rank : facts.ranks) out->memory_bytes.push_back(rank.memory);
   return out;
 }
 
@@ -106,12 +106,16 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
   if (mesh.ep != 1 || mesh.dp != 1) {
     return Refuse("the mesh has ep {} and dp {}: a plan has neither experts nor replicas yet", mesh.ep, mesh.dp);
   }
+  if (std::cmp_not_equal(facts.ranks.size(), mesh.RankCount())) {
+    return Refuse("mrs.ranks says where {} ranks are, the mesh has {}; say it of each", facts.ranks.size(),
+                  mesh.RankCount());
+  }
   plan::PlanT plan;
   plan.format_major = contract::kFormatMajor;
   plan.format_minor = contract::kFormatMinor;
   plan.producer = "mrs-plan " MRS_VERSION;
   plan.model = Model(facts);
-  plan.cluster = Cluster(facts, mesh.RankCount());
+  plan.cluster = Cluster(facts);
   plan.numerics = Numerics(facts);
   for (const auto& [name, value] : facts.options) {
     auto option = std::make_unique<plan::OptionT>();
@@ -125,9 +129,10 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
   plan.ep = 1;
   plan.dp = 1;
   for (uint32_t s = 0; s < mesh.stage; ++s) {
-    const int64_t first_device = layout->stages[s].device * mesh.tp;
     for (uint32_t c = 0; c < plan.tp; ++c) {
-      plan.ranks.emplace_back(c, 0, s, 0, first_device + c, 0, plan::DeviceKind::cpu);
+      const RankPlace& place = facts.ranks[uint64_t{s} * plan.tp + c];
+      const auto kind = place.kind == "cuda" ? plan::DeviceKind::cuda : plan::DeviceKind::cpu;
+      plan.ranks.emplace_back(c, 0, s, 0, place.device, place.node, kind);
     }
     plan.groups.emplace_back(s * plan.tp, plan.tp, 1, plan::Axis::tp);
   }
@@ -148,6 +153,10 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
     plan.predictions.push_back(ExactBytes(of + "weights", stage.weight_arena_bytes));
     plan.predictions.push_back(ExactBytes(of + "activations", stage.activation_arena_bytes));
     plan.predictions.push_back(ExactBytes(of + "kv", stage.kv_arena_bytes));
+    if (stage.workspace_bytes == 0) continue;
+    plan.predictions.push_back(ExactBytes(of + "workspace", stage.workspace_bytes));
+    plan.predictions.push_back(ExactBytes(of + "graphs", stage.graphs_bytes));
+    plan.predictions.push_back(ExactBytes(of + "communicators", stage.communicators_bytes));
   }
   return plan;
 }

@@ -147,6 +147,9 @@ class StageEmitter {
     stage_->weight_arena_bytes = ProgramNumber("mrs.arenas", "weights");
     stage_->activation_arena_bytes = ProgramNumber("mrs.arenas", "activations");
     stage_->kv_arena_bytes = ProgramNumber("mrs.arenas", "kv");
+    stage_->workspace_bytes = ProgramNumber("mrs.cuda", "workspace");
+    stage_->graphs_bytes = ProgramNumber("mrs.cuda", "graphs");
+    stage_->communicators_bytes = ProgramNumber("mrs.cuda", "communicators");
   }
 
   Status EmitWeight(ir::WeightOp op) {
@@ -323,8 +326,8 @@ class StageEmitter {
           return KindAndAttr{OpKind::soft_cap, Append(stage_->scales, cap.getCap().convertToFloat())};
         })
         .Case([&](ir::PositionScaleOp scale) {
-          return KindAndAttr{OpKind::position_scale, Append(stage_->position_scales, scale.getOriginal(),
-                                                            scale.getBeta().convertToFloat())};
+          return KindAndAttr{OpKind::position_scale,
+                             Append(stage_->position_scales, scale.getOriginal(), scale.getBeta().convertToFloat())};
         })
         .Case([&](ir::GeluMulOp gelu) {
           plan::GluAttrT attr;
@@ -422,14 +425,16 @@ class StageEmitter {
       break;
     }
     stage_->steps.emplace_back(Name(name), operand_begin, described.attr, dep_begin, stage_->deps.size() - dep_begin,
-                               operands.size(), result_count, static_cast<int16_t>(ir::LayerOf(op)), described.kind, when);
+                               operands.size(), result_count, static_cast<int16_t>(ir::LayerOf(op)), described.kind,
+                               when);
     return Status();
   }
 
   // The classes as memory planning counted them, with the shape of the layers that append to them.
   Status EmitKv() {
     auto classes = program_->getAttrOfType<mlir::ArrayAttr>("mrs.kv");
-    for (const auto& [index, entry] : llvm::enumerate(classes ? classes.getValue() : llvm::ArrayRef<mlir::Attribute>())) {
+    for (const auto& [index, entry] :
+         llvm::enumerate(classes ? classes.getValue() : llvm::ArrayRef<mlir::Attribute>())) {
       auto of_class = mlir::dyn_cast<mlir::DictionaryAttr>(entry);
       const auto number = [&](llvm::StringRef key) {
         auto value = of_class ? of_class.getAs<mlir::IntegerAttr>(key) : nullptr;
@@ -442,10 +447,10 @@ class StageEmitter {
       }
       const TensorType cache = TypeOf((*append).getCache());
       const uint32_t dim = cache.getShape()[2];
-      stage_->kv_classes.emplace_back(
-          number("block_count"), number("block_bytes"), number("window"), 0, 0, contract::kBlockTokens, number("layers"),
-          cache.localSize(1), dim, dim, number("sequence_blocks"), DTypeOf(cache.getElementType()),
-          number("window") > 0 ? plan::KvKind::window : plan::KvKind::full);
+      stage_->kv_classes.emplace_back(number("block_count"), number("block_bytes"), number("window"), 0, 0,
+                                      contract::kBlockTokens, number("layers"), cache.localSize(1), dim, dim,
+                                      number("sequence_blocks"), DTypeOf(cache.getElementType()),
+                                      number("window") > 0 ? plan::KvKind::window : plan::KvKind::full);
     }
     return Status();
   }

@@ -211,17 +211,23 @@ TEST(Erasure, RefusesSumsInTheOrderOfRanks) {
             "erasure: sums over the ranks are in rank_order,");
 }
 
-TEST(Erasure, NamesMemoryThatIsNotTheOneOfAllRanks) {
-  const auto refusal = [](std::vector<uint64_t> memory) {
+TEST(Erasure, NamesARankThatIsElsewhereOrMayUseOtherMemory) {
+  const auto refusal = [](const auto& edit) {
     Subject s(kMini);
-    s.plan.cluster->memory_bytes = std::move(memory);
-    const std::string bytes = PackPlan(s.plan);
-    return VerifyPlanOfModel(*plan::GetPlan(bytes.data()), Options(kMini, {.tp = 2}).model_dir).message();
+    edit(s.plan);
+    return s.Refusal();
   };
-  EXPECT_EQ(refusal({uint64_t{1} << 30, uint64_t{1} << 20}),
-            "erasure: fact 'mrs.memory' is \"1048576, 1073741824\", expected \"1073741824\"");
+  EXPECT_EQ(refusal([](plan::PlanT& plan) { plan.cluster->memory_bytes[1] = 1 << 20; }),
+            "erasure: fact 'mrs.ranks[1].memory' is \"1048576\", expected \"1073741824\"");
   // plans/verify accepts a plan that says nothing of memory.
-  EXPECT_EQ(refusal({}).substr(0, 10), "erasure: f");
+  EXPECT_EQ(refusal([](plan::PlanT& plan) { plan.cluster->memory_bytes.clear(); }),
+            "erasure: fact 'mrs.ranks[0].memory' is \"not said\", expected \"1073741824\"");
+  EXPECT_EQ(refusal([](plan::PlanT& plan) { plan.ranks[1].mutate_device(0); }),
+            "erasure: fact 'mrs.ranks[1].device' is \"0\", expected \"1\"");
+  EXPECT_EQ(refusal([](plan::PlanT& plan) { plan.ranks[0].mutate_node(1); }),
+            "erasure: fact 'mrs.ranks[0].node' is \"1\", expected \"0\"");
+  EXPECT_EQ(refusal([](plan::PlanT& plan) { plan.ranks[0].mutate_kind(plan::DeviceKind::cuda); }),
+            "erasure: fact 'mrs.ranks[0].kind' is \"cuda\", expected \"cpu\"");
 }
 
 TEST(Erasure, NamesAFactThatTheGraphDoesNotHave) {

@@ -24,6 +24,7 @@ using flatbuffers::TypeTable;
 // What may be otherwise (in some places at least), and why.
 const std::map<std::string, std::string> kWithoutEffect = {
     {"producer", "for people"},
+    {"format_minor", "fields that an earlier one lacks mean then what they mean as zero"},
     {"names[]", "a label, where it names neither an input nor a tensor"},
     {"certificates[].name", "a claim of the file, shown as one"},
     {"certificates[].statement", "a claim of the file, shown as one"},
@@ -34,9 +35,6 @@ const std::map<std::string, std::string> kWithoutEffect = {
     {"predictions[].provenance", "for people"},
     {"predictions[].low", "for people"},
     {"predictions[].high", "for people"},
-    {"ranks[].device", "where a rank runs"},
-    {"ranks[].node", "where a rank runs"},
-    {"ranks[].kind", "where a rank runs: mrs-exec refuses what it has no device for"},
     {"stages[].activation_arena_bytes", "room at the end of an arena"},
     {"stages[].weight_arena_bytes", "room at the end of an arena"},
     {"stages[].buckets[].arena_bytes", "room at the end of an arena"},

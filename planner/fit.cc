@@ -163,8 +163,8 @@ std::string Shown(int64_t bytes) {
 // "(workspace 33554432, graphs 5, communicators 7)" where a rank has them.
 std::string OfCuda(const RankNeed& need, bool cuda) {
   if (!cuda) return "";
-  return fmt::format(" (besides a workspace of {}, graphs of {} and communicators of {})", need.workspace, need.graphs,
-                     need.communicators);
+  return fmt::format(" (besides a workspace of {}, graphs of {} and communicators of {})", need.beside.workspace,
+                     need.beside.graphs, need.beside.communicators);
 }
 
 // What a device must have for a rank to use `bytes` of it: 10/9, rounded up.

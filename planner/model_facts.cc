@@ -1,7 +1,6 @@
 #include "planner/model_facts.h"
 
 #include <algorithm>
-#include <set>
 
 #include <fmt/ranges.h>
 
@@ -96,6 +95,10 @@ Status ChooseLayout(const BuildOptions& options, ModelFacts* model) {
                   .pp = options.pp,
                   .device_layers = options.device_layers,
                   .max_seqs = options.max_seqs};
+  if (options.as_planned) {
+    model->flags.device_count = static_cast<int64_t>(contract::kMaxRanks);  // of a cluster of any size
+    return Status();
+  }
   if (!options.cluster) {
     MRS_ASSIGN_OR_RETURN(model->budget, BudgetOfHost(options));
     return Status();
@@ -135,31 +138,30 @@ Status ChooseLayout(const BuildOptions& options, ModelFacts* model) {
   if (std::cmp_less(placed.ranks.size(), layout.mesh.RankCount())) {
     return BrokenRule<RuleId::kDevices>("", layout.mesh.RankCount(), layout.mesh.tp, layout.mesh.stage, devices.size());
   }
-  std::set<int> nodes;
-  for (const LayoutStage& stage : layout.stages) {
-    const auto first = placed.ranks.begin() + stage.device * layout.mesh.tp;
-    for (auto rank = first; rank != first + layout.mesh.tp; ++rank) nodes.insert(rank->node);
-  }
-  model->node_count = static_cast<int64_t>(nodes.size());
   model->places = PlacementLines(*options.cluster, placed, layout);
+  model->devices = std::move(placed.ranks);
   return Status();
 }
 
-// The least of all ranks: a plan has one number.
-int64_t MemoryOfARank(const Budget& budget, const Layout& layout) {
-  if (budget.each) return *budget.each;
-  if (budget.shared) {
-    const auto ranks = static_cast<uint64_t>(layout.mesh.RankCount());
-    return static_cast<int64_t>(
-        std::min<uint64_t>(DefaultMemoryPerRank(*budget.shared, ranks), contract::kMaxArenaBytes));
+// Where each rank is, and what it may use there.
+std::vector<RankPlace> PlacesOf(const BuildOptions& options, const ModelFacts& model) {
+  const int64_t tp = model.layout.mesh.tp;
+  std::vector<RankPlace> ranks;
+  for (const LayoutStage& stage : model.layout.stages) {
+    for (int64_t device = stage.device * tp; device < (stage.device + 1) * tp; ++device) {
+      if (options.cluster) {
+        const VisibleDevice& at = model.devices[device];
+        const cluster::Device& of = options.cluster->nodes[at.node].devices[at.device];
+        ranks.push_back({of.kind == cluster::DeviceKind::kCuda ? "cuda" : "cpu", at.node, of.ordinal, at.usable_bytes});
+        continue;
+      }
+      const auto count = static_cast<uint64_t>(model.layout.mesh.RankCount());
+      const uint64_t memory = model.budget.each ? static_cast<uint64_t>(*model.budget.each)
+                                                : DefaultMemoryPerRank(*model.budget.shared, count);
+      ranks.push_back({"cpu", 0, device, static_cast<int64_t>(std::min(memory, contract::kMaxArenaBytes))});
+    }
   }
-  const std::vector<int64_t> devices = budget.devices(layout.mesh.tp);
-  int64_t least = static_cast<int64_t>(contract::kMaxArenaBytes);
-  for (const LayoutStage& stage : layout.stages) {
-    const auto first = devices.begin() + stage.device * layout.mesh.tp;
-    least = std::min(least, *std::min_element(first, first + layout.mesh.tp));
-  }
-  return least;
+  return ranks;
 }
 
 FitQuestion QuestionOf(const BuildOptions& options, const ModelFacts& model) {
@@ -250,20 +252,27 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
                                                                   : "f32";
   facts.max_len = PlannedLength(options.max_len, facts.model.max_position);
   facts.max_seqs = options.max_seqs;
-  const int64_t ranks = result.layout.mesh.RankCount();
-  facts.memory = MemoryOfARank(result.budget, result.layout);
-  facts.cluster = options.cluster ? cluster::CanonicalText(*options.cluster)
-                                  : fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
-  facts.options = {{"dtype", facts.weight_dtype},
-                   {"max-len", std::to_string(facts.max_len)},
-                   {"max-seqs", std::to_string(facts.max_seqs)},
-                   {"memory", std::to_string(facts.memory)},
-                   {"numerics", facts.chain},
-                   {"reduction", facts.reduction},
-                   {"tp", std::to_string(result.flags.tp)}};
-  if (result.layout.mesh.stage > 1) {
-    facts.options.insert(facts.options.begin(), {"device-layers", DeviceLayers(result.layout)});
+  if (options.as_planned) {
+    facts.ranks = options.as_planned->ranks;
+    facts.cluster = options.as_planned->cluster;
+  } else {
+    const int64_t ranks = result.layout.mesh.RankCount();
+    facts.ranks = PlacesOf(options, result);
+    facts.nccl = result.budget.nccl;
+    facts.cluster = options.cluster ? cluster::CanonicalText(*options.cluster)
+                                    : fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
   }
+  if (result.layout.mesh.stage > 1) facts.options.emplace_back("device-layers", DeviceLayers(result.layout));
+  facts.options.emplace_back("dtype", facts.weight_dtype);
+  facts.options.emplace_back("max-len", std::to_string(facts.max_len));
+  facts.options.emplace_back("max-seqs", std::to_string(facts.max_seqs));
+  const int64_t memory = facts.ranks.front().memory;
+  if (std::all_of(facts.ranks.begin(), facts.ranks.end(), [&](const RankPlace& r) { return r.memory == memory; })) {
+    facts.options.emplace_back("memory", std::to_string(memory));
+  }
+  facts.options.emplace_back("numerics", facts.chain);
+  facts.options.emplace_back("reduction", facts.reduction);
+  facts.options.emplace_back("tp", std::to_string(result.flags.tp));
   return result;
 }
 

@@ -7,6 +7,7 @@
 #include "planner/fit.h"
 #include "planner/layout.h"
 #include "planner/plan_facts.h"
+#include "planner/visible_devices.h"
 
 namespace mrs::planner {
 
@@ -18,8 +19,8 @@ struct ModelFacts {
   // Where it is chosen: what would be for other limits.
   std::function<LayoutFlags(const ModelSpec& spec, int64_t max_len, int64_t max_seqs)> choose;
   Budget budget;
-  int64_t node_count = 1;           // that ranks are on
-  std::vector<std::string> places;  // where ranks are, with a cluster
+  std::vector<VisibleDevice> devices;  // of the cluster, in groups of tp, which layout.stages[].device counts
+  std::vector<std::string> places;     // where ranks are, with a cluster
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
 };

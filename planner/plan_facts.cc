@@ -189,7 +189,13 @@ void Fields(Archive& a, PlanFacts& facts) {
   a.Text("mrs.weight_dtype", facts.weight_dtype);
   a.Int("mrs.max_len", facts.max_len);
   a.Int("mrs.max_seqs", facts.max_seqs);
-  a.Int("mrs.memory", facts.memory);
+  a.List("mrs.ranks", facts.ranks, [](auto& r, RankPlace& rank) {
+    r.Text("kind", rank.kind);
+    r.Int("node", rank.node);
+    r.Int("device", rank.device);
+    r.Int("memory", rank.memory);
+  });
+  a.Bool("mrs.nccl", facts.nccl);
   a.Text("mrs.cluster", facts.cluster);
   a.List("mrs.options", facts.options, [](auto& o, std::pair<std::string, std::string>& option) {
     o.Text("name", option.first);
@@ -218,6 +224,13 @@ Result<PlanFacts> ReadFacts(mlir::ModuleOp module) {
   one_of("mrs.chain", facts.chain, {"pair2", "block32"});
   one_of("mrs.reduction", facts.reduction, {"canonical", "rank_order"});
   one_of("mrs.weight_dtype", facts.weight_dtype, {"f32", "bf16"});
+  for (const RankPlace& rank : facts.ranks) {
+    one_of("mrs.ranks[].kind", rank.kind, {"cpu", "cuda"});
+    if (error.empty() && !(std::in_range<uint32_t>(rank.node) && std::in_range<uint32_t>(rank.device))) {
+      error = "module attributes mrs.ranks[].node and mrs.ranks[].device: expected 32-bit numbers";
+    }
+    if (error.empty() && rank.memory < 0) error = "module attribute mrs.ranks[].memory: expected bytes";
+  }
   const bool hex = facts.model_fingerprint.size() == 64 && llvm::all_of(facts.model_fingerprint, llvm::isHexDigit);
   if (error.empty() && !hex) error = "module attribute 'mrs.fingerprint': expected 64 hex digits";
   for (const int64_t number : {facts.max_len, facts.max_seqs, facts.vocab_padded}) {

@@ -12,6 +12,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "planner/model_spec.h"
+#include "planner/rank_place.h"
 #include "plans/status.h"
 
 namespace mrs::planner {
@@ -22,13 +23,14 @@ struct PlanFacts {
   int64_t parameter_count = 0;
   int64_t vocab_padded = 0;
   std::vector<CheckpointFile> files;
-  std::string chain;                        // "pair2" or "block32"
-  std::string reduction;                    // "canonical" or "rank_order" (a control)
-  std::string weight_dtype;                 // "f32" or "bf16"
+  std::string chain;         // "pair2" or "block32"
+  std::string reduction;     // "canonical" or "rank_order" (a control)
+  std::string weight_dtype;  // "f32" or "bf16"
   int64_t max_len = 0;
   int64_t max_seqs = 0;
-  int64_t memory = 0;                                        // bytes a rank may use
-  std::string cluster;                                       // "2 CPU ranks on one host"
+  std::vector<RankPlace> ranks;  // tensor-parallel groups, stage after stage; all of one kind
+  bool nccl = true;              // of CUDA ranks: it carries what they tell each other
+  std::string cluster;           // canonical text, or "2 CPU ranks on one host"
   std::vector<std::pair<std::string, std::string>> options;  // as given, sorted by name
 };
 

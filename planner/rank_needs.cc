@@ -16,22 +16,6 @@ namespace {
 
 constexpr int64_t kTop = std::numeric_limits<int64_t>::max();
 
-// cuBLAS asks for 32 MiB on Hopper and Blackwell, 4 MiB before them; the larger one
-// (https://docs.nvidia.com/cuda/cublas/, cublasSetWorkspace).
-constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
-// Of an instantiated graph's kernel node. No document states it: an allowance, which capture on a device replaces by
-// what it measures.
-constexpr int64_t kGraphNodeBytes = int64_t{64} << 10;
-// What one NCCL channel keeps for each peer that it receives from: 4 MiB for SIMPLE, and for LL and LL128 their lines
-// (nccl/src/include/device.h and src/init.cc: DEFAULT_BUFFSIZE, DEFAULT_LL_BUFFSIZE, DEFAULT_LL128_BUFFSIZE).
-constexpr int64_t kNcclSimple = int64_t{1} << 22;
-constexpr int64_t kNcclLl = int64_t{8} * 512 * 8 * 16;
-constexpr int64_t kNcclLl128 = int64_t{120} * 640 * 8 * 8;
-constexpr int64_t kNcclChannels = 32;  // MAXCHANNELS, device.h
-constexpr int64_t kNcclGroupBytes = kNcclChannels * (kNcclSimple + kNcclLl + kNcclLl128);
-// Sends and receives between two ranks take SIMPLE buffers alone, on at most as many channels.
-constexpr int64_t kNcclPeerBytes = kNcclChannels * kNcclSimple;
-
 int64_t Plus(int64_t a, int64_t b) { return a > kTop - b ? kTop : a + b; }
 
 int64_t Clamped(uint64_t bytes) { return bytes > static_cast<uint64_t>(kTop) ? kTop : static_cast<int64_t>(bytes); }
@@ -146,10 +130,12 @@ class Needs {
     }
     Kv(stage, &need);
     if (!of_.cuda) return need;
-    need.workspace = kWorkspaceBytes;
-    need.graphs = values.step_count * static_cast<int64_t>(of_.layout.buckets.size()) * kGraphNodeBytes;
-    if (!of_.nccl) return need;
-    need.communicators = (tp_ > 1 ? kNcclGroupBytes : 0) + (first ? 0 : kNcclPeerBytes) + (last ? 0 : kNcclPeerBytes);
+    need.beside = CudaReserveOf({.steps = values.step_count,
+                                 .buckets = static_cast<int64_t>(of_.layout.buckets.size()),
+                                 .tp = tp_,
+                                 .first = first,
+                                 .last = last,
+                                 .nccl = of_.nccl});
     return need;
   }
 
@@ -201,9 +187,7 @@ class Needs {
 
 }  // namespace
 
-int64_t RankNeed::Fixed() const {
-  return Plus(Plus(weights, activations), Plus(workspace, Plus(graphs, communicators)));
-}
+int64_t RankNeed::Fixed() const { return Plus(Plus(weights, activations), beside.Total()); }
 int64_t RankNeed::Least() const { return Plus(Fixed(), sequence); }
 
 std::vector<RankNeed> RankNeeds(const ModelSpec& spec, const NeedsOf& of) {

@@ -3,17 +3,12 @@
 //
 //   RankNeeds(llama_70b, {layout of tp 8, bf16, 8192 tokens, 16 sequences})
 //     ->  [{weights 17643372544, activations 40132672, a sequence of 8192 tokens 335544320}]
-//
-// A CUDA rank needs more than its arenas, and its plan counts it:
-//   workspace      of cuBLASLt's products
-//   graphs         one a batch size, of a kernel a step
-//   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages
-// What the driver's context, the library code and fragments take is the tenth that no plan may use (fit.h).
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "planner/cuda_reserve.h"
 #include "planner/layout.h"
 #include "planner/model_spec.h"
 #include "planner/passes/kv_blocks.h"
@@ -33,9 +28,7 @@ struct NeedsOf {
 struct RankNeed {
   int64_t weights = 0;
   int64_t activations = 0;
-  int64_t workspace = 0;
-  int64_t graphs = 0;
-  int64_t communicators = 0;
+  CudaReserve beside;                      // of a CUDA rank
   std::vector<planner::KvClassBlocks> kv;  // sequence_blocks is decided, block_count is not
   int64_t sequence = 0;                    // the KV cache of one sequence of max_len tokens
 

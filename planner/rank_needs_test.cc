@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "planner/build.h"
+#include "planner/cluster/short_form.h"
 #include "planner/erasure_subject_for_test.h"
 #include "planner/legality.h"
 #include "planner/model_facts.h"
@@ -23,15 +24,24 @@ size_t HoldAgainstItsPlan(const BuildOptions& options) {
   const plan::Plan* plan = plan::GetPlan(built->plan_bytes.data());
   const PlanFacts& facts = model->facts;
   const std::vector<RankNeed> needs =
-      RankNeeds(facts.model, {model->layout, facts.weight_dtype == "bf16", facts.max_len, facts.max_seqs});
+      RankNeeds(facts.model, {model->layout, facts.weight_dtype == "bf16", facts.max_len, facts.max_seqs,
+                              model->budget.cuda, model->budget.nccl});
   EXPECT_EQ(needs.size(), plan->stages()->size());
   std::vector<StageKv> kv;
-  for (const RankNeed& need : needs) kv.push_back({facts.memory - need.Fixed(), need.kv});
+  for (size_t s = 0; s < needs.size(); ++s) {
+    const auto first = facts.ranks.begin() + static_cast<std::ptrdiff_t>(s) * model->layout.mesh.tp;
+    const auto least = std::min_element(first, first + model->layout.mesh.tp,
+                                        [](const RankPlace& a, const RankPlace& b) { return a.memory < b.memory; });
+    kv.push_back({least->memory - needs[s].Fixed(), needs[s].kv});
+  }
   EXPECT_FALSE(CountKvBlocks({facts.max_len, facts.max_seqs, model->layout.buckets.back().tokens}, &kv));
   for (size_t s = 0; s < needs.size(); ++s) {
     const plan::Stage& stage = *plan->stages()->Get(static_cast<uint32_t>(s));
     EXPECT_EQ(needs[s].weights, static_cast<int64_t>(stage.weight_arena_bytes())) << "stage " << s;
     EXPECT_EQ(needs[s].activations, static_cast<int64_t>(stage.activation_arena_bytes())) << "stage " << s;
+    EXPECT_EQ(needs[s].beside.workspace, static_cast<int64_t>(stage.workspace_bytes())) << "stage " << s;
+    EXPECT_EQ(needs[s].beside.graphs, static_cast<int64_t>(stage.graphs_bytes())) << "stage " << s;
+    EXPECT_EQ(needs[s].beside.communicators, static_cast<int64_t>(stage.communicators_bytes())) << "stage " << s;
     EXPECT_EQ(needs[s].kv.size(), stage.kv_classes()->size()) << "stage " << s;
     if (needs[s].kv.size() != stage.kv_classes()->size()) continue;
     for (size_t c = 0; c < needs[s].kv.size(); ++c) {
@@ -78,6 +88,22 @@ INSTANTIATE_TEST_SUITE_P(Families, RankNeedsOf,
                          testing::Values("models/mini", "Exaone4", "Gemma2", "Gemma3", "Glm4", "Granite", "Ministral3",
                                          "Olmo3", "Phi3", "StableLm"));
 
+TEST_P(RankNeedsOf, AreThoseOfItsPlansForGpus) {
+  for (const char* gpus : {"2GiB", "2x2GiB", "2GiB,1GiB", "2x2x2GiB"}) {
+    for (const bool nccl : {true, false}) {
+      BuildOptions options = Options(GetParam(), {});
+      const auto cluster = cluster::ParseGpus(gpus);
+      ASSERT_TRUE(cluster.ok()) << cluster.message();
+      options.cluster = *cluster;
+      options.tp.reset();
+      options.no_nccl = nccl ? "" : "--no-nccl";
+      options.any_world = true;
+      SCOPED_TRACE(fmt::format("--gpus {}{}", gpus, nccl ? "" : " --no-nccl"));
+      EXPECT_GE(HoldAgainstItsPlan(options), 1u);
+    }
+  }
+}
+
 TEST(RulesOfOptions, CanFire) {
   BuildOptions options = Options("models/mini", {});
   options.max_seqs = 5000;
@@ -98,13 +124,12 @@ TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   EXPECT_EQ(cuda.weights, cpu.weights);
   EXPECT_EQ(cuda.activations, cpu.activations);
   EXPECT_EQ(cuda.sequence, cpu.sequence);
-  EXPECT_EQ(cpu.workspace + cpu.graphs + cpu.communicators, 0);
-  EXPECT_EQ(cuda.workspace, 33554432);
-  EXPECT_EQ(cuda.graphs % (3 * 65536), 0);  // three batch sizes
+  EXPECT_EQ(cpu.beside.Total(), 0);
+  EXPECT_EQ(cuda.beside.workspace, 33554432);
+  EXPECT_EQ(cuda.beside.graphs % (3 * 65536), 0);  // three batch sizes
   // 32 channels of 4 MiB + 512 KiB + 4800 KiB in the tensor-parallel group, 32 of 4 MiB to the next stage
-  EXPECT_EQ(cuda.communicators, int64_t{32} * (4194304 + 524288 + 4915200) + int64_t{32} * 4194304);
-  EXPECT_EQ(cuda.Least(),
-            cuda.weights + cuda.activations + cuda.workspace + cuda.graphs + cuda.communicators + cuda.sequence);
+  EXPECT_EQ(cuda.beside.communicators, int64_t{32} * (4194304 + 524288 + 4915200) + int64_t{32} * 4194304);
+  EXPECT_EQ(cuda.Least(), cuda.weights + cuda.activations + cuda.beside.Total() + cuda.sequence);
 }
 
 }  // namespace

@@ -166,11 +166,9 @@ void SameLayout(ExpectedFacts layout, const plan::Plan& plan) {
   mesh.Same("tp", Str(plan.tp()));
   if (plan.stages()->size() > 1) mesh.Same("stage", Str(plan.stages()->size()));
   layout.Each("stages", plan.stages()->size(), [&](ExpectedFacts& stage, uint32_t i) {
-    const uint64_t first = uint64_t{i} * plan.tp();  // its rank of coordinate 0
     stage.Same("layer_begin", Str(plan.stages()->Get(i)->layer_begin()));
     stage.Same("layer_end", Str(plan.stages()->Get(i)->layer_end()));
-    const bool there = first < plan.ranks()->size() && plan.tp() > 0;
-    stage.Same("device", there ? Str(plan.ranks()->Get(first)->device() / plan.tp()) : "that of no rank");
+    stage.LeaveOut("device");  // mrs.ranks says where it is
   });
   layout.LeaveOut("buckets");
 }
@@ -201,10 +199,17 @@ Status CheckSameFacts(mlir::DictionaryAttr expected, const plan::Plan& plan) {
       option.Same("name", plan.options()->Get(i)->name()->str());
       option.Same("value", plan.options()->Get(i)->value()->str());
     });
-    const auto& memory = *plan.cluster()->memory_bytes();
-    facts.Same("mrs.memory", Joined(std::set<uint64_t>(memory.begin(), memory.end())));  // one for all ranks
-    // Of the host, not of the model.
+    facts.Each("mrs.ranks", plan.ranks()->size(), [&](ExpectedFacts& f, uint32_t i) {
+      const plan::Rank& rank = *plan.ranks()->Get(i);
+      const auto& memory = *plan.cluster()->memory_bytes();
+      f.Same("kind", plan::EnumNameDeviceKind(rank.kind()));
+      f.Same("node", Str(rank.node()));
+      f.Same("device", Str(rank.device()));
+      f.Same("memory", i < memory.size() ? Str(memory.Get(i)) : "not said");
+    });
+    // Of the cluster, not of the model.
     facts.LeaveOut("mrs.cluster");
+    facts.LeaveOut("mrs.nccl");
   }
   return error.empty() ? Status() : Status(Error{ErrorKind::kRefused, error});
 }

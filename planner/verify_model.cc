@@ -14,16 +14,30 @@
 namespace mrs::planner {
 namespace {
 
-// The stages, as --device-layers says them.
+// The stages, as --device-layers says them: which device is which stage's, the options alone know of a cluster.
 std::string DeviceLayersOf(const plan::Plan& plan) {
+  for (const plan::Option* option : *plan.options()) {
+    if (option->name()->string_view() == "device-layers") return option->value()->str();
+  }
   std::vector<std::string> parts;
   for (uint32_t s = 0; s < plan.stages()->size(); ++s) {
     const plan::Stage& stage = *plan.stages()->Get(s);
-    const uint32_t first = std::min(s * plan.tp(), plan.ranks()->size() - 1);
-    parts.push_back(fmt::format("{}:{}", plan.ranks()->Get(first)->device() / std::max(plan.tp(), 1u),
-                                stage.layer_end() - stage.layer_begin()));
+    parts.push_back(fmt::format("{}:{}", s, stage.layer_end() - stage.layer_begin()));
   }
   return fmt::format("{}", fmt::join(parts, ";"));
+}
+
+PlannedRanks RanksOf(const plan::Plan& plan) {
+  PlannedRanks planned{.ranks = {}, .cluster = plan.cluster()->description()->str()};
+  const auto& memory = *plan.cluster()->memory_bytes();
+  for (uint32_t i = 0; i < plan.ranks()->size(); ++i) {
+    const plan::Rank& rank = *plan.ranks()->Get(i);
+    planned.ranks.push_back({.kind = plan::EnumNameDeviceKind(rank.kind()),
+                             .node = rank.node(),
+                             .device = rank.device(),
+                             .memory = i < memory.size() ? static_cast<int64_t>(memory.Get(i)) : 0});
+  }
+  return planned;
 }
 
 // What the plan's maker chose, as the options of a build.
@@ -38,8 +52,7 @@ BuildOptions OptionsOf(const plan::Plan& plan, const std::string& model_dir) {
   options.max_seqs = plan.max_seqs();
   options.numerics = plan::EnumNameChain(plan.numerics()->chain());
   options.dtype = plan::EnumNameDType(plan.numerics()->weight_dtype());
-  const auto& memory = *plan.cluster()->memory_bytes();
-  if (memory.size() > 0) options.memory = memory.Get(0);  // of all ranks, or it is no fact of the graph's
+  options.as_planned = RanksOf(plan);
   options.reduction = plan::EnumNameReduction(plan.numerics()->reduction());
   return options;
 }

@@ -14,7 +14,7 @@ namespace mrs::contract {
 
 inline constexpr std::string_view kFileExtension = ".mrsplan";
 inline constexpr uint16_t kFormatMajor = 3;
-inline constexpr uint16_t kFormatMinor = 0;
+inline constexpr uint16_t kFormatMinor = 1;
 inline constexpr uint32_t kNumericsRevision = 1;  // of the sums that kernels/kernels.h describes
 inline constexpr uint32_t kNone = 0xFFFFFFFF;     // an index of nothing: the outputs of a stage that answers nothing
 

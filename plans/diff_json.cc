@@ -54,8 +54,11 @@ void Write(const Talk& talk, JsonWriter* json) {
 }
 
 void Write(const Memory& memory, JsonWriter* json) {
-  json->Begin('{').Key("weights_bytes").Value(memory.weights).Key("kv_bytes").Value(memory.kv);
-  json->Key("activations_bytes").Value(memory.activations).Key("allowed_bytes").Value(memory.allowed).End();
+  const RankMemory& needs = memory.needs;
+  json->Begin('{').Key("weights_bytes").Value(needs.weights).Key("kv_bytes").Value(needs.kv);
+  json->Key("activations_bytes").Value(needs.activations).Key("workspace_bytes").Value(needs.workspace);
+  json->Key("graphs_bytes").Value(needs.graphs).Key("communicators_bytes").Value(needs.communicators);
+  json->Key("allowed_bytes").Value(memory.allowed).End();
 }
 
 void Write(const FieldDiff& field, JsonWriter* json) {

@@ -146,10 +146,10 @@ void AppendTalks(const Summary& s, std::string* out) {
   }
 }
 
-std::string MemoryText(const Memory& m) {
+std::string TextOf(const Memory& m) {
   if (m == Memory{}) return "none";
-  return fmt::format("{} (weights {}, KV {}, activations {}; allowed {})", HumanBytes(m.weights + m.kv + m.activations),
-                     HumanBytes(m.weights), HumanBytes(m.kv), HumanBytes(m.activations), HumanBytes(m.allowed));
+  return fmt::format("{} ({}; allowed {})", HumanBytes(m.needs.Total()), MemoryText(m.needs, HumanBytes),
+                     HumanBytes(m.allowed));
 }
 
 void AppendMemory(const Summary& s, bool all, std::string* out) {
@@ -157,7 +157,7 @@ void AppendMemory(const Summary& s, bool all, std::string* out) {
   for (const MemoryOfRanks& m : s.memory) {
     if (m.a == m.b) continue;
     if (all || runs < kRunsShown) {
-      Line(out, "{}: {} -> {}", Ranks(m.first, m.last), MemoryText(m.a), MemoryText(m.b));
+      Line(out, "{}: {} -> {}", Ranks(m.first, m.last), TextOf(m.a), TextOf(m.b));
     }
     ++runs;
   }

@@ -150,16 +150,16 @@ TEST_F(PlanFile, RefusesAnotherFormat) {
   plan.format_major = 4;
   Write("newer", PackPlan(plan));
   EXPECT_EQ(OpenError("newer"),
-            "plan " + Path("newer") + ": has format 4.0, this version reads 3.0 to 3.0; rebuild it with mrs-plan");
+            "plan " + Path("newer") + ": has format 4.1, this version reads 3.0 to 3.1; rebuild it with mrs-plan");
   plan.format_major = 2;
   Write("older", PackPlan(plan));
   EXPECT_EQ(OpenError("older"),
-            "plan " + Path("older") + ": has format 2.0, this version reads 3.0 to 3.0; rebuild it with mrs-plan");
+            "plan " + Path("older") + ": has format 2.1, this version reads 3.0 to 3.1; rebuild it with mrs-plan");
   plan.format_major = 3;
   plan.format_minor = 9;
   Write("minor", PackPlan(plan));
   EXPECT_EQ(OpenError("minor"),
-            "plan " + Path("minor") + ": has format 3.9, this version reads 3.0 to 3.0; rebuild it with mrs-plan");
+            "plan " + Path("minor") + ": has format 3.9, this version reads 3.0 to 3.1; rebuild it with mrs-plan");
 }
 
 TEST_F(PlanFile, NamesTheFileWhenItDoesNotVerify) {

@@ -20,7 +20,9 @@ void WriteRank(const plan::Plan& plan, const PlanPart& part, JsonWriter* json) {
   json->Begin('{').Key("rank").Value(index).Key("place").Raw(ObjectToJson(&rank, *plan::RankTypeTable()));
   json->Key("layer_begin").Value(stage.layer_begin()).Key("layer_end").Value(stage.layer_end());
   json->Key("weight_arena_bytes").Value(stage.weight_arena_bytes()).Key("kv_arena_bytes").Value(stage.kv_arena_bytes());
-  json->Key("activation_arena_bytes").Value(stage.activation_arena_bytes()).Key("memory_bytes");
+  json->Key("activation_arena_bytes").Value(stage.activation_arena_bytes());
+  json->Key("workspace_bytes").Value(stage.workspace_bytes()).Key("graphs_bytes").Value(stage.graphs_bytes());
+  json->Key("communicators_bytes").Value(stage.communicators_bytes()).Key("memory_bytes");
   index < memory.size() ? json->Value(memory.Get(index)) : json->Null();
   json->Key("checkpoint_bytes").Value(part.checkpoint_bytes).Key("groups").Begin('[');
   for (const GroupOfRank& group : part.groups) {

@@ -3,6 +3,7 @@
 
 #include "plans/part.h"
 #include "plans/printable.h"
+#include "plans/rank_memory.h"
 #include "plans/text.h"
 #include "plans/text_program.h"
 #include "plans/verify/context.h"
@@ -25,10 +26,10 @@ void AppendRank(const plan::Plan& plan, const PlanPart& part, std::string* out) 
   Line(out, "rank {}: tp {}, ep {}, stage {}, dp {}; node {}, {} {}; layers {} to {}", index, rank.tp(), rank.ep(),
        rank.stage(), rank.dp(), rank.node(), plan::EnumNameDeviceKind(rank.kind()), rank.device(), stage.layer_begin(),
        stage.layer_end() - 1);
-  const uint64_t arenas = stage.weight_arena_bytes() + stage.kv_arena_bytes() + stage.activation_arena_bytes();
+  const RankMemory needs = MemoryOf(stage);
   const auto& memory = *plan.cluster()->memory_bytes();
-  Line(out, "  memory {} ({} bytes): weights {}, KV {}, activations {} bytes; {}", HumanBytes(arenas), arenas,
-       stage.weight_arena_bytes(), stage.kv_arena_bytes(), stage.activation_arena_bytes(),
+  Line(out, "  memory {} ({} bytes): {} bytes; {}", HumanBytes(needs.Total()), needs.Total(),
+       MemoryText(needs, [](uint64_t bytes) { return std::to_string(bytes); }),
        index < memory.size() ? fmt::format("it may use {}", memory.Get(index)) : "what it may use is not said");
   for (const GroupOfRank& group : part.groups) {
     Line(out, "  group {}: {}, itself number {} of them; {} collectives a forward{}", group.group,

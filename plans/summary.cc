@@ -6,6 +6,8 @@
 
 #include "plans/dtype.h"
 #include "plans/printable.h"
+#include "plans/rank_memory.h"
+#include "plans/runnable.h"
 #include "plans/text.h"
 #include "plans/verify.h"
 #include "plans/verify/context.h"
@@ -84,6 +86,7 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
   line("layout",
        fmt::format("{} rank{}: tp {}, dp {}, {} stage{}", plan.ranks()->size(), plan.ranks()->size() == 1 ? "" : "s",
                    plan.tp(), plan.dp(), plan.stages()->size(), plan.stages()->size() == 1 ? "" : "s"));
+  if (const Status runs = Runnable(plan); !runs.ok()) line("not yet", runs.message());
   line("numerics", fmt::format("{}, {} sums, weights {}, revision {}", plan::EnumNameChain(plan.numerics()->chain()),
                                plan::EnumNameReduction(plan.numerics()->reduction()),
                                plan::EnumNameDType(plan.numerics()->weight_dtype()), plan.numerics()->revision()));
@@ -97,11 +100,8 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
       line("stage", fmt::format("{}: layers {} to {} on ranks {} to {}", s, facts.layer_begin(), facts.layer_end() - 1,
                                 s * plan.tp(), (s + 1) * plan.tp() - 1));
     }
-    line("memory",
-         fmt::format("{} a rank: weights {}, KV {}, activations {}",
-                     HumanBytes(facts.weight_arena_bytes() + facts.kv_arena_bytes() + facts.activation_arena_bytes()),
-                     HumanBytes(facts.weight_arena_bytes()), HumanBytes(facts.kv_arena_bytes()),
-                     HumanBytes(facts.activation_arena_bytes())));
+    const RankMemory memory = MemoryOf(facts);
+    line("memory", fmt::format("{} a rank: {}", HumanBytes(memory.Total()), MemoryText(memory, HumanBytes)));
     std::vector<uint32_t> tokens;
     for (const plan::Bucket& bucket : stage.buckets) tokens.push_back(bucket.tokens());
     line("batches", fmt::format("{} tokens", fmt::join(tokens, ", ")));

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "plans/printable.h"
+#include "plans/runnable.h"
 #include "plans/sha256.h"
 #include "plans/text_program.h"
 #include "plans/verify.h"
@@ -105,6 +106,7 @@ std::string PlanToText(const plan::Plan& plan, std::string_view name) {
   }
   Line(out, "max_len {}, max_seqs {}, tp {}, ep {}, dp {}", plan.max_len(), plan.max_seqs(), plan.tp(), plan.ep(),
        plan.dp());
+  if (const Status runs = Runnable(plan); !runs.ok()) Line(out, "not yet: {}", runs.message());
   AppendWorld(plan, out);
   AppendTables(plan, out);
   verify::Budget budget;

@@ -3,6 +3,7 @@
 #include <iterator>
 #include <vector>
 
+#include "plans/rank_memory.h"
 #include "plans/text.h"
 
 namespace mrs {
@@ -112,8 +113,8 @@ void AppendStage(const StageView& stage, std::string* out) {
   const plan::Stage& facts = stage.stage;
   Line(out, "stage {}: layers [{}, {}), group {}", stage.index, facts.layer_begin(), facts.layer_end(),
        facts.tp_group());
-  Line(out, "  memory of a rank: weights {}, kv {}, activations {} bytes", facts.weight_arena_bytes(),
-       facts.kv_arena_bytes(), facts.activation_arena_bytes());
+  Line(out, "  memory of a rank: {} bytes",
+       MemoryText(MemoryOf(facts), [](uint64_t bytes) { return std::to_string(bytes); }));
   for (size_t i = 0; i < stage.buckets.size(); ++i) {
     const plan::Bucket& bucket = stage.buckets[i];
     Line(out, "  bucket {}: {} tokens, {} sequences, {} logit rows, {} bytes", i, bucket.tokens(), bucket.sequences(),

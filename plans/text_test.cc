@@ -95,7 +95,7 @@ TEST(PlanToJson, StaysValidForAnyText) {
 TEST(PlanToText, ShowsAStepOnOneLine) {
   const OpenedPlan opened = Tiny();
   const std::string text = PlanToText(opened.plan(), opened.name());
-  EXPECT_THAT(text, HasSubstr("plan " + opened.name() + "\nformat 3.0, by \"by hand\"\n"));
+  EXPECT_THAT(text, HasSubstr("plan " + opened.name() + "\nformat 3.1, by \"by hand\"\n"));
   EXPECT_THAT(
       text,
       HasSubstr("  step 12 all_reduce 'l0.o_sum' (l0.o.out f32 [tokens, 32]) -> (l0.o_sum.out f32 [tokens, "

@@ -1,13 +1,16 @@
 // Fixes every address of each stage: weights one after the other in their arena, activations by first fit over their
 // lifetimes in each bucket, and as many KV blocks as max_seqs sequences of max_len tokens can use and the memory of
-// every stage's ranks holds (kv_blocks.h).
+// every stage's ranks holds (kv_blocks.h), after what CUDA takes of it (cuda_reserve.h).
 //
-// Attributes of the module that it reads: mrs.buckets, mrs.max_len, mrs.max_seqs, mrs.memory (bytes a rank may use).
-// It writes arena_offset on weights, offsets on steps, and on each program mrs.kv, an entry a class, and mrs.arenas.
+// Attributes of the module that it reads: mrs.buckets, mrs.max_len, mrs.max_seqs, mrs.ranks (kind, and bytes that a
+// rank may use), mrs.nccl. It writes arena_offset on weights, offsets on steps, and on each program mrs.kv, an entry a
+// class, mrs.arenas, and of CUDA ranks mrs.cuda.
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 
+#include "planner/cuda_reserve.h"
 #include "planner/passes/kv_blocks.h"
 #include "planner/passes/module_pass.h"
 #include "planner/passes/passes.h"
@@ -19,6 +22,27 @@ namespace {
 int64_t ModuleInt(mlir::ModuleOp module, llvm::StringRef name) {
   auto attribute = module->getAttrOfType<mlir::IntegerAttr>(name);
   return attribute ? attribute.getInt() : 0;
+}
+
+// What mrs.ranks says of the ranks of one stage: the least memory, and whether they are GPUs.
+struct StageRanks {
+  int64_t memory = 0;
+  bool cuda = false;
+};
+
+std::optional<StageRanks> RanksOfStage(mlir::ModuleOp module, int64_t stage, int64_t tp) {
+  const auto ranks = module->getAttrOfType<mlir::ArrayAttr>("mrs.ranks");
+  if (!ranks || std::cmp_less(ranks.size(), (stage + 1) * tp)) return std::nullopt;
+  StageRanks of_stage = {.memory = std::numeric_limits<int64_t>::max()};
+  for (const mlir::Attribute rank : ranks.getValue().slice(stage * tp, tp)) {
+    const auto facts = mlir::dyn_cast<mlir::DictionaryAttr>(rank);
+    const auto memory = facts ? facts.getAs<mlir::IntegerAttr>("memory") : nullptr;
+    const auto kind = facts ? facts.getAs<mlir::StringAttr>("kind") : nullptr;
+    if (!memory || !kind) return std::nullopt;
+    of_stage.memory = std::min(of_stage.memory, std::max<int64_t>(memory.getInt(), 0));
+    of_stage.cuda = of_stage.cuda || kind.getValue() == "cuda";
+  }
+  return of_stage;
 }
 
 struct Placed {
@@ -67,17 +91,26 @@ struct PlanMemory : ModulePass<PlanMemory> {
   mlir::LogicalResult Run(mlir::ModuleOp module) {
     const auto programs = ir::ProgramsOf(module);
     if (programs.empty()) return mlir::failure();
-    const int64_t memory = ModuleInt(module, "mrs.memory");
+    const ir::Mesh mesh = ir::MeshOf(module);
     std::vector<StageKv> stages;
+    llvm::SmallVector<StageRanks> ranks;
+    llvm::SmallVector<CudaReserve> beside;
     llvm::SmallVector<int64_t> weights, activations;
     for (auto [index, program] : llvm::enumerate(programs)) {
-      weights.push_back(PlaceWeights(program, ir::MeshOf(module)));
+      weights.push_back(PlaceWeights(program, mesh));
       if (weights.back() < 0) return mlir::failure();
       activations.push_back(PlaceActivations(module, program));
       if (activations.back() < 0) return mlir::failure();
-      const auto classes = ClassesOf(program, ir::MeshOf(module));
+      const auto of_stage = RanksOfStage(module, static_cast<int64_t>(index), mesh.tp);
+      if (!of_stage) {
+        return module.emitError() << "the module needs mrs.ranks, with kind and memory of each rank of stage " << index;
+      }
+      ranks.push_back(*of_stage);
+      const auto classes = ClassesOf(program, mesh);
       if (mlir::failed(classes)) return mlir::failure();
-      stages.push_back({std::max<int64_t>(memory - weights.back() - activations.back(), 0), *classes});
+      beside.push_back(of_stage->cuda ? ReserveOf(module, program, index, programs.size()) : CudaReserve());
+      const int64_t left = of_stage->memory - weights.back() - activations.back() - beside.back().Total();
+      stages.push_back({std::max<int64_t>(left, 0), *classes});
     }
     const KvLimits limits = {ModuleInt(module, "mrs.max_len"), ModuleInt(module, "mrs.max_seqs"), LargestBatch(module)};
     if (limits.max_len < 1 || limits.max_seqs < 1) {
@@ -86,14 +119,39 @@ struct PlanMemory : ModulePass<PlanMemory> {
     const std::optional<size_t> too_small = CountKvBlocks(limits, &stages);
     if (too_small) {
       const std::string who = programs.size() == 1 ? "a rank" : "a rank of stage " + std::to_string(*too_small);
-      return module.emitError() << Broken<RuleId::kFits>(who, memory, weights[*too_small], activations[*too_small],
-                                                         limits.max_len, SequenceBytes(stages[*too_small]))
-                                << "; " << RuleOf(RuleId::kFits).remedy;
+      return module.emitError() << Broken<RuleId::kFits>(who, ranks[*too_small].memory, weights[*too_small],
+                                                         activations[*too_small], limits.max_len,
+                                                         SequenceBytes(stages[*too_small]))
+                                << (ranks[*too_small].cuda ? ", and what CUDA takes" : "") << "; "
+                                << RuleOf(RuleId::kFits).remedy;
     }
-    for (auto [program, stage, of_weights, of_activations] : llvm::zip_equal(programs, stages, weights, activations)) {
-      Write(program, stage, of_weights, of_activations);
+    for (size_t s = 0; s < programs.size(); ++s) {
+      Write(programs[s], stages[s], weights[s], activations[s]);
+      if (ranks[s].cuda) Write(programs[s], beside[s]);
     }
     return mlir::success();
+  }
+
+  static CudaReserve ReserveOf(mlir::ModuleOp module, mlir::func::FuncOp program, size_t stage, size_t stages) {
+    int64_t steps = 0;
+    for (mlir::Operation& op : program.getBody().front()) steps += ir::IsStep(&op) ? 1 : 0;
+    const auto nccl = module->getAttrOfType<mlir::BoolAttr>("mrs.nccl");
+    return CudaReserveOf({.steps = steps,
+                          .buckets = static_cast<int64_t>(ir::BucketsOf(module).size()),
+                          .tp = ir::MeshOf(module).tp,
+                          .first = stage == 0,
+                          .last = stage + 1 == stages,
+                          .nccl = !nccl || nccl.getValue()});
+  }
+
+  static void Write(mlir::func::FuncOp program, const CudaReserve& beside) {
+    mlir::Builder builder(program.getContext());
+    const auto number = [&](llvm::StringRef name, int64_t value) {
+      return builder.getNamedAttr(name, builder.getI64IntegerAttr(value));
+    };
+    program->setAttr("mrs.cuda", builder.getDictionaryAttr({number("communicators", beside.communicators),
+                                                            number("graphs", beside.graphs),
+                                                            number("workspace", beside.workspace)}));
   }
 
   // One class for each `kv_class`, in their order.

@@ -86,10 +86,7 @@ Memory MemoryOf(const plan::Plan& plan, uint32_t rank) {
   if (rank >= plan.ranks()->size()) return {};
   const plan::Stage& stage = *plan.stages()->Get(plan.ranks()->Get(rank)->stage());
   const auto& allowed = *plan.cluster()->memory_bytes();
-  return {.weights = stage.weight_arena_bytes(),
-          .kv = stage.kv_arena_bytes(),
-          .activations = stage.activation_arena_bytes(),
-          .allowed = rank < allowed.size() ? allowed.Get(rank) : 0};
+  return {.needs = mrs::MemoryOf(stage), .allowed = rank < allowed.size() ? allowed.Get(rank) : 0};
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "plans/diff/moved_bytes.h"
 #include "plans/plan_generated.h"
+#include "plans/rank_memory.h"
 
 namespace mrs::diff {
 
@@ -30,8 +31,8 @@ struct Talk {
 };
 
 struct Memory {
-  uint64_t weights = 0, kv = 0, activations = 0;  // bytes of one rank's arenas
-  uint64_t allowed = 0;                           // 0: not said
+  RankMemory needs;
+  uint64_t allowed = 0;  // 0: not said
   auto operator<=>(const Memory&) const = default;
 };
 

@@ -146,9 +146,7 @@ StageFacts FactsOfStage(const StageView& stage) {
   StageFacts facts{.index = stage.index,
                    .layer_begin = stage.stage.layer_begin(),
                    .layer_end = stage.stage.layer_end(),
-                   .weight_bytes = stage.stage.weight_arena_bytes(),
-                   .kv_bytes = stage.stage.kv_arena_bytes(),
-                   .activation_bytes = stage.stage.activation_arena_bytes(),
+                   .memory = MemoryOf(stage.stage),
                    .stage = &stage.stage};
   if (!stage.buckets.empty()) facts.smallest = stage.buckets[0];
   for (const plan::Weight& weight : stage.weights) facts.weights.push_back(FactsOfWeight(stage, weight));

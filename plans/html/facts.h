@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "plans/plan_generated.h"
+#include "plans/rank_memory.h"
 
 namespace mrs::html {
 
@@ -62,8 +63,7 @@ struct LayerFacts {
 
 struct StageFacts {
   uint32_t index = 0, layer_begin = 0, layer_end = 0;
-  uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0;  // arenas of one rank
-  uint64_t used_bytes() const { return weight_bytes + kv_bytes + activation_bytes; }
+  RankMemory memory;  // of one rank
   const plan::Stage* stage = nullptr;
   plan::Bucket smallest = {};  // StepFacts.buffer_bytes are of it
   std::vector<StepFacts> steps = {};

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "plans/html/markup.h"
+#include "plans/runnable.h"
 #include "plans/text.h"
 #include "plans/verify.h"
 #include "plans/verify/context.h"
@@ -23,7 +24,7 @@ void Memory(const PageFacts& facts, std::vector<Finding>* out) {
   const RankFacts* tightest = nullptr;
   uint64_t least = 0;
   for (const RankFacts& rank : facts.ranks) {
-    const uint64_t used = facts.stages[rank.at.stage()].used_bytes();
+    const uint64_t used = facts.stages[rank.at.stage()].memory.Total();
     if (!rank.budget_bytes.has_value()) continue;
     const uint64_t left = *rank.budget_bytes - std::min(*rank.budget_bytes, used);
     if (tightest == nullptr || left < least) {
@@ -35,7 +36,7 @@ void Memory(const PageFacts& facts, std::vector<Finding>* out) {
     out->push_back({Weighing::kNote, "memory", "The plan does not say what its ranks may use."});
     return;
   }
-  const uint64_t used = facts.stages[tightest->at.stage()].used_bytes();
+  const uint64_t used = facts.stages[tightest->at.stage()].memory.Total();
   const double share = ShareOf(used, *tightest->budget_bytes);
   out->push_back({share < 90 ? Weighing::kGood : Weighing::kWarning, "memory",
                   fmt::format("It fits: rank {} has least left, and uses {} of {} ({:.1f} %).", tightest->rank,
@@ -90,20 +91,21 @@ void Communication(const PageFacts& facts, std::vector<Finding>* out) {
 // Stages wait for the one that reads most.
 void Balance(const PageFacts& facts, std::vector<Finding>* out) {
   if (facts.stages.size() < 2) return;
-  const auto [least, most] = std::ranges::minmax_element(facts.stages, {}, &StageFacts::weight_bytes);
+  const auto [least, most] =
+      std::ranges::minmax_element(facts.stages, {}, [](const StageFacts& s) { return s.memory.weights; });
   const double ratio =
-      static_cast<double>(most->weight_bytes) / static_cast<double>(std::max<uint64_t>(least->weight_bytes, 1));
+      static_cast<double>(most->memory.weights) / static_cast<double>(std::max<uint64_t>(least->memory.weights, 1));
   if (ratio < 1.005) {
     out->push_back(
         {Weighing::kGood, "balance",
-         fmt::format("All stages hold equally much: {} of weights on a rank.", HumanBytes(most->weight_bytes))});
+         fmt::format("All stages hold equally much: {} of weights on a rank.", HumanBytes(most->memory.weights))});
     return;
   }
-  out->push_back(
-      {ratio > 1.25 ? Weighing::kWarning : Weighing::kGood, "balance",
-       fmt::format("A rank of stage {} holds most weights, {}; one of stage {} least, {}: {:.2f} times as "
-                   "much.",
-                   most->index, HumanBytes(most->weight_bytes), least->index, HumanBytes(least->weight_bytes), ratio)});
+  out->push_back({ratio > 1.25 ? Weighing::kWarning : Weighing::kGood, "balance",
+                  fmt::format("A rank of stage {} holds most weights, {}; one of stage {} least, {}: {:.2f} times as "
+                              "much.",
+                              most->index, HumanBytes(most->memory.weights), least->index,
+                              HumanBytes(least->memory.weights), ratio)});
 }
 
 void Copies(const PageFacts& facts, std::vector<Finding>* out) {
@@ -146,13 +148,8 @@ void Padding(const PageFacts& facts, std::vector<Finding>* out) {
 }
 
 void Devices(const PageFacts& facts, std::vector<Finding>* out) {
-  const auto cuda = std::ranges::count_if(
-      facts.ranks, [](const RankFacts& rank) { return rank.at.kind() == plan::DeviceKind::cuda; });
-  if (cuda == 0) return;
-  out->push_back({Weighing::kWarning, "cuda",
-                  fmt::format("{} for CUDA devices: layout, memory and collectives are theirs; mrs-exec has no kernel "
-                              "for them yet and refuses to run them.",
-                              cuda == 1 ? std::string("1 rank is") : fmt::format("{} ranks are", cuda))});
+  const Status runs = Runnable(*facts.plan);
+  if (!runs.ok()) out->push_back({Weighing::kWarning, "not-yet", fmt::format("{}.", runs.message())});
 }
 
 void Order(const PageFacts& facts, std::vector<Finding>* out) {

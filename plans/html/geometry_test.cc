@@ -132,7 +132,7 @@ StepFacts Step(uint32_t index, plan::OpKind op, int32_t layer, uint64_t bytes) {
 }
 
 StageFacts Stage(uint32_t index, uint32_t layer_begin, uint32_t layer_end, bool first) {
-  StageFacts stage{.index = index, .layer_begin = layer_begin, .layer_end = layer_end};
+  StageFacts stage{.index = index, .layer_begin = layer_begin, .layer_end = layer_end, .memory = {}};
   const auto add = [&](plan::OpKind op, int32_t layer, uint64_t bytes) {
     stage.steps.push_back(Step(static_cast<uint32_t>(stage.steps.size()), op, layer, bytes));
   };

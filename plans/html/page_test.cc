@@ -309,7 +309,7 @@ TEST(FactsOf, CountsBytesOfEveryStepAndWeight) {
   EXPECT_EQ(weight("l0.o").copies, 1u);
   uint64_t sum = 0;
   for (const WeightFacts& w : stage.weights) sum += w.bytes;
-  EXPECT_LE(sum, stage.weight_bytes);
+  EXPECT_LE(sum, stage.memory.weights);
   const auto step = *std::ranges::find_if(stage.steps, [](const StepFacts& s) { return s.name == "l0.o_sum"; });
   EXPECT_EQ(step.kind, StepKind::kCollective);
   EXPECT_EQ(step.weight_bytes, 0u);

@@ -18,7 +18,7 @@ void AppendChip(const PageFacts& facts, const Chip& chip, std::string* out) {
       chip.at.y, Percent(chip.at.width), chip.at.height);
   if (rank.budget_bytes.value_or(0) > 0) {
     const double used =
-        static_cast<double>(facts.stages[rank.at.stage()].used_bytes()) / static_cast<double>(*rank.budget_bytes);
+        static_cast<double>(facts.stages[rank.at.stage()].memory.Total()) / static_cast<double>(*rank.budget_bytes);
     Put(out, "<rect class=\"used\" x=\"{}\" y=\"{:.0f}\" width=\"{}\" height=\"3\"/>", Percent(chip.at.x),
         chip.at.y + chip.at.height - 3, Percent(chip.at.width * std::min(used, 1.0)));
   }

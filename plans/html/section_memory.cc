@@ -53,22 +53,27 @@ void AppendPart(std::string_view css, uint64_t part, uint64_t whole, double* at,
   *at += width;
 }
 
+void AppendParts(const RankMemory& memory, uint64_t whole, std::string* out) {
+  double at = 0;
+  AppendPart("mw", memory.weights, whole, &at, out);
+  AppendPart("mk", memory.kv, whole, &at, out);
+  AppendPart("ma", memory.activations, whole, &at, out);
+  AppendPart("mc", memory.Beside(), whole, &at, out);
+}
+
 void AppendBar(const Bar& bar, uint64_t most_used, std::string* out) {
   const StageFacts& stage = *bar.stage;
-  const uint64_t whole = std::max(bar.budget_bytes.value_or(most_used), stage.used_bytes());
+  const uint64_t whole = std::max(bar.budget_bytes.value_or(most_used), stage.memory.Total());
   Put(out, "<li><span>{}</span>",
       bar.rank_count == 1 ? fmt::format("rank {}", bar.first_rank)
                           : fmt::format("rank {} and {} alike", bar.first_rank, bar.rank_count - 1));
   *out += "<svg class=\"bar\" viewBox=\"0 0 1000 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">";
-  double at = 0;
-  AppendPart("mw", stage.weight_bytes, whole, &at, out);
-  AppendPart("mk", stage.kv_bytes, whole, &at, out);
-  AppendPart("ma", stage.activation_bytes, whole, &at, out);
+  AppendParts(stage.memory, whole, out);
   *out += "</svg>";
   if (bar.budget_bytes.has_value()) {
-    Put(out, "<span>{} of {}</span></li>\n", HumanBytes(stage.used_bytes()), HumanBytes(*bar.budget_bytes));
+    Put(out, "<span>{} of {}</span></li>\n", HumanBytes(stage.memory.Total()), HumanBytes(*bar.budget_bytes));
   } else {
-    Put(out, "<span>{}</span></li>\n", HumanBytes(stage.used_bytes()));
+    Put(out, "<span>{}</span></li>\n", HumanBytes(stage.memory.Total()));
   }
 }
 
@@ -81,12 +86,10 @@ void AppendStageBars(const PageFacts& facts, uint64_t most_used, std::string* ou
         "<li><span>stage {}</span><svg class=\"bar\" viewBox=\"0 0 1000 10\" preserveAspectRatio=\"none\" "
         "aria-hidden=\"true\">",
         stage.index);
-    double at = 0;
-    AppendPart("mw", stage.weight_bytes, most_used, &at, out);
-    AppendPart("mk", stage.kv_bytes, most_used, &at, out);
-    AppendPart("ma", stage.activation_bytes, most_used, &at, out);
-    Put(out, "</svg><span>{} weights, {} KV, {} activations</span></li>\n", HumanBytes(stage.weight_bytes),
-        HumanBytes(stage.kv_bytes), HumanBytes(stage.activation_bytes));
+    AppendParts(stage.memory, most_used, out);
+    Put(out, "</svg><span>{} weights, {} KV, {} activations{}</span></li>\n", HumanBytes(stage.memory.weights),
+        HumanBytes(stage.memory.kv), HumanBytes(stage.memory.activations),
+        stage.memory.Beside() == 0 ? "" : fmt::format(", {} CUDA and NCCL", HumanBytes(stage.memory.Beside())));
   }
   *out += "</ol>\n";
   if (facts.stages.size() > kMaxLanes)
@@ -100,6 +103,7 @@ void AppendRankTable(const PageFacts& facts, uint64_t* rows_left, std::string* o
                {"weights", true},
                {"KV", true},
                {"activations", true},
+               {"CUDA, NCCL", true},
                {"all", true},
                {"may use", true},
                {"used", true}});
@@ -108,11 +112,12 @@ void AppendRankTable(const PageFacts& facts, uint64_t* rows_left, std::string* o
     const StageFacts& stage = facts.stages[rank.at.stage()];
     Put(out,
         "<tr><th "
-        "scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        rank.rank, stage.index, stage.weight_bytes, stage.kv_bytes, stage.activation_bytes, stage.used_bytes(),
-        rank.budget_bytes.has_value() ? fmt::format("{}", *rank.budget_bytes) : "not said",
+        "scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</"
+        "td></tr>\n",
+        rank.rank, stage.index, stage.memory.weights, stage.memory.kv, stage.memory.activations, stage.memory.Beside(),
+        stage.memory.Total(), rank.budget_bytes.has_value() ? fmt::format("{}", *rank.budget_bytes) : "not said",
         rank.budget_bytes.value_or(0) == 0 ? ""
-                                           : fmt::format("{:.1f} %", 100 * static_cast<double>(stage.used_bytes()) /
+                                           : fmt::format("{:.1f} %", 100 * static_cast<double>(stage.memory.Total()) /
                                                                          static_cast<double>(*rank.budget_bytes)));
   }
 }
@@ -168,14 +173,16 @@ void AppendMemory(const PageFacts& facts, uint64_t* rows_left, std::string* out)
   BeginSection(out, "memory", "Memory of each rank");
   const std::vector<Bar> bars = BarsOf(facts);
   uint64_t most_used = 0;
-  bool has_budgets = false;
+  bool has_budgets = false, has_cuda = false;
   for (const Bar& bar : bars) {
-    most_used = std::max(most_used, bar.stage->used_bytes());
+    has_cuda |= bar.stage->memory.Beside() > 0;
+    most_used = std::max(most_used, bar.stage->memory.Total());
     has_budgets |= bar.budget_bytes.has_value();
   }
   *out +=
       "<figure><ul class=\"key\"><li class=\"mw\">weights</li><li class=\"mk\">KV cache</li><li "
       "class=\"ma\">activations</li>";
+  if (has_cuda) *out += "<li class=\"mc\">CUDA and NCCL</li>";
   if (has_budgets) *out += "<li class=\"mf\">free</li>";
   *out += "</ul>\n<ol class=\"bars\">\n";
   for (size_t i = 0; i < std::min(bars.size(), kMaxBars); ++i) AppendBar(bars[i], most_used, out);

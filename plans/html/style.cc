@@ -64,7 +64,8 @@ text.t{font-size:10.5px}
 ul.key{display:flex;flex-wrap:wrap;gap:2px 18px;list-style:none;margin:0 0 8px;padding:0;font-size:12.5px}
 .key li::before,.ops li::before,td[class^=s]::before{content:"";display:inline-block;width:10px;height:10px;
 margin-right:6px;background:var(--c,transparent);border:1px solid var(--mut)}
-.mw{--c:var(--w);fill:var(--w)}.mk{--c:var(--k);fill:var(--k)}.ma{--c:var(--a);fill:var(--a)}.mf{--c:var(--soft)}
+.mw{--c:var(--w);fill:var(--w)}.mk{--c:var(--k);fill:var(--k)}.ma{--c:var(--a);fill:var(--a)}
+.mc{--c:var(--purple);fill:var(--purple)}.mf{--c:var(--soft)}
 ol.bars{list-style:none;margin:0;padding:0;columns:2;column-gap:32px}
 .bars li{display:grid;grid-template-columns:8.5em 1fr 11em;gap:10px;align-items:center;break-inside:avoid;
 padding:1px 0;font-size:12.5px;font-variant-numeric:tabular-nums}

@@ -404,6 +404,38 @@ TEST(Verify, RejectsMoreMemoryThanARankHas) {
             "more ranks, a smaller --max-len or --max-seqs, or more --memory");
 }
 
+TEST(Verify, CountsWhatCudaTakes) {
+  PlanT plan = TinyPlan();
+  plan.stages[0]->workspace_bytes = 100;
+  EXPECT_EQ(Refusal(plan),
+            "rank 0: is of cpu, yet its stage has workspace 100, graphs 0 and communicators 0, expected 0 each");
+  for (plan::Rank& rank : plan.ranks) rank.mutate_kind(DeviceKind::cuda);
+  plan.stages[0]->graphs_bytes = 20;
+  plan.stages[0]->communicators_bytes = 3;
+  EXPECT_EQ(Refusal(plan), "");
+  plan.cluster->memory_bytes[1] = 225211;
+  EXPECT_EQ(Refusal(plan), "");
+  plan.cluster->memory_bytes[1] = 225210;
+  EXPECT_EQ(Refusal(plan),
+            "rank 1: needs 225211 bytes (weights 170688, KV 16384, activations 38016, CUDA 123 (workspace 100, graphs "
+            "20, communicators 3)), but may use 225210; plan with more ranks, a smaller --max-len or --max-seqs, or "
+            "more --memory");
+  plan.stages[0]->graphs_bytes = UINT64_MAX;
+  EXPECT_EQ(Refusal(plan).substr(0, 41), "rank 0: needs 18446744073709551615 bytes ");
+}
+
+TEST(Verify, RejectsRanksOfTwoKindsAndTwoOnOneGpu) {
+  PlanT plan = TinyPlan();
+  plan.ranks[1].mutate_kind(DeviceKind::cuda);
+  EXPECT_EQ(Refusal(plan), "rank 1 is of cuda, rank 0 of cpu, expected one kind for all");
+  plan.ranks[0].mutate_kind(DeviceKind::cuda);
+  EXPECT_EQ(Refusal(plan), "");
+  plan.ranks[0].mutate_device(plan.ranks[1].device());
+  EXPECT_EQ(Refusal(plan), "ranks 0 and 1 are both on cuda:1 of node 0");
+  plan.ranks[0].mutate_node(7);
+  EXPECT_EQ(Refusal(plan), "");
+}
+
 TEST(Verify, RejectsOtherCacheKinds) {
   PlanT plan = TinyPlan();
   plan.stages[0]->kv_classes[0].mutate_kind(KvKind::window);

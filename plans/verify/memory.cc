@@ -1,21 +1,29 @@
 // Everything a rank allocates must fit in what the plan says it may use.
+#include <string>
+
+#include "plans/rank_memory.h"
 #include "plans/verify/checks.h"
 
 namespace mrs::verify {
 
 Status CheckMemory(const StageView& stage) {
-  const uint64_t weights = stage.stage.weight_arena_bytes();
-  const uint64_t kv = stage.stage.kv_arena_bytes();
-  const uint64_t activations = stage.stage.activation_arena_bytes();
-  const uint64_t total = SatAdd(SatAdd(weights, kv), activations);
+  const RankMemory needs = MemoryOf(stage.stage);
+  const uint64_t total = needs.Total();
   const auto& memory = *stage.plan.cluster()->memory_bytes();
   const std::span<const plan::Rank> ranks = View(stage.plan.ranks());
-  for (uint32_t rank = 0; rank < memory.size(); ++rank) {
-    if (ranks[rank].stage() != stage.index || total <= memory.Get(rank)) continue;
+  for (uint32_t rank = 0; rank < ranks.size(); ++rank) {
+    if (ranks[rank].stage() != stage.index) continue;
+    if (ranks[rank].kind() == plan::DeviceKind::cpu && needs.Beside() != 0) {
+      return Refuse(
+          "rank {}: is of cpu, yet its stage has workspace {}, graphs {} and communicators {}, expected 0 each", rank,
+          needs.workspace, needs.graphs, needs.communicators);
+    }
+    if (rank >= memory.size() || total <= memory.Get(rank)) continue;
     return Refuse(
-        "rank {}: needs {} bytes (weights {}, KV {}, activations {}), but may use {}; plan with more ranks, a smaller "
-        "--max-len or --max-seqs, or more --memory",
-        rank, total, weights, kv, activations, memory.Get(rank));
+        "rank {}: needs {} bytes ({}), but may use {}; plan with more ranks, a smaller --max-len or --max-seqs, or "
+        "more "
+        "--memory",
+        rank, total, MemoryText(needs, [](uint64_t bytes) { return std::to_string(bytes); }), memory.Get(rank));
   }
   return Status();
 }

@@ -1,5 +1,7 @@
 // Ranks and groups. The ranks are all of tp x ep x stages x dp, each once; a group walks one axis in coordinate order.
 #include <array>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "plans/verify/checks.h"
@@ -27,7 +29,19 @@ Status CheckRanks(const plan::Plan& plan) {
                   plan.stages()->size(), plan.dp(), world, ranks.size());
   }
   std::vector<uint32_t> owner(ranks.size(), UINT32_MAX);
+  std::map<std::pair<uint32_t, uint32_t>, uint32_t> on_device;
   for (uint32_t i = 0; i < ranks.size(); ++i) {
+    if (ranks[i].kind() != ranks[0].kind()) {
+      return Refuse("rank {} is of {}, rank 0 of {}, expected one kind for all", i,
+                    plan::EnumNameDeviceKind(ranks[i].kind()), plan::EnumNameDeviceKind(ranks[0].kind()));
+    }
+    if (ranks[i].kind() == plan::DeviceKind::cuda) {
+      const auto [at, alone] = on_device.emplace(std::pair(ranks[i].node(), ranks[i].device()), i);
+      if (!alone) {
+        return Refuse("ranks {} and {} are both on cuda:{} of node {}", at->second, i, ranks[i].device(),
+                      ranks[i].node());
+      }
+    }
     const Coordinates at = CoordinatesOf(ranks[i]);
     uint64_t place = 0;
     for (size_t axis = 1; axis < at.size(); ++axis) {

@@ -20,7 +20,7 @@
 // CHECK: mrs.rms_norm "c" {{.*}}offsets = [array<i64: 128, 128>]
 // CHECK: mrs.matmul "k" {{.*}}offsets = [array<i64: 0, 384>]
 // CHECK: mrs.kv_append "cache" %{{[0-9]+}}, %{{[0-9]+}}, %{{[0-9]+}} {kv_class
-module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1, 4, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.memory = 65536 : i64} {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1, 4, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.ranks = [{kind = "cpu", memory = 65536 : i64}]} {
   func.func @reuse() {
     %ids = mrs.input "tokens" : <[T], i32>
     %slots = mrs.input "slots" : <[T], i32>
@@ -41,8 +41,34 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1, 
 // Memory for three blocks of 2048 bytes: fewer than two sequences of 33 tokens may want, enough for one.
 // CHECK-LABEL: func.func @fewer_blocks
 // CHECK-SAME: mrs.kv = [{block_bytes = 2048 : i64, block_count = 3 : i64
-module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.memory = 8256 : i64} {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.ranks = [{kind = "cpu", memory = 8256 : i64}]} {
   func.func @fewer_blocks(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
+    %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
+    %k = mrs.matmul "k" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[1, 8, 16], f32>) -> !mrs.tensor<[T, 1, 8], f32>
+    %cache = mrs.kv_append "cache" %k, %k, %slots {kv_class = 0 : i64, kv_layer = 0 : i64} : (!mrs.tensor<[T, 1, 8], f32>, !mrs.tensor<[T, 1, 8], f32>, !mrs.tensor<[T], i32>) -> !mrs.tensor<[B, 1, 8], f32>
+    return
+  }
+}
+
+// -----
+// What CUDA takes of a GPU comes first: 32 MiB, and 64 KiB for each step of each bucket. What is left holds two blocks.
+// CHECK-LABEL: func.func @cuda
+// CHECK-SAME: mrs.arenas = {activations = 64 : i64, kv = 4096 : i64, weights = 2048 : i64}
+// CHECK-SAME: mrs.cuda = {communicators = 0 : i64, graphs = 131072 : i64, workspace = 33554432 : i64}
+// CHECK-SAME: block_count = 2 : i64
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.nccl = true, mrs.ranks = [{kind = "cuda", memory = 33691712 : i64}]} {
+  func.func @cuda(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
+    %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
+    %k = mrs.matmul "k" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[1, 8, 16], f32>) -> !mrs.tensor<[T, 1, 8], f32>
+    %cache = mrs.kv_append "cache" %k, %k, %slots {kv_class = 0 : i64, kv_layer = 0 : i64} : (!mrs.tensor<[T, 1, 8], f32>, !mrs.tensor<[T, 1, 8], f32>, !mrs.tensor<[T], i32>) -> !mrs.tensor<[B, 1, 8], f32>
+    return
+  }
+}
+
+// -----
+// expected-error@+1 {{the module needs mrs.ranks, with kind and memory of each rank of stage 0}}
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64} {
+  func.func @no_ranks(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
     %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
     %k = mrs.matmul "k" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[1, 8, 16], f32>) -> !mrs.tensor<[T, 1, 8], f32>
     %cache = mrs.kv_append "cache" %k, %k, %slots {kv_class = 0 : i64, kv_layer = 0 : i64} : (!mrs.tensor<[T, 1, 8], f32>, !mrs.tensor<[T, 1, 8], f32>, !mrs.tensor<[T], i32>) -> !mrs.tensor<[B, 1, 8], f32>
@@ -53,7 +79,7 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>,
 // -----
 // One byte less than weights, activations and the cache of one sequence take.
 // expected-error@+1 {{the plan does not fit: a rank may use 6207 bytes, but its weights take 2048, activations 64, and the KV cache of one sequence of 33 tokens 4096; give more --memory, a larger --tp or --pp, or a smaller --max-len}}
-module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.memory = 6207 : i64} {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.ranks = [{kind = "cpu", memory = 6207 : i64}]} {
   func.func @does_not_fit(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
     %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
     %k = mrs.matmul "k" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[1, 8, 16], f32>) -> !mrs.tensor<[T, 1, 8], f32>
@@ -63,7 +89,7 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>,
 }
 
 // -----
-module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.memory = 8256 : i64} {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.ranks = [{kind = "cpu", memory = 8256 : i64}]} {
   // expected-error@+1 {{the program has no KV cache}}
   func.func @no_cache(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
     %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
@@ -85,7 +111,7 @@ module {
 // CHECK-LABEL: func.func @classes
 // CHECK-SAME: kv = 45056 : i64
 // CHECK-SAME: mrs.kv = [{block_bytes = 2048 : i64, block_count = 10 : i64, block_tokens = 32 : i64, layers = 1 : i64, sequence_blocks = 3 : i64, window = 0 : i64}, {block_bytes = 4096 : i64, block_count = 6 : i64, block_tokens = 32 : i64, layers = 2 : i64, sequence_blocks = 2 : i64, window = 16 : i64}]
-module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 96 : i64, mrs.max_seqs = 4 : i64, mrs.memory = 47168 : i64} {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 96 : i64, mrs.max_seqs = 4 : i64, mrs.ranks = [{kind = "cpu", memory = 47168 : i64}]} {
   func.func @classes(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
     %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
     %k = mrs.matmul "k" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[1, 8, 16], f32>) -> !mrs.tensor<[T, 1, 8], f32>
@@ -97,7 +123,7 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>,
 }
 
 // -----
-module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 96 : i64, mrs.max_seqs = 4 : i64, mrs.memory = 65536 : i64} {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 96 : i64, mrs.max_seqs = 4 : i64, mrs.ranks = [{kind = "cpu", memory = 65536 : i64}]} {
   func.func @two_windows_in_a_class(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
     %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
     %k = mrs.matmul "k" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[1, 8, 16], f32>) -> !mrs.tensor<[T, 1, 8], f32>
@@ -109,7 +135,7 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>,
 }
 
 // -----
-module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 96 : i64, mrs.max_seqs = 4 : i64, mrs.memory = 65536 : i64} {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 96 : i64, mrs.max_seqs = 4 : i64, mrs.ranks = [{kind = "cpu", memory = 65536 : i64}]} {
   // expected-error@+1 {{the program has a KV class 1, but none 0}}
   func.func @a_class_left_out(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
     %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
@@ -125,7 +151,7 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>,
 // CHECK-SAME: mrs.kv = [{block_bytes = 2048 : i64, block_count = 3 : i64
 // CHECK-LABEL: func.func @stage1
 // CHECK-SAME: mrs.kv = [{block_bytes = 4096 : i64, block_count = 3 : i64
-module attributes {mrs.mesh = {stage = 2 : i64, tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.memory = 14400 : i64} {
+module attributes {mrs.mesh = {stage = 2 : i64, tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.ranks = [{kind = "cpu", memory = 14400 : i64}, {kind = "cpu", memory = 14400 : i64}]} {
   func.func @stage0(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
     %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
     %k = mrs.matmul "k" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[1, 8, 16], f32>) -> !mrs.tensor<[T, 1, 8], f32>
@@ -143,7 +169,7 @@ module attributes {mrs.mesh = {stage = 2 : i64, tp = 1 : i64}, mrs.buckets = arr
 
 // -----
 // expected-error@+1 {{the plan does not fit: a rank of stage 1 may use 10303 bytes, but its weights take 2048, activations 64, and the KV cache of one sequence of 33 tokens 8192; give more --memory, a larger --tp or --pp, or a smaller --max-len}}
-module attributes {mrs.mesh = {stage = 2 : i64, tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.memory = 10303 : i64} {
+module attributes {mrs.mesh = {stage = 2 : i64, tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.ranks = [{kind = "cpu", memory = 10303 : i64}, {kind = "cpu", memory = 10303 : i64}]} {
   func.func @stage0(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
     %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
     %k = mrs.matmul "k" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[1, 8, 16], f32>) -> !mrs.tensor<[T, 1, 8], f32>

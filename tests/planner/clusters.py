@@ -153,14 +153,6 @@ class Clusters(unittest.TestCase):
     def test_one_description(self):
         said = self.refused("70b", "--gpus", "2xL4", "--cpus", "2", code=2)
         self.assertIn("--gpus, --cpus and --cluster each say what to plan for; give one", said)
-        self.assertIn("plans for GPU ranks are not written yet", self.build("--gpus", "2xL4"))
-        self.assertIn("plans for CPU ranks on 2 hosts are not written yet", self.build("--cpus", "2x2x1GiB"))
-
-    def build(self, *cluster):
-        done = plan_tools.run([self.tools.plan, "build", plan_tools.MINI, *cluster, "-o", "x"], cwd=self.folder)
-        self.assertEqual(done.returncode, 1)
-        self.assertFalse(os.path.exists(os.path.join(self.folder, "x")))
-        return done.stderr
 
     def test_a_cluster_file(self):
         with open(os.path.join(self.folder, "rack.yaml"), "w") as file:
