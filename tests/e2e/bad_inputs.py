@@ -270,9 +270,9 @@ class CommandLine:
                good[:20])
         refuse("no plan", "is no plan (its identifier is not MRSP); rebuild it with mrs-plan", b"#!/bin/sh\n" * 10)
         refuse("empty plan", "is empty", b"")
-        refuse("later format", "has format 3.1, this version reads 3.0 to 3.0; rebuild it with mrs-plan",
-               with_format(good, 3, 1))
-        refuse("other format", "has format 2.0, this version reads 3.0 to 3.0; rebuild it with mrs-plan",
+        refuse("later format", "has format 3.2, this version reads 3.0 to 3.1; rebuild it with mrs-plan",
+               with_format(good, 3, 2))
+        refuse("other format", "has format 2.0, this version reads 3.0 to 3.1; rebuild it with mrs-plan",
                with_format(good, 2, 0))
         missing = self.work.path("broken", "missing.mrsplan")
         self.refuse("missing plan file",
