@@ -61,8 +61,10 @@ bool LooksLikeCluster(std::string_view start, std::string_view name, bool named)
          (HasKey(start, "nodes") && CountKeys(start, {"gpus", "devices", "nics", "sockets", "ranks", "cores"}) > 0);
 }
 
+// At the start of a line ::error and ##[error] are commands to CI runners, and -x is an option to whoever pastes it.
 std::string JoinPath(const std::string& folder, const std::string& name) {
-  return folder == "." ? name : fmt::format("{}{}{}", folder, folder.ends_with('/') ? "" : "/", name);
+  const bool plain = folder == "." && name.find_first_of(":#-") != 0;
+  return plain ? name : fmt::format("{}{}{}", folder, folder.ends_with('/') ? "" : "/", name);
 }
 
 class Finder {
@@ -211,7 +213,15 @@ class Finder {
       if (model && IsPartOfModel(name)) continue;
       std::error_code error;
       const fs::file_status status = fs::status(path, error);
-      if (fs::is_directory(status)) {
+      if (error && status.type() == fs::file_type::none) {
+        if (error == std::errc::too_many_symbolic_link_levels) {
+          PassOver(path, "is a link that leads in a circle");
+        } else {
+          Unreadable(path, fmt::format("cannot be looked at: {}", error.message()));
+        }
+      } else if (status.type() == fs::file_type::not_found) {
+        PassOver(path, "is a link to nothing, or gone by now");
+      } else if (fs::is_directory(status)) {
         if (fs::is_symlink(fs::symlink_status(path, error))) {
           PassOver(path, "is a link to a folder");
         } else {
