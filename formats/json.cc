@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "formats/input_file.h"
+#include "plans/printable.h"
 
 namespace mrs {
 namespace {
@@ -79,6 +80,23 @@ std::vector<PythonNumber> ReplacePythonNumbers(std::string* text) {
     }
   }
   return found;
+}
+
+// For errors, which are text: characters that are not seen become their bytes. `broken`: what is no ASCII may be no
+// UTF-8.
+std::string Seen(std::string_view text, bool broken = false) {
+  std::string seen;
+  while (!text.empty()) {
+    const size_t hidden = broken && static_cast<unsigned char>(text[0]) >= 0x80 ? 1 : HiddenLength(text);
+    const size_t length = hidden > 0 ? hidden : FirstCharacter(text).second;
+    if (hidden > 0) {
+      AppendNumbers(text.substr(0, length), &seen);
+    } else {
+      seen += text.substr(0, length);
+    }
+    text.remove_prefix(length);
+  }
+  return seen;
 }
 
 // Builds the tree without recursion, and appends to objects without the linear search of nlohmann::ordered_map.
@@ -166,11 +184,11 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
       size_t start = kStart, end = text.size() - kEnd;
       while (start > 0 && inside(start)) --start;
       while (end < text.size() && inside(end)) ++end;
-      Quote(text.substr(0, start), quotes_broken);
+      message = Seen(text.substr(0, start), quotes_broken);
       message += "...";
       text.remove_prefix(end);
     }
-    Quote(text, quotes_broken);
+    message += Seen(text, quotes_broken);
     return false;
   }
 
@@ -187,18 +205,6 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
     Json* value = nullptr;
     std::unordered_map<std::string, size_t> index;  // key -> position; empty below kHashFrom keys
   };
-
-  // Bytes that are no UTF-8 must not get into an error, which is text.
-  void Quote(std::string_view text, bool broken) {
-    for (const char c : text) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (broken && byte >= 0x80) {
-        fmt::format_to(std::back_inserter(message), "\\x{:02x}", byte);
-      } else {
-        message += c;
-      }
-    }
-  }
 
   bool Fail(std::string why) {
     message = std::move(why);
@@ -355,12 +361,12 @@ std::string DescribeJson(const Json& value) {
   if (const auto* text = value.get_ptr<const Json::string_t*>(); text != nullptr && text->size() > kShown) {
     std::string shown = DumpJson(Json(text->substr(0, kShown)));
     shown.insert(shown.size() - 1, "...");
-    return shown;
+    return Seen(shown);
   }
   if (value.is_number_float() && !std::isfinite(value.get<double>())) {
     return std::isnan(value.get<double>()) ? "NaN" : value.get<double>() > 0 ? "Infinity" : "-Infinity";
   }
-  return DumpJson(value);
+  return Seen(DumpJson(value));
 }
 
 const Json* FindValue(const Json& object, std::string_view key) {

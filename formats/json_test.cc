@@ -154,6 +154,13 @@ TEST(ParseJson, ToldApartWithoutMemoryFromAFaultOfTheText) {
   }
 }
 
+TEST(ParseJson, ErrorsShowWhatIsNotSeen) {
+  EXPECT_THAT(ErrorOf("[0\x7f]"), HasSubstr("last read: '0\\x7f'"));
+  EXPECT_THAT(ErrorOf("[\"\u202e\u0085\xc3\xa9\x01"),
+              HasSubstr("last read: '\"\\xe2\\x80\\xae\\xc2\\x85\xc3\xa9<U+0001>'"));
+  EXPECT_EQ(DescribeJson(Json("\u200b\u00e9")), "\"\\xe2\\x80\\x8b\u00e9\"");
+}
+
 TEST(ParseJson, SurvivesHugeNumbers) {
   EXPECT_THAT(ErrorOf("[1e999]"), HasSubstr("column 6: number overflow parsing '1e999'"));
   EXPECT_THAT(ErrorOf(std::string(size_t{1} << 20, '7')), AllOf(HasSubstr("777...777"), SizeIs(::testing::Lt(400u))));

@@ -31,13 +31,8 @@ step "tests (asan+ubsan)"
 ctest --no-tests=error --test-dir build-asan --output-on-failure -j "$jobs" -L sanitize
 
 step "fuzzing"
-targets=(build-asan/fuzz/fuzz_*)
-for target in "${targets[@]}"; do
-  echo "$target"
-  # The artifact of a finding goes to the build folder; the log is shown only then.
-  "$target" -max_total_time=$((30 / ${#targets[@]} + 1)) -rss_limit_mb=4096 -timeout=10 -artifact_prefix=build-asan/fuzz/ \
-    >build-asan/fuzz/log 2>&1 || { tail -n 60 build-asan/fuzz/log; exit 1; }
-done
+# A share of what tests/fuzz/run.py is for, which keeps the input of a finding in build-asan/fuzz/findings.
+tests/fuzz/run.py --inputs 200000 --seconds 30
 
 build tsan
 step "tests (tsan)"
