@@ -44,6 +44,10 @@ Repeated ReadRepeated(MapReader& in) {
   if (in.Has("name")) {
     const std::string name = in.Text("name");
     for (size_t n = 0; n < count; ++n) repeated.names[n] = count == 1 ? name : fmt::format("{}-{}", name, n);
+    if (const size_t bytes = repeated.names.back().size(); bytes > kMaxNameBytes) {
+      in.Fault("name", fmt::format("the name of node {} of {} has {} bytes; expected at most {}", count - 1, count,
+                                   bytes, kMaxNameBytes));
+    }
   }
   return repeated;
 }

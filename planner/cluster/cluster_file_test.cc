@@ -336,6 +336,10 @@ TEST(ClusterFile, WhatIsNoClusterSaysWhere) {
       {repeated("? "), "c.yaml: line 1, column 3: a list or map as a key; expected a name"},
   };
   for (const auto& [text, message] : cases) EXPECT_EQ(Message(text), message) << text.substr(0, 60);
+  const std::string longest(kMaxNameBytes - 2, 'n');
+  EXPECT_EQ(Message(fmt::format("nodes: [{{ranks: 1, count: 11, name: {}}}]", longest)),
+            "c.yaml: line 1, column 37: nodes[0].name: the name of node 10 of 11 has 257 bytes; expected at most 256");
+  EXPECT_TRUE(ParseCluster(fmt::format("nodes: [{{ranks: 1, count: 10, name: {}}}]", longest), "c").ok());
   EXPECT_EQ(Message(std::string(kMaxFileBytes + 1, ' ')), "c.yaml: 8388609 bytes; expected at most 8388608");
   // Of what belongs together, and in all.
   EXPECT_EQ(Message(repeated("- 1\n")),
