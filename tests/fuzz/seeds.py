@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import re
+import struct
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MAX_SEED = 16 << 10
@@ -147,6 +148,17 @@ def joined_rings():
     yield "".join(f"{text}\x01\n" for text in world) + "x"
 
 
+def wire_messages():
+    """Headers of every type (runtime/world/wire.h) before bodies of zeros, as long as such bodies are."""
+    with open(os.path.join(SOURCE, "runtime/world/wire.h"), encoding="utf-8") as file:
+        text = file.read()
+    magic = int(re.search(r"kMagic = (0x[0-9a-f]+)", text).group(1), 16)
+    version = int(re.search(r"kVersion = (\d+)", text).group(1))
+    for kind in range(1, 11):
+        for size in (0, 8, 16, 24, 32, 48, 64, 96, 128, 256, 512):
+            yield struct.pack("<IHHI", magic, version, kind, size) + bytes(size)
+
+
 CLUSTER_SOURCES = ("planner/cluster/cluster_file.cc", "planner/cluster/node_reader.cc", "planner/cluster/units.cc")
 TARGETS = {
     "cluster_file": Target(
@@ -190,7 +202,7 @@ TARGETS = {
     "api_request": Target(("runtime/serve/api_*_test.cc",), ("runtime/serve/api_request.cc",)),
     "http_head": Target(("runtime/serve/http_*_test.cc",), ("runtime/serve/http_*.cc",)),
     "plan": Target(),  # a file of any use is larger than what a fuzzer mutates well; plans/flip_test.cc flips whole ones
-    "wire": Target(),
+    "wire": Target(made=tuple(wire_messages())),
 }
 GRAMMAR = list('{}[]()<>,:;="\'&*!|?-#%@`/\\ \n\t\r.+_~^$') + [": ", "- ", "\n  ", "\r\n", "---\n", "<<", "0x", "]]>",
     "<!--", "-->", "<?", "?>", "</", "/>", "<![CDATA[", "<!DOCTYPE ", "&amp;", "null", "true", "-1", "1e999", "65536",
@@ -258,7 +270,7 @@ def strings(patterns):
 def make(name, folder):
     target = TARGETS.get(name, Target())
     os.makedirs(os.path.join(folder, "seeds"))
-    inputs = [text.encode("utf-8") for text in target.made]
+    inputs = [text if isinstance(text, bytes) else text.encode("utf-8") for text in target.made]
     inputs += [text.encode("latin-1", "replace") for text in strings(target.tests) if 1 < len(text) <= MAX_SEED]
     for number, data in enumerate(inputs):
         with open(os.path.join(folder, "seeds", f"{number:04}"), "wb") as file:
