@@ -3,8 +3,11 @@
 //   FindDeviceModel("NVIDIA H100 80GB HBM3")->name  ->  "H100-SXM": 81559 MiB, 3350 GB/s, 989.4 TFLOP/s in bf16,
 //                                                       18 NVLinks of 25 GB/s each way to an NVSwitch, PCIe 5.0 x16
 //
-// Names match exactly, but for case, spaces, dashes and makers' names in front: an RTX 3090 Ti is no RTX 3090. Where a
-// bare name is several models the row's aliases say which is meant: "H100" is the SXM module, "A100" its 80 GB one.
+// The rows lie in catalogue_*.cc, and where their figures come from in catalogue_rows.h.
+//
+// Names match exactly, but for case, spaces, dashes and makers' names in front: an RTX 4070 Ti is no RTX 4070 Ti SUPER.
+// Where a bare name is several models the row's aliases say which is meant: "H100" is the SXM module, "A100" its 80 GB
+// one; "V100" is its 16 GB one.
 #pragma once
 
 #include <array>
@@ -29,7 +32,7 @@ struct DeviceModel {
   DeviceKind kind = DeviceKind::kCuda;
   uint64_t memory_bytes = 0;    // what the driver offers, which is less than the name says; 0: the host's own
   double memory_gigabytes = 0;  // read per second
-  double bf16_teraflops = 0;    // dense, sums in f32; 0: not published
+  double bf16_teraflops = 0;    // dense, sums in f32; 0: none, or not published
   int sm = 0;                   // compute capability: 90 is 9.0; 0: not CUDA
   std::string_view gcn = {};    // AMD's architecture, gfx942; "": not ROCm
   PeerKind peer = PeerKind::kNvlink;
@@ -41,7 +44,7 @@ struct DeviceModel {
   int most_per_node = 0;                 // as many as a node has; 0: no limit of the model's
   int sockets = 1;                       // of the node that a short form means
   std::array<uint32_t, 4> pci_ids = {};  // vendor << 16 | device; 0: none
-  std::string_view aliases;              // further names, normalized (NormalizedModel), a space between
+  std::string_view aliases = {};         // further names, normalized (NormalizedModel), a space between
   std::string_view source;               // of the rates
   std::string_view memory_source;
 };

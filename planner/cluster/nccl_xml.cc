@@ -209,6 +209,17 @@ class Reader {
     }
   }
 
+  // Whether a device cannot be of that model: another maker's, or of another compute capability.
+  static bool Unlike(const DeviceModel& row, const Found& found, int64_t vendor) {
+    if (found.device.kind == DeviceKind::kRocm) return row.kind != DeviceKind::kRocm;
+    if (vendor == 0x10de && row.kind != DeviceKind::kCuda) return true;
+    return found.sm != 0 && found.sm != row.sm;
+  }
+  static std::string KindText(const DeviceModel& row) {
+    return row.kind == DeviceKind::kRocm ? fmt::format("AMD's, {}", row.gcn)
+                                         : fmt::format("NVIDIA's, with sm {}", row.sm);
+  }
+
   void ReadGpu(Host& host, const pugi::xml_node& pci, const std::string& bus_id, int64_t vendor, const Attachment& at) {
     Found found{.device = {.bus_id = bus_id, .at = at}, .pci = pci, .gpu = pci.child("gpu"), .gcn = {}};
     found.device.ordinal = -1;
@@ -234,6 +245,16 @@ class Reader {
     if (vendor == 0x1002 || !found.gcn.empty()) found.device.kind = DeviceKind::kRocm;
     const int64_t device = faults_.Number(pci, "device", 0, 0xffff).value_or(0);
     const DeviceModel* row = FindDevicePci(static_cast<uint16_t>(vendor), static_cast<uint16_t>(device));
+    if (row != nullptr && Unlike(*row, found, vendor)) {
+      host.node.completed.push_back(fmt::format(
+          "device at {}: sm {} is not that of {}, which its PCI id names; so its model is not taken from that", bus_id,
+          found.sm, row->name));
+      row = nullptr;
+    }
+    if (row == nullptr && model_ != nullptr && Unlike(*model_, found, vendor)) {
+      return faults_.Add(found.gpu ? found.gpu : pci,
+                         fmt::format("is no {}, which --model says: that is {}", model_->name, KindText(*model_)));
+    }
     if (row == nullptr) row = model_;
     if (row != nullptr) {
       found.device.model = row->name;

@@ -118,8 +118,10 @@ TEST(NcclXml, AmdAndGraceAndHosts) {
       <xgmi target="0000:99:00.0" count="2" tclass="0x038000"/></gpu></pci></cpu></system>)");
   EXPECT_EQ(amd.nodes[0].devices[0].kind, DeviceKind::kRocm);
   EXPECT_EQ(amd.nodes[0].devices[1].model, "MI300X");
-  EXPECT_EQ(amd.nodes[0].links[0].gigabytes, 36);  // gfx90a
-  EXPECT_EQ(amd.nodes[0].completed[1], "device 1: without 2 links to \"0000:99:00.0\", which is not in the file");
+  EXPECT_EQ(amd.nodes[0].devices[0].model, "MI250X");
+  EXPECT_EQ(amd.nodes[0].links[0].gigabytes, 50);
+  EXPECT_EQ(PathsOf(amd.nodes[0]).At(1, 0).gigabytes, 144);  // 4 of 36 GB/s, RCCL's figure for gfx90a
+  EXPECT_EQ(amd.nodes[0].completed[2], "device 1: without 2 links to \"0000:99:00.0\", which is not in the file");
   const auto host = [](const std::string& hash) {
     return "<cpu host_hash=\"" + hash + R"(" numaid="0" arch="arm64"><pci busid="0008:01:00.0" class="0x030200">
       <gpu dev="0" sm="100"><nvlink target="fffffff:ffff:ff" count="18" tclass="0x068000"/><c2c bw="44136" count="10"/>
@@ -222,9 +224,53 @@ TEST(NcclXml, Refusals) {
        "t.xml: line 2, column 121: <gpu dev=\"0\">: a second GPU with dev 0"},
       {InCpu(Gpu("0000:17:00.0", "") + "\n" + Gpu("00000000:17:00.0", "")),
        "t.xml: line 2, column 2: <pci busid=\"00000000:17:00.0\">: a second <pci> at 0000:17:00.0"},
+      {"<?xml version=\"1.0\"?>\n<!DOCTYPE system SYSTEM \"x.dtd\">\n<system version=\"1\"/>",
+       "t.xml: line 2, column 1: a document type (<!DOCTYPE), whose entities and files are not read; NCCL writes none: "
+       "take it out, or give the file that NCCL_TOPO_DUMP_FILE writes"},
+      {"<!-- <!DOCTYPE a> --><!DOCTYPE system [<!ENTITY a \"aa\"><!ENTITY b \"&a;&a;\">]><system "
+       "version=\"1\">&b;</system>",
+       "t.xml: line 1, column 22: a document type (<!DOCTYPE), whose entities and files are not read; NCCL writes "
+       "none: "
+       "take it out, or give the file that NCCL_TOPO_DUMP_FILE writes"},
+      {"<!DOCTYPE system [<!ENTITY a \"",
+       "t.xml: line 1, column 1: a document type (<!DOCTYPE), whose entities and files "
+       "are not read; NCCL writes none: take it out, or give the file that NCCL_TOPO_DUMP_FILE writes"},
+      {"<!ENTITY a \"aa\"><system version=\"1\"/>", "t.xml: line 1, column 3: expected an element's name after \"<\""},
       {InCpu("\n<gpu dev=\"0\"/>"), "t.xml: line 2, column 2: <gpu dev=\"0\">: expected <pci> or <nic> in <cpu>"},
   };
   for (const auto& [text, message] : kCases) EXPECT_EQ(Message(text), message) << text;
+}
+
+// The compute capability says what a device is as much as its PCI id and --model do.
+TEST(NcclXml, ModelsAndComputeCapabilitiesAgree) {
+  const auto gpu = [](const std::string& device, const std::string& sm) {
+    return InCpu(R"(<pci busid="0000:17:00.0" class="0x030200" vendor="0x10de" device=")" + device +
+                 R"("><gpu dev="0" sm=")" + sm +
+                 R"("><nvlink target="0000:c1:00.0" count="2" tclass="0x068000"/></gpu></pci>)");
+  };
+  const auto link = [](const Cluster& cluster) {
+    return PeerGigabytes(cluster.nodes[0], cluster.nodes[0].links.at(0));
+  };
+  EXPECT_EQ(link(Read(gpu("0x20b2", "80"))), 40);
+  const Cluster unlike = Read(gpu("0x20b2", "90"));
+  EXPECT_EQ(unlike.nodes[0].devices[0].model, "");
+  EXPECT_EQ(unlike.nodes[0].completed[0],
+            "device at 0000:17:00.0: sm 90 is not that of A100-SXM-80GB, which its PCI id names; so its model is not "
+            "taken from that");
+  EXPECT_NEAR(link(unlike), 2 * 20.6, 1e-9);  // as NCCL, by the sm
+  const Cluster unnamed = Read(gpu("0xffff", "0"));
+  EXPECT_FALSE(PeerKnown(unnamed.nodes[0], unnamed.nodes[0].links[0]));
+  const auto as = [&](const std::string& text, const char* model) {
+    const Result<Cluster> cluster = ParseNcclXml(text, "t.xml", FindDeviceModel(model));
+    return cluster ? cluster->nodes[0].devices[0].model : cluster.message();
+  };
+  EXPECT_EQ(as(gpu("0xffff", "90"), "H100-SXM"), "H100-SXM");
+  EXPECT_EQ(as(gpu("0x20b2", "80"), "H100-SXM"), "A100-SXM-80GB");
+  EXPECT_EQ(
+      as(gpu("0xffff", "80"), "H100-SXM"),
+      "t.xml: line 1, column 175: <gpu dev=\"0\">: is no H100-SXM, which --model says: that is NVIDIA's, with sm 90");
+  EXPECT_EQ(as(gpu("0xffff", "80"), "MI300X"),
+            "t.xml: line 1, column 175: <gpu dev=\"0\">: is no MI300X, which --model says: that is AMD's, gfx942");
 }
 
 TEST(NcclXml, Limits) {

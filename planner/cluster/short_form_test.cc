@@ -84,7 +84,7 @@ TEST(ShortForm, WhatIsNoFormSaysWhy) {
        "as 48GB or 24GiB"},
       {"H100x8", "--gpus H100x8: 'H100x8': the count stands before the model: 8xH100-SXM"},
       {"8x", "--gpus 8x: '8x': a model or a size is missing, such as H100-SXM or 48GB"},
-      {"8", "--gpus 8: '8' is no model of the catalogue (nearest: L4) and no size with a unit, such as 48GB or 24GiB"},
+      {"8", "--gpus 8: '8' is no model of the catalogue (nearest: T4) and no size with a unit, such as 48GB or 24GiB"},
       {"0xL4", "--gpus 0xL4: '0xL4': 0 devices; expected 1 to 64"},
       {"65xL4", "--gpus 65xL4: '65xL4': 65 devices; expected 1 to 64"},
       {"99999999999999999999xL4",
@@ -117,7 +117,7 @@ TEST(ShortForm, WhatIsNoFormSaysWhy) {
       {"8xH100+1G+1G",
        "--gpus 8xH100+1G+1G: '+1G+1G' is no rate between nodes; expected one such as +400G, +400Gbit/s or +50GB/s"},
       {"a\nb",
-       "--gpus a\\x0ab: 'a\\x0ab' is no model of the catalogue (nearest: A10) and no size with a unit, such as "
+       "--gpus a\\x0ab: 'a\\x0ab' is no model of the catalogue (nearest: A30) and no size with a unit, such as "
        "48GB or 24GiB"},
   };
   for (const auto& [text, message] : gpus) EXPECT_EQ(Gpus(text), message) << text;

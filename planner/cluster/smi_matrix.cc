@@ -271,7 +271,17 @@ Result<Cluster> ParseSmiMatrix(std::string_view text, std::string_view where) {
   for (const SmiTable& table : tables) {
     MRS_ASSIGN_OR_RETURN(Node node, NodeOf(table, where));
     node.name = fmt::format("node-{}", cluster.nodes.size());
+    if (!table.host.empty()) {
+      const auto named = [&](const Node& other) { return other.name == table.host; };
+      if (std::none_of(cluster.nodes.begin(), cluster.nodes.end(), named)) node.name = table.host;
+    }
     cluster.nodes.push_back(std::move(node));
+  }
+  // A host that is called as another is by its place.
+  std::set<std::string> names;
+  for (size_t n = 0; n < cluster.nodes.size(); ++n) {
+    std::string& name = cluster.nodes[n].name;
+    for (size_t more = n; !names.insert(name).second; ++more) name = fmt::format("node-{}", more + 1);
   }
   return cluster;
 }

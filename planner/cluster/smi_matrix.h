@@ -8,7 +8,8 @@
 //
 // A tree is made that has exactly the classes of the matrix (SmiClass); what it does not tell (models, memory, link
 // rates) stays unknown. NVLinks are kept as each row tells them, asymmetric ones, too; more of them than any GPU has
-// links are an NVSwitch's. Several tables are several nodes. Words may stand apart in any way and be coloured; prompts
+// links are an NVSwitch's. Several tables are several nodes; where each line begins with a host's name
+// ("node1: GPU0 ...", smi_hosts.h), they have these names. Words may stand apart in any way and be coloured; prompts
 // and legends around the tables are passed over.
 #pragma once
 

@@ -1,6 +1,7 @@
 // Matrices of nvidia-smi topo -m: what is rebuilt gives the same classes again; what is wrong is said with its place.
 #include "planner/cluster/smi_matrix.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -230,6 +231,67 @@ TEST(SmiMatrix, RefusesWithThePlace) {
     ASSERT_FALSE(cluster.ok()) << text;
     EXPECT_EQ(cluster.message(), message);
   }
+}
+
+// What pdsh, clush, srun -l, kubectl and docker compose write of several hosts, mixed.
+TEST(SmiMatrix, LinesThatBeginWithAHost) {
+  const Cluster cluster = Read(
+      "gpu-b: \tGPU0\tGPU1\tCPU Affinity\n"
+      "gpu-a: \t\x1b[4mGPU0\tGPU1\tNIC0\x1b[0m\n"
+      "gpu-a: GPU0\t X \tNV4\tPIX\n"
+      "gpu-b: GPU0\t X \tPHB\t0-7\n"
+      "gpu-c: ssh: connect to host gpu-c port 22: No route to host\n"
+      "gpu-a: GPU1\tNV4\t X \tSYS\n"
+      "gpu-b: GPU1\tPHB\t X \t0-7\n"
+      "gpu-a: NIC0\tPIX\tSYS\t X\n"
+      "gpu-a: \n"
+      "gpu-a: Legend:\n"
+      "gpu-a:   NIC0: mlx5_0\n");
+  ASSERT_EQ(cluster.nodes.size(), 2u);
+  EXPECT_EQ(cluster.nodes[0].name, "gpu-b");
+  EXPECT_EQ(cluster.nodes[1].name, "gpu-a");
+  EXPECT_EQ(SmiClass(cluster.nodes[0], {false, 0}, {false, 1}), "PHB");
+  EXPECT_EQ(SmiClass(cluster.nodes[1], {false, 0}, {false, 1}), "NV4");
+  ASSERT_EQ(cluster.nodes[1].nics.size(), 1u);
+  EXPECT_EQ(cluster.nodes[1].nics[0].name, "mlx5_0");
+  const std::pair<std::string, std::string> kPrefixes[] = {{"0: ", "0"},
+                                                           {"[pod/gpu-0/main] ", "pod/gpu-0/main"},
+                                                           {"node1  | ", "node1"},
+                                                           {"node1 : ", "node1"},
+                                                           {"[1,0]<stdout>: ", "node-0"},
+                                                           {"\"node1\" ", "node1"},
+                                                           {"::: ", "node-0"},
+                                                           {"job 7 node1: ", "node-0"}};
+  for (const auto& [prefix, name] : kPrefixes) {
+    const Cluster one = Read(prefix + "GPU0 GPU1\n" + prefix + "GPU0 X PIX\n" + prefix + "GPU1 PIX X\n" + prefix +
+                             "GPU0 GPU1\n" + prefix + "GPU0 X SYS\n" + prefix + "GPU1 SYS X\n");
+    ASSERT_EQ(one.nodes.size(), 2u) << prefix;
+    EXPECT_EQ(one.nodes[0].name, name);
+    EXPECT_EQ(one.nodes[1].name, "node-1") << prefix;
+    EXPECT_EQ(SmiClass(one.nodes[1], {false, 0}, {false, 1}), "SYS");
+  }
+}
+
+std::string Refused(std::string_view text) {
+  const Result<Cluster> cluster = ParseSmiMatrix(text, "m.txt");
+  return cluster ? "accepted" : cluster.message();
+}
+
+TEST(SmiMatrix, PrefixesThatAreNone) {
+  EXPECT_EQ(Refused("n: GPU0 GPU1\nn: GPU0 X PIX\nn: GPU1 PXI X\n"),
+            "m.txt: line 3, column 9: row GPU1, column GPU0: expected X, NV#, PIX, PXB, PHB, NODE or SYS, got 'PXI'");
+  EXPECT_EQ(Refused("n: GPU0 GPU1\nn: GPU0 X PIX\n"),
+            "m.txt: line 2, column 11: the table ends without row GPU1; expected all 2 GPUs of its first line");
+  EXPECT_EQ(Refused("10:00:01 GPU0 GPU1\n10:00:02 GPU0 X PIX\n10:00:03 GPU1 PIX X\n"),
+            "m.txt: line 1, column 1: '10:00:01' stands before a table's names, and '10:00:02' (line 2) before a row; "
+            "expected nothing, or the same before all lines of a host, such as \"node1: \": cut the words off that "
+            "differ");
+  EXPECT_FALSE(HasSmiMatrix("the GPU0 and GPU1 of node1: none"));
+  EXPECT_TRUE(HasSmiMatrix("10:00:01 GPU0 GPU1\n10:00:02 GPU0 X PIX\n"));
+  // Of several hosts' tables there may be as many as nodes.
+  std::string many;
+  for (int n = 0; n < 2000; ++n) many += fmt::format("n{}: GPU0 CPU\nn{}: GPU0 X\n", n, n);
+  EXPECT_EQ(Refused(many).substr(0, 30), "m.txt: more than 1024 hosts' t");
 }
 
 }  // namespace

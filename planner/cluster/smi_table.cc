@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "planner/cluster/limits.h"
+#include "planner/cluster/smi_hosts.h"
+#include "planner/cluster/smi_words.h"
 #include "plans/printable.h"
 
 namespace mrs::cluster {
@@ -16,121 +18,48 @@ namespace {
 
 constexpr size_t kMaxWords = size_t{1} << 18;  // from the first table on
 
-struct Word {
-  std::string_view text;
-  size_t line = 0, column = 0;
-  bool first = false;  // of its line
-};
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-// Between words: blanks, and what people quote and lay out tables with.
-bool IsBlank(char c) { return static_cast<unsigned char>(c) <= ' ' || c == '|' || c == '>'; }
-
-// How long a colour code is at the front of `text`: ESC [ ... letter, or what is left of it, "[4m"; 0: none.
-size_t ColourCode(std::string_view text) {
-  const bool caret = text.starts_with("^[[");  // as cat -v and logs write an escape
-  const bool escape = caret || text.starts_with('\x1b');
-  size_t at = caret ? 2 : escape ? 1 : 0;
-  if (at >= text.size() || text[at] != '[') return escape ? 1 : 0;
-  ++at;
-  while (at < text.size() && (IsDigit(text[at]) || text[at] == ';' || text[at] == '?')) ++at;
-  if (at == text.size()) return 0;
-  if (escape && ((text[at] >= 'a' && text[at] <= 'z') || (text[at] >= 'A' && text[at] <= 'Z'))) return at + 1;
-  return text[at] == 'm' ? at + 1 : 0;
-}
-
-// The words of a text, one after another.
-class Words {
- public:
-  explicit Words(std::string_view text) : text_(text) {}
-
-  std::optional<Word> Next() {
-    while (at_ < text_.size()) {
-      if (text_[at_] == '\n') {
-        ++line_;
-        begin_of_line_ = ++at_;
-        first_ = true;
-      } else if (const size_t code = ColourCode(text_.substr(at_)); code > 0) {
-        at_ += code;
-      } else if (IsBlank(text_[at_]) || text_.substr(at_).starts_with("\xEF\xBB\xBF")) {
-        at_ += text_[at_] == '\xEF' ? 3 : 1;
-      } else if (text_.substr(at_).starts_with("\xC2\xA0")) {  // a space that does not break, from web pages
-        at_ += 2;
-      } else {
-        const size_t begin = at_;
-        while (at_ < text_.size() && !IsBlank(text_[at_]) && ColourCode(text_.substr(at_)) == 0 &&
-               !text_.substr(at_).starts_with("\xC2\xA0")) {
-          ++at_;
-        }
-        return Word{text_.substr(begin, at_ - begin), line_, begin - begin_of_line_ + 1, std::exchange(first_, false)};
-      }
-    }
-    return std::nullopt;
-  }
-
- private:
-  std::string_view text_;
-  size_t at_ = 0, line_ = 1, begin_of_line_ = 0;
-  bool first_ = true;
-};
-
-bool IsCell(std::string_view word) {
-  if (word.starts_with("NV") && word.size() > 2) {
-    return std::all_of(word.begin() + 2, word.end(), IsDigit);
-  }
-  constexpr std::string_view kWords[] = {"X", "PIX", "PXB", "PHB", "NODE", "SYS", "SOC"};
-  return std::find(std::begin(kWords), std::end(kWords), word) != std::end(kWords);
-}
-
-// 3 of "GPU3".
-std::optional<int> GpuNumber(std::string_view word) {
-  if (!word.starts_with("GPU") || word.size() == 3 || word.size() > 7) return std::nullopt;
-  int number = 0;
-  const auto [end, error] = std::from_chars(word.data() + 3, word.data() + word.size(), number);
-  if (error != std::errc() || end != word.data() + word.size() || number < 0) return std::nullopt;
-  return number;
-}
-
-// "NIC0", "mlx5_0", "mlx5_bond_0", "bnxt_re1", "rocep24s0": a name that ends in a number, and is no value.
-bool IsName(std::string_view word) {
-  if (word.empty() || word.size() > 64 || !IsDigit(word.back()) || IsCell(word)) return false;
-  const char c = word.front();
-  if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) return false;
-  return std::all_of(word.begin(), word.end(), [](char one) {
-    return IsDigit(one) || one == '_' || one == '-' || (one >= 'a' && one <= 'z') || (one >= 'A' && one <= 'Z');
-  });
-}
-
 bool IsAffinity(std::string_view word) {
   return word == "N/A" ||
          std::all_of(word.begin(), word.end(), [](char c) { return IsDigit(c) || c == ',' || c == '-'; });
 }
 
-// A table's first line: GPUs' names and no value after the first of them.
-bool BeginsTable(const Word& word, const Word& next) {
-  return word.first && GpuNumber(word.text).has_value() && !IsCell(next.text) &&
-         (IsName(next.text) || next.text == "CPU");
-}
-bool BeginsTable(const std::vector<Word>& words, size_t at) {
-  return at + 1 < words.size() && BeginsTable(words[at], words[at + 1]);
+bool BeginsTable(const std::vector<SmiWord>& words, size_t at) {
+  return at + 1 < words.size() && BeginsSmiTable(words[at], words[at + 1]);
 }
 
-// Those from the first table on: no more are kept than kMaxWords and one.
-std::vector<Word> WordsFromTable(std::string_view text) {
-  Words all(text);
-  std::vector<Word> words;
-  std::optional<Word> before = all.Next();
-  for (std::optional<Word> word; before && words.size() <= kMaxWords; before = word) {
-    word = all.Next();
-    if (!words.empty() || (word && BeginsTable(*before, *word))) words.push_back(*before);
+// Those from the first table on: no more are kept than kMaxWords and one. `next` gives one after another.
+template <typename Next>
+std::vector<SmiWord> WordsFrom(Next next) {
+  std::vector<SmiWord> words;
+  std::optional<SmiWord> before = next();
+  for (std::optional<SmiWord> word; before && words.size() <= kMaxWords; before = word) {
+    word = next();
+    if (!words.empty() || (word && BeginsSmiTable(*before, *word))) words.push_back(*before);
   }
   return words;
 }
 
+std::vector<SmiWord> WordsFromTable(std::string_view text) {
+  SmiWords all(text);
+  return WordsFrom([&] { return all.Next(); });
+}
+
+std::vector<SmiWord> WordsFromTable(const SmiHost& host) {
+  size_t line = 0;
+  SmiWords words("");
+  return WordsFrom([&] {
+    std::optional<SmiWord> word = words.Next();
+    for (; !word && line < host.lines.size(); word = words.Next()) {
+      words = SmiWords(host.lines[line].text, host.lines[line].line, host.lines[line].column);
+      ++line;
+    }
+    return word;
+  });
+}
+
 class Reader {
  public:
-  Reader(const std::vector<Word>& words, std::string_view where) : words_(words), where_(where) {}
+  Reader(const std::vector<SmiWord>& words, std::string_view where) : words_(words), where_(where) {}
 
   Result<SmiTable> Read(size_t& at) {
     SmiTable table;
@@ -143,7 +72,7 @@ class Reader {
     while (at < words_.size() && !BeginsTable(words_, at)) {
       const auto row = std::find(table.names.begin(), table.names.end(), words_[at].text) - table.names.begin();
       if (static_cast<size_t>(row) == table.names.size()) break;
-      if (at + 1 >= words_.size() || !IsCell(words_[at + 1].text)) {
+      if (at + 1 >= words_.size() || !IsSmiCell(words_[at + 1].text)) {
         if (seen[row]) break;  // words of the text below
       }
       if (seen[row]) return Fault(at, fmt::format("a second row {}", table.names[row]));
@@ -166,11 +95,11 @@ class Reader {
   }
 
   Status Header(SmiTable& table, size_t& at) {
-    for (; at < words_.size() && IsName(words_[at].text) && !IsCell(words_[at].text); ++at) {
+    for (; at < words_.size() && IsSmiName(words_[at].text) && !IsSmiCell(words_[at].text); ++at) {
       const std::string_view name = words_[at].text;
       // The first row begins where a value follows a name that there is already.
       const bool known = std::find(table.names.begin(), table.names.end(), name) != table.names.end();
-      if (known && at + 1 < words_.size() && IsCell(words_[at + 1].text)) break;
+      if (known && at + 1 < words_.size() && IsSmiCell(words_[at + 1].text)) break;
       if (known) return Fault(at, fmt::format("a second column {}", name));
       const std::optional<int> number = GpuNumber(name);
       if (number && table.gpu_count < table.names.size()) return Fault(at, "a GPU's column after a network card's");
@@ -203,7 +132,7 @@ class Reader {
       std::string word(words_[at].text);
       if (word == "SOC") word = "SYS";  // before NVIDIA's driver 384
       // "NV0" is no link, and no GPU has more than 64.
-      if (!IsCell(word) || word.size() > 4 || word == "NV0" ||
+      if (!IsSmiCell(word) || word.size() > 4 || word == "NV0" ||
           (word.size() == 4 && word > "NV64" && word.starts_with("NV"))) {
         return Fault(at, fmt::format("{}: expected X, NV#, PIX, PXB, PHB, NODE or SYS, got '{}'", what,
                                      Printable(std::string_view(word).substr(0, 64))));
@@ -248,7 +177,7 @@ class Reader {
     }
   }
 
-  const std::vector<Word>& words_;
+  const std::vector<SmiWord>& words_;
   std::string_view where_;
 };
 
@@ -256,35 +185,42 @@ class Reader {
 
 bool HasSmiTable(std::string_view text) {
   if (text.size() > kMaxFileBytes || text.find("GPU") == text.npos) return false;
-  Words words(text);
-  std::optional<Word> before = words.Next();
-  for (std::optional<Word> word = words.Next(); word; word = words.Next()) {
-    if (BeginsTable(*before, *word)) return true;
+  SmiWords words(text);
+  std::optional<SmiWord> before = words.Next();
+  for (std::optional<SmiWord> word = words.Next(); word; word = words.Next()) {
+    if (BeginsSmiTable(*before, *word)) return true;
     before = word;
   }
-  return false;
+  return HasPrefixedTable(text);
 }
 
 Result<std::vector<SmiTable>> ReadSmiTables(std::string_view text, std::string_view where) {
   if (text.size() > kMaxFileBytes)
     return Refuse("{}: {} bytes; expected at most {}", where, text.size(), kMaxFileBytes);
-  const std::vector<Word> words = WordsFromTable(text);
-  if (words.size() > kMaxWords) return Refuse("{}: more than {} words", where, kMaxWords);
   std::vector<SmiTable> tables;
   size_t device_count = 0;
-  for (size_t at = 0; at < words.size();) {
-    if (!BeginsTable(words, at)) {
-      ++at;
-      continue;
+  const auto read = [&](const std::vector<SmiWord>& words, std::string_view host) -> Status {
+    if (words.size() > kMaxWords) return Refuse("{}: more than {} words", where, kMaxWords);
+    for (size_t at = 0; at < words.size();) {
+      if (!BeginsTable(words, at)) {
+        ++at;
+        continue;
+      }
+      const size_t begin = at;
+      MRS_ASSIGN_OR_RETURN(SmiTable table, Reader(words, where).Read(at));
+      device_count += table.gpu_count;
+      table.host = host;
+      tables.push_back(std::move(table));
+      if (tables.size() > kMaxNodes || device_count > kMaxDevices) {
+        return Refuse("{}: line {}: more than {} tables or {} GPUs", where, words[begin].line, kMaxNodes, kMaxDevices);
+      }
     }
-    const size_t begin = at;
-    MRS_ASSIGN_OR_RETURN(SmiTable table, Reader(words, where).Read(at));
-    device_count += table.gpu_count;
-    tables.push_back(std::move(table));
-    if (tables.size() > kMaxNodes || device_count > kMaxDevices) {
-      return Refuse("{}: line {}: more than {} tables or {} GPUs", where, words[begin].line, kMaxNodes, kMaxDevices);
-    }
-  }
+    return Status();
+  };
+  MRS_RETURN_IF_ERROR(read(WordsFromTable(text), ""));
+  if (!tables.empty()) return tables;
+  MRS_ASSIGN_OR_RETURN(const std::vector<SmiHost> hosts, HostsOf(text, where));
+  for (const SmiHost& host : hosts) MRS_RETURN_IF_ERROR(read(WordsFromTable(host), host.name));
   if (tables.empty()) {
     return Refuse("{}: no table of nvidia-smi topo -m: no line begins with the names of GPUs, such as GPU0 GPU1",
                   where);

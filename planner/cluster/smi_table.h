@@ -15,6 +15,7 @@ struct SmiCell {
 };
 
 struct SmiTable {
+  std::string host;                // what each of its lines begins with, "node1"; "": nothing
   std::vector<std::string> names;  // of the columns: GPUs, then nics; a legend's name in place of "NIC0"
   size_t gpu_count = 0;
   std::vector<int> gpu_numbers;             // the 3 of GPU3

@@ -73,6 +73,21 @@ Status CountXml(std::string_view text, std::string_view where) {
   return Status();
 }
 
+// Where a document type begins, npos: none. It stands before the first element, among comments and instructions.
+size_t DocumentType(std::string_view text) {
+  size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
+  while ((at = text.find_first_not_of(" \t\r\n", at)) != text.npos) {
+    const std::string_view rest = text.substr(at);
+    if (rest.starts_with("<!DOCTYPE")) return at;
+    const std::string_view end = rest.starts_with("<!--") ? "-->" : rest.starts_with("<?") ? "?>" : "";
+    if (end.empty()) break;
+    at = text.find(end, at + 2);
+    if (at == text.npos) break;
+    at += end.size();
+  }
+  return text.npos;
+}
+
 }  // namespace
 
 std::string ShownXml(std::string_view value) {
@@ -124,7 +139,13 @@ Status LoadXml(std::string_view text, std::string_view where, pugi::xml_document
     return Refuse("{}: {}: a zero byte; expected XML, which is text", where, At(text, nul));
   }
   MRS_RETURN_IF_ERROR(CountXml(text, where));
-  // UTF-8 as it stands: offsets are those of the text. Entities of a document type are not expanded.
+  if (const size_t type = DocumentType(text); type != text.npos) {
+    return Refuse(
+        "{}: {}: a document type (<!DOCTYPE), whose entities and files are not read; NCCL writes none: take it out, or "
+        "give the file that NCCL_TOPO_DUMP_FILE writes",
+        where, At(text, type));
+  }
+  // UTF-8 as it stands: offsets are those of the text.
   const pugi::xml_parse_result parsed =
       doc->load_buffer(text.data(), text.size(), pugi::parse_default, pugi::encoding_utf8);
   if (!parsed) {
