@@ -25,6 +25,7 @@ enum class Joined : uint8_t {
   kPcie,    // each on a root port of its own; an NVLink bridge may join pairs, and is there where a description says so
   kSwitch,  // all links of each go to an NVSwitch fabric
   kMesh,    // one link to each other device
+  kVaries,  // by links of which each machine has others: only a description says which
 };
 
 struct DeviceModel {

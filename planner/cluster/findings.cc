@@ -271,9 +271,17 @@ class NodeJudge {
     Outliers(gpus, nics, "cluster.nic-far", "from its nearest network card");
   }
 
+  // A short form of modules whose links differ by machine says none, though there are some.
+  bool LinksUntold(const std::vector<int>& gpus) const {
+    return node_.links.empty() && std::all_of(gpus.begin(), gpus.end(), [&](int gpu) {
+             const DeviceModel* const row = FindDeviceModel(node_.devices[gpu].model);
+             return row != nullptr && row->joined == Joined::kVaries;
+           });
+  }
+
   void Peers() {
     const std::vector<int> gpus = Gpus();
-    if (gpus.size() < 2) return;
+    if (gpus.size() < 2 || LinksUntold(gpus)) return;
     Outliers(gpus, gpus, "cluster.peer-far", "from its nearest device");
     // NCCL, v2.27.7-1, src/graph/paths.cc, ncclTopoCheckP2p: past PXB traffic goes through host memory, but for pairs
     // on AMD's processors.

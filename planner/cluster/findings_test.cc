@@ -29,7 +29,7 @@ std::vector<std::string> Places(const Node& node) { return Places(Cluster{.name 
 
 TEST(Findings, SoundNodesAreQuiet) {
   EXPECT_THAT(Places(SoundNode()), IsEmpty());
-  for (const char* form : {"8xH100-SXM", "2x8xH200+400G", "8xMI300X"}) {
+  for (const char* form : {"8xH100-SXM", "2x8xH200+400G", "8xMI300X", "8xV100-SXM2-32GB", "2xGH200"}) {
     const auto cluster = ParseGpus(form);
     ASSERT_TRUE(cluster.ok());
     EXPECT_THAT(Places(*cluster), IsEmpty()) << form;

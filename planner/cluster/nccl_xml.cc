@@ -403,7 +403,7 @@ class Reader {
     const int count = static_cast<int>(node.devices.size());
     for (int from = 0; from < count && count > 1; ++from) {
       const DeviceModel* const row = FindDeviceModel(node.devices[from].model);
-      if (row == nullptr || row->joined == Joined::kPcie) continue;
+      if (row == nullptr || row->joined == Joined::kPcie || row->joined == Joined::kVaries) continue;
       const bool fabric = row->joined == Joined::kSwitch;
       if (!fabric && count > row->peer_links + 1) continue;  // no mesh that there is
       for (int to = 0; to < (fabric ? 1 : count); ++to) {
