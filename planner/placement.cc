@@ -6,6 +6,7 @@
 #include <bit>
 #include <map>
 
+#include "planner/layer_map.h"
 #include "planner/legality.h"
 #include "planner/rules.h"
 #include "plans/printable.h"
@@ -42,8 +43,6 @@ std::vector<VisibleDevice> InGroups(const std::vector<VisibleDevice>& devices, i
   take(over);
   return grouped;
 }
-
-constexpr double kAnyShare = 1e15;  // of a device of one byte: enough for any layer
 
 std::vector<int64_t> LegalSizes(const ModelSpec& spec) {
   std::vector<int64_t> legal;
@@ -167,44 +166,19 @@ class Placer {
     return fmt::format("{0}, which is --devices cuda:{1} or CUDA_VISIBLE_DEVICES={1}", alone, fmt::join(ordinals, ","));
   }
 
-  // A map that fills all devices to the same share of what each may use.
+  // A map that fills the devices to about the same share of what each may use.
   Result<Placement> ByMemory(const std::string& why) const {
-    const int64_t stages = std::min(count_, static_cast<int64_t>(spec_.layers.size()));
-    double low = 0, high = kAnyShare;
-    for (int i = 0; i < 100; ++i) {
-      const double middle = (low + high) / 2;
-      (Filled(stages, middle).empty() ? low : high) = middle;
-    }
+    MRS_ASSIGN_OR_RETURN(const Layout whole, DecideLayout({.max_seqs = wish_.max_seqs}, ReadsOfAToken(spec_)));
+    std::vector<int64_t> usable;
+    for (const VisibleDevice& device : devices_) usable.push_back(device.usable_bytes);
+    const NeedsOf of = {whole, wish_.bf16, wish_.max_len, wish_.max_seqs, cuda_, wish_.nccl};
     std::vector<std::string> parts;
-    for (const int64_t length : Filled(stages, high)) parts.push_back(fmt::format("{}:{}", parts.size(), length));
+    const std::vector<int64_t> lengths = CutByMemory(spec_, of, usable);
+    for (size_t device = 0; device < lengths.size(); ++device) {
+      if (lengths[device] > 0) parts.push_back(fmt::format("{}:{}", device, lengths[device]));
+    }
     const std::string map = fmt::format("{}", fmt::join(parts, ";"));
     return With(1, 0, map, fmt::format("{}: --device-layers \"{}\"", why, map));
-  }
-
-  // About what a layer takes: its weights, and the cache of one sequence.
-  double LayerCost(int64_t layer, const TokenReads& reads) const {
-    const LayerSpec& of = spec_.layers[layer];
-    const int64_t tokens = of.window == 0 ? wish_.max_len : std::min(wish_.max_len, of.window);
-    const double kv = 2.0 * static_cast<double>(of.kv_heads * of.head_dim) * static_cast<double>(tokens);
-    return (kv + static_cast<double>(reads.layers[layer])) * (wish_.bf16 ? 2 : 4);
-  }
-
-  // Lengths of the stages that fill each device to at most `share` of what it may use; none where layers are left over.
-  std::vector<int64_t> Filled(int64_t stages, double share) const {
-    const TokenReads reads = ReadsOfAToken(spec_);
-    const auto layers = static_cast<int64_t>(spec_.layers.size());
-    const double table = static_cast<double>(reads.head) * (wish_.bf16 ? 2 : 4);  // embedding, or head
-    std::vector<int64_t> lengths;
-    int64_t layer = 0;
-    for (int64_t s = 0; s < stages; ++s) {
-      const double may = static_cast<double>(devices_[s].usable_bytes) * share;
-      double used = (s == 0 ? table : 0) + (s + 1 == stages ? table : 0);
-      const int64_t begin = layer, after = stages - s - 1;
-      while (layers - layer > after && used + LayerCost(layer, reads) <= may) used += LayerCost(layer++, reads);
-      if (layer == begin) return {};
-      lengths.push_back(layer - begin);
-    }
-    return layer == layers ? lengths : std::vector<int64_t>();
   }
 
   const ModelSpec& spec_;

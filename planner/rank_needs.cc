@@ -118,9 +118,7 @@ class Needs {
     for (const ir::BucketSize& bucket : of.layout.buckets) batch_ = std::max(batch_, bucket.tokens);
   }
 
-  RankNeed Of(size_t s) {
-    const LayoutStage& stage = of_.layout.stages[s];
-    const bool first = s == 0, last = s + 1 == of_.layout.stages.size();
+  RankNeed Of(const LayoutStage& stage, bool first, bool last) {
     RankNeed need;
     need.weights = Weights(stage, first, last);
     const StageValues values =
@@ -193,8 +191,13 @@ int64_t RankNeed::Least() const { return Plus(Fixed(), sequence); }
 std::vector<RankNeed> RankNeeds(const ModelSpec& spec, const NeedsOf& of) {
   Needs needs(spec, of);
   std::vector<RankNeed> list;
-  for (size_t s = 0; s < of.layout.stages.size(); ++s) list.push_back(needs.Of(s));
+  const std::vector<LayoutStage>& stages = of.layout.stages;
+  for (size_t s = 0; s < stages.size(); ++s) list.push_back(needs.Of(stages[s], s == 0, s + 1 == stages.size()));
   return list;
+}
+
+RankNeed NeedOfStage(const ModelSpec& spec, const NeedsOf& of, const LayoutStage& stage, bool first, bool last) {
+  return Needs(spec, of).Of(stage, first, last);
 }
 
 }  // namespace mrs

@@ -38,5 +38,7 @@ struct RankNeed {
 
 // Of each stage; spec.architecture must be supported, and the layout legal.
 std::vector<RankNeed> RankNeeds(const ModelSpec& spec, const NeedsOf& of);
+// Of a stage that of.layout need not have; `first` and `last`: of the stages.
+RankNeed NeedOfStage(const ModelSpec& spec, const NeedsOf& of, const LayoutStage& stage, bool first, bool last);
 
 }  // namespace mrs
