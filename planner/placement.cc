@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <map>
+#include <utility>
 
 #include "planner/layer_map.h"
 #include "planner/legality.h"
@@ -137,8 +139,37 @@ class Placer {
       ways.push_back(fmt::format("--pp {}", stages));
       break;
     }
-    if (ways.empty()) return Refuse("{}; of these devices no layout fits: give more, or larger ones", text);
+    if (ways.empty()) return NoneFits(text, legal);
     return Refuse("{}; what works: {}", text, fmt::join(ways, "; or "));
+  }
+
+  // Every legal layout of these devices: the one of the fewest ranks that fits, or what the devices must have for that
+  // which needs least of each.
+  Error NoneFits(const std::string& text, const std::vector<int64_t>& legal) const {
+    std::vector<std::pair<int64_t, int64_t>> choices;  // tp, stages
+    const auto layers = static_cast<int64_t>(spec_.layers.size());
+    for (const int64_t size : legal) {
+      if (size > 1 && cuda_ && !wish_.nccl) continue;
+      for (int64_t stages = 1; stages <= std::min(count_ / size, layers); ++stages) choices.emplace_back(size, stages);
+    }
+    std::stable_sort(choices.begin(), choices.end(),
+                     [](const auto& a, const auto& b) { return a.first * a.second < b.first * b.second; });
+    int64_t least = std::numeric_limits<int64_t>::max();
+    std::string of_least;
+    for (const auto& [size, stages] : choices) {
+      const auto verdict = Judge(QuestionOf(With(size, stages, "", "")));
+      if (!verdict) continue;
+      const std::string way = stages == 1 ? fmt::format("--tp {}", size) : fmt::format("--tp {} --pp {}", size, stages);
+      if (verdict->fits()) return Refuse("{}; what works: {}", text, way);
+      int64_t most = 0;
+      for (const RankNeed& need : verdict->needs) most = std::max(most, need.Least());
+      if (most < least) least = most, of_least = way;
+    }
+    // 9/10 of so much is what a rank may use (memory_default.h).
+    const int64_t device = least > std::numeric_limits<int64_t>::max() / 2 ? least : least + (least + 8) / 9;
+    return Refuse(
+        "{}; of these devices no layout fits: give more, or larger ones; devices of {} bytes each would, with {}", text,
+        device, of_least);
   }
 
   // Devices of the largest island, or of the largest node where none is joined.

@@ -82,7 +82,8 @@ TEST(Placement, AnIllegalSizeIsRefusedWithWhatWorks) {
       "--tp 2; or --tp 2 --pp 8; or --pp 12");
   EXPECT_THAT(PlaceOn(Llama(8, 32, 8), Gpus("8xH100-SXM"), {.tp = 3}).refusal, HasSubstr("tp 3: not a power of two; "));
   EXPECT_THAT(PlaceOn(Llama(80, 64, 8), Gpus("3x1GB"), {}).refusal,
-              HasSubstr("; of these devices no layout fits: give more, or larger ones"));
+              HasSubstr("; of these devices no layout fits: give more, or larger ones; devices of "));
+  EXPECT_THAT(PlaceOn(Llama(8, 7, 7), Gpus("1xL4"), {.tp = 2}).refusal, HasSubstr("; what works: --tp 1"));
 }
 
 TEST(Placement, GroupsStayInIslandsAndStagesCrossWhatIsSlower) {

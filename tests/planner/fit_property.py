@@ -124,9 +124,17 @@ def check_ways(case, options, message, counts):
     """What works instead of an illegal size does."""
     found = re.search(r"; what works: (.*)$", message.strip())
     if not found:
-        if "of these devices no layout fits" not in message:
+        found = re.search(r"of these devices no layout fits: .*; devices of (\d+) bytes each would, with (.*)$", message.strip())
+        if not found:
             raise AssertionError(f"{options}: a size is refused without a way out: {message}")
+        # As many cards of that much memory, joined by nothing: that layout fits on them, and not with a byte less.
         counts["no layout fits"] += 1
+        devices, words = gpu_count(options["--gpus"]), found[2].split()
+        for bytes_each, fits in ((int(found[1]), True), (int(found[1]) - 1, False)):
+            after = {name: value for name, value in options.items() if name not in ("--tp", "--pp", "--device-layers")}
+            after.update({"--gpus": ",".join([f"{bytes_each}B"] * devices), **dict(zip(words[::2], words[1::2]))})
+            if (case.run(after).returncode == 0) != fits:
+                raise AssertionError(f"{options}: {bytes_each} bytes with {found[2]}: expected fits {fits}: {message}")
         return
     without = {name: value for name, value in options.items() if name not in ("--tp", "--pp", "--device-layers")}
     for way in found[1].split("; or "):
@@ -172,6 +180,9 @@ def check_refusal(case, options, counts):
         counts["memory applied"] += 1
         if applied.returncode != 0:
             raise AssertionError(f"{options}: proposed {bigger}: {applied.stderr}")
+        less = f"{devices}x{int(memory.split()[2]) - 1}B"
+        if case.run({**after, "--gpus": less}).returncode == 0:
+            raise AssertionError(f"{options}: {bigger} is more than it takes")
     if memory.startswith("--memory "):
         applied = case.run({**options, "--memory": memory.split()[1]})
         if applied.returncode != 0:
