@@ -9,12 +9,14 @@
 #include "cli/command_line.h"
 #include "cli/diff_verb.h"
 #include "cli/part_options.h"
+#include "cli/progress_bar.h"
 #include "cli/rules_verb.h"
 #include "host/output.h"
 #include "host/process.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "planner/build.h"
 #include "planner/dry_run.h"
+#include "planner/hash_weights.h"
 #include "planner/legality.h"
 #include "planner/verify_model.h"
 #include "plans/contract.h"
@@ -73,6 +75,8 @@ struct BuildCommand {
     AddText(line, *verb, "--name", &options.name, "a name", "What clients call the model [its folder]");
     AddChoice(line, *verb, "--reduction", &options.reduction, {"canonical", "rank_order"},
               "canonical, or rank_order: a control whose tokens depend on N");
+    AddChoice(line, *verb, "--hash-weights", &options.hash_weights, {"xxh3", "sha256"},
+              "Read all weights, and record a digest of every slice that a rank reads: ranks refuse other bytes");
     AddChoice(line, *verb, "--solve", &options.solve, {"max-len", "max-seqs"},
               "Take the largest that fits: max-len (for one sequence), max-seqs (all of max-len at once)");
     verb->add_flag("--allow-any-world", options.any_world, "Stages x tp need be no power of two");
@@ -124,9 +128,12 @@ struct BuildCommand {
       if (const mrs::Status filled = cluster.Fill(&options); !filled) return Fail(filled.error());
     }
     if (dry_run) return RunDry();
+    mrs::cli::ProgressBar progress("hashing");
+    options.on_hashed = [&](uint64_t done, uint64_t total) { progress.Show(done, total); };
     auto built = !ir_in.empty()   ? mrs::planner::BuildFromIr(ir_in, ir_source)
                  : ir_out.empty() ? mrs::planner::Build(options)
                                   : mrs::planner::BuildUnsharded(options);
+    progress.EndWithRate();
     if (!built) return Fail(built.error());
     for (const std::string& warning : built->warnings) mrs::Say("mrs-plan: warning: {}\n", warning);
     for (const std::string& note : built->notes) mrs::Say("mrs-plan: chosen: {}\n", note);
@@ -222,12 +229,14 @@ struct InspectCommand {
 
 struct VerifyCommand {
   std::string path, model_dir;
+  bool hash_weights = false;
 
   CLI::App* Register(CommandLine& line) {
     CLI::App* const verb =
         line.app.add_subcommand("verify", "Check a plan in itself: exit code 0 if it holds, 1 with the reason if not");
     AddText(line, *verb, "plan", &path, "a file name", "x.mrsplan")->required();
     AddText(line, *verb, "--model", &model_dir, "a folder", "Also check that it is the plan of this model folder");
+    verb->add_flag("--hash-weights", hash_weights, "Also read all weights, and hold them against the plan's digests");
     verb->footer(
         "Example:\n  mrs-plan verify mini.mrsplan --model models/mini    # proved to be that model's, by anybody");
     return verb;
@@ -245,19 +254,33 @@ struct VerifyCommand {
       }
       passed.insert(passed.end(), of_model->begin(), of_model->end());
     }
+    if (hash_weights) {
+      if (model_dir.empty()) {
+        return Fail({mrs::ErrorKind::kUsage, "verify: --hash-weights: of which folder? Say it with --model DIR"});
+      }
+      mrs::cli::ProgressBar progress("hashing");
+      const mrs::Status same = mrs::planner::CheckDigestsOfWeights(
+          plan->plan(),
+          {.model_dir = model_dir, .progress = [&](uint64_t done, uint64_t total) { progress.Show(done, total); }});
+      progress.EndWithRate();
+      if (!same.ok()) return Fail(same.error());
+      passed.emplace_back("weights, byte for byte");
+    }
     return Print(fmt::format("{}: verified, sha256 {}\nchecked: {}\n", path, plan->name(), fmt::join(passed, ", ")));
   }
 };
 
-constexpr std::string_view kOneHost =
-    "not there yet: a plan is for CPU ranks of one host; use --tp N, --pp N or --device-layers MAP";
+constexpr std::string_view kCluster =
+    "say what there is with --gpus 2x8xH100-SXM+400G, --cpus 4 or --cluster FILE, and the layout with --tp N and --pp "
+    "N";
+constexpr std::string_view kReplicas = "not there yet: replicas and expert parallelism; use --tp N and --pp N";
 constexpr std::string_view kExecs = "that is an option of mrs-exec";
 
 // What users of other planners and servers try, and what is to come.
 constexpr mrs::cli::Elsewhere kElsewhere[] = {
     {"--gpu --num-gpus --device --cuda", "use --gpus 8xH100-SXM, --cluster FILE or --devices cuda:0,1"},
-    {"--ranks --world-size --nodes --nnodes --num-nodes", kOneHost},
-    {"--dp -dp --data-parallel-size --ep --expert-parallel-size", kOneHost},
+    {"--ranks --world-size --nodes --nnodes --num-nodes", kCluster},
+    {"--dp -dp --data-parallel-size --ep --expert-parallel-size", kReplicas},
     {"-tp --tensor-parallel-size", "use --tp N"},
     {"-pp --pipeline-parallel-size", "use --pp N"},
     {"--num-device-layers", "use --device-layers MAP"},

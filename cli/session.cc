@@ -14,6 +14,7 @@
 #include "kernels/kernels.h"
 #include "plans/runnable.h"
 #include "plans/text.h"
+#include "plans/weight_digests.h"
 #include "runtime/rank/model_files.h"
 
 namespace mrs::cli {
@@ -103,6 +104,16 @@ std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks) {
                          : "the plan's order of sums emulated with FMAs: the same tokens, more slowly");
 }
 
+// What ranks know of the bytes that they read.
+std::string DescribeWeights(const plan::Plan& plan) {
+  if (plan.digest_kind() != plan::DigestKind::none) {
+    return fmt::format("weights       held against the plan's {} digests as they are read\n",
+                       DigestName(plan.digest_kind()));
+  }
+  return "weights       not checked but for their headers: the plan has no digests of them (mrs-plan build "
+         "--hash-weights xxh3)\n";
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
@@ -124,22 +135,24 @@ Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
   MRS_ASSIGN_OR_RETURN(session->tokenizer_, OpenTokenizer(plan, ranks.model_dir));
   MRS_ASSIGN_OR_RETURN(EngineConfig config, MakeEngineConfig(plan, options.chunk, session->tokenizer()));
   if (!options.quiet) {
-    Say("{}{}", PlanSummary(plan, session->opened_.name()), DescribeRun(plan, ranks));
+    Say("{}{}{}", PlanSummary(plan, session->opened_.name()), DescribeRun(plan, ranks), DescribeWeights(plan));
   }
   Session* raw = session.get();
-  MRS_ASSIGN_OR_RETURN(
-      session->world_,
-      RankWorld::Start(session->opened_, ranks,
-                       {.on_lost =
-                            [raw](const std::string& why) {
-                              // Before there is an engine, it hears from AwaitReady.
-                              if (Engine* engine = raw->for_losses_) engine->Fail(why);
-                            },
-                        .on_progress = [raw](uint64_t done, uint64_t total) { raw->ShowProgress(done, total); }}));
+  MRS_ASSIGN_OR_RETURN(session->world_, RankWorld::Start(session->opened_, ranks,
+                                                         {.on_lost =
+                                                              [raw](const std::string& why) {
+                                                                // Before there is an engine, it hears from AwaitReady.
+                                                                if (Engine* engine = raw->for_losses_)
+                                                                  engine->Fail(why);
+                                                              },
+                                                          .on_progress =
+                                                              [raw](uint64_t done, uint64_t total) {
+                                                                if (!raw->quiet_) raw->loading_.Show(done, total);
+                                                              }}));
   EngineRanks calls;
   calls.await_ready = [raw, started]() -> Status {
     const Status ready = raw->world_->AwaitReady();
-    if (raw->progress_shown_) SayText("\n");
+    raw->loading_.End();
     if (ready.ok() && !raw->quiet_) {
       Say("ready         in {:.2f} s\n", std::chrono::duration<double>(Clock::now() - started).count());
     }
@@ -162,18 +175,6 @@ void Session::Stop() {
 }
 
 // A terminal gets a line that moves; a log gets a line for every tenth of a load that takes long.
-void Session::ShowProgress(uint64_t done_bytes, uint64_t total_bytes) {
-  const int percent = static_cast<int>(done_bytes * 100.0 / total_bytes);
-  if (quiet_ || percent == progress_percent_) return;
-  if (isatty(2)) {
-    Say("\rloading       {:3d} % of {}", percent, HumanBytes(total_bytes));
-    progress_shown_ = true;
-  } else if (total_bytes >= uint64_t{1} << 30 && percent / 10 != progress_percent_ / 10) {
-    Say("loading       {:3d} % of {}\n", percent, HumanBytes(total_bytes));
-  }
-  progress_percent_ = percent;
-}
-
 ServedModel Session::served_model() const {
   const plan::Model& model = *opened_.plan().model();
   const plan::SamplingDefaults& sampling = *model.sampling();

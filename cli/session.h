@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cli/exec_options.h"
+#include "cli/progress_bar.h"
 #include "formats/text/tokenizer.h"
 #include "plans/reader.h"
 #include "plans/status.h"
@@ -36,13 +37,11 @@ class Session {
 
  private:
   explicit Session(OpenedPlan opened) : opened_(std::move(opened)) {}
-  void ShowProgress(uint64_t done_bytes, uint64_t total_bytes);
 
   OpenedPlan opened_;
   std::optional<text::Tokenizer> tokenizer_;
   bool quiet_ = false;
-  bool progress_shown_ = false;
-  int progress_percent_ = -1;
+  ProgressBar loading_{"loading"};
   std::atomic<Engine*> for_losses_{nullptr};
   std::unique_ptr<RankWorld> world_;
   std::unique_ptr<Engine> engine_;

@@ -26,6 +26,13 @@ foreach(parser yaml-cpp pugixml)
   endif()
 endforeach()
 
+# XXH3, for digests of weights; the static library, as above.
+find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
+find_library(XXHASH_LIBRARY NAMES libxxhash.a xxhash REQUIRED)
+add_library(mrs_xxhash INTERFACE)
+target_include_directories(mrs_xxhash SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR})
+target_link_libraries(mrs_xxhash INTERFACE ${XXHASH_LIBRARY})
+
 # libflatbuffers-dev ships headers; the compiler comes from flatbuffers-compiler.
 find_path(FLATBUFFERS_INCLUDE_DIR flatbuffers/flatbuffers.h REQUIRED)
 find_program(FLATC flatc REQUIRED)

@@ -1,5 +1,6 @@
 #include "planner/build.h"
 
+#include <optional>
 #include <vector>
 
 #include "mlir/IR/Verifier.h"
@@ -7,6 +8,7 @@
 #include "planner/compiler.h"
 #include "planner/emit_plan.h"
 #include "planner/erasure.h"
+#include "planner/hash_weights.h"
 #include "planner/model_facts.h"
 #include "planner/model_tensors.h"
 #include "planner/passes/passes.h"
@@ -23,8 +25,10 @@ std::string Print(mlir::ModuleOp module) {
   return text;
 }
 
-// The plan of a finished module; `unsharded`, where there is one, is what it must compute.
-Result<std::string> Emit(Compiler& compiler, mlir::ModuleOp finished, UnshardedModel* unsharded) {
+// The plan of a finished module; `unsharded`, where there is one, is what it must compute; `hash`: its weights'
+// digests.
+Result<std::string> Emit(Compiler& compiler, mlir::ModuleOp finished, UnshardedModel* unsharded,
+                         const HashOptions* hash = nullptr) {
   auto plan = EmitPlan(finished);
   if (!plan) return compiler.has_errors() ? compiler.Failure() : plan.error();
   std::vector<PlanCheck> checks;
@@ -32,7 +36,15 @@ Result<std::string> Emit(Compiler& compiler, mlir::ModuleOp finished, UnshardedM
     checks.push_back({kErasureName, kErasureStatement,
                       [unsharded](const plan::Plan& bytes) { return CheckErasure(*unsharded, bytes); }});
   }
-  return SerializePlan(*std::move(plan), checks);
+  if (hash == nullptr) return SerializePlan(*std::move(plan), checks);
+  // What is hashed is what a plan that is sound will read.
+  MRS_ASSIGN_OR_RETURN(const std::string without, SerializePlan(*std::move(plan), checks));
+  MRS_ASSIGN_OR_RETURN(std::vector<std::string> digests, DigestsOfWeights(*plan::GetPlan(without.data()), *hash));
+  plan::PlanT with;
+  plan::GetPlan(without.data())->UnPackTo(&with);
+  with.digest_kind = hash->kind;
+  for (size_t s = 0; s < digests.size(); ++s) with.stages[s]->digests.assign(digests[s].begin(), digests[s].end());
+  return SerializePlan(std::move(with), checks);
 }
 
 }  // namespace
@@ -67,7 +79,13 @@ Result<Built> Build(const BuildOptions& options) {
                     "to be the model's and has no certificate of {}",
                     options.reduction, kErasureName));
   }
-  MRS_ASSIGN_OR_RETURN(std::string bytes, Emit(compiler, *module, canonical ? &unsharded : nullptr));
+  std::optional<HashOptions> hash;
+  if (!options.hash_weights.empty()) {
+    MRS_ASSIGN_OR_RETURN(const plan::DigestKind kind, ParseDigestKind(options.hash_weights));
+    hash = HashOptions{.model_dir = options.model_dir, .kind = kind, .progress = options.on_hashed};
+  }
+  MRS_ASSIGN_OR_RETURN(std::string bytes,
+                       Emit(compiler, *module, canonical ? &unsharded : nullptr, hash ? &*hash : nullptr));
   model.notes.insert(model.notes.end(), model.places.begin(), model.places.end());
   return Built{std::move(bytes), "", model.warnings, model.notes};
 }

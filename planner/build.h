@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,8 +40,10 @@ struct BuildOptions {
   std::string devices = {};                 // of the cluster: "cuda:0,1"; "": all
   std::optional<std::string> cuda_visible;  // CUDA_VISIBLE_DEVICES and MISTRALRS_MN_LOCAL_WORLD_SIZE, where they count
   std::optional<std::string> local_world;
-  std::string no_nccl = {};                // what says that there is none: "--no-nccl"; "": nothing does
-  bool any_world = false;                  // stages x tp need be no power of two
+  std::string no_nccl = {};       // what says that there is none: "--no-nccl"; "": nothing does
+  bool any_world = false;         // stages x tp need be no power of two
+  std::string hash_weights = {};  // "xxh3", "sha256": read them all, and record digests; "": headers alone
+  std::function<void(uint64_t done_bytes, uint64_t total_bytes)> on_hashed = {};
   std::optional<PlannedRanks> as_planned;  // instead of a cluster and of `memory`
   std::string solve = {};                  // "max-len", "max-seqs": the largest that fits, instead of that option
 };

@@ -19,6 +19,7 @@ Status CheckReferences(
 Status CheckBuffers(const StageView& stage);  // inputs, buckets, offsets
 Status CheckCacheGeometry(const StageView& stage);
 Status CheckWeights(const StageView& stage);                          // arena, bytes, sources
+Status CheckDigests(const StageView& stage);                          // one for each slice that a rank reads, or none
 Status CheckShapes(const StageView& stage);                           // operands, results and attributes of every step
 Status CheckLiveness(const StageView& stage, const Order& order);     // use after definition, no overlap
 Status CheckCollectives(const StageView& stage, const Order& order);  // one schedule on all ranks

@@ -379,10 +379,13 @@ class BadInputs(unittest.TestCase):
         self.assert_wrong(
             "build", "m", "--max-seq", "2", why="--max-seq: there is no such option; did you mean --max-seqs?" + see
         )
-        one_host = "not there yet: a plan is for CPU ranks of one host; use --tp N, --pp N or --device-layers MAP"
+        cluster = (
+            "say what there is with --gpus 2x8xH100-SXM+400G, --cpus 4 or --cluster FILE, and the layout with --tp N and "
+            "--pp N"
+        )
         for arguments, why in (
-            (("--world-size=2",), one_host),
-            (("--ep", "2"), one_host),
+            (("--world-size=2",), cluster),
+            (("--ep", "2"), "not there yet: replicas and expert parallelism; use --tp N and --pp N"),
             (("--tensor-parallel-size", "2"), "use --tp N"),
             (("--pipeline-parallel-size", "2"), "use --pp N"),
             (("--max-model-len", "9"), "use --max-len N"),

@@ -5,39 +5,80 @@
 #include <mutex>
 #include <vector>
 
+#include "plans/slice_digest.h"
 #include "kernels/kernels.h"
 #include "plans/dtype.h"
+#include "plans/printable.h"
+#include "plans/sha256.h"
+#include "plans/weight_digests.h"
 #include "runtime/rank/model_files.h"
 #include "runtime/rank/weight_reads.h"
 
 namespace mrs {
 namespace {
 
-constexpr uint64_t kTileBytes = 1 << 20;  // one read: large enough to stream, small enough to share out
-
-// Rows [row_begin, row_end) of a read: what one thread does at a time.
+// Rows [row_begin, row_end) of a read, a piece of its digest: what one thread does at a time.
 struct Tile {
   uint32_t read;
+  size_t piece;
   uint64_t row_begin;
   uint64_t row_end;
 };
 
-// Cuts every read at whole blocks of packed rows, so that two threads seldom write one cache line.
+// Pieces are whole blocks of packed rows, so that two threads seldom write one cache line.
 std::vector<Tile> CutTiles(const std::vector<WeightRead>& reads) {
   std::vector<Tile> tiles;
   for (uint32_t i = 0; i < reads.size(); ++i) {
-    const WeightRead& read = reads[i];
-    const uint64_t blocks = std::max<uint64_t>(1, kTileBytes / read.row_bytes / kernels::kLanes);
-    const uint64_t tile_rows = blocks * kernels::kLanes;
-    for (uint64_t row = 0; row < read.row_count;) {
-      const uint64_t into_block = (read.dest_row + row) % kernels::kLanes;
-      const uint64_t end = std::min(read.row_count, row + tile_rows - into_block);
-      tiles.push_back({i, row, end});
-      row = end;
+    const uint64_t rows = RowsOfAPiece(reads[i].row_bytes);
+    for (uint64_t row = 0; row < reads[i].row_count; row += rows) {
+      tiles.push_back({i, row / rows, row, std::min(reads[i].row_count, row + rows)});
     }
   }
   return tiles;
 }
+
+// What the plan says of the bytes that a rank reads, and what it read.
+class ReadDigests {
+ public:
+  // Of a plan without digests nothing is checked.
+  ReadDigests(const plan::Plan& plan, uint32_t rank, const std::vector<WeightRead>& reads)
+      : plan_(plan), rank_(rank), reads_(reads) {
+    if (plan.digest_kind() == plan::DigestKind::none) return;
+    for (const WeightRead& read : reads) digests_.emplace_back(plan.digest_kind(), read.row_bytes, read.row_count);
+  }
+
+  void Add(const Tile& tile, std::span<const std::byte> rows) {
+    if (!digests_.empty()) digests_[tile.read].Add(tile.piece, rows);
+  }
+
+  // Once all tiles are added.
+  Status Check(const std::string& model_dir) const {
+    const plan::Stage& stage = StageOf(plan_, rank_);
+    const std::vector<uint64_t> starts = DigestStarts(plan_, stage);
+    const uint64_t bytes = DigestBytes(plan_.digest_kind());
+    for (size_t i = 0; i < digests_.size(); ++i) {
+      const plan::WeightSource& source = *stage.sources()->Get(reads_[i].source);
+      const uint64_t slice = SliceOf(source, *plan_.ranks()->Get(rank_));
+      const auto said = DigestsOf(stage).subspan((starts[reads_[i].source] + slice) * bytes, bytes);
+      const std::string actual = digests_[i].Finish();
+      const std::span actual_bytes(reinterpret_cast<const uint8_t*>(actual.data()), actual.size());
+      if (std::equal(said.begin(), said.end(), actual_bytes.begin(), actual_bytes.end())) continue;
+      return Refuse(
+          "{}/{}: tensor {}, slice {} of {}: its bytes are not those that the plan was made from ({} {}, expected {}); "
+          "copy the file again, or rebuild the plan with mrs-plan build --hash-weights",
+          ModelDirOfRank(model_dir, rank_), plan_.files()->Get(source.file())->name()->string_view(),
+          Printable(plan_.names()->Get(source.name())->string_view()), slice, SlicesOf(plan_, source),
+          DigestName(plan_.digest_kind()), Hex(actual_bytes), Hex(said));
+    }
+    return Status();
+  }
+
+ private:
+  const plan::Plan& plan_;
+  const uint32_t rank_;
+  const std::vector<WeightRead>& reads_;
+  std::vector<SliceDigest> digests_;  // as reads
+};
 
 kernels::Type KernelType(plan::DType dtype) {
   if (dtype == plan::DType::bf16) return kernels::Type::kBf16;
@@ -120,6 +161,7 @@ Result<LoadedWeights> LoadWeights(const plan::Plan& plan, uint32_t rank, const s
   MRS_ASSIGN_OR_RETURN(loaded.arena, Arena::Map("weights", stage.weight_arena_bytes(), Arena::Use::kAll));
 
   const std::vector<Tile> tiles = CutTiles(reads);
+  ReadDigests digests(plan, rank, reads);
   Loading loading;
   const kernels::ScopedFlushToZero flush;  // as in the pool's threads
   pool.For(pool.thread_count(), [&](int64_t, int64_t) {
@@ -128,12 +170,14 @@ Result<LoadedWeights> LoadWeights(const plan::Plan& plan, uint32_t rank, const s
       const WeightRead& read = reads[tiles[t].read];
       rows.resize((tiles[t].row_end - tiles[t].row_begin) * read.row_bytes);
       if (Status status = Fetch(files, read, tiles[t], rows); !status) return loading.Fail(std::move(status));
+      digests.Add(tiles[t], rows);
       Store(*stage.weights()->Get(read.weight), read, tiles[t], rows.data(), loaded.arena.data());
       loading.Advance(rows.size(), loaded.read_bytes, progress);
     }
   });
   if (!loading.status.ok()) return loading.status;
   MRS_RETURN_IF_ERROR(files.CheckUnchanged());
+  MRS_RETURN_IF_ERROR(digests.Check(model_dir));
   return loaded;
 }
 

@@ -23,8 +23,8 @@ struct LoadedWeights {
   uint64_t read_bytes = 0;
 };
 
-// `model_dir` may contain `{rank}`. Errors: a file that is missing, truncated, of another checkpoint or written to
-// while it is read (kRefused), or that cannot be read (kUnavailable).
+// `model_dir` may contain `{rank}`. Errors: a file that is missing, truncated, of another checkpoint, written to while it
+// is read, or with other bytes than the plan has digests of (kRefused), or that cannot be read (kUnavailable).
 Result<LoadedWeights> LoadWeights(const plan::Plan& plan, uint32_t rank, const std::string& model_dir, ThreadPool& pool,
                                   const LoadProgress& progress);
 
