@@ -35,6 +35,13 @@ function(mrs_fuzz name)
   mrs_warnings(${name})
 endfunction()
 
+# A build under sanitizers is for its tests: what none of them needs is built there only when asked for by name.
+function(mrs_on_demand_if_sanitized target)
+  if(MRS_SANITIZE)
+    set_target_properties(${target} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+  endif()
+endfunction()
+
 # Libraries of the project: mrs_library(name SOURCES ... LINK ...), includes from the repository root, warnings are errors.
 function(mrs_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Werror)
@@ -43,13 +50,15 @@ endfunction()
 function(mrs_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
+  mrs_on_demand_if_sanitized(${name})
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
   mrs_warnings(${name})
 endfunction()
 
 # One GoogleTest binary, registered with CTest as one test: mrs_test(name SOURCES ... LINK ... LABELS ...).
-# LABELS: `sanitize` marks a test that runs again under asan+ubsan and tsan.
+# LABELS say where it runs beside the plain build, which has every test: `sanitize` under asan+ubsan; `threads` under
+# tsan, which sees nothing in a test that runs on one thread.
 function(mrs_test name)
   if(NOT MRS_TESTS)
     return()
@@ -59,6 +68,16 @@ function(mrs_test name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE MRS_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   mrs_warnings(${name})
+  set(needs "")
+  if(MRS_SANITIZE MATCHES "thread")
+    set(needs threads)
+  elseif(MRS_SANITIZE)
+    set(needs sanitize)
+  endif()
+  if(needs AND NOT needs IN_LIST ARG_LABELS)
+    mrs_on_demand_if_sanitized(${name})
+    return()
+  endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${ARG_LABELS}")
 endfunction()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Passes all tests: the release build with everything, then unit and conformance tests again under asan+ubsan and tsan
-# (targets that link MLIR excepted, and from tsan all of planner/), then half a minute of fuzzing.
+# Passes all tests: the release build with everything, then under asan+ubsan the unit and conformance tests without MLIR,
+# half a minute of fuzzing, and under tsan what runs on several threads (cmake/mrs_options.cmake, mrs_test).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install.sh test
@@ -28,7 +28,7 @@ ctest --no-tests=error --test-dir build --output-on-failure -j "$jobs"
 
 build asan
 step "tests (asan+ubsan)"
-ctest --no-tests=error --test-dir build-asan --output-on-failure -j "$jobs" -L sanitize
+ctest --no-tests=error --test-dir build-asan --output-on-failure -j "$jobs"
 
 step "fuzzing"
 # A share of what tests/fuzz/run.py is for, which keeps the input of a finding in build-asan/fuzz/findings.
@@ -36,6 +36,6 @@ tests/fuzz/run.py --inputs 200000 --seconds 30
 
 build tsan
 step "tests (tsan)"
-ctest --no-tests=error --test-dir build-tsan --output-on-failure -j "$jobs" -L sanitize
+ctest --no-tests=error --test-dir build-tsan --output-on-failure -j "$jobs"
 
 step "all passed"
