@@ -189,10 +189,11 @@ double XgmiGigabytes(std::string_view gcn) {
   return gcn.starts_with("gfx90a") || gcn == "910" ? 36.0 : 24.0;  // RCCL counts gfx90a as 910
 }
 
-// kvDictPciGen: units of 100 Mbit/s a lane, 60 where the rate is not known; x16 where the width is not.
+// kvDictPciGen: units of 100 Mbit/s a lane, 60 where the rate is not known; x16 where the width is not. 2.5 and 5 GT/s
+// carry 8 bits in 10, and NCCL has 15 and 30 for them.
 double PcieGigabytes(const PcieLink& link) {
-  const double rate = link.gigatransfers > 0 ? link.gigatransfers * 7.5 : 60;
-  const double units = link.gigatransfers == 2.5 ? 15 : rate;
+  const double each = link.gigatransfers <= 5 ? 6 : 7.5;
+  const double units = link.gigatransfers > 0 ? link.gigatransfers * each : 60;
   return (link.lanes > 0 ? link.lanes : 16) * units / 80.0;
 }
 

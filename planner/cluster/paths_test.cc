@@ -100,7 +100,7 @@ nodes:
 TEST(Paths, Figures) {
   EXPECT_EQ(PcieGigabytes({}), 12);
   EXPECT_EQ(PcieGigabytes({.gigatransfers = 2.5, .lanes = 16}), 3);
-  EXPECT_EQ(PcieGigabytes({.gigatransfers = 5, .lanes = 4}), 1.875);
+  EXPECT_EQ(PcieGigabytes({.gigatransfers = 5, .lanes = 4}), 1.5);
   EXPECT_EQ(PcieGigabytes({.gigatransfers = 64, .lanes = 16}), 96);
   EXPECT_EQ(NvlinkGigabytes(61), 18);
   EXPECT_EQ(NvlinkGigabytes(70), 20);
