@@ -186,15 +186,18 @@ class Placer {
 
   // `tp` ranks, and of one node the devices to make visible for them.
   std::string Subset(int64_t tp) const {
-    std::vector<int> ordinals;
+    std::vector<int> ordinals, numbers;  // of the node, and as a flag has them under CUDA_VISIBLE_DEVICES
     const std::vector<VisibleDevice> grouped = InGroups(devices_, tp);
     for (int64_t i = 0; i < tp; ++i) {
       ordinals.push_back(cluster_.nodes[grouped[i].node].devices[grouped[i].device].ordinal);
+      numbers.push_back(grouped[i].number);
     }
     std::sort(ordinals.begin(), ordinals.end());
+    std::sort(numbers.begin(), numbers.end());
     const std::string alone = fmt::format("--tp {}", tp);
     if (cluster_.nodes.size() > 1 || !cuda_) return alone;
-    return fmt::format("{0}, which is --devices cuda:{1} or CUDA_VISIBLE_DEVICES={1}", alone, fmt::join(ordinals, ","));
+    return fmt::format("{}, which is --devices cuda:{} or CUDA_VISIBLE_DEVICES={}", alone, fmt::join(numbers, ","),
+                       fmt::join(ordinals, ","));
   }
 
   // A map that fills the devices to about the same share of what each may use.

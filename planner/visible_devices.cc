@@ -70,31 +70,45 @@ Result<int64_t> UsableBytes(const Node& node, const Device& device, const Device
   return static_cast<int64_t>(usable);
 }
 
-// Indices of the node's devices that are meant, in the order of the list that names them.
-Result<std::vector<int>> OnNode(const Node& node, const DeviceChoice& choice, const std::vector<int>& visible,
-                                const std::vector<int>& flag, std::optional<int> first) {
-  std::vector<int> by_ordinal(node.devices.size());
-  std::iota(by_ordinal.begin(), by_ordinal.end(), 0);
-  std::stable_sort(by_ordinal.begin(), by_ordinal.end(),
-                   [&](int a, int b) { return node.devices[a].ordinal < node.devices[b].ordinal; });
-  const auto pick = [&](std::string_view what, const std::vector<int>& ordinals,
-                        const std::vector<int>& of) -> Result<std::vector<int>> {
-    std::vector<int> picked;
+// A device of a node, and what a flag calls it: its ordinal, or its place among those that CUDA_VISIBLE_DEVICES leaves.
+struct Numbered {
+  int device = 0;
+  int number = 0;
+};
+
+// The node's devices that are meant, in the order of the list that names them.
+Result<std::vector<Numbered>> OnNode(const Node& node, const DeviceChoice& choice, const std::vector<int>& visible,
+                                     const std::vector<int>& flag, std::optional<int> first) {
+  std::vector<Numbered> devices;
+  for (const Device& device : node.devices) devices.push_back({static_cast<int>(devices.size()), device.ordinal});
+  std::ranges::stable_sort(devices, {}, &Numbered::number);
+  const auto pick = [&](std::string_view what, const std::vector<int>& numbers,
+                        const std::vector<Numbered>& of) -> Result<std::vector<Numbered>> {
+    std::vector<Numbered> picked;
     std::set<int> seen;
-    for (const int ordinal : ordinals) {
-      if (std::cmp_greater_equal(ordinal, of.size())) {
-        return BrokenRule<RuleId::kOrdinalUnknown>(what, ordinal, Printable(node.name), of.size(),
-                                                   of.empty() ? 0 : of.size() - 1);
+    for (const int number : numbers) {
+      const auto at = std::ranges::find(of, number, &Numbered::number);
+      if (at == of.end()) {
+        return BrokenRule<RuleId::kOrdinalUnknown>(what, number, Printable(node.name), of.size(),
+                                                   of.empty() ? 0 : of.back().number);
       }
-      if (!seen.insert(ordinal).second) return BrokenRule<RuleId::kOrdinalTwice>(what, ordinal);
-      picked.push_back(of[ordinal]);
+      if (!seen.insert(number).second) return BrokenRule<RuleId::kOrdinalTwice>(what, number);
+      picked.push_back(*at);
     }
     return picked;
   };
-  std::vector<int> devices = by_ordinal;
-  if (choice.cuda_visible) {
+  // Neither CUDA_VISIBLE_DEVICES nor "cuda:" counts CPU ranks, which a shell's variable must not take away.
+  const auto is_cpu = [&](const Numbered& one) { return node.devices[one.device].kind == DeviceKind::kCpu; };
+  const bool only_cpus = std::ranges::all_of(devices, is_cpu);
+  if (only_cpus && choice.flag.find("cuda:") != std::string::npos) {
+    return Refuse("--devices {}: node {} has CPU ranks alone; write their numbers without cuda:, such as 0,1",
+                  Printable(choice.flag), Printable(node.name));
+  }
+  if (choice.cuda_visible && !only_cpus) {
+    std::erase_if(devices, is_cpu);
     MRS_ASSIGN_OR_RETURN(devices,
                          pick(fmt::format("{}={}", kVisible, Printable(*choice.cuda_visible)), visible, devices));
+    for (size_t i = 0; i < devices.size(); ++i) devices[i].number = static_cast<int>(i);
   }
   if (!choice.flag.empty()) {
     MRS_ASSIGN_OR_RETURN(devices, pick(fmt::format("--devices {}", Printable(choice.flag)), flag, devices));
@@ -107,7 +121,16 @@ Result<std::vector<int>> OnNode(const Node& node, const DeviceChoice& choice, co
   return devices;
 }
 
-int Parent(const Device& device) { return device.at.parent; }
+// From the nearest on, up to a host bridge.
+std::vector<int> SwitchesAbove(const Node& node, const Device& device) {
+  std::vector<int> above;
+  for (int at = device.at.parent; at >= 0 && std::cmp_less(at, node.switches.size());
+       at = node.switches[at].at.parent) {
+    if (node.switches[at].host_bridge || above.size() == node.switches.size()) break;
+    above.push_back(at);
+  }
+  return above;
+}
 
 Crossing Between(const Cluster& cluster, const VisibleDevice& a, const VisibleDevice& b) {
   if (a.node != b.node) return Crossing::kNetwork;
@@ -116,10 +139,10 @@ Crossing Between(const Cluster& cluster, const VisibleDevice& a, const VisibleDe
   if (from.kind == DeviceKind::kCpu) return Crossing::kMemory;
   if (a.island == b.island) return Crossing::kNvlink;
   if (from.at.socket != to.at.socket) return Crossing::kSockets;
-  const int parent = Parent(from);
-  const bool under_one = parent >= 0 && parent == Parent(to) && std::cmp_less(parent, node.switches.size()) &&
-                         !node.switches[parent].host_bridge;
-  return under_one ? Crossing::kSwitch : Crossing::kHostBridge;
+  const std::vector<int> above = SwitchesAbove(node, from), others = SwitchesAbove(node, to);
+  if (!above.empty() && !others.empty() && above.front() == others.front()) return Crossing::kSwitch;
+  const bool meet = std::find_first_of(above.begin(), above.end(), others.begin(), others.end()) != above.end();
+  return meet ? Crossing::kSwitches : Crossing::kHostBridge;
 }
 
 }  // namespace
@@ -158,20 +181,23 @@ Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const D
     MRS_ASSIGN_OR_RETURN(flag, ParseOrdinals(fmt::format("--devices {}", Printable(choice.flag)), text));
   }
   if (choice.per_node_ranks) {
-    MRS_ASSIGN_OR_RETURN(const std::vector<int> number, ParseOrdinals(kLocalWorld, *choice.per_node_ranks));
-    if (number.size() != 1 || number.front() < 1) {
-      return BrokenRule<RuleId::kOrdinalForm>(kLocalWorld, Printable(*choice.per_node_ranks));
+    const std::string& text = *choice.per_node_ranks;
+    int ranks = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ranks);
+    if (error != std::errc() || end != text.data() + text.size() || ranks < 1) {
+      return Refuse("{}={}: expected a whole number of devices of each node, from 1", kLocalWorld,
+                    Printable(text.substr(0, 64)));
     }
-    first = number.front();
+    first = ranks;
   }
   std::vector<VisibleDevice> devices;
   std::optional<DeviceKind> kind;
   for (size_t n = 0; n < cluster.nodes.size(); ++n) {
     const Node& node = cluster.nodes[n];
     const std::vector<int> islands = IslandsOf(node);
-    MRS_ASSIGN_OR_RETURN(const std::vector<int> on_node, OnNode(node, choice, visible, flag, first));
+    MRS_ASSIGN_OR_RETURN(const std::vector<Numbered> on_node, OnNode(node, choice, visible, flag, first));
     std::vector<VisibleDevice> of_node;
-    for (const int index : on_node) {
+    for (const auto& [index, number] : on_node) {
       const Device& device = node.devices[index];
       if (device.kind == DeviceKind::kRocm) {
         return Refuse("cluster: node {} device {}: {} is a ROCm device, and there is no backend for it yet",
@@ -184,7 +210,7 @@ Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const D
       }
       kind = device.kind;
       MRS_ASSIGN_OR_RETURN(const int64_t usable, UsableBytes(node, device, choice));
-      of_node.push_back({static_cast<int>(n), index, islands[index], usable});
+      of_node.push_back({static_cast<int>(n), index, islands[index], usable, number});
     }
     std::stable_sort(of_node.begin(), of_node.end(), [&](const VisibleDevice& a, const VisibleDevice& b) {
       const auto key = [&](const VisibleDevice& d) {
@@ -216,6 +242,8 @@ std::string_view CrossingText(Crossing crossing) {
       return "NVLink";
     case Crossing::kSwitch:
       return "one PCIe switch";
+    case Crossing::kSwitches:
+      return "several PCIe switches";
     case Crossing::kHostBridge:
       return "a PCIe host bridge";
     case Crossing::kSockets:
@@ -228,6 +256,6 @@ std::string_view CrossingText(Crossing crossing) {
   return "";
 }
 
-bool NeedsPeerAccess(Crossing crossing) { return crossing == Crossing::kNvlink || crossing == Crossing::kSwitch; }
+bool NeedsPeerAccess(Crossing crossing) { return crossing >= Crossing::kNvlink && crossing <= Crossing::kSwitches; }
 
 }  // namespace mrs

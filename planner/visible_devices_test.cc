@@ -59,7 +59,53 @@ TEST(VisibleDevices, MistakesAreNamed) {
             "no device is left to plan for; make some visible, or name them with --devices");
   EXPECT_EQ(Refused(four, {.per_node_ranks = "5"}), "MISTRALRS_MN_LOCAL_WORLD_SIZE=5: node node-0 has 4 devices");
   EXPECT_EQ(Refused(four, {.per_node_ranks = "0"}),
-            "MISTRALRS_MN_LOCAL_WORLD_SIZE: \"0\" is no device; expected ordinals separated by commas, such as 0,1");
+            "MISTRALRS_MN_LOCAL_WORLD_SIZE=0: expected a whole number of devices of each node, from 1");
+}
+
+// What a node calls its devices is what the variable and, without it, the flag mean.
+TEST(VisibleDevices, OrdinalsMayHaveGaps) {
+  Cluster cluster = Gpus("3xL4");
+  for (cluster::Device& device : cluster.nodes[0].devices) device.ordinal += 4;
+  EXPECT_THAT(Ordinals(cluster, {.flag = "cuda:4,6"}), ElementsAre(4, 6));
+  EXPECT_THAT(Ordinals(cluster, {.cuda_visible = "6,4"}), ElementsAre(4, 6));
+  EXPECT_THAT(Ordinals(cluster, {.flag = "cuda:1", .cuda_visible = "6,4"}), ElementsAre(4));
+  EXPECT_EQ((*ChooseDevices(cluster, {.flag = "cuda:1", .cuda_visible = "6,4"}))[0].number, 1);
+  EXPECT_EQ(Refused(cluster, {.flag = "0"}), "--devices 0: device 0 is not there: node node-0 has 3 (to device 6)");
+}
+
+TEST(VisibleDevices, CudaCountsNoCpuRanks) {
+  const Cluster cpus = *cluster::ParseCpus("4");
+  const DeviceChoice shell = {.cuda_visible = "0", .host_memory = 4000};
+  EXPECT_THAT(Ordinals(cpus, shell), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(Ordinals(cpus, {.cuda_visible = "", .host_memory = 4000}), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(Ordinals(cpus, {.flag = "1,3", .cuda_visible = "0", .host_memory = 4000}), ElementsAre(1, 3));
+  EXPECT_EQ(Refused(cpus, {.flag = "cuda:0", .host_memory = 4000}),
+            "--devices cuda:0: node node-0 has CPU ranks alone; write their numbers without cuda:, such as 0,1");
+  Cluster mixed = Gpus("2xL4");
+  mixed.nodes[0].devices[0].kind = cluster::DeviceKind::kCpu;
+  EXPECT_THAT(Ordinals(mixed, {.cuda_visible = "1"}), ElementsAre(1));
+}
+
+TEST(VisibleDevices, OfSeveralSwitchesThereIsNoHostBridgeBetween) {
+  Cluster cluster = Gpus("3xL4");
+  cluster::Node& node = cluster.nodes[0];
+  node.sockets.resize(1);
+  for (cluster::Device& device : node.devices) device.at = {};
+  node.switches = {{.name = "top"}, {.name = "low", .at = {.parent = 0}}, {.name = "bridge", .host_bridge = true}};
+  node.devices[0].at.parent = 0;
+  node.devices[1].at.parent = 1;
+  const auto crossing = [&](int a, int b) {
+    const auto of = [](int device) { return VisibleDevice{.node = 0, .device = device, .island = device}; };
+    return WorstCrossing(cluster, {of(a), of(b)});
+  };
+  EXPECT_EQ(CrossingText(crossing(0, 1)), "several PCIe switches");
+  EXPECT_TRUE(NeedsPeerAccess(crossing(0, 1)));
+  EXPECT_EQ(CrossingText(crossing(0, 2)), "a PCIe host bridge");
+  node.switches[0].at.parent = 2;
+  node.switches[1].at.parent = 2;
+  EXPECT_EQ(CrossingText(crossing(0, 1)), "a PCIe host bridge");  // which is above both
+  node.devices[1].at.parent = 0;
+  EXPECT_EQ(CrossingText(crossing(0, 1)), "one PCIe switch");
 }
 
 TEST(VisibleDevices, MayUseNineTenthsOfWhatIsKnown) {

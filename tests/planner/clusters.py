@@ -110,6 +110,13 @@ class Clusters(unittest.TestCase):
             "--devices cuda:2: device 2 is not there: node node-0 has 2 (to device 1)",
             self.refused("70b", *here, "--devices", "cuda:2", CUDA_VISIBLE_DEVICES="4,6"),
         )
+        # What a refusal names works under the same variable.
+        six = {"CUDA_VISIBLE_DEVICES": "2,3,4,5,6,7"}
+        self.assertIn(
+            "--tp 4, which is --devices cuda:0,1,2,3 or CUDA_VISIBLE_DEVICES=2,3,4,5",
+            self.refused("70b", *here, "--devices", "cuda:0,1,2,3,4,5", **six),
+        )
+        self.assertIn("devices 2 to 5 of node", self.shown("70b", *here, "--devices", "cuda:0,1,2,3", **six))
         self.assertIn("--devices cuda:0,1: of which cluster?", self.refused("70b", "--devices", "cuda:0,1", code=2))
         # --gpus says all of what there is, whatever this host may see.
         self.assertIn("tp 8, ", self.shown("70b", *here, CUDA_VISIBLE_DEVICES="0"))
