@@ -104,6 +104,7 @@ struct Family {
   std::string_view default_activation = "silu";
   bool gelu_means_tanh = false;  // an old spelling of it
 
+  int64_t default_positions = 0;   // `max_position_embeddings`
   int64_t default_kv_heads = 0;    // 0: as many as heads
   int64_t default_head_dim = 0;    // 0: hidden / heads
   bool head_dim_is_fixed = false;  // at hidden / heads: `head_dim` is not read

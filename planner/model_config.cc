@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "formats/text/utf8.h"
+#include "planner/architecture.h"
 #include "planner/fact_keys.h"
 #include "planner/families.h"
 #include "planner/generation_config.h"
@@ -26,57 +27,6 @@ constexpr size_t kMaxConfigBytes = size_t{4} << 20;
 constexpr int64_t kMaxWidth = int64_t{1} << 24;  // hidden, vocab
 constexpr int64_t kMaxPosition = int64_t{1} << 30;
 constexpr int64_t kMaxParameters = int64_t{1} << 50;  // which 63 bits count; their bytes, too, however padded
-
-// Keys that change the computation; null, false and 0 mean that the model does without.
-struct RefusedKey {
-  const char* key;
-  const char* what;
-};
-constexpr RefusedKey kRefusedKeys[] = {
-    {"quantization_config", "quantized checkpoints are"},
-    {"compression_config", "quantized checkpoints are"},
-    {"quantization", "quantized checkpoints are"},
-    {"text_config", "multimodal models are"},
-    {"vision_config", "multimodal models are"},
-    {"audio_config", "multimodal models are"},
-    {"num_experts", "mixtures of experts are"},
-    {"num_local_experts", "mixtures of experts are"},
-    {"n_routed_experts", "mixtures of experts are"},
-    {"moe_intermediate_size", "mixtures of experts are"},
-    {"clip_qkv", "clipped projections are"},
-    {"attn_output_gate", "gated attention is"},
-    {"attention_chunk_size", "chunked attention is"},
-    {"use_bidirectional_attention", "attention to later tokens is"},
-    {"qk_layernorm", "layer norms of queries and keys are"},
-};
-
-bool MeansNothing(const Json& value) {
-  return (value.is_boolean() && !value.get<bool>()) || (value.is_number() && value.get<double>() == 0);
-}
-
-Result<const Family*> ReadFamily(const Json& config, std::string_view where) {
-  MRS_ASSIGN_OR_RETURN(const Json* names, GetArray(config, "architectures", where));
-  if (names->empty() || !names->front().is_string()) {
-    return Refuse("{}: 'architectures': expected the name of an architecture, got {}", where, DescribeJson(*names));
-  }
-  const std::string& name = names->front().get_ref<const std::string&>();
-  const Family* family = FindFamily(name);
-  if (family == nullptr) {
-    return Refuse("{}: architecture {} is not supported yet; supported: {}", where, DescribeJson(names->front()),
-                  SupportedArchitectures());
-  }
-  return family;
-}
-
-Status RefuseUnplanned(const Json& config, std::string_view where) {
-  for (const RefusedKey& refused : kRefusedKeys) {
-    const Json* value = FindValue(config, refused.key);
-    if (value != nullptr && !MeansNothing(*value)) {
-      return Refuse("{}: '{}': {} not supported yet", where, refused.key, refused.what);
-    }
-  }
-  return {};
-}
 
 // Keys that some families read. `neutral`: values, as JSON, that say nothing.
 struct FamilyKey {
@@ -165,6 +115,15 @@ Result<ElementType> ReadType(const Json& config, std::string_view where) {
   return ElementType::kF32;
 }
 
+Result<int64_t> ReadPositions(const Json& config, std::string_view where, const Family& family,
+                              std::vector<std::string>* warnings) {
+  constexpr const char* kKey = "max_position_embeddings";
+  if (config.contains(kKey)) return GetInt(config, kKey, where, 1, kMaxPosition);
+  warnings->push_back(fmt::format("{}: '{}' is missing: {}, the default of {}, in transformers, too", where, kKey,
+                                  family.default_positions, family.architecture));
+  return family.default_positions;
+}
+
 // The multipliers around the layers.
 Status ReadMultipliers(const Json& config, std::string_view where, const Family& family, ModelSpec& spec) {
   const auto number = [&](const char* key, double absent, double null, double least) {
@@ -197,7 +156,7 @@ int64_t PlannedLength(std::optional<int64_t> asked, int64_t max_position) {
 
 Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where, std::optional<int64_t> max_len,
                                    std::vector<std::string>* warnings) {
-  MRS_ASSIGN_OR_RETURN(const Family* family, ReadFamily(config, where));
+  MRS_ASSIGN_OR_RETURN(const Family* family, ReadFamily(config, where, warnings));
   MRS_RETURN_IF_ERROR(RefuseUnplanned(config, where));
 
   ModelSpec spec;
@@ -205,7 +164,7 @@ Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where, s
   spec.norm = family->norm;
   MRS_ASSIGN_OR_RETURN(spec.hidden, GetInt(config, "hidden_size", where, 1, kMaxWidth));
   MRS_ASSIGN_OR_RETURN(spec.vocab, GetInt(config, "vocab_size", where, 1, kMaxWidth));
-  MRS_ASSIGN_OR_RETURN(spec.max_position, GetInt(config, "max_position_embeddings", where, 1, kMaxPosition));
+  MRS_ASSIGN_OR_RETURN(spec.max_position, ReadPositions(config, where, *family, warnings));
   MRS_ASSIGN_OR_RETURN(spec.tied_embeddings, GetBoolOr(config, "tie_word_embeddings", where, family->default_tied));
   MRS_RETURN_IF_ERROR(ReadMultipliers(config, where, *family, spec));
   MRS_ASSIGN_OR_RETURN(spec.config_type, ReadType(config, where));

@@ -193,8 +193,7 @@ TEST(ModelConfig, ReadsWhatGemmaAndGraniteAdd) {
   const ModelSpec uncapped =
       Spec(Config("Gemma2ForCausalLM", R"({"attn_logit_softcapping": null, "final_logit_softcapping": null})"));
   EXPECT_EQ(uncapped.logit_cap + uncapped.layers[0].score_cap, 0);
-  EXPECT_EQ(Spec(Config("GemmaForCausalLM", R"({"hidden_act": "gelu"})")).layers[0].activation,
-            Activation::kGeluTanh);
+  EXPECT_EQ(Spec(Config("GemmaForCausalLM", R"({"hidden_act": "gelu"})")).layers[0].activation, Activation::kGeluTanh);
   EXPECT_EQ(Spec(Config("LlamaForCausalLM", R"({"hidden_act": "gelu"})")).layers[0].activation, Activation::kGelu);
   const ModelSpec granite =
       Spec(Config("GraniteForCausalLM", R"({"embedding_multiplier": 12.0, "residual_multiplier": 0.25,
@@ -223,8 +222,9 @@ TEST(ModelConfig, ReadsWhatTheOthersAdd) {
   EXPECT_TRUE(stable.layers[0].qkv_bias && stable.layers[0].parallel);
   EXPECT_EQ(Error(Config("StableLmForCausalLM", R"({"qk_layernorm": true})")),
             "config.json: 'qk_layernorm': layer norms of queries and keys are not supported yet");
-  EXPECT_EQ(Error(Config("StableLmForCausalLM", R"({"head_dim": 16})")),
-            "config.json: head_dim 16: heads of StableLmForCausalLM have hidden_size / num_attention_heads elements, 8");
+  EXPECT_EQ(
+      Error(Config("StableLmForCausalLM", R"({"head_dim": 16})")),
+      "config.json: head_dim 16: heads of StableLmForCausalLM have hidden_size / num_attention_heads elements, 8");
   EXPECT_EQ(Spec(Config("Olmo2ForCausalLM")).layers[0].qk_norm, QkNorm::kWhole);
   const ModelSpec gemma3 = Spec(Config("Gemma3ForCausalLM", R"({"sliding_window": 64, "num_hidden_layers": 6})"));
   EXPECT_EQ(gemma3.ropes.size(), 2u);
@@ -239,14 +239,30 @@ TEST(ModelConfig, RefusesUnknownArchitecturesByName) {
   EXPECT_EQ(Error(Config("GptOssForCausalLM")),
             fmt::format("config.json: architecture \"GptOssForCausalLM\" is not supported yet; supported: {}",
                         SupportedArchitectures()));
-  EXPECT_EQ(LlamaError(R"({"architectures": "ABSENT"})"), "config.json: 'architectures' is missing; expected an array");
   EXPECT_EQ(LlamaError(R"({"architectures": []})"),
             "config.json: 'architectures': expected the name of an architecture, got an array of 0 values");
 }
 
+TEST(ModelConfig, TakesTheFamilysLengthWhereNoneIsSaid) {
+  const Json config =
+      Config("LlamaForCausalLM", R"({"max_position_embeddings": "ABSENT", "max_sequence_length": 512})");
+  EXPECT_EQ(Spec(config).max_position, 2048);
+  EXPECT_THAT(Warnings(config), ElementsAre("config.json: 'max_position_embeddings' is missing: 2048, the default of "
+                                            "LlamaForCausalLM, in transformers, too"));
+  EXPECT_EQ(LlamaError(R"({"max_position_embeddings": null})"),
+            "config.json: 'max_position_embeddings' is missing; expected an integer from 1 to 1073741824");
+  for (const Family& family : Families()) EXPECT_GE(family.default_positions, 2048) << family.architecture;
+}
+
 TEST(ModelConfig, RefusesWhatItDoesNotPlan) {
-  EXPECT_EQ(LlamaError(R"({"quantization_config": {"quant_method": "fp8"}})"),
-            "config.json: 'quantization_config': quantized checkpoints are not supported yet");
+  EXPECT_EQ(
+      LlamaError(R"({"quantization_config": {"quant_method": "fp8"}})"),
+      "config.json: 'quantization_config' (quant_method \"fp8\"): quantized checkpoints are not supported yet; give "
+      "one in bf16, f16 or f32");
+  EXPECT_EQ(
+      LlamaError(R"({"quantization": {"group_size": 64, "bits": 4}})"),
+      "config.json: 'quantization' (bits 4): quantized checkpoints are not supported yet; give one in bf16, f16 or "
+      "f32");
   EXPECT_EQ(LlamaError(R"({"num_local_experts": 8})"),
             "config.json: 'num_local_experts': mixtures of experts are not supported yet");
   EXPECT_EQ(LlamaError(R"({"vision_config": {}})"),
@@ -296,27 +312,27 @@ TEST(ModelConfig, RefusesValuesOutOfRange) {
 
 TEST(ModelConfig, RefusesEachKeyThatChangesTheComputation) {
   const std::pair<const char*, const char*> refused[] = {
-      {"quantization_config", "quantized checkpoints are"},
-      {"compression_config", "quantized checkpoints are"},
-      {"quantization", "quantized checkpoints are"},
-      {"text_config", "multimodal models are"},
-      {"vision_config", "multimodal models are"},
-      {"audio_config", "multimodal models are"},
-      {"num_experts", "mixtures of experts are"},
-      {"num_local_experts", "mixtures of experts are"},
-      {"n_routed_experts", "mixtures of experts are"},
-      {"moe_intermediate_size", "mixtures of experts are"},
-      {"clip_qkv", "clipped projections are"},
-      {"attn_output_gate", "gated attention is"},
-      {"attention_chunk_size", "chunked attention is"},
-      {"use_bidirectional_attention", "attention to later tokens is"},
-      {"qk_layernorm", "layer norms of queries and keys are"},
+      {"quantization_config", "quantized checkpoints are not supported yet; give one in bf16, f16 or f32"},
+      {"compression_config", "quantized checkpoints are not supported yet; give one in bf16, f16 or f32"},
+      {"quantization", "quantized checkpoints are not supported yet; give one in bf16, f16 or f32"},
+      {"text_config", "multimodal models are not supported yet"},
+      {"vision_config", "multimodal models are not supported yet"},
+      {"audio_config", "multimodal models are not supported yet"},
+      {"num_experts", "mixtures of experts are not supported yet"},
+      {"num_local_experts", "mixtures of experts are not supported yet"},
+      {"n_routed_experts", "mixtures of experts are not supported yet"},
+      {"moe_intermediate_size", "mixtures of experts are not supported yet"},
+      {"clip_qkv", "clipped projections are not supported yet"},
+      {"attn_output_gate", "gated attention is not supported yet"},
+      {"attention_chunk_size", "chunked attention is not supported yet"},
+      {"use_bidirectional_attention", "attention to later tokens is not supported yet"},
+      {"qk_layernorm", "layer norms of queries and keys are not supported yet"},
   };
   for (const auto& [key, what] : refused) {
     Json config = Config("LlamaForCausalLM");
     for (const Json& value : {Json(2), Json(true), Json::object(), Json("x"), Json(0.5)}) {
       config[key] = value;
-      EXPECT_EQ(Error(config), fmt::format("config.json: '{}': {} not supported yet", key, what)) << value;
+      EXPECT_EQ(Error(config), fmt::format("config.json: '{}': {}", key, what)) << value;
     }
     for (const Json& value : {Json(0), Json(0.0), Json(false), Json(nullptr)}) {
       config[key] = value;
@@ -332,18 +348,20 @@ TEST(ModelConfig, WarnsOfFactsOfOtherFamiliesAndRules) {
       ElementsAre("config.json: 'sliding_window' 4096 is not used: LlamaForCausalLM has no sliding windows",
                   "config.json: 'use_sliding_window' true is not used: LlamaForCausalLM has no switch for sliding "
                   "windows"));
-  EXPECT_THAT(Warnings(Config("LlamaForCausalLM", R"({"attn_logit_softcapping": 50.0, "logits_scaling": 1.0,
+  EXPECT_THAT(
+      Warnings(Config("LlamaForCausalLM", R"({"attn_logit_softcapping": 50.0, "logits_scaling": 1.0,
                                                       "embedding_multiplier": 12.0, "hidden_activation": "gelu"})")),
-              ElementsAre("config.json: 'attn_logit_softcapping' 50.0 is not used: LlamaForCausalLM does not cap "
-                          "attention scores",
-                          "config.json: 'embedding_multiplier' 12.0 is not used: LlamaForCausalLM does not read it",
-                          "config.json: 'hidden_activation' \"gelu\" is not used: LlamaForCausalLM goes by hidden_act"));
+      ElementsAre("config.json: 'attn_logit_softcapping' 50.0 is not used: LlamaForCausalLM does not cap "
+                  "attention scores",
+                  "config.json: 'embedding_multiplier' 12.0 is not used: LlamaForCausalLM does not read it",
+                  "config.json: 'hidden_activation' \"gelu\" is not used: LlamaForCausalLM goes by hidden_act"));
   EXPECT_THAT(
       Warnings(
           Config("MistralForCausalLM", R"({"use_sliding_window": true, "attention_bias": true, "mlp_bias": true})")),
-      ElementsAre("config.json: 'use_sliding_window' true is not used: MistralForCausalLM has no switch for sliding windows",
-                  "config.json: 'attention_bias' true is not used: MistralForCausalLM has no such biases",
-                  "config.json: 'mlp_bias' true is not used: MistralForCausalLM has no such biases"));
+      ElementsAre(
+          "config.json: 'use_sliding_window' true is not used: MistralForCausalLM has no switch for sliding windows",
+          "config.json: 'attention_bias' true is not used: MistralForCausalLM has no such biases",
+          "config.json: 'mlp_bias' true is not used: MistralForCausalLM has no such biases"));
   EXPECT_THAT(Warnings(Config("Qwen2ForCausalLM", R"({"model_type": "llama", "attention_bias": false})")),
               ElementsAre("config.json: 'model_type' \"llama\" is not used: architectures says Qwen2ForCausalLM, whose "
                           "type is \"qwen2\""));

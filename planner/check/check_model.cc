@@ -31,7 +31,8 @@ std::string_view ErrorId(const MessageFile& file, bool has_place) {
   if (of_json && has_place) return "model.syntax";
   if (file.name == "config.json") {
     if (rest.starts_with("architecture ")) return "model.architecture";
-    return rest.ends_with("not supported yet") ? "model.unsupported" : "model.config";
+    return rest.ends_with("not supported yet") || rest.ends_with("; give one in bf16, f16 or f32") ? "model.unsupported"
+                                                                                                   : "model.config";
   }
   if (file.name == "generation_config.json") return "model.generation";
   if (file.name == "tokenizer.json") return "model.tokenizer";

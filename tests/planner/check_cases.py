@@ -545,7 +545,8 @@ class Models(Case):
                 (
                     "model.unsupported",
                     "m/config.json:20:3",
-                    "'quantization_config': quantized checkpoints are not supported yet",
+                    "'quantization_config' (quant_method \"fp8\"): quantized checkpoints are not supported yet; give one in bf16, "
+                    "f16 or f32",
                 )
             ],
             "m",
