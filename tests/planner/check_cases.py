@@ -544,7 +544,7 @@ class Models(Case):
             [
                 (
                     "model.unsupported",
-                    "m/config.json:20:3",
+                    "m/config.json:21:5",
                     "'quantization_config' (quant_method \"fp8\"): quantized checkpoints are not supported yet; give one in bf16, "
                     "f16 or f32",
                 )
