@@ -89,6 +89,7 @@ Result<DryRunReport> DryRun(const BuildOptions& options) {
   fmt::format_to(out, "layers       {}\n", LayerLine(spec));
   fmt::format_to(out, "parameters   {}, {} bytes as {}\n", model.facts.parameter_count,
                  model.facts.parameter_count * element_bytes, DtypeName(spec.config_type));
+  if (!model.index.empty()) fmt::format_to(out, "index        {}\n", model.index);
   fmt::format_to(out, "legal tp     {}\n", LegalityLine(spec));
   fmt::format_to(out, "layout       tp {}, {} stage{}, for {} sequences of {} tokens, computed as {}\n",
                  model.layout.mesh.tp, model.layout.mesh.stage, model.layout.mesh.stage == 1 ? "" : "s",

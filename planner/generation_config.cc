@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "planner/fact_keys.h"
 #include "planner/optional_file.h"
@@ -17,6 +18,22 @@ Status ReadTokenId(const Json& config, const char* key, std::string_view where, 
   if (!config.contains(key)) return {};
   MRS_ASSIGN_OR_RETURN(const int64_t value, GetIntOr(config, key, where, -1, -1, vocab - 1));
   id = static_cast<int32_t>(value);
+  return {};
+}
+
+// Nothing pads, so an id that is no token, as where one was added for training alone, takes nothing away.
+Status ReadPad(const Json& config, std::string_view where, ModelSpec& spec, std::vector<std::string>* warnings) {
+  constexpr const char* kKey = "pad_token_id";
+  const Json* value = FindValue(config, kKey);
+  const bool integer = value != nullptr && value->is_number_integer();
+  const bool token = integer && (value->is_number_unsigned() ? std::cmp_less(value->get<uint64_t>(), spec.vocab)
+                                                             : value->get<int64_t>() == -1);
+  if (!integer || token) {
+    return ReadTokenId(config, kKey, where, spec.vocab, spec.pad);
+  }
+  spec.pad = -1;
+  warnings->push_back(fmt::format("{}: '{}' {} is not used: the model has {} tokens, and nothing pads", where, kKey,
+                                  DescribeJson(*value), spec.vocab));
   return {};
 }
 
@@ -95,9 +112,9 @@ Status AddEndTokens(const std::vector<int32_t>& ids, std::string_view where, Mod
                 contract::kMaxEndTokens);
 }
 
-Status ReadTokenIds(const Json& config, std::string_view where, ModelSpec& spec) {
+Status ReadTokenIds(const Json& config, std::string_view where, ModelSpec& spec, std::vector<std::string>* warnings) {
   MRS_RETURN_IF_ERROR(ReadTokenId(config, "bos_token_id", where, spec.vocab, spec.bos));
-  MRS_RETURN_IF_ERROR(ReadTokenId(config, "pad_token_id", where, spec.vocab, spec.pad));
+  MRS_RETURN_IF_ERROR(ReadPad(config, where, spec, warnings));
   constexpr const char* kEos = "eos_token_id";
   const Json* value = FindValue(config, kEos);
   if (value == nullptr) return {};
@@ -122,7 +139,7 @@ Status ReadTokenIds(const Json& config, std::string_view where, ModelSpec& spec)
 Status ReadGenerationConfig(const std::string& folder, ModelSpec& spec, std::vector<std::string>* warnings) {
   MRS_ASSIGN_OR_RETURN(const std::optional<Json> config, ReadJsonIfThere(folder, kFile));
   if (!config) return {};
-  MRS_RETURN_IF_ERROR(ReadTokenIds(*config, kFile, spec));
+  MRS_RETURN_IF_ERROR(ReadTokenIds(*config, kFile, spec, warnings));
   MRS_RETURN_IF_ERROR(ReadSampling(*config, spec.sampling));
   MRS_RETURN_IF_ERROR(WarnOfMaxLength(*config, spec, warnings));
   WarnOfKeys(FactFile::kGeneration, *config, kFile, warnings);

@@ -169,7 +169,7 @@ Result<ModelSpec> ParseModelConfig(const Json& config, std::string_view where, s
   MRS_RETURN_IF_ERROR(ReadMultipliers(config, where, *family, spec));
   MRS_ASSIGN_OR_RETURN(spec.config_type, ReadType(config, where));
   if (family->default_bos >= 0 && family->default_bos < spec.vocab) spec.bos = family->default_bos;
-  MRS_RETURN_IF_ERROR(ReadTokenIds(config, where, spec));
+  MRS_RETURN_IF_ERROR(ReadTokenIds(config, where, spec, warnings));
 
   std::vector<std::string> of_ropes;
   MRS_RETURN_IF_ERROR(ReadLayers(config, where, *family, PlannedLength(max_len, spec.max_position), spec, &of_ropes));

@@ -254,6 +254,20 @@ TEST(ModelConfig, TakesTheFamilysLengthWhereNoneIsSaid) {
   for (const Family& family : Families()) EXPECT_GE(family.default_positions, 2048) << family.architecture;
 }
 
+TEST(ModelConfig, APaddingTokenThatIsNoneIsNotUsed) {
+  for (const char* id : {"2001", "32000", "-2", "18446744073709551615"}) {
+    const Json config = Config("LlamaForCausalLM", fmt::format(R"({{"pad_token_id": {}}})", id));
+    EXPECT_EQ(Spec(config).pad, -1);
+    EXPECT_THAT(Warnings(config),
+                ElementsAre(fmt::format("config.json: 'pad_token_id' {} is not used: the model has 2001 "
+                                        "tokens, and nothing pads",
+                                        id)));
+  }
+  EXPECT_EQ(Spec(Config("LlamaForCausalLM", R"({"pad_token_id": 2000})")).pad, 2000);
+  EXPECT_EQ(LlamaError(R"({"pad_token_id": "<pad>"})"),
+            "config.json: 'pad_token_id': expected an integer from -1 to 2000, got \"<pad>\"");
+}
+
 TEST(ModelConfig, RefusesWhatItDoesNotPlan) {
   EXPECT_EQ(
       LlamaError(R"({"quantization_config": {"quant_method": "fp8"}})"),

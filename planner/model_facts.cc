@@ -1,6 +1,7 @@
 #include "planner/model_facts.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include <fmt/ranges.h>
 
@@ -8,6 +9,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "planner/build_graph.h"
 #include "planner/cluster/cluster_file.h"
+#include "planner/index_check.h"
 #include "planner/legality.h"
 #include "planner/memory_default.h"
 #include "planner/model_config.h"
@@ -227,6 +229,14 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   const ModelOptions of_model{.name = options.name, .max_len = options.max_len, .file_alone = options.config_only};
   MRS_ASSIGN_OR_RETURN(facts.model, ReadModelConfig(options.model_dir, of_model, &result.warnings));
   MRS_RETURN_IF_ERROR(CheckOptions(options, facts.model));
+  std::error_code no_folder;
+  if (options.config_only && std::filesystem::is_directory(options.model_dir, no_folder)) {
+    MRS_ASSIGN_OR_RETURN(const std::optional<IndexReport> index, CheckWithoutHeaders(options.model_dir, facts.model));
+    if (index) {
+      result.index = index->text;
+      result.warnings.insert(result.warnings.end(), index->warnings.begin(), index->warnings.end());
+    }
+  }
   MRS_RETURN_IF_ERROR(ChooseLayout(options, &result));
   MRS_ASSIGN_OR_RETURN(result.layout, DecideLayout(result.flags, ReadsOfAToken(facts.model)));
   MRS_RETURN_IF_ERROR(CheckLayout(facts.model, result.layout));

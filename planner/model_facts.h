@@ -20,6 +20,7 @@ struct ModelFacts {
   std::function<LayoutFlags(const ModelSpec& spec, int64_t max_len, int64_t max_seqs)> choose;
   Budget budget;
   std::vector<VisibleDevice> devices;  // of the cluster, in groups of tp, which layout.stages[].device counts
+  std::string index;                   // what the index beside a dry run's config.json says, or ""
   std::vector<std::string> places;     // where ranks are, with a cluster
   std::vector<std::string> warnings;
   std::vector<std::string> notes;

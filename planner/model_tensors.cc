@@ -87,6 +87,35 @@ std::string NameOf(TensorRole role) {
 
 std::string ShapeText(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
+// Ends of the names of what is kept beside quantized weights: by AutoGPTQ and AutoAWQ, bitsandbytes, MLX,
+// compressed-tensors and ModelOpt, and the FP8 of DeepSeek.
+constexpr std::string_view kOfQuantized[] = {
+    ".qweight",          ".qzeros",         ".g_idx",         ".scales",        ".biases",
+    ".absmax",           ".nested_absmax",  ".SCB",           ".weight_format", ".weight_scale",
+    ".weight_scale_inv", ".weight_scale_2", ".weight_packed", ".input_scale"};
+
+// The first by name, or "".
+std::string QuantizedTensor(const Checkpoint& checkpoint) {
+  const auto quantized = [](const auto& entry) {
+    return std::any_of(std::begin(kOfQuantized), std::end(kOfQuantized),
+                       [&](std::string_view end) { return entry.first.ends_with(end); });
+  };
+  std::string name;
+  const auto look = [&](const auto& tensors) {
+    const auto found = std::find_if(tensors.begin(), tensors.end(), quantized);
+    if (found != tensors.end() && (name.empty() || found->first < name)) name = found->first;
+  };
+  look(checkpoint.tensors);
+  look(checkpoint.other_dtypes);
+  return name;
+}
+
+// What the tensors are called where not one is as it should be: with another prefix, most often.
+std::string OtherNames(const Checkpoint& checkpoint, bool all_missing) {
+  if (!all_missing || checkpoint.tensors.empty()) return "";
+  return fmt::format(": its tensors have names like {}", DescribeJson(Json(checkpoint.tensors.begin()->first)));
+}
+
 Error Missing(const ModelTensor& first, const std::vector<ModelTensor>& expected, const Checkpoint& checkpoint) {
   const auto missing = std::count_if(expected.begin(), expected.end(), [&](const ModelTensor& tensor) {
     return checkpoint.tensors.count(tensor.name) == 0 && checkpoint.other_dtypes.count(tensor.name) == 0;
@@ -100,8 +129,8 @@ Error Missing(const ModelTensor& first, const std::vector<ModelTensor>& expected
   }
   return Refuse(
       "checkpoint: tensor '{}' {} is missing ({} missing in all); it is incomplete or of another model than "
-      "config.json",
-      first.name, ShapeText(first.shape), missing);
+      "config.json{}",
+      first.name, ShapeText(first.shape), missing, OtherNames(checkpoint, std::cmp_equal(missing, expected.size())));
 }
 
 // What the index promises and no file holds, where the model does without: the first by name, and how many.
@@ -235,6 +264,13 @@ void ResolveTiedHead(ModelSpec& spec, Checkpoint& checkpoint, std::vector<std::s
 Result<TensorReport> CheckTensors(const ModelSpec& spec, const Checkpoint& checkpoint) {
   const std::vector<ModelTensor> expected = ExpectedTensors(spec);
   TensorReport report;
+  if (const std::string name = QuantizedTensor(checkpoint); !name.empty()) {
+    return Refuse(
+        "checkpoint: tensor '{}' is kept beside quantized weights; quantized checkpoints are not supported yet; give "
+        "one "
+        "in bf16, f16 or f32",
+        name);
+  }
   const ModelTensor* first_matrix = nullptr;
   const auto check = [&](const ModelTensor& tensor) -> Status {
     if (const auto other = checkpoint.other_dtypes.find(tensor.name); other != checkpoint.other_dtypes.end()) {

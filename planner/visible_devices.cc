@@ -151,7 +151,10 @@ Result<std::vector<int>> ParseOrdinals(std::string_view what, std::string_view t
   std::vector<int> ordinals;
   while (true) {
     const size_t end = std::min(text.find(','), text.size());
-    const std::string_view part = text.substr(0, end);
+    std::string_view part = text.substr(0, end);
+    // "0, 1", too, as for CUDA.
+    while (part.starts_with(' ')) part.remove_prefix(1);
+    while (part.ends_with(' ')) part.remove_suffix(1);
     int value = 0;
     const auto [rest, error] = std::from_chars(part.data(), part.data() + part.size(), value);
     if (error != std::errc() || rest != part.data() + part.size() || value < -1) {

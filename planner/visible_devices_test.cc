@@ -38,6 +38,7 @@ TEST(VisibleDevices, AreThoseThatFlagAndVariablesLeave) {
   EXPECT_THAT(Ordinals(Gpus("4xL4"), {.per_node_ranks = "2"}), ElementsAre(0, 1));
   EXPECT_THAT(Ordinals(Gpus("4xL4"), {.flag = "2", .per_node_ranks = "2"}), ElementsAre(2));  // the flag says it
   EXPECT_THAT(Ordinals(Gpus("4xL4"), {.cuda_visible = "1,-1,2"}), ElementsAre(1));            // as CUDA has it
+  EXPECT_THAT(Ordinals(Gpus("4xL4"), {.cuda_visible = "0, 2 ,3"}), ElementsAre(0, 2, 3));
 }
 
 TEST(VisibleDevices, MistakesAreNamed) {

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <optional>
 #include <set>
-#include <unordered_map>
 #include <vector>
 
 #include "formats/input_file.h"
@@ -26,9 +25,6 @@ std::optional<ElementType> FindElementType(std::string_view dtype) {
   return std::nullopt;
 }
 
-// Tensor name -> file name.
-using WeightMap = std::unordered_map<std::string_view, std::string_view>;
-
 bool IsPlainName(std::string_view name) {
   constexpr std::string_view kSuffix = ".safetensors";
   if (name.size() <= kSuffix.size() || name.size() > 255 || name.front() == '.') return false;
@@ -39,14 +35,14 @@ bool IsPlainName(std::string_view name) {
 }
 
 // Adds one file and its tensors: those that `wanted` puts into it, or all of them without `wanted`.
-Status AddFile(const std::string& folder, const std::string& name, const WeightMap* wanted, Checkpoint& checkpoint) {
+Status AddFile(const std::string& folder, const std::string& name, const WeightIndex* wanted, Checkpoint& checkpoint) {
   MRS_ASSIGN_OR_RETURN(SafetensorsHeader header, ReadSafetensorsHeader(fmt::format("{}/{}", folder, name)));
   const auto file = static_cast<uint32_t>(checkpoint.files.size());
   checkpoint.files.push_back({name, header.file_bytes, header.header_bytes, std::move(header.sha256)});
   for (SafetensorsTensor& tensor : header.tensors) {
     if (wanted != nullptr) {
-      const auto found = wanted->find(tensor.name);
-      if (found == wanted->end() || found->second != name) continue;
+      const auto found = wanted->file_of.find(tensor.name);
+      if (found == wanted->file_of.end() || found->second != name) continue;
     }
     const std::optional<ElementType> type = FindElementType(tensor.dtype);
     if (!type) {
@@ -70,32 +66,23 @@ Status CheckAllThere(const std::string& folder, const std::set<std::string>& nam
                      missing.front(), kIndexFile, missing.size(), names.size());
 }
 
+// Nothing is computed by it, so whatever is no size says nothing.
+int64_t TotalBytes(const Json& index) {
+  const Json* metadata = FindValue(index, "metadata");
+  const Json* total = metadata == nullptr ? nullptr : FindValue(*metadata, "total_size");
+  if (total == nullptr || !total->is_number()) return 0;
+  const auto bytes = total->get<double>();
+  return bytes >= 1 && bytes < 9e15 ? static_cast<int64_t>(bytes) : 0;
+}
+
 Result<Checkpoint> ReadIndexed(const std::string& folder) {
-  const std::string path = fmt::format("{}/{}", folder, kIndexFile);
-  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxIndexBytes));
-  MRS_ASSIGN_OR_RETURN(const Json index, ParseJson(text, kIndexFile));
-  MRS_ASSIGN_OR_RETURN(const Json* entries, GetObject(index, "weight_map", kIndexFile));
-
-  WeightMap wanted;
-  std::set<std::string> file_names;
-  for (const auto& [tensor, file] : *entries->get_ptr<const Json::object_t*>()) {
-    const auto* name = file.get_ptr<const Json::string_t*>();
-    if (name == nullptr || !IsPlainName(*name)) {
-      return Refuse("{}: tensor {}: expected the plain name of a .safetensors file in the same folder, got {}",
-                    kIndexFile, DescribeJson(Json(tensor)), DescribeJson(file));
-    }
-    wanted.emplace(tensor, *name);
-    file_names.insert(*name);
-    if (file_names.size() > kMaxFiles) return Refuse("{}: more than {} files", kIndexFile, kMaxFiles);
-  }
-
-  MRS_RETURN_IF_ERROR(CheckAllThere(folder, file_names));
+  MRS_ASSIGN_OR_RETURN(const WeightIndex index, ReadWeightIndex(folder));
+  MRS_RETURN_IF_ERROR(CheckAllThere(folder, index.file_names));
   Checkpoint checkpoint;
-  for (const std::string& name : file_names) MRS_RETURN_IF_ERROR(AddFile(folder, name, &wanted, checkpoint));
-  for (const auto& [tensor, file] : wanted) {
-    const std::string name(tensor);
-    if (checkpoint.tensors.count(name) == 0 && checkpoint.other_dtypes.count(name) == 0) {
-      checkpoint.only_in_index.emplace(name, file);
+  for (const std::string& name : index.file_names) MRS_RETURN_IF_ERROR(AddFile(folder, name, &index, checkpoint));
+  for (const auto& [tensor, file] : index.file_of) {
+    if (checkpoint.tensors.count(tensor) == 0 && checkpoint.other_dtypes.count(tensor) == 0) {
+      checkpoint.only_in_index.emplace(tensor, file);
     }
   }
   return checkpoint;
@@ -129,6 +116,26 @@ const char* DtypeName(ElementType type) {
       return "F16";
   }
   MRS_CHECK(false);
+}
+
+Result<WeightIndex> ReadWeightIndex(const std::string& folder) {
+  const std::string path = fmt::format("{}/{}", folder, kIndexFile);
+  MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxIndexBytes));
+  MRS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kIndexFile));
+  MRS_ASSIGN_OR_RETURN(const Json* entries, GetObject(json, "weight_map", kIndexFile));
+  WeightIndex index;
+  for (const auto& [tensor, file] : *entries->get_ptr<const Json::object_t*>()) {
+    const auto* name = file.get_ptr<const Json::string_t*>();
+    if (name == nullptr || !IsPlainName(*name)) {
+      return Refuse("{}: tensor {}: expected the plain name of a .safetensors file in the same folder, got {}",
+                    kIndexFile, DescribeJson(Json(tensor)), DescribeJson(file));
+    }
+    index.file_of.emplace(tensor, *name);
+    index.file_names.insert(*name);
+    if (index.file_names.size() > kMaxFiles) return Refuse("{}: more than {} files", kIndexFile, kMaxFiles);
+  }
+  index.total_bytes = TotalBytes(json);
+  return index;
 }
 
 Result<Checkpoint> ReadCheckpoint(const std::string& folder) {

@@ -4,6 +4,8 @@
 //     ->  Checkpoint{files: 2, tensors["lm_head.weight"] = {bf16, [2000, 256], file 1, offset 8312, 1024000 bytes}}
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 
 #include "planner/model_spec.h"
@@ -16,6 +18,14 @@ namespace mrs {
 // F8_E4M3, ...) is listed in `other_dtypes` only, one that no file holds in `only_in_index`. File names must be plain
 // names ending in ".safetensors".
 Result<Checkpoint> ReadCheckpoint(const std::string& folder);
+
+// model.safetensors.index.json itself: which file each tensor is in.
+struct WeightIndex {
+  std::map<std::string, std::string> file_of;
+  std::set<std::string> file_names;
+  int64_t total_bytes = 0;  // `total_size` of its metadata; 0 where it does not say
+};
+Result<WeightIndex> ReadWeightIndex(const std::string& folder);
 
 // "BF16", as safetensors spells it.
 const char* DtypeName(ElementType type);

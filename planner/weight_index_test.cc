@@ -102,6 +102,26 @@ TEST(WeightIndex, ATensorThatOnlyTheIndexKnowsIsListedApart) {
   EXPECT_EQ(checkpoint->only_in_index, (std::map<std::string, std::string>{{"b", "m.safetensors"}}));
 }
 
+TEST(WeightIndex, AnIndexIsReadByItself) {
+  ModelFolder folder;
+  const auto total = [&](const char* metadata) {
+    folder.Write("model.safetensors.index.json",
+                 fmt::format(R"({{"metadata": {}, "weight_map": {{"b": "m-2.safetensors", "a": "m-1.safetensors"}}}})",
+                             metadata));
+    const Result<WeightIndex> index = ReadWeightIndex(folder.path());
+    EXPECT_TRUE(index.ok()) << index.message();
+    EXPECT_EQ(index->file_of, (std::map<std::string, std::string>{{"a", "m-1.safetensors"}, {"b", "m-2.safetensors"}}));
+    EXPECT_EQ(index->file_names.size(), 2u);
+    return index->total_bytes;
+  };
+  EXPECT_EQ(total(R"({"total_size": 141107412992})"), 141107412992);
+  EXPECT_EQ(total(R"({"total_size": 16060522496.0})"), 16060522496);
+  for (const char* none : {"{}", "null", "7", R"({"total_size": "many"})", R"({"total_size": -1})",
+                           R"({"total_size": 1e300})", R"({"total_size": null})"}) {
+    EXPECT_EQ(total(none), 0) << none;
+  }
+}
+
 TEST(WeightIndex, NamesWeightsOfAnotherFormat) {
   ModelFolder folder;
   folder.Write("pytorch_model.bin", "x");

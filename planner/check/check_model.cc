@@ -9,6 +9,7 @@
 #include "formats/json.h"
 #include "planner/check/message_place.h"
 #include "planner/generation_config.h"
+#include "planner/index_check.h"
 #include "planner/model_config.h"
 #include "planner/model_tensors.h"
 #include "planner/model_text.h"
@@ -24,6 +25,7 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 
 std::string_view ErrorId(const MessageFile& file, bool has_place) {
   const std::string& rest = file.rest;
+  const bool unsupported = rest.ends_with("not supported yet") || rest.ends_with("; give one in bf16, f16 or f32");
   if (rest.starts_with("cannot be opened: ") && !rest.starts_with("cannot be opened: No such file")) {
     return "check.unreadable";
   }
@@ -31,12 +33,12 @@ std::string_view ErrorId(const MessageFile& file, bool has_place) {
   if (of_json && has_place) return "model.syntax";
   if (file.name == "config.json") {
     if (rest.starts_with("architecture ")) return "model.architecture";
-    return rest.ends_with("not supported yet") || rest.ends_with("; give one in bf16, f16 or f32") ? "model.unsupported"
-                                                                                                   : "model.config";
+    return unsupported ? "model.unsupported" : "model.config";
   }
   if (file.name == "generation_config.json") return "model.generation";
   if (file.name == "tokenizer.json") return "model.tokenizer";
   if (file.name == "checkpoint") return "model.tensors";
+  if (unsupported) return "model.unsupported";
   if (file.name == kIndex || file.name.ends_with(".safetensors")) return "model.weights";
   if (file.name.empty()) return rest.starts_with("model name") ? "model.config" : "model.weights";
   return "model.text";
@@ -58,9 +60,11 @@ class ModelChecker {
     for (const std::string& warning : warnings) Add(warning, /*warning=*/true);
   }
 
-  void NoteNoWeights() {
-    found_.push_back(Finding("model.no-weights", WholeOf(folder_),
-                             "no weights are here, so tensors were not checked; name the folder to miss them"));
+  void NoteNoWeights(bool by_index) {
+    found_.push_back(
+        Finding("model.no-weights", WholeOf(folder_),
+                fmt::format("no weights are here, so {}; name the folder to miss them",
+                            by_index ? "tensors were checked by the index alone" : "tensors were not checked")));
   }
 
   std::vector<Diagnostic> Take() && { return std::move(found_); }
@@ -148,12 +152,32 @@ void CheckOtherFiles(const std::string& folder, ModelChecker& checker) {
 void CheckWeights(const std::string& folder, ModelSpec* spec, ModelChecker& checker,
                   std::vector<std::string>* warnings) {
   Result<Checkpoint> checkpoint = ReadCheckpoint(folder);
-  if (!checkpoint) return checker.Error(checkpoint.error());
+  if (!checkpoint) {
+    checker.Error(checkpoint.error());
+    if (spec == nullptr || checkpoint.error().kind != ErrorKind::kUnavailable) return;
+    if (const auto names = CheckWithoutHeaders(folder, *spec); !names) checker.Error(names.error());
+    return;
+  }
   if (spec == nullptr) return;
   ResolveTiedHead(*spec, *checkpoint, warnings);
   const Result<TensorReport> report = CheckTensors(*spec, *checkpoint);
   if (!report) return checker.Error(report.error());
   warnings->insert(warnings->end(), report->warnings.begin(), report->warnings.end());
+}
+
+// What is known of weights that are elsewhere.
+void CheckIndexAlone(const std::string& folder, ModelSpec* spec, ModelChecker& checker,
+                     std::vector<std::string>* warnings) {
+  const bool index = IsThere(folder, kIndex);
+  checker.NoteNoWeights(index && spec != nullptr);
+  if (spec == nullptr) {
+    if (!index) return;
+    if (const Result<WeightIndex> read = ReadWeightIndex(folder); !read) checker.Error(read.error());
+    return;
+  }
+  const Result<std::optional<IndexReport>> report = CheckWithoutHeaders(folder, *spec);
+  if (!report) return checker.Error(report.error());
+  if (*report) warnings->insert(warnings->end(), (*report)->warnings.begin(), (*report)->warnings.end());
 }
 
 }  // namespace
@@ -169,7 +193,7 @@ std::vector<Diagnostic> CheckModelFolder(const std::string& folder, bool weights
   if (weights_due) {
     CheckWeights(folder, spec ? &*spec : nullptr, checker, &warnings);
   } else {
-    checker.NoteNoWeights();
+    CheckIndexAlone(folder, spec ? &*spec : nullptr, checker, &warnings);
   }
   checker.Warn(warnings);
   return std::move(checker).Take();

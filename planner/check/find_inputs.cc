@@ -170,8 +170,12 @@ class Finder {
 
   static bool HasWeights(const std::vector<std::string>& names) {
     return std::any_of(names.begin(), names.end(), [](const std::string& name) {
-      return (name.starts_with("model") && name.ends_with(".safetensors")) || name == "model.safetensors.index.json";
+      return name.starts_with("model") && name.ends_with(".safetensors");
     });
+  }
+
+  static bool HasIndex(const std::vector<std::string>& names) {
+    return std::binary_search(names.begin(), names.end(), "model.safetensors.index.json");
   }
 
   static bool HasConfig(const std::string& folder, const std::vector<std::string>& names) {
@@ -202,7 +206,7 @@ class Finder {
     const std::optional<std::vector<std::string>> names = NamesIn(folder);
     if (!names) return;
     const bool weights = HasWeights(*names);
-    const bool model = weights || HasConfig(folder, *names);
+    const bool model = weights || HasIndex(*names) || HasConfig(folder, *names);
     if (model) Add(InputKind::kModelFolder, folder, folder, weights || depth == 0);
     for (const std::string& name : *names) {
       const std::string path = JoinPath(folder, name);

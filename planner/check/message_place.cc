@@ -13,7 +13,8 @@ namespace {
 constexpr std::string_view kParts[] = {
     "config.json",           "generation_config.json",    "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json",   "chat_template.jinja",
-    "chat_template.json",    "additional_chat_templates", "model.safetensors.index.json"};
+    "chat_template.json",    "additional_chat_templates", "model.safetensors.index.json",
+    "hf_quant_config.json",  "quantize_config.json",      "quant_config.json"};
 
 bool OfWord(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';

@@ -611,6 +611,36 @@ class Models(Case):
         message = "no weights are here, so tensors were not checked; name the folder to miss them"
         self.finds([("model.no-weights", "m", message)], ".", code=0)
 
+    def test_an_index_alone(self):
+        os.remove(os.path.join(self.folder, "m/model.safetensors"))
+        index = {"weight_map": {name: "a.safetensors" for name, _ in self.tensors}}
+        self.write("m/model.safetensors.index.json", json.dumps(index, indent=1))
+        note = "no weights are here, so tensors were checked by the index alone; name the folder to miss them"
+        self.finds([("model.no-weights", "m", note)], ".", code=0)
+        lacks = (
+            "lacks a.safetensors, which model.safetensors.index.json names (1 of its 1 files are missing); download "
+            "what is missing"
+        )
+        self.finds([("model.weights", "m", lacks)], "m")
+        index["weight_map"]["model.norm.scales"] = "a.safetensors"
+        self.write("m/model.safetensors.index.json", json.dumps(index, indent=1))
+        message = (
+            "tensor 'model.norm.scales' is kept beside quantized weights; quantized checkpoints are not supported yet; "
+            "give one in bf16, f16 or f32"
+        )
+        place = f"m/model.safetensors.index.json:{3 + len(self.tensors)}:3"
+        self.finds([("model.no-weights", "m", note), ("model.tensors", place, message)], ".")
+        self.finds([("model.weights", "m", lacks), ("model.tensors", place, message)], "m")
+
+    def test_how_weights_are_quantized_stands_beside(self):
+        os.remove(os.path.join(self.folder, "m/model.safetensors"))
+        self.write("m/hf_quant_config.json", "{}")
+        note = "no weights are here, so tensors were not checked; name the folder to miss them"
+        message = "quantized checkpoints are not supported yet; give one in bf16, f16 or f32"
+        self.finds(
+            [("model.no-weights", "m", note), ("model.unsupported", "m/hf_quant_config.json:1:1", message)], "."
+        )
+
     def test_shards_alone(self):
         os.rename(
             os.path.join(self.folder, "m/model.safetensors"),

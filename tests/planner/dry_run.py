@@ -106,6 +106,36 @@ class DryRun(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("does not fit", done.stderr)
 
+    def test_an_index_beside_it_is_held_against_it(self):
+        self.write("LlamaForCausalLM", sizes(64, 1, 4, 2, 128, 100))
+        names = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
+        names += [f"model.layers.0.{name}layernorm.weight" for name in ("input_", "post_attention_")]
+        names += [f"model.layers.0.self_attn.{name}_proj.weight" for name in "qkvo"]
+        names += [f"model.layers.0.mlp.{name}_proj.weight" for name in ("gate", "up", "down")]
+        parameters = 2 * 100 * 64 + 3 * 64 + 2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128
+        index = {"metadata": {"total_size": 2 * parameters}, "weight_map": {name: "a.safetensors" for name in names}}
+
+        def write():
+            with open(os.path.join(self.folder, "model.safetensors.index.json"), "w") as file:
+                json.dump(index, file)
+
+        write()
+        text = self.shown(self.folder)
+        self.assertIn(f"\nparameters   {parameters}, {2 * parameters} bytes as BF16\n", text)
+        self.assertIn("\nindex        12 tensors in 1 file, all that the model needs, 2 bytes for each parameter\n", text)
+        index["metadata"]["total_size"] *= 2
+        write()
+        text = self.shown(self.folder)
+        self.assertIn(f"\nparameters   {parameters}, {4 * parameters} bytes as F32\n", text)
+        self.assertIn(", computed as f32\n", text)
+        index["weight_map"]["model.layers.0.mlp.up_proj.qweight"] = "a.safetensors"
+        write()
+        done = plan_tools.run([self.tools.plan, "build", self.folder, "--dry-run"])
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("tensor 'model.layers.0.mlp.up_proj.qweight' is kept beside quantized weights", done.stderr)
+        # A config.json alone is judged alone.
+        self.assertNotIn("\nindex ", self.shown(os.path.join(self.folder, "config.json")))
+
     def test_what_is_missing_is_named(self):
         path = self.write("MixtralForCausalLM", sizes(64, 4, 4, 2, 128, 100))
         done = plan_tools.run([self.tools.plan, "build", path, "--dry-run"])
