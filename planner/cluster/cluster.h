@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mrs::cluster {
@@ -81,6 +82,10 @@ struct PeerLink {
 };
 inline constexpr int kFabric = -1;  // NVSwitch: every device that has such a link reaches every other
 inline constexpr int kSocket = -2;
+
+// A line of Node.completed: devices may have links that the source leaves to the machine. Such a node is not found to
+// be without them.
+inline constexpr std::string_view kLinksNotTold = "links between devices: not told, as in a file without its devices";
 
 struct Node {
   std::string name = {};

@@ -295,7 +295,7 @@ class NodeJudge {
       if (PcieKnown(node_.devices[gpu].at.link)) link = std::max(link, PcieGigabytes(node_.devices[gpu].at.link));
       if (path.known) best = std::max(best, static_cast<double>(path.gigabytes));
     }
-    if (amd_pair || node_.sockets.empty()) return;
+    if (amd_pair || node_.sockets.empty() || std::ranges::count(node_.completed, kLinksNotTold) > 0) return;
     Find("cluster.no-peer-access", "all devices",
          fmt::format("no pair nearer than {}: NCCL goes through host memory{}", PathClassName(nearest),
                      best > 0 ? fmt::format(", at {:.1f} GB/s at most", best) : ""),

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 
 #include "formats/json.h"
 #include "planner/cluster/cluster_file.h"
 #include "planner/cluster/doctor_json.h"
+#include "planner/cluster/foreign_text.h"
 #include "planner/cluster/limits.h"
 #include "planner/cluster/nccl_xml.h"
 #include "planner/cluster/smi_matrix.h"
@@ -23,20 +25,26 @@ std::string_view FirstBytes(std::string_view text) {
   return text;
 }
 
-// Whether a line begins with `word`, in any letters.
-bool HasLine(std::string_view text, std::string_view word) {
-  for (size_t at = 0; at < text.size();) {
-    const std::string_view line = text.substr(at, word.size());
-    if (std::equal(line.begin(), line.end(), word.begin(), word.end(),
-                   [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
-      return true;
-    }
-    const size_t end = text.find('\n', at);
-    if (end == text.npos) break;
-    at = end + 1;
+// XML as it stands in an issue or a log, between prompts and fences: blanks in their place, so that lines and columns
+// stay.
+std::string WithoutText(std::string_view text, size_t begin, size_t end) {
+  std::string out(text);
+  for (size_t at = 0; at < out.size(); ++at) {
+    if ((at < begin || at >= end) && out[at] != '\n') out[at] = ' ';
   }
-  return false;
+  return out;
 }
+
+// A cluster file by its look: one of its keys begins a line.
+bool LooksLikeCluster(std::string_view text) {
+  return std::ranges::any_of(std::initializer_list<std::string_view>{"nodes:", "version:"}, [&](std::string_view key) {
+    const size_t at = text.find(key);
+    return text.starts_with(key) || (at != text.npos && text[at - 1] == '\n');
+  });
+}
+
+// "[{" with whatever blanks.
+bool JsonList(std::string_view first) { return first.starts_with('[') && FirstBytes(first.substr(1)).starts_with('{'); }
 
 // JSON that is no report of the doctor's and no cluster file.
 Result<Cluster> ParseJsonCluster(std::string_view text, std::string_view where) {
@@ -45,6 +53,7 @@ Result<Cluster> ParseJsonCluster(std::string_view text, std::string_view where) 
   const auto has = [&](std::string_view key) { return FindValue(json, key) != nullptr; };
   if (has("nodes")) return ParseCluster(text, where);
   if (has("format")) return ParseDoctorJson(text, where);
+  if (const auto foreign = ForeignText(text)) return Refuse("{}: {}", where, *foreign);
   if (has("gpus_per_node") || has("node_betas_list") || has("node_invbws_list")) {
     return Refuse(
         "{}: is a topology of TACCL, which has times and rates of an abstract node and no devices or links; {}", where,
@@ -59,20 +68,26 @@ Result<Cluster> ParseJsonCluster(std::string_view text, std::string_view where) 
 Result<Cluster> Parse(std::string_view text, std::string_view where, const DeviceModel* model) {
   const std::string_view first = FirstBytes(text);
   if (first.empty()) return Refuse("{}: is empty; {}", where, kExpected);
-  if (first.starts_with('<')) return ParseNcclXml(text, where, model);
-  if (first.starts_with('{') || first.starts_with("[{")) return ParseJsonCluster(text, where);
-  if (HasSmiMatrix(text)) return ParseSmiMatrix(text, where);
-  if (HasLine(first, "SwitchName=") || HasLine(first, "NodeName=")) {
+  // A matrix may stand in a web page.
+  const bool topology = text.find("<system") != text.npos || text.find("<cpu") != text.npos;
+  if (first.starts_with('<') && (topology || !HasSmiMatrix(text))) return ParseNcclXml(text, where, model);
+  if (const size_t begin = text.find("<system"); begin != text.npos && text.find("</system>", begin) != text.npos) {
+    return ParseNcclXml(WithoutText(text, begin, text.rfind("</system>") + 9), where, model);
+  }
+  if (first.starts_with('{') || JsonList(first)) return ParseJsonCluster(text, where);
+  if (HasSmiMatrix(text)) {
+    auto matrix = ParseSmiMatrix(text, where);
+    // Others draw their tables alike.
+    const auto other = matrix ? std::nullopt : ForeignText(text);
+    return other ? Result<Cluster>(Refuse("{}: {}", where, *other)) : std::move(matrix);
+  }
+  if (LooksLikeCluster(first)) return ParseCluster(text, where);
+  if (const auto foreign = ForeignText(text)) return Refuse("{}: {}", where, *foreign);
+  if (const size_t at = text.find("GPU0GPU1"); at != text.npos) {
     return Refuse(
-        "{}: is a file of Slurm's, which says what switch a node hangs from and not how its devices are "
-        "joined; {}",
-        where, kExpected);
-  }
-  if (text.find("ROCm System Management Interface") != text.npos) {
-    return Refuse("{}: is a table of rocm-smi, which is not read yet; {}", where, kExpected);
-  }
-  if (HasLine(first, "Machine (") || HasLine(first, "Machine L#")) {
-    return Refuse("{}: is a drawing of lstopo (hwloc), which is not read; {}", where, kExpected);
+        "{}: line {}: looks like what nvidia-smi topo -m prints, but the blanks between its words were lost; copy it "
+        "with its tabs: nvidia-smi topo -m > matrix.txt",
+        where, 1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n'));
   }
   return ParseCluster(text, where);
 }

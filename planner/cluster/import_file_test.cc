@@ -18,6 +18,17 @@ TEST(ImportFile, TakesEveryKind) {
   }
 }
 
+TEST(ImportFile, TakesWhatIsPastedAmongText) {
+  for (const char* text :
+       {"NCCL INFO here:\n```\n<system version=\"1\"><cpu numaid=\"0\"><pci busid=\"0000:17:00.0\"><gpu "
+        "dev=\"0\"/></pci>"
+        "<pci busid=\"0000:18:00.0\"><gpu dev=\"1\"/></pci></cpu></system>\n```\nthanks\n"}) {
+    const auto cluster = ImportCluster(text, "f");
+    ASSERT_TRUE(cluster.ok()) << cluster.message();
+    EXPECT_EQ(cluster->nodes.at(0).devices.size(), 2u);
+  }
+}
+
 TEST(ImportFile, GivesDevicesTheModelThatIsAskedFor) {
   const auto cluster = ImportCluster("GPU0 GPU1\nGPU0 X PIX\nGPU1 PIX X\n", "f", FindDeviceModel("L4"));
   ASSERT_TRUE(cluster.ok()) << cluster.message();
@@ -33,9 +44,17 @@ TEST(ImportFile, RefusesOtherFilesByName) {
        fmt::format("f: is a topology of TACCL, which has times and rates of an abstract node and no devices or links{}",
                    kExpected)},
       {"{\"x\": 1}", fmt::format("f: is JSON without 'format' or 'nodes'{}", kExpected)},
-      {"SwitchName=s0 Nodes=a,b\n", fmt::format("f: is a file of Slurm's, which says what switch a node hangs from and "
-                                                "not how its devices are joined{}",
-                                                kExpected)},
+      {"SwitchName=s0 Nodes=a,b\n",
+       "f: is a file of Slurm's, which says what switch a node hangs from and not how its "
+       "devices are joined; give a cluster file, which lists devices under 'nodes'"},
+      {"$ rocm-smi\n== Weight between two GPUs ==\n GPU0 GPU1\nGPU0 0 15\nGPU1 15 0\n",
+       "f: is what rocm-smi --showtopo prints, which is not read; give the file that RCCL writes where "
+       "NCCL_TOPO_DUMP_FILE says"},
+      {"$ nvidia-smi topo -m\nGPU0GPU1CPU Affinity\nGPU0 X NV120-95\n",
+       "f: line 2: looks like what nvidia-smi topo -m prints, but the blanks between its words were lost; copy it with "
+       "its tabs: nvidia-smi topo -m > matrix.txt"},
+      {"```xml\n <system version=\"1\">\n  <cpu/>\n</system>\n```\n",
+       "f: line 3, column 4: <cpu>: numaid: expected the number of a NUMA node"},
   };
   for (const auto& [text, message] : cases) {
     const auto cluster = ImportCluster(text, "f");

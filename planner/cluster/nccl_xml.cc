@@ -17,6 +17,9 @@ namespace {
 
 constexpr int64_t kMaxOrdinal = 1023;  // as in a cluster file
 constexpr int64_t kMaxLinks = 64;      // of one pair, as in a cluster file
+// No card is faster: ConnectX-9 has 1.6 Tbit/s (https://www.nvidia.com/en-us/networking/ethernet-adapters/). Plugins
+// that count in other units write 200000000 for 200 Gbit/s.
+constexpr int64_t kMaxMegabits = 3200000;
 
 // What a PCI class is to NCCL: kvDictPciClass of topo.cc; AMD's accelerators (0x12) as in RCCL's.
 enum class PciKind { kNone, kGpu, kNic, kFabric, kCpu, kBridge, kOther };
@@ -48,7 +51,8 @@ struct Host {
   std::string hash;
   Node node;
   std::vector<Found> found;
-  std::set<std::string> bus_ids, nic_names;
+  std::set<std::string> gpu_bus_ids, switch_names;
+  std::map<std::string, std::string> nic_numbers;  // by name
   std::set<int> numas;
 };
 
@@ -178,10 +182,12 @@ class Reader {
     const bool has_gpu = !pci.child("gpu").empty(), has_nic = !pci.child("nic").empty();
     const bool has_pci = !pci.child("pci").empty();
     if (kind == PciKind::kNone && !has_gpu && !has_nic && !has_pci) {
-      faults_.Add(pci, "class: expected the PCI class, which says what this is, such as 0x030200 for a GPU");
+      faults_.Add(
+          pci,
+          "class: expected the PCI class, which says what this is, such as 0x030200 for a GPU; NCCL looks up on "
+          "the machine what is left out here: give the file that NCCL_TOPO_DUMP_FILE writes there");
     }
     if (faults_.any()) return;
-    if (!host.bus_ids.insert(*bus_id).second) return faults_.Add(pci, fmt::format("a second <pci> at {}", *bus_id));
     // A display adapter of a maintenance board is no GPU of ours.
     const int64_t vendor = faults_.Number(pci, "vendor", 0, 0xffff).value_or(0);
     const bool known_maker = vendor == 0 || vendor == 0x10de || vendor == 0x1002;
@@ -200,11 +206,15 @@ class Reader {
     } else if (broadcom != 0 && BroadcomOf(pci, 1) == broadcom) {
       ReadInner(host, pci, {.socket = at.socket, .parent = at.parent});
     } else if (kind == PciKind::kBridge || has_pci) {
+      // Files put together by hand have two switches at one bus id; NCCL takes them for two.
+      std::string switch_name = *bus_id;
+      for (int n = 2; !host.switch_names.insert(switch_name).second; ++n)
+        switch_name = fmt::format("{}-{}", *bus_id, n);
       if (host.node.switches.size() == kMaxPartsPerNode) {
         return faults_.Add(pci, fmt::format("expected at most {} switches in a host", kMaxPartsPerNode));
       }
       const int index = static_cast<int>(host.node.switches.size());
-      host.node.switches.push_back({.name = *bus_id, .host_bridge = false, .at = at});
+      host.node.switches.push_back({.name = std::move(switch_name), .host_bridge = false, .at = at});
       ReadInner(host, pci, {.socket = at.socket, .parent = index}, BroadcomOf(pci, 0));
     }
   }
@@ -223,11 +233,15 @@ class Reader {
   void ReadGpu(Host& host, const pugi::xml_node& pci, const std::string& bus_id, int64_t vendor, const Attachment& at) {
     Found found{.device = {.bus_id = bus_id, .at = at}, .pci = pci, .gpu = pci.child("gpu"), .gcn = {}};
     found.device.ordinal = -1;
+    if (!host.gpu_bus_ids.insert(bus_id).second) return faults_.Add(pci, fmt::format("a second GPU at {}", bus_id));
     for (const pugi::xml_node& inner : pci.children()) {
       if (inner.type() != pugi::node_element) continue;
       if (std::string_view(inner.name()) != "gpu") return faults_.Add(inner, "expected nothing but <gpu> in a GPU");
       // Several ranks may share a device; parts of one that are devices themselves are not there yet.
-      if (faults_.Number(inner, "dev", 0, kMaxOrdinal) != faults_.Number(found.gpu, "dev", 0, kMaxOrdinal)) {
+      // "mlopart": the number of such a part (NCCL 2.29).
+      const std::string part = faults_.Text(inner, "mlopart");
+      if (faults_.Number(inner, "dev", 0, kMaxOrdinal) != faults_.Number(found.gpu, "dev", 0, kMaxOrdinal) ||
+          (!part.empty() && part != "-1")) {
         return faults_.Add(inner,
                            fmt::format("a second device at {}; GPUs cut into several are not there yet", bus_id));
       }
@@ -271,10 +285,22 @@ class Reader {
       if (name.empty()) return faults_.Add(net, "name: expected a name");
       // NCCL leaves out cards without a number: they were merged into another.
       if (net.attribute("dev").empty()) continue;
+      const std::string number = faults_.Text(net, "dev");
       faults_.Number(net, "dev", 0, kMaxOrdinal);
-      const int64_t megabits = faults_.Number(net, "speed", -1, 1000000000).value_or(0);
+      // A card without a PCIe place is written for each socket that a rank is on.
+      const auto [before, fresh] = host.nic_numbers.emplace(name, number);
+      if (!fresh && before->second == number) continue;
+      // The ports of one card have one name.
+      const std::string port = faults_.Text(net, "port");
+      const std::string own = fresh ? name : fmt::format("{}:{}", name, port.empty() ? number : port);
+      int64_t megabits = faults_.Number(net, "speed", -1, 1000000000).value_or(0);
+      if (megabits > kMaxMegabits) {
+        host.node.completed.push_back(
+            fmt::format("nic {}: without its rate, {} Mbit/s, which no card has", own, megabits));
+        megabits = 0;
+      }
       AddNic(host, net,
-             {.name = name,
+             {.name = own,
               .gigabits = megabits > 0 ? static_cast<double>(megabits) / 1000 : 0,
               .gpu_direct = faults_.Number(net, "gdr", 0, 1).value_or(0) == 1,
               .bus_id = bus_id,
@@ -284,7 +310,7 @@ class Reader {
 
   void AddNic(Host& host, const pugi::xml_node& element, Nic nic) {
     if (faults_.any()) return;
-    if (!host.nic_names.insert(nic.name).second) {
+    if (std::ranges::find(host.node.nics, nic.name, &Nic::name) != host.node.nics.end()) {
       return faults_.Add(element, fmt::format("a second network card '{}' in this host", nic.name));
     }
     if (host.node.nics.size() == kMaxPartsPerNode) {
@@ -323,6 +349,14 @@ class Reader {
       if (found.gpu) ReadLinks(node, by_bus_id, found, static_cast<int>(i));
     }
     if (skeleton) CompleteLinks(node);
+    // NCCL asks the driver for what a skeleton leaves out.
+    const auto may_have = [](const Device& device) {
+      const DeviceModel* const row = FindDeviceModel(device.model);
+      return row == nullptr || row->peer_links > 0;
+    };
+    if (skeleton && node.links.empty() && node.devices.size() > 1 && std::ranges::any_of(node.devices, may_have)) {
+      node.completed.emplace_back(kLinksNotTold);
+    }
   }
 
   // By ordinal; those that have none take the free ones in the order of their bus ids, as CUDA does by
@@ -434,11 +468,18 @@ Result<Cluster> ParseNcclXml(std::string_view text, std::string_view where, cons
   XmlFaults faults{text, where};
   const pugi::xml_node root = doc.document_element();
   const std::string_view name = root.name();
-  if (name == "graphs") {
-    faults.Add(
-        root,
-        "this is what NCCL found on a topology (NCCL_GRAPH_DUMP_FILE), not the topology; expected <system>: give "
-        "the file that NCCL_TOPO_DUMP_FILE writes");
+  constexpr std::pair<std::string_view, std::string_view> kOthers[] = {
+      {"graphs", "what NCCL found on a topology (NCCL_GRAPH_DUMP_FILE), not the topology"},
+      {"algo", "a collective algorithm of MSCCL's, not a topology"},
+      {"topology", "a topology of hwloc's (lstopo, xpu-smi), which is not read"},
+      {"nvidia_smi_log", "what nvidia-smi -q -x writes, which does not say how devices are joined"},
+  };
+  const auto other = std::ranges::find(kOthers, name, &std::pair<std::string_view, std::string_view>::first);
+  if (other != std::end(kOthers)) {
+    faults.Add(root,
+               fmt::format("this is {}; expected <system>: give the file that NCCL_TOPO_DUMP_FILE writes, or what "
+                           "nvidia-smi topo -m prints",
+                           other->second));
   } else if (name != "system") {
     faults.Add(root, "expected <system>, the outermost element of an NCCL topology");
   }

@@ -102,6 +102,7 @@ TEST(NcclXml, SkeletonWithoutIds) {
   EXPECT_EQ(unknown.devices[0].memory_bytes, 0u);
   EXPECT_EQ(unknown.devices[0].at.link, PcieLink{});
   EXPECT_TRUE(unknown.links.empty());
+  EXPECT_EQ(unknown.completed.back(), kLinksNotTold);
   const Result<Cluster> said = ParseNcclXml(text, "t.xml", FindDeviceModel("A100-SXM-40GB"));
   ASSERT_TRUE(said) << said.message();
   EXPECT_EQ(said->nodes[0].devices[1].model, "A100-SXM-40GB");
@@ -147,6 +148,31 @@ TEST(NcclXml, ANodeLinkedWithItselfIsSaid) {
   EXPECT_EQ(node.completed[1], "device 0: without 12 links to \"0001:00:00.0\", which is the device itself");
 }
 
+// As files have them that were put together by hand, or by several ranks.
+TEST(NcclXml, WhatStandsTwice) {
+  const auto net = [](const std::string& name, const std::string& more) {
+    return "<net name=\"" + name + "\" " + more + "/>";
+  };
+  const auto bridge = [](const std::string& inner) {
+    return R"(<pci busid="0000:15:00.0" class="0x060400">)" + inner + "</pci>";
+  };
+  const std::string text =
+      R"(<system version="1"><cpu numaid="0">)" + bridge(Gpu("0000:17:00.0", R"(<gpu dev="0"/>)")) +
+      bridge(Gpu("0000:18:00.0", R"(<gpu dev="1"/>)")) + "<nic>" + net("veth0", R"(dev="2" speed="10000")") +
+      R"(</nic></cpu><cpu numaid="1"><pci busid="0000:65:00.0" class="0x020000"><nic>)" +
+      net("mlx5_0", R"(dev="0" port="1" speed="100000")") + net("mlx5_0", R"(dev="1" port="2" speed="200000000")") +
+      "</nic></pci><nic>" + net("veth0", R"(dev="2" speed="10000")") + "</nic></cpu></system>";
+  const Node node = Read(text).nodes[0];
+  ASSERT_EQ(node.switches.size(), 2u);
+  EXPECT_EQ(node.switches[1].name, "0000:15:00.0-2");
+  ASSERT_EQ(node.nics.size(), 3u);
+  EXPECT_EQ(node.nics[0].name, "veth0");
+  EXPECT_EQ(node.nics[0].at.socket, 0);
+  EXPECT_EQ(node.nics[2].name, "mlx5_0:2");
+  EXPECT_EQ(node.nics[2].gigabits, 0);
+  EXPECT_EQ(node.completed[0], "nic mlx5_0:2: without its rate, 200000000 Mbit/s, which no card has");
+}
+
 // Both levels of one Broadcom switch, of PCIe 4.0 and 5.0; a switch of another maker stays.
 TEST(NcclXml, TwoLevelsOfABroadcomSwitchAreOne) {
   const auto bridge = [](const std::string& bus_id, const std::string& ids, const std::string& inner) {
@@ -188,7 +214,19 @@ TEST(NcclXml, Refusals) {
       {std::string("<system/>\0<", 11), "t.xml: line 1, column 10: a zero byte; expected XML, which is text"},
       {"<graphs version=\"1\"/>",
        "t.xml: line 1, column 2: <graphs>: this is what NCCL found on a topology (NCCL_GRAPH_DUMP_FILE), not the "
-       "topology; expected <system>: give the file that NCCL_TOPO_DUMP_FILE writes"},
+       "topology; expected <system>: give the file that NCCL_TOPO_DUMP_FILE writes, or what nvidia-smi topo -m prints"},
+      {"<topology version=\"2.0\"/>",
+       "t.xml: line 1, column 2: <topology>: this is a topology of hwloc's (lstopo, xpu-smi), which is not read; "
+       "expected "
+       "<system>: give the file that NCCL_TOPO_DUMP_FILE writes, or what nvidia-smi topo -m prints"},
+      {"<algo name=\"a\"/>",
+       "t.xml: line 1, column 2: <algo name=\"a\">: this is a collective algorithm of MSCCL's, not a topology; "
+       "expected "
+       "<system>: give the file that NCCL_TOPO_DUMP_FILE writes, or what nvidia-smi topo -m prints"},
+      {gpu("<gpu dev=\"0\" mlopart=\"0\"/><gpu dev=\"0\" mlopart=\"1\"/>"),
+       "t.xml: line 1, column 219: <gpu dev=\"0\">: a second device at 0000:17:00.0; GPUs cut into several are not "
+       "there "
+       "yet"},
       {"<svg/>", "t.xml: line 1, column 2: <svg>: expected <system>, the outermost element of an NCCL topology"},
       {"<system version=\"3\"/>",
        "t.xml: line 1, column 2: <system>: version: expected 1 (NCCL) or 2 (RCCL), got \"3\""},
@@ -204,7 +242,8 @@ TEST(NcclXml, Refusals) {
        "t.xml: line 2, column 2: <pci busid=\"1:2\">: busid: expected a PCI bus id such as 0000:17:00.0, got \"1:2\""},
       {InCpu("\n<pci busid=\"0000:17:00.0\"/>"),
        "t.xml: line 2, column 2: <pci busid=\"0000:17:00.0\">: class: expected the PCI class, which says what this is, "
-       "such as 0x030200 for a GPU"},
+       "such as 0x030200 for a GPU; NCCL looks up on the machine what is left out here: give the file that "
+       "NCCL_TOPO_DUMP_FILE writes there"},
       {InCpu("\n<pci busid=\"0000:17:00.0\" class=\"0x03\" link_width=\"3\"/>"),
        "t.xml: line 2, column 2: <pci busid=\"0000:17:00.0\">: link_width: expected 1, 2, 4, 8, 12, 16 or 32 lanes, 0 "
        "for "
@@ -223,7 +262,7 @@ TEST(NcclXml, Refusals) {
       {InCpu(Gpu("0000:17:00.0", "<gpu dev=\"0\"/>") + "\n" + Gpu("0000:18:00.0", "<gpu dev=\"0\"/>")),
        "t.xml: line 2, column 121: <gpu dev=\"0\">: a second GPU with dev 0"},
       {InCpu(Gpu("0000:17:00.0", "") + "\n" + Gpu("00000000:17:00.0", "")),
-       "t.xml: line 2, column 2: <pci busid=\"00000000:17:00.0\">: a second <pci> at 0000:17:00.0"},
+       "t.xml: line 2, column 2: <pci busid=\"00000000:17:00.0\">: a second GPU at 0000:17:00.0"},
       {"<?xml version=\"1.0\"?>\n<!DOCTYPE system SYSTEM \"x.dtd\">\n<system version=\"1\"/>",
        "t.xml: line 2, column 1: a document type (<!DOCTYPE), whose entities and files are not read; NCCL writes none: "
        "take it out, or give the file that NCCL_TOPO_DUMP_FILE writes"},
