@@ -53,14 +53,15 @@ struct BuildCommand {
   CLI::App* Register(CommandLine& line) {
     CLI::App* const verb = line.app.add_subcommand("build", "Plan a model for N ranks and write x.mrsplan");
     AddText(line, *verb, "model", &options.model_dir, "a folder",
-            "Model folder: config.json and safetensors (headers are read, never data)");
+            "Model folder: config.json and safetensors (headers are read; data with --hash-weights alone)");
     AddNumber<int64_t>(line, *verb, "--tp", &options.tp, 1, mrs::kMaxChunks, "Tensor-parallel ranks")
         ->default_str("1, or as the cluster has it");
     AddNumber<int64_t>(line, *verb, "--pp", &options.pp, 1, 4096,
                        "Pipeline stages, cut so that all read about equally much of the weights")
         ->default_str("1");
     AddText(line, *verb, "-n,--device-layers", &options.device_layers, "a map such as 0:16;1:16",
-            "Pipeline stages, one by one: device : layers; devices are CPU ranks of this host, with --tp their groups");
+            "Pipeline stages, one by one: device : layers; devices are the cluster's, or CPU ranks of this host; with "
+            "--tp their groups");
     cluster.Register(line, *verb);
     AddNumber<int64_t>(line, *verb, "--max-len", &options.max_len, 1, INT32_MAX,
                        "Tokens of one sequence, prompt and answer [the model's, at most 8192]");
@@ -126,6 +127,12 @@ struct BuildCommand {
     }
     if (ir_in.empty()) {
       if (const mrs::Status filled = cluster.Fill(&options); !filled) return Fail(filled.error());
+    }
+    if (!options.hash_weights.empty() && (dry_run || !ir_out.empty())) {
+      return Fail(
+          {mrs::ErrorKind::kUsage, fmt::format("build: --hash-weights is for a plan, and {} writes none; one of "
+                                               "the two",
+                                               dry_run ? "--dry-run" : "--ir-out")});
     }
     if (dry_run) return RunDry();
     mrs::cli::ProgressBar progress("hashing");

@@ -1,13 +1,14 @@
 // The one place where mrs-plan reads weights, and only where it is asked to: a digest of every slice that a rank will
 // read, so that ranks can tell that they read what the plan was made from.
 //
-//   MRS_RETURN_IF_ERROR(HashWeights({.model_dir = "/models/8b", .kind = plan::DigestKind::xxh3_128}, &plan));
+//   DigestsOfWeights(plan, {.model_dir = "/models/8b"})   ->   16 bytes a slice, one string a stage
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "plans/plan_generated.h"
 #include "plans/status.h"
@@ -28,7 +29,7 @@ Result<plan::DigestKind> ParseDigestKind(std::string_view name);
 // Refuses files that are not the plan's, that are cut short, or that change while they are read.
 Result<std::vector<std::string>> DigestsOfWeights(const plan::Plan& plan, const HashOptions& options);
 
-// A plan with other digests than its files have: names the first tensor and slice.
+// Refuses a plan with other digests than its files have, by the first tensor and slice, and one that has none.
 Status CheckDigestsOfWeights(const plan::Plan& plan, const HashOptions& options);
 
 }  // namespace mrs::planner
