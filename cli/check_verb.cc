@@ -64,8 +64,11 @@ int CheckCommand::Run() {
                            : format == "sarif" ? check::SarifReport(report, write)
                            : format == "junit" ? check::JunitReport(report, write)
                                                : check::TextReport(report, write);
-  const Status printed = Print(text);
-  return printed.ok() ? check::ExitCode(report, write.warnings_pass) : Fail(printed.error());
+  if (const Status printed = Print(text); !printed.ok()) {
+    Fail(printed.error());
+    return 2;  // no answer to the question, and so neither of the two
+  }
+  return check::ExitCode(report, write.warnings_pass);
 }
 
 }  // namespace mrs::cli

@@ -1,5 +1,6 @@
 #include "cli/cluster_verb.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
@@ -96,11 +97,11 @@ int ClusterVerb::Import(const cluster::Cluster& cluster) const {
 
 int ClusterVerb::Check(const cluster::Cluster& cluster) const {
   const std::vector<cluster::Finding> findings = cluster::FindingsOf(cluster);
-  const Status printed = Print(json               ? cluster::FindingsJson(findings)
-                               : findings.empty() ? cluster::SoundText(cluster)
-                                                  : cluster::FindingsText(findings));
+  const bool sound = std::ranges::all_of(findings, &cluster::Finding::by_design);
+  const Status printed = Print(json ? cluster::FindingsJson(findings)
+                                    : (sound ? cluster::SoundText(cluster) : "") + cluster::FindingsText(findings));
   if (!printed.ok()) return Unchecked(printed.error());
-  return findings.empty() ? 0 : 1;
+  return sound ? 0 : 1;
 }
 
 int ClusterVerb::Run() {

@@ -6,7 +6,7 @@
 
 namespace mrs::cli {
 
-Result<Front> BindFront(const std::string& host, uint16_t port) {
+Result<Front> BindFront(const std::string& host, uint16_t port, std::chrono::milliseconds keep_alive) {
   MRS_ASSIGN_OR_RETURN(serve::BoundListener bound, serve::BindListener(host, port));
   // The functions of a Front are copied; what they share is the listener, and then the server.
   struct State {
@@ -16,10 +16,16 @@ Result<Front> BindFront(const std::string& host, uint16_t port) {
   auto state = std::make_shared<State>(State{std::move(bound), nullptr});
   Front front;
   front.port = state->listener.port;
-  front.start = [state](const EngineHandle& handle) -> Status {
-    MRS_ASSIGN_OR_RETURN(state->server, serve::Server::Start(std::move(state->listener), handle));
+  front.start = [state, keep_alive](const EngineHandle& handle) -> Status {
+    serve::ServeOptions options;
+    options.keep_alive = keep_alive;
+    MRS_ASSIGN_OR_RETURN(state->server, serve::Server::Start(std::move(state->listener), handle, options));
     return Status();
   };
+  front.begin_drain = [state] {
+    if (state->server) state->server->BeginDrain();
+  };
+  front.busy = [state] { return state->server ? state->server->busy() : 0; };
   front.stop = [state] {
     if (state->server) state->server->Stop();
   };

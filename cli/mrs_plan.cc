@@ -1,4 +1,6 @@
 // mrs-plan: decides everything about serving a model, ahead of time, and writes it into one file.
+#include <unistd.h>
+
 #include <filesystem>
 #include <span>
 #include <system_error>
@@ -8,6 +10,7 @@
 #include "cli/cluster_verb.h"
 #include "cli/command_line.h"
 #include "cli/diff_verb.h"
+#include "cli/export_verb.h"
 #include "cli/part_options.h"
 #include "cli/progress_bar.h"
 #include "cli/rules_verb.h"
@@ -127,6 +130,9 @@ struct BuildCommand {
     }
     if (ir_in.empty()) {
       if (const mrs::Status filled = cluster.Fill(&options); !filled) return Fail(filled.error());
+      if (const std::string unused = mrs::cli::UnusedVariables(environ); !unused.empty()) {
+        mrs::Say("mrs-plan: warning: {}\n", unused);
+      }
     }
     if (!options.hash_weights.empty() && (dry_run || !ir_out.empty())) {
       return Fail(
@@ -299,9 +305,9 @@ constexpr mrs::cli::Elsewhere kElsewhere[] = {
     {"--quantization -q --isq --load-format --kv-cache-dtype", "not there yet: quantized weights and caches"},
     {"--search --auto --objective --predict --block-size --chat-template", "not there yet; leave it out"},
     {"--trust-remote-code", "no code of a model is ever run; leave it out"},
-    {"--port --host --prompt --plan --threads --transport --chunk --timeout", kExecs},
+    {"--port --host --prompt --plan --threads --transport --chunk --hang-timeout --cuda-graphs", kExecs},
     {"--api-key-file --no-auth", "not there yet, and mrs-exec's to take: it binds 127.0.0.1 only and asks for no key"},
-    {"explain simulate export search", "not there yet; see mrs-plan --help"},
+    {"explain simulate search", "not there yet; see mrs-plan --help"},
     {"serve run", "that is mrs-exec's: mrs-exec --plan x.mrsplan"},
 };
 
@@ -317,6 +323,7 @@ int Main(int argc, char** argv) {
   mrs::cli::RulesCommand rules;
   mrs::cli::CheckCommand check;
   mrs::cli::ClusterVerb cluster;
+  mrs::cli::ExportVerb exports;
   const CLI::App* const builds = build.Register(line);
   const CLI::App* const inspects = inspect.Register(line);
   const CLI::App* const verifies = verify.Register(line);
@@ -324,6 +331,7 @@ int Main(int argc, char** argv) {
   const CLI::App* const lists_rules = rules.Register(line);
   const CLI::App* const checks = check.Register(line);
   const CLI::App* const clusters = cluster.Register(line);
+  const CLI::App* const exports_files = exports.Register(line);
   if (const std::optional<int> exit_code = mrs::cli::Parse(line, argc, argv)) return *exit_code;
   if (builds->parsed()) return build.Run();
   if (inspects->parsed()) return inspect.Run();
@@ -331,6 +339,7 @@ int Main(int argc, char** argv) {
   if (lists_rules->parsed()) return rules.Run();
   if (checks->parsed()) return check.Run();
   if (clusters->parsed()) return cluster.Run();
+  if (exports_files->parsed()) return exports.Run();
   MRS_CHECK(verifies->parsed());
   return verify.Run();
 }

@@ -8,14 +8,18 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "cli/nccl_options.h"
 #include "formats/input_file.h"
 #include "host/cores.h"
 #include "host/output.h"
 #include "kernels/kernels.h"
-#include "plans/runnable.h"
+#include "plans/cluster_nodes.h"
 #include "plans/text.h"
 #include "plans/weight_digests.h"
+#include "runtime/comm/ring.h"
+#include "runtime/comm/tcp_socket.h"
 #include "runtime/rank/model_files.h"
+#include "runtime/rank/shared_slices.h"
 
 namespace mrs::cli {
 namespace {
@@ -45,32 +49,33 @@ Found FilesIn(const plan::Plan& plan, const std::string& folder) {
   return found;
 }
 
-Result<std::string> FindModel(const plan::Plan& plan, const ExecOptions& options) {
-  if (!options.model_dir.empty()) return options.model_dir;
-  const std::string beside = FolderOf(options.plan_path);
-  const uint32_t wanted = plan.files()->size();
-  std::string incomplete;
-  for (const std::string& folder : {beside, std::string(".")}) {
-    const Found found = FilesIn(plan, folder);
-    if (wanted > 0 && found.count == wanted) return folder;
-    if (found.count > 0 && incomplete.empty()) {
-      incomplete = fmt::format("{} lacks {} ({} of {} files are there)", folder, found.lacks, found.count, wanted);
-    }
-  }
-  if (!incomplete.empty()) {
-    return Refuse("the plan's weights: {}; copy what is missing, or say where all are with --model DIR", incomplete);
-  }
-  return Refuse(
-      "the plan's weights ({}) are neither in {} nor in the current folder; say where they are with --model DIR",
-      wanted > 0 ? plan.files()->Get(0)->name()->str() : "none", beside);
-}
-
 Result<wire::Transport> ChooseTransport(const std::string& name, uint32_t world_size) {
   if (name == "auto") return world_size == 1 ? wire::Transport::kLocal : wire::Transport::kShm;
-  for (const wire::Transport transport : {wire::Transport::kLocal, wire::Transport::kShm, wire::Transport::kTcp}) {
+  if (name == wire::TransportName(wire::Transport::kRing) && world_size > kMaxRingRanks) {
+    return Refuse("--transport ring: the plan has {} ranks; a ring has 2 to {}", world_size, kMaxRingRanks);
+  }
+  for (const wire::Transport transport :
+       {wire::Transport::kLocal, wire::Transport::kShm, wire::Transport::kTcp, wire::Transport::kRing}) {
     if (name == wire::TransportName(transport)) return transport;
   }
-  return Error{ErrorKind::kUsage, fmt::format("--transport {}: expected auto, local, shm or tcp", name)};
+  return Error{ErrorKind::kUsage, fmt::format("--transport {}: expected auto, local, shm, tcp or ring", name)};
+}
+
+// Ranks of one host share memory; between hosts they have sockets.
+Result<wire::Transport> ChooseBetweenNodes(const std::string& name, const NodeSeat& seat) {
+  if (seat.ring.has_value() && (name == "auto" || name == "ring")) return wire::Transport::kRing;
+  if (seat.ring.has_value()) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--transport {}: RING_CONFIG makes it a ring; expected auto or ring", name)};
+  }
+  const bool each_alone = std::ranges::all_of(seat.nodes, [](const PlanNode& node) { return node.ranks.size() == 1; });
+  if (name == "auto") return each_alone ? wire::Transport::kTcp : wire::Transport::kMixed;
+  if (name == "tcp") return wire::Transport::kTcp;
+  if (name == "ring") return wire::Transport::kRing;
+  return Error{ErrorKind::kUsage,
+               fmt::format("--transport {}: the plan's ranks are on {} nodes, which share no memory; "
+                           "expected auto, tcp or ring",
+                           name, seat.nodes.size())};
 }
 
 // MRS_ISA with a name that means nothing would silently run something else.
@@ -93,58 +98,141 @@ Result<std::optional<text::Tokenizer>> OpenTokenizer(const plan::Plan& plan, con
   return std::optional<text::Tokenizer>(std::move(tokenizer));
 }
 
-std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks) {
-  const kernels::Isa isa = static_cast<kernels::Isa>(ranks.isa);
-  const kernels::Chain chain = static_cast<kernels::Chain>(plan.numerics()->chain());
-  return fmt::format("running on    {} rank{} x {} thread{}, transport {}, {} ({})\n", plan.ranks()->size(),
-                     plan.ranks()->size() == 1 ? "" : "s", ranks.threads, ranks.threads == 1 ? "" : "s",
-                     wire::TransportName(ranks.transport), kernels::IsaName(isa),
-                     kernels::IsNative(isa, chain)
-                         ? "the plan's order of sums in hardware"
-                         : "the plan's order of sums emulated with FMAs: the same tokens, more slowly");
-}
-
 // What ranks know of the bytes that they read.
 std::string DescribeWeights(const plan::Plan& plan) {
   if (plan.digest_kind() != plan::DigestKind::none) {
     return fmt::format("weights       held against the plan's {} digests as they are read\n",
                        DigestName(plan.digest_kind()));
   }
-  return "weights       not checked but for their headers: the plan has no digests of them (mrs-plan build "
-         "--hash-weights xxh3)\n";
+  const SharedSlices shared = SharedSlicesOf(plan);
+  const std::string compared = shared.bytes == 0
+                                   ? ""
+                                   : fmt::format(", and what several ranks read ({} of {}) for being the same",
+                                                 HumanBytes(shared.bytes), HumanBytes(shared.all_bytes));
+  return fmt::format(
+      "weights       not checked but for their headers{}: the plan has no digests of them (mrs-plan build "
+      "--hash-weights xxh3)\n",
+      compared);
+}
+
+// Which ports of the nodes the nodes use; the head's count.
+std::string DescribePorts(const plan::Plan& plan, const NodeSeat& seat) {
+  if (seat.ring.has_value()) {
+    const wire::RingFacts& facts = seat.ring->facts;
+    const std::string right = facts.right.address.empty() ? fmt::format("port {} of this host", facts.right.port)
+                                                          : AddressText(facts.right.address, facts.right.port);
+    return fmt::format("ports         {} for its left neighbour; its right one is at {}\n",
+                       AddressText(facts.listen.address, facts.listen.port), right);
+  }
+  if (seat.alone() || !seat.is_head()) return "";
+  const uint32_t last = plan.ranks()->size() - 1;
+  return fmt::format("ports         {} at the head, {} {} {} for the ranks\n", seat.port, RankPort(seat.port, 0),
+                     last == 1 ? "and" : "to", RankPort(seat.port, last));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
+Result<std::string> FindModel(const plan::Plan& plan, const ExecOptions& options) {
+  if (!options.model_dir.empty()) return options.model_dir;
+  const std::string beside = FolderOf(options.plan_path);
+  const uint32_t wanted = plan.files()->size();
+  std::string incomplete;
+  for (const std::string& folder : {beside, std::string(".")}) {
+    const Found found = FilesIn(plan, folder);
+    if (wanted > 0 && found.count == wanted) return folder;
+    if (found.count > 0 && incomplete.empty()) {
+      incomplete = fmt::format("{} lacks {} ({} of {} files are there)", folder, found.lacks, found.count, wanted);
+    }
+  }
+  if (!incomplete.empty()) {
+    return Refuse("the plan's weights: {}; copy what is missing, or say where all are with --model DIR", incomplete);
+  }
+  return Refuse(
+      "the plan's weights ({}) are neither in {} nor in the current folder; say where they are with --model DIR",
+      wanted > 0 ? plan.files()->Get(0)->name()->str() : "none", beside);
+}
+
+std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks, const NodeSeat& seat) {
+  if (const plan::Rank& rank = *plan.ranks()->Get(0); rank.kind() == plan::DeviceKind::cuda) {
+    const size_t here = seat.identity.ranks.size();
+    const bool one = plan.ranks()->size() == 1;
+    return fmt::format(
+               "running on    {}, {}, in the CPU's arithmetic ({}: exact, and far from a GPU's speed in prompts)\n{}",
+               one ? fmt::format("cuda:{}", rank.device())
+                   : fmt::format("{} GPU{}, transport {}", here, here == 1 ? "" : "s",
+                                 wire::TransportName(ranks.transport)),
+               ranks.cuda_graphs ? fmt::format("decodes of up to {} sequences as CUDA graphs{}, prompts step by step",
+                                               plan.max_seqs(), one || UsesNccl(plan) ? "" : ", cut where GPUs talk")
+                                 : "step by step (--cuda-graphs off)",
+               plan::EnumNameChain(plan.numerics()->chain()), DescribePorts(plan, seat)) +
+           DescribeIntegrity(seat) + (UsesNccl(plan) ? DescribeNccl(environ) : "");
+  }
+  const kernels::Isa isa = static_cast<kernels::Isa>(ranks.isa);
+  const kernels::Chain chain = static_cast<kernels::Chain>(plan.numerics()->chain());
+  return fmt::format("running on    {} rank{} x {} thread{}, transport {}, {} ({})\n{}", seat.identity.ranks.size(),
+                     seat.identity.ranks.size() == 1 ? "" : "s", ranks.threads, ranks.threads == 1 ? "" : "s",
+                     wire::TransportName(ranks.transport), kernels::IsaName(isa),
+                     kernels::IsNative(isa, chain)
+                         ? "the plan's order of sums in hardware"
+                         : "the plan's order of sums emulated with FMAs: the same tokens, more slowly",
+                     DescribePorts(plan, seat)) +
+         DescribeIntegrity(seat);
+}
+
+Result<RankOptions> RanksFor(const plan::Plan& plan, const ExecOptions& options, const NodeSeat& seat) {
+  MRS_RETURN_IF_ERROR(CheckNccl(plan, options.no_nccl, environ));
+  RankOptions ranks;
+  ranks.plan_path = options.plan_path;
+  if (seat.alone()) {
+    MRS_ASSIGN_OR_RETURN(ranks.transport, ChooseTransport(options.transport, plan.ranks()->size()));
+  } else {
+    MRS_ASSIGN_OR_RETURN(ranks.transport, ChooseBetweenNodes(options.transport, seat));
+  }
+  MRS_ASSIGN_OR_RETURN(const kernels::Isa isa, ChooseIsa());
+  ranks.isa = static_cast<uint8_t>(isa);
+  ranks.cuda_graphs = options.cuda_graphs == "on";
+  ranks.integrity = seat.integrity;
+  uint32_t sharing = static_cast<uint32_t>(seat.identity.ranks.size());  // this host's cores
+  if (seat.ring.has_value()) {
+    // Where it is not known how many are here, as many as there can be.
+    const bool known = seat.ring->ranks_on_host > 0;
+    sharing = known ? seat.ring->ranks_on_host : seat.identity.nodes;
+    ranks.ranks_on_host = sharing;
+    if (!known) sharing = CoreCount();
+    ranks.ring = {.listen_address = seat.ring->facts.listen.address, .listen_port = seat.ring->facts.listen.port};
+  }
+  ranks.threads = options.threads > 0 ? options.threads : std::max(1u, CoreCount() / sharing);
+  ranks.liveness.hang_after = std::chrono::milliseconds(static_cast<int64_t>(std::ceil(options.hang_timeout_s * 1000)));
+  return ranks;
+}
+
+Result<std::unique_ptr<Session>> Session::Start(OpenedPlan opened, const NodeSeat& seat, const ExecOptions& options,
                                                 std::function<void(const std::string&)> on_failed) {
   const Clock::time_point started = Clock::now();
-  MRS_ASSIGN_OR_RETURN(OpenedPlan opened, OpenPlan(options.plan_path));
   std::unique_ptr<Session> session(new Session(std::move(opened)));
   session->quiet_ = options.quiet;
   const plan::Plan& plan = session->plan();
-  MRS_RETURN_IF_ERROR(Runnable(plan));
-  RankOptions ranks;
-  ranks.plan_path = options.plan_path;
-  MRS_ASSIGN_OR_RETURN(ranks.model_dir, FindModel(plan, options));
-  MRS_ASSIGN_OR_RETURN(ranks.transport, ChooseTransport(options.transport, plan.ranks()->size()));
-  MRS_ASSIGN_OR_RETURN(const kernels::Isa isa, ChooseIsa());
-  ranks.isa = static_cast<uint8_t>(isa);
-  ranks.threads = options.threads > 0 ? options.threads : std::max(1u, CoreCount() / plan.ranks()->size());
-  ranks.timeout = std::chrono::milliseconds(static_cast<int64_t>(std::ceil(options.timeout_s * 1000)));
+  MRS_ASSIGN_OR_RETURN(const std::string model_dir, FindModel(plan, options));
+  MRS_ASSIGN_OR_RETURN(RankOptions ranks, RanksFor(plan, options, seat));
+  ranks.model_dir = model_dir;
   MRS_ASSIGN_OR_RETURN(session->tokenizer_, OpenTokenizer(plan, ranks.model_dir));
   MRS_ASSIGN_OR_RETURN(EngineConfig config, MakeEngineConfig(plan, options.chunk, session->tokenizer()));
   if (!options.quiet) {
-    Say("{}{}{}", PlanSummary(plan, session->opened_.name()), DescribeRun(plan, ranks), DescribeWeights(plan));
+    Say("{}{}{}", PlanSummary(plan, session->opened_.name()), DescribeRun(plan, ranks, seat), DescribeWeights(plan));
   }
+  MRS_RETURN_IF_ERROR(TakeHeadSeat(session->opened_, seat, options, &ranks));
   Session* raw = session.get();
   MRS_ASSIGN_OR_RETURN(session->world_, RankWorld::Start(session->opened_, ranks,
                                                          {.on_lost =
                                                               [raw](const std::string& why) {
                                                                 // Before there is an engine, it hears from AwaitReady.
+                                                                if (raw->ending_)
+                                                                  Say("mrs-exec: while ending: {}\n", why);
                                                                 if (Engine* engine = raw->for_losses_)
-                                                                  engine->Fail(why);
+                                                                  raw->ending_ ? engine->RequestStop()
+                                                                               : engine->Fail(why);
                                                               },
+                                                          .on_slow = [](const std::string& what) { Say("{}\n", what); },
                                                           .on_progress =
                                                               [raw](uint64_t done, uint64_t total) {
                                                                 if (!raw->quiet_) raw->loading_.Show(done, total);
@@ -158,8 +246,20 @@ Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
     }
     return ready;
   };
-  calls.enqueue = [raw](uint64_t step, const Batch& batch) { return raw->world_->Enqueue(step, batch); };
-  calls.await = [raw] { return raw->world_->Await(); };
+  // Whatever comes first of a rank that was asked to end together with everybody.
+  const auto part_of_the_end = [raw](bool ok) {
+    if (!ok && raw->ending_) raw->engine_->RequestStop();
+  };
+  calls.enqueue = [raw, part_of_the_end](uint64_t step, const Batch& batch) {
+    const Status enqueued = raw->world_->Enqueue(step, batch);
+    part_of_the_end(enqueued.ok());
+    return enqueued;
+  };
+  calls.await = [raw, part_of_the_end] {
+    Result<StepOutput> output = raw->world_->Await();
+    part_of_the_end(output.ok());
+    return output;
+  };
   session->engine_ = std::make_unique<Engine>(std::move(config), std::move(calls), std::move(on_failed));
   session->for_losses_ = session->engine_.get();
   return session;
@@ -167,11 +267,13 @@ Result<std::unique_ptr<Session>> Session::Start(const ExecOptions& options,
 
 Session::~Session() { Stop(); }
 
-void Session::Stop() {
-  if (engine_ != nullptr) engine_->RequestStop();
+void Session::Stop(const std::string& why) {
+  if (engine_ != nullptr) engine_->RequestStop(why);
   if (world_ != nullptr) world_->Interrupt();
   if (engine_ != nullptr) engine_->Stop();
-  if (world_ != nullptr) world_->Stop();
+  // Every node says why the world ended, and ends as the head does.
+  const bool failed = engine_ == nullptr || engine_->state() == EngineState::kFailed;
+  if (world_ != nullptr) world_->Stop(failed ? "the head failed; its own log says why" : "");
 }
 
 // A terminal gets a line that moves; a log gets a line for every tenth of a load that takes long.

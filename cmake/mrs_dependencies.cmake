@@ -41,7 +41,7 @@ if(MRS_TESTS)
   find_package(GTest REQUIRED)
 endif()
 
-# CUDA is used when it is here and never missed when it is not; the runtime has no kernel for it yet.
+# CUDA is used when it is here and never missed when it is not.
 set(MRS_HAVE_CUDA OFF)
 if(NOT MRS_CUDA STREQUAL "OFF")
   find_package(CUDAToolkit QUIET)

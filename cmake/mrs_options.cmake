@@ -56,6 +56,13 @@ function(mrs_library name)
   mrs_warnings(${name})
 endfunction()
 
+# What only tests run is compiled with -O1, which takes a sixth less time, and warns alike; under sanitizers all is.
+function(mrs_only_tested target)
+  if(NOT MRS_SANITIZE)
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
+endfunction()
+
 # One GoogleTest binary, registered with CTest as one test: mrs_test(name SOURCES ... LINK ... LABELS ...).
 # LABELS say where it runs beside the plain build, which has every test: `sanitize` under asan+ubsan; `threads` under
 # tsan, which sees nothing in a test that runs on one thread.
@@ -68,6 +75,7 @@ function(mrs_test name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE MRS_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   mrs_warnings(${name})
+  mrs_only_tested(${name})
   set(needs "")
   if(MRS_SANITIZE MATCHES "thread")
     set(needs threads)

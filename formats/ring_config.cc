@@ -101,7 +101,7 @@ std::optional<std::string_view> Meant(std::string_view key, const Json& object) 
 
 class Reader {
  public:
-  explicit Reader(std::string_view text) : text_(text) {}
+  Reader(std::string_view text, const RingNeeds& needs) : text_(text), needs_(needs) {}
 
   RingReading Read() && {
     Result<Json> parsed = ParseJson(text_, "ring", {.max_bytes = kMaxRingBytes, .max_values = 4096, .max_depth = 16});
@@ -116,9 +116,11 @@ class Reader {
           fmt::format("expected an object with 'rank' and 'world_size', got {}", DescribeJson(object_)));
       return std::move(reading_);
     }
-    RingConfig& config = reading_.config;
+    RingRankConfig& config = reading_.config;
     config.master_ip = Address("master_ip");
-    config.master_port = static_cast<uint16_t>(Number("master_port"));
+    if (needs_.master || FindValue(object_, "master_port") != nullptr) {
+      config.master_port = static_cast<uint16_t>(Number("master_port"));
+    }
     config.port = static_cast<uint16_t>(Number("port"));
     config.right_port = static_cast<uint16_t>(Number("right_port"));
     config.right_ip = Address("right_ip");
@@ -202,7 +204,7 @@ class Reader {
 
   // What mistral.rs refuses when it starts, or hangs over.
   void CheckRules() {
-    const RingConfig& config = reading_.config;
+    const RingRankConfig& config = reading_.config;
     if (const uint32_t world = config.world_size; world < 2 || !std::has_single_bit(world)) {
       const uint32_t below = std::bit_floor(world);
       Add(RingRule::kWorldSize, "world_size",
@@ -217,7 +219,7 @@ class Reader {
           fmt::format("'rank' {}: the ranks of a world of {} are 0 to {}", config.rank, config.world_size,
                       config.world_size - 1));
     }
-    if (config.rank != 0 && !config.master_ip) {
+    if (config.rank != 0 && !config.master_ip && needs_.master) {
       Add(RingRule::kMasterIp, "rank",
           fmt::format("'master_ip' is missing: rank {} is not the master, and must say where rank 0 is", config.rank));
     }
@@ -233,6 +235,7 @@ class Reader {
   }
 
   std::string_view text_;
+  RingNeeds needs_;
   Json object_;
   RingReading reading_;
 };
@@ -250,10 +253,10 @@ bool RingReading::whole() const {
   });
 }
 
-RingReading ReadRing(std::string_view text) { return Reader(text).Read(); }
+RingReading ReadRing(std::string_view text, const RingNeeds& needs) { return Reader(text, needs).Read(); }
 
-Result<RingConfig> ParseRingConfig(std::string_view text, std::string_view where) {
-  RingReading reading = ReadRing(text);
+Result<RingRankConfig> ParseRingConfig(std::string_view text, std::string_view where, const RingNeeds& needs) {
+  RingReading reading = ReadRing(text, needs);
   for (const RingFault& fault : reading.faults) {
     if (fault.rule == RingRule::kUnknownKey) continue;
     if (fault.begin.line == 0) return Refuse("{}: {}", where, fault.message);
@@ -262,9 +265,9 @@ Result<RingConfig> ParseRingConfig(std::string_view text, std::string_view where
   return std::move(reading.config);
 }
 
-Result<RingConfig> ReadRingConfig(const std::string& path) {
+Result<RingRankConfig> ReadRingConfig(const std::string& path, const RingNeeds& needs) {
   MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxRingBytes, "RING_CONFIG names a file for each rank"));
-  return ParseRingConfig(text, path);
+  return ParseRingConfig(text, path, needs);
 }
 
 std::optional<RingField> FindRingField(std::string_view text, std::string_view key) {

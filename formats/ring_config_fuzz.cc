@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const mrs::RingFault& fault : reading.faults) {
     if (fault.message.empty() || fault.begin.line > lines || fault.end.line > lines) std::abort();
   }
-  const mrs::Result<mrs::RingConfig> config = mrs::ParseRingConfig(text, "fuzz");
+  const mrs::Result<mrs::RingRankConfig> config = mrs::ParseRingConfig(text, "fuzz");
   if (config.ok() && (!reading.whole() || config->rank >= config->world_size)) std::abort();
   if (!config.ok() && !config.message().starts_with("fuzz: ")) std::abort();
   return 0;

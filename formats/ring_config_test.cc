@@ -26,22 +26,22 @@ std::string With(std::string text, const std::string& from, const std::string& t
 }
 std::string With(const std::string& from, const std::string& to) { return With(std::string(kDocumented), from, to); }
 
-TEST(RingConfig, ReadsWhatTheDocumentationShows) {
-  const Result<RingConfig> config = ParseRingConfig(kDocumented, "ring_0.json");
+TEST(RingRankConfig, ReadsWhatTheDocumentationShows) {
+  const Result<RingRankConfig> config = ParseRingConfig(kDocumented, "ring_0.json");
   ASSERT_TRUE(config.ok()) << config.message();
-  const RingConfig expected{.master_ip = "10.0.0.1",
-                            .master_port = 9000,
-                            .port = 9001,
-                            .right_port = 9002,
-                            .right_ip = "10.0.0.2",
-                            .rank = 0,
-                            .world_size = 2};
+  const RingRankConfig expected{.master_ip = "10.0.0.1",
+                                .master_port = 9000,
+                                .port = 9001,
+                                .right_port = 9002,
+                                .right_ip = "10.0.0.2",
+                                .rank = 0,
+                                .world_size = 2};
   EXPECT_EQ(*config, expected);
 }
 
-TEST(RingConfig, TakesWhatMayBeLeftOut) {
+TEST(RingRankConfig, TakesWhatMayBeLeftOut) {
   // mistral.rs, ring_configs/ring_1.json
-  const Result<RingConfig> config = ParseRingConfig(
+  const Result<RingRankConfig> config = ParseRingConfig(
       R"({"master_ip": "0.0.0.0", "master_port": 1234, "port": 12346, "right_port": 12345, "rank": 1, "world_size": 2})",
       "ring_1.json");
   ASSERT_TRUE(config.ok()) << config.message();
@@ -52,7 +52,20 @@ TEST(RingConfig, TakesWhatMayBeLeftOut) {
   }
 }
 
-TEST(RingConfig, RefusesWithThePlace) {
+TEST(RingRankConfig, TheMasterMayBeKnownFromElsewhere) {
+  const std::string text = R"({"port": 9001, "right_port": 9002, "right_ip": "10.0.0.1", "rank": 1, "world_size": 2})";
+  const Result<RingRankConfig> config = ParseRingConfig(text, "r", {.master = false});
+  ASSERT_TRUE(config.ok()) << config.message();
+  EXPECT_EQ(config->master_port, 0);
+  EXPECT_EQ(ParseRingConfig(text, "r").message(),
+            "r: line 1, column 1: 'master_port' is missing; expected a whole number from 1 to 65535: on which rank 0 "
+            "hands requests to the others");
+  // What stands there is held to the same, needed or not.
+  EXPECT_EQ(ParseRingConfig(With(text, "{", "{\"master_port\": 0, "), "r", {.master = false}).message(),
+            "r: line 1, column 17: 'master_port': expected a whole number from 1 to 65535, got 0");
+}
+
+TEST(RingRankConfig, RefusesWithThePlace) {
   struct Case {
     std::string from, to, refusal;
   };
@@ -98,23 +111,23 @@ TEST(RingConfig, RefusesWithThePlace) {
       {"\"world_size\"", "\"rank\"", "line 8, column 8: the key \"rank\" appears twice in one object"},
   };
   for (const Case& row : cases) {
-    const Result<RingConfig> refused = ParseRingConfig(With(row.from, row.to), "ring_0.json");
+    const Result<RingRankConfig> refused = ParseRingConfig(With(row.from, row.to), "ring_0.json");
     ASSERT_FALSE(refused.ok()) << row.to;
     EXPECT_EQ(refused.message(), "ring_0.json: " + row.refusal);
   }
 }
 
-TEST(RingConfig, RefusesOtherRanksWithoutAMaster) {
+TEST(RingRankConfig, RefusesOtherRanksWithoutAMaster) {
   const std::string text = With(With("\"rank\": 0", "\"rank\": 1"), "  \"master_ip\": \"10.0.0.1\",\n", "");
-  const Result<RingConfig> refused = ParseRingConfig(text, "r");
+  const Result<RingRankConfig> refused = ParseRingConfig(text, "r");
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.message(),
             "r: line 6, column 11: 'master_ip' is missing: rank 1 is not the master, and must say where rank 0 is");
 }
 
-TEST(RingConfig, RefusesARankThatIsItsOwnNeighbour) {
+TEST(RingRankConfig, RefusesARankThatIsItsOwnNeighbour) {
   const std::string text = With(With("  \"right_ip\": \"10.0.0.2\",\n", ""), "9002", "9001");
-  const Result<RingConfig> refused = ParseRingConfig(text, "r");
+  const Result<RingRankConfig> refused = ParseRingConfig(text, "r");
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(
       refused.message(),
@@ -122,7 +135,7 @@ TEST(RingConfig, RefusesARankThatIsItsOwnNeighbour) {
       "neighbour");
 }
 
-TEST(RingConfig, RefusesWhatIsNoObjectAndWhatIsTooBig) {
+TEST(RingRankConfig, RefusesWhatIsNoObjectAndWhatIsTooBig) {
   EXPECT_EQ(ParseRingConfig("[]", "r").message(),
             "r: line 1, column 1: expected an object with 'rank' and 'world_size', got an array of 0 values");
   EXPECT_EQ(ParseRingConfig(std::string(kMaxRingBytes + 1, ' '), "r").message(),
@@ -132,7 +145,7 @@ TEST(RingConfig, RefusesWhatIsNoObjectAndWhatIsTooBig) {
       "/nonexistent/ring.json: cannot be opened: No such file or directory; RING_CONFIG names a file for each rank");
 }
 
-TEST(RingConfig, FindsAllFaultsInTheOrderOfTheText) {
+TEST(RingRankConfig, FindsAllFaultsInTheOrderOfTheText) {
   const RingReading reading = ReadRing(With(With("9001", "0"), "\"rank\": 0", "\"rank\": -1"));
   ASSERT_EQ(reading.faults.size(), 2U);
   EXPECT_FALSE(reading.whole());
@@ -141,7 +154,7 @@ TEST(RingConfig, FindsAllFaultsInTheOrderOfTheText) {
   EXPECT_EQ(reading.faults[1].begin, (TextPlace{7, 11}));
 }
 
-TEST(RingConfig, WarnsOfKeysThatAreNone) {
+TEST(RingRankConfig, WarnsOfKeysThatAreNone) {
   const std::string text = With("\"right_ip\"", "\"righ_ip\"");
   const RingReading reading = ReadRing(text);
   ASSERT_EQ(reading.faults.size(), 1U);

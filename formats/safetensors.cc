@@ -5,6 +5,7 @@
 
 #include "formats/input_file.h"
 #include "formats/json.h"
+#include "formats/model_json.h"
 #include "formats/sha256_of.h"
 
 namespace mrs {
@@ -148,7 +149,7 @@ Result<SafetensorsHeader> ParseSafetensorsHeader(std::string_view start, uint64_
   JsonLimits limits;
   limits.max_bytes = kMaxSafetensorsHeaderBytes;
   limits.max_depth = 8;
-  MRS_ASSIGN_OR_RETURN(const Json root, ParseJson(start.substr(kLengthBytes), json_where, limits));
+  MRS_ASSIGN_OR_RETURN(const Json root, ParseModelJson(start.substr(kLengthBytes), json_where, limits));
   const auto* entries = root.get_ptr<const Json::object_t*>();
   if (entries == nullptr) return Refuse("{}: expected an object, got {}", json_where, DescribeJson(root));
   header.tensors.reserve(entries->size());

@@ -28,9 +28,26 @@ ssize_t WritePiece(int fd, std::string_view text) noexcept {
   }
 }
 
+std::mutex along_mutex;
+std::function<void(std::string_view)> along;
+
 }  // namespace
 
 void SayText(std::string_view text) noexcept {
+  try {
+    const std::lock_guard lock(along_mutex);
+    if (along) along(text);
+  } catch (...) {  // it is said here, at least
+  }
+  PassOn(text);
+}
+
+void HearAlong(std::function<void(std::string_view)> hear) {
+  const std::lock_guard lock(along_mutex);
+  along = std::move(hear);
+}
+
+void PassOn(std::string_view text) noexcept {
   static std::mutex mutex;
   Clock::time_point end = Clock::now() + kPatience;
   std::unique_lock<std::mutex> lock(mutex, std::try_to_lock);

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -20,6 +21,12 @@ namespace mrs {
 // Writes to standard error. What is not taken within a second (a full disk, a reader that left or that stands still) is
 // dropped. Lines of several threads do not mix.
 void SayText(std::string_view text) noexcept;
+// The same for what others said: whoever hears along does not.
+void PassOn(std::string_view text) noexcept;
+
+// From now on this hears what is said, too, from whichever thread says it; null: nobody. It must not wait, nor say
+// anything itself.
+void HearAlong(std::function<void(std::string_view)> hear);
 
 template <typename... Args>
 void Say(fmt::format_string<Args...> format, Args&&... args) noexcept {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -43,6 +44,13 @@ __attribute__((constructor(101))) void HearBeforeMain() {
 }
 
 }  // namespace
+
+void RaiseDescriptorLimit() noexcept {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  [[maybe_unused]] const int done = setrlimit(RLIMIT_NOFILE, &limit);  // the old one does, too
+}
 
 Error CaughtError() noexcept {
   // Short enough for no allocation.

@@ -18,6 +18,10 @@ int Fail(const Error& error) noexcept;
 // any thread would take. `program` (a literal) is what messages begin with.
 int RunMain(const char* program, const std::function<int()>& body) noexcept;
 
+// As many open files as the hard limit allows, where the soft one is lower: a server holds one for each client, and the
+// head of several nodes two for each node.
+void RaiseDescriptorLimit() noexcept;
+
 // In a catch block: what was caught, for people. Never throws: "out of memory" fits everywhere.
 Error CaughtError() noexcept;
 

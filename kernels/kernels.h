@@ -338,6 +338,8 @@ using Kernel = void (*)(const Args& args, int64_t item_begin, int64_t item_end);
 
 // The kernels of one instruction set and one chain.
 struct KernelSet {
+  template <typename Args>
+  using Function = Kernel<Args>;
 #define ROW(name, args) Kernel<args> name;
   MRS_KERNELS(ROW)
 #undef ROW

@@ -13,32 +13,38 @@
 
 #include "kernels/kernels.h"
 
+#ifdef __CUDACC__
+#define MRS_ANYWHERE static __host__ __device__ inline
+#else
+#define MRS_ANYWHERE static inline
+#endif
+
 namespace mrs::kernels {
 
-static inline uint32_t BitsOf(float value) {
+MRS_ANYWHERE uint32_t BitsOf(float value) {
   uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
+  memcpy(&bits, &value, sizeof(bits));
   return bits;
 }
 
-static inline float FloatOf(uint32_t bits) {
+MRS_ANYWHERE float FloatOf(uint32_t bits) {
   float value;
-  std::memcpy(&value, &bits, sizeof(value));
+  memcpy(&value, &bits, sizeof(value));
   return value;
 }
 
 // Rounds to nearest, ties to even; integer arithmetic, so denormals are rounded and not flushed. A NaN stays a NaN
 // (quiet).
-static inline bf16 Bf16FromF32(float value) {
+MRS_ANYWHERE bf16 Bf16FromF32(float value) {
   const uint32_t bits = BitsOf(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-static inline float F32FromBf16(bf16 value) { return FloatOf(static_cast<uint32_t>(value.bits) << 16); }
+MRS_ANYWHERE float F32FromBf16(bf16 value) { return FloatOf(static_cast<uint32_t>(value.bits) << 16); }
 
 // Exact: every f16, denormals included, is a normal f32 (or zero, infinity, NaN).
-static inline float F32FromF16(uint16_t half) {
+MRS_ANYWHERE float F32FromF16(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
   const uint32_t exponent = (half >> 10) & 0x1fu;
   const uint32_t mantissa = half & 0x3ffu;
@@ -97,3 +103,5 @@ double Log(double x);
 void SinCos(double x, double* sine, double* cosine);
 
 }  // namespace mrs::kernels
+
+#undef MRS_ANYWHERE

@@ -38,9 +38,11 @@ struct BuildOptions {
   bool config_only = false;                 // tensors are what config.json makes them: DryRun
   std::optional<cluster::Cluster> cluster;  // absent: as many CPU ranks of this host as the layout has
   std::string devices = {};                 // of the cluster: "cuda:0,1"; "": all
-  std::optional<std::string> cuda_visible;  // CUDA_VISIBLE_DEVICES and MISTRALRS_MN_LOCAL_WORLD_SIZE, where they count
-  std::optional<std::string> local_world;
-  std::string no_nccl = {};       // what says that there is none: "--no-nccl"; "": nothing does
+  bool cluster_of_file = false;             // it is a file's: the variables below count without `devices`, too
+  std::optional<std::string> cuda_visible;  // CUDA_VISIBLE_DEVICES and MISTRALRS_MN_LOCAL_WORLD_SIZE, as they are set;
+  std::optional<std::string> local_world;   // decision.h says where they count
+  std::string no_nccl = {};       // what says that there is none: "--no-nccl and MISTRALRS_NO_NCCL=1"; "": nothing does
+  std::string collectives = {};   // what carries what GPUs tell each other: "staged", "nccl"; "": staged
   bool any_world = false;         // stages x tp need be no power of two
   std::string hash_weights = {};  // "xxh3", "sha256": read them all, and record digests; "": headers alone
   std::function<void(uint64_t done_bytes, uint64_t total_bytes)> on_hashed = {};

@@ -1,14 +1,13 @@
 #include "planner/cuda_reserve.h"
 
+#include "plans/cuda_graphs.h"
+
 namespace mrs {
 namespace {
 
 // cuBLAS asks for 32 MiB on Hopper and Blackwell, 4 MiB before them; the larger one
 // (https://docs.nvidia.com/cuda/cublas/, cublasSetWorkspace).
 constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
-// Of an instantiated graph's kernel node. No document states it: an allowance, which capture on a device replaces by
-// what it measures.
-constexpr int64_t kGraphNodeBytes = int64_t{64} << 10;
 // What one NCCL channel keeps for each peer that it receives from: 4 MiB for SIMPLE, and for LL and LL128 their lines
 // (nccl/src/include/device.h and src/init.cc: DEFAULT_BUFFSIZE, DEFAULT_LL_BUFFSIZE, DEFAULT_LL128_BUFFSIZE).
 constexpr int64_t kNcclSimple = int64_t{1} << 22;
@@ -24,7 +23,7 @@ constexpr int64_t kNcclPeerBytes = kNcclChannels * kNcclSimple;
 CudaReserve CudaReserveOf(const CudaRank& rank) {
   CudaReserve reserve;
   reserve.workspace = kWorkspaceBytes;
-  reserve.graphs = rank.steps * rank.buckets * kGraphNodeBytes;
+  reserve.graphs = GraphCount(rank.max_seqs) * GraphBytes(rank.steps, rank.nccl ? 0 : rank.exchanges);
   if (!rank.nccl) return reserve;
   if (rank.tp > 1) reserve.communicators += kNcclGroupBytes;
   if (!rank.first) reserve.communicators += kNcclPeerBytes;

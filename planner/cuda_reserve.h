@@ -1,9 +1,10 @@
 // What a CUDA rank takes of its device beside its arenas, and its plan counts:
-//   workspace      of cuBLASLt's products
-//   graphs         one a batch size, of a kernel a step
+//   workspace      what kernels leave to the next (attention that is spread), or cuBLASLt's products
+//   graphs         one a size of decodes (plans/cuda_graphs.h)
 //   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages
 //
-//   CudaReserveOf({.steps = 1000, .buckets = 3, .tp = 8})   ->   32 MiB, 187.5 MiB, 290.5 MiB
+//   CudaReserveOf({.steps = 1000, .exchanges = 4, .max_seqs = 16, .tp = 8})   ->   32 MiB, 89.1 MiB, none
+//   CudaReserveOf({.steps = 1000, .max_seqs = 16, .tp = 8, .nccl = true})     ->   32 MiB, 49.1 MiB, 290.5 MiB
 //
 // What the driver's context, the library code and fragments take is the tenth that no plan may use (fit.h).
 #pragma once
@@ -20,11 +21,12 @@ struct CudaReserve {
 };
 
 struct CudaRank {
-  int64_t steps = 0;    // of its program
-  int64_t buckets = 0;  // batch sizes
+  int64_t steps = 0;      // of its program
+  int64_t exchanges = 0;  // of these, what waits for other ranks
+  int64_t max_seqs = 1;   // of one forward
   int64_t tp = 1;
   bool first = true, last = true;  // of the stages
-  bool nccl = true;                // without it there are no communicators
+  bool nccl = false;               // else exchanges are staged: they cut the graphs, and there are no communicators
 };
 
 CudaReserve CudaReserveOf(const CudaRank& rank);

@@ -46,11 +46,11 @@ std::string LegalityLine(const ModelSpec& model) {
   return fmt::format("{}{}", fmt::join(legal, ", "), refused);
 }
 
-void AddStage(const FitVerdict& verdict, size_t index, std::string& text) {
+void AddStage(const Layout& layout, const FitVerdict& verdict, size_t index, std::string& text) {
   auto out = std::back_inserter(text);
-  const LayoutStage& stage = verdict.layout.stages[index];
+  const LayoutStage& stage = layout.stages[index];
   const RankNeed& need = verdict.needs[index];
-  const int64_t tp = verdict.layout.mesh.tp;
+  const int64_t tp = layout.mesh.tp;
   int64_t kv = 0;
   for (const KvClassBlocks& of_class : verdict.kv[index].classes) {
     kv += (of_class.block_count * of_class.block_bytes + 63) / 64 * 64;
@@ -96,7 +96,8 @@ Result<DryRunReport> DryRun(const BuildOptions& options) {
                  model.facts.max_seqs, model.facts.max_len, model.facts.weight_dtype);
   for (const std::string& note : model.notes) fmt::format_to(out, "chosen       {}\n", note);
   for (const std::string& place : model.places) fmt::format_to(out, "place        {}\n", place);
-  for (size_t stage = 0; stage < fitting.verdict.needs.size(); ++stage) AddStage(fitting.verdict, stage, text);
+  for (size_t stage = 0; stage < fitting.verdict.needs.size(); ++stage)
+    AddStage(model.layout, fitting.verdict, stage, text);
   return DryRunReport{std::move(text), model.warnings};
 }
 

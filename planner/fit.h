@@ -1,11 +1,9 @@
-// Does a layout fit, by how much not, and what is the nearest change that does? Computed from the model alone, before
-// any graph and any header; every change that is proposed was judged by the same sums, so it plans when it is applied.
+// Does a layout fit, and by how much not? Computed from the model alone, before any graph and any header.
 //
-//   Judge(llama_8b on one rank of 24 GiB, 131072 tokens)
-//     ->  short of 3221225472 bytes; --max-len 106368 fits, or --tp 2, or --pp 2
+//   Judge(llama_8b on one rank of 24 GiB, 131072 tokens)  ->  short of 10116612096 bytes
 //
 // A rank may use 9/10 of its device (memory_default.h). The tenth is the runtime's reserve: the driver's context,
-// library code, and what fragments.
+// library code, and what fragments. What would fit instead: ways_out.h.
 #pragma once
 
 #include <functional>
@@ -13,9 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "ir/canonical_chunks.h"
-#include "planner/model_tensors.h"
 #include "planner/rank_needs.h"
+#include "plans/status.h"
 
 namespace mrs {
 
@@ -26,25 +23,20 @@ struct Budget {
   // Of each device, in the order of ranks in groups of `tp`: there are no more.
   std::function<std::vector<int64_t>(int64_t tp)> devices = {};
   bool cuda = false;
-  bool nccl = true;  // of GPU ranks: its buffers count
+  bool nccl = false;  // carries what GPU ranks tell each other: its buffers count
 };
 
 struct FitQuestion {
   const ModelSpec* spec = nullptr;
   bool bf16 = true;
-  LayoutFlags flags = {};
+  Layout layout = {};  // legal (legality.h)
   int64_t max_len = 0;
-  int64_t longest = 0;  // that --solve max-len may say
+  int64_t max_seqs = 1;
   Budget budget = {};
   bool any_world = false;  // stages x tp need be no power of two
-  // Where no flag says the layout it is chosen anew with every other option: from max_len and max_seqs. Null: `flags`
-  // say it.
-  std::function<LayoutFlags(int64_t max_len, int64_t max_seqs)> choose = {};
-  int64_t most_tp = kMaxChunks;
 };
 
 struct FitVerdict {
-  Layout layout;
   std::vector<int64_t> memory;       // that a rank of each stage may use: the least of its ranks
   std::vector<RankNeed> needs;       // of each stage
   std::vector<planner::StageKv> kv;  // with block counts, where it fits
@@ -53,19 +45,13 @@ struct FitVerdict {
   int64_t ShortBy() const;  // of the stage that lacks most; 0: it fits
 };
 
-// Refuses a layout that flags or model forbid, and one of more ranks than there are devices.
+// Refuses a world that is no power of two, and more ranks than there are devices.
 Result<FitVerdict> Judge(const FitQuestion& question);
 
-// Options that each alone make it fit, nearest first of its kind: "--max-seqs 4", "--max-len 2048", "--tp 4", "--pp 3",
-// and where none of these does, "--tp 8 --pp 2".
-std::vector<std::string> ChangesThatFit(const FitQuestion& question);
+// What the fullest rank takes, with one sequence's KV cache.
+int64_t LeastOf(const FitVerdict& verdict);
 
-// memory.fits with its numbers, what is missing, and the changes.
-Error DoesNotFit(const FitQuestion& question, const FitVerdict& verdict);
-
-// The most tokens a sequence may have for one to fit; refuses where not even one token does.
-Result<int64_t> SolveMaxLen(const FitQuestion& question);
-// The most sequences that may have max_len tokens all at once.
-Result<int64_t> SolveMaxSeqs(const FitQuestion& question);
+// memory.fits with its numbers, and what is missing.
+std::string TooFew(const FitQuestion& question, const FitVerdict& verdict);
 
 }  // namespace mrs

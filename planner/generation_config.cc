@@ -21,19 +21,23 @@ Status ReadTokenId(const Json& config, const char* key, std::string_view where, 
   return {};
 }
 
-// Nothing pads, so an id that is no token, as where one was added for training alone, takes nothing away.
-Status ReadPad(const Json& config, std::string_view where, ModelSpec& spec, std::vector<std::string>* warnings) {
-  constexpr const char* kKey = "pad_token_id";
-  const Json* value = FindValue(config, kKey);
-  const bool integer = value != nullptr && value->is_number_integer();
-  const bool token = integer && (value->is_number_unsigned() ? std::cmp_less(value->get<uint64_t>(), spec.vocab)
-                                                             : value->get<int64_t>() == -1);
-  if (!integer || token) {
-    return ReadTokenId(config, kKey, where, spec.vocab, spec.pad);
+// Configs name tokens that their model has not: one that was added for training alone, or those of the large model
+// where the small one is a cut of it. transformers and vLLM run such a model: no id that is drawn is as large.
+bool IsPastVocabulary(const Json& value, int64_t vocab) {
+  return value.is_number_unsigned() && !std::cmp_less(value.get<uint64_t>(), vocab);
+}
+
+// An id that nothing computes with; `why`.
+Status ReadUnusedId(const Json& config, const char* key, std::string_view where, int64_t vocab, const char* why,
+                    int32_t& id, std::vector<std::string>* warnings) {
+  const Json* value = FindValue(config, key);
+  const bool past = value != nullptr && IsPastVocabulary(*value, vocab);
+  if (!past && (value == nullptr || !value->is_number_integer() || value->get<int64_t>() >= -1)) {
+    return ReadTokenId(config, key, where, vocab, id);
   }
-  spec.pad = -1;
-  warnings->push_back(fmt::format("{}: '{}' {} is not used: the model has {} tokens, and nothing pads", where, kKey,
-                                  DescribeJson(*value), spec.vocab));
+  id = -1;
+  warnings->push_back(fmt::format("{}: '{}' {} is not used: the model has {} tokens, and {}", where, key,
+                                  DescribeJson(*value), vocab, why));
   return {};
 }
 
@@ -113,21 +117,29 @@ Status AddEndTokens(const std::vector<int32_t>& ids, std::string_view where, Mod
 }
 
 Status ReadTokenIds(const Json& config, std::string_view where, ModelSpec& spec, std::vector<std::string>* warnings) {
-  MRS_RETURN_IF_ERROR(ReadTokenId(config, "bos_token_id", where, spec.vocab, spec.bos));
-  MRS_RETURN_IF_ERROR(ReadPad(config, where, spec, warnings));
+  MRS_RETURN_IF_ERROR(ReadUnusedId(config, "bos_token_id", where, spec.vocab, "prompts begin as tokenizer.json has it",
+                                   spec.bos, warnings));
+  MRS_RETURN_IF_ERROR(ReadUnusedId(config, "pad_token_id", where, spec.vocab, "nothing pads", spec.pad, warnings));
   constexpr const char* kEos = "eos_token_id";
   const Json* value = FindValue(config, kEos);
   if (value == nullptr) return {};
   std::vector<int32_t> ids;
+  const auto past = [&](const Json& item) {
+    if (!IsPastVocabulary(item, spec.vocab)) return false;
+    warnings->push_back(fmt::format("{}: '{}' {} ends no answer: the model has {} tokens", where, kEos,
+                                    DescribeJson(item), spec.vocab));
+    return true;
+  };
   if (!value->is_array()) {
+    if (past(*value)) return {};
     int32_t id = -1;
     MRS_RETURN_IF_ERROR(ReadTokenId(config, kEos, where, spec.vocab, id));
     if (id >= 0) ids.push_back(id);
     return AddEndTokens(ids, where, spec);
   }
   for (const Json& item : *value) {
-    const bool fits = item.is_number_unsigned() && item.get<uint64_t>() < static_cast<uint64_t>(spec.vocab);
-    if (!fits) {
+    if (past(item)) continue;
+    if (!item.is_number_unsigned()) {
       return Refuse("{}: '{}': expected integers from 0 to {}, got {}", where, kEos, spec.vocab - 1,
                     DescribeJson(item));
     }

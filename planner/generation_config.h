@@ -14,8 +14,7 @@
 namespace mrs {
 
 // Sets bos and pad from `bos_token_id` and `pad_token_id`, and adds `eos_token_id` (a number or a list) to eos. Null
-// and -1 mean none, an absent key leaves the field. Ids at or past spec.vocab are refused; of pad,
-// which nothing computes with, they are warned of.
+// and -1 mean none, an absent key leaves the field. Ids at or past spec.vocab are left out, and warned of.
 Status ReadTokenIds(const Json& config, std::string_view where, ModelSpec& spec, std::vector<std::string>* warnings);
 
 // Adds ids to spec.eos, which stays sorted and without repetition. Refuses more than a plan takes.

@@ -62,16 +62,40 @@ TEST(GenerationConfig, AddsToTheTokensThatEndAnAnswer) {
   EXPECT_EQ(Read(R"({"eos_token_id": [8, 6, 2], "bos_token_id": 5})").spec.bos, 5);
   EXPECT_THAT(Read(R"({"eos_token_id": null})").spec.eos, ElementsAre(6));
   EXPECT_THAT(Read(R"({"eos_token_id": 99})").spec.eos, ElementsAre(6, 99));
-  EXPECT_EQ(Read(R"({"eos_token_id": 100})").error,
-            "generation_config.json: 'eos_token_id': expected an integer from -1 to 99, got 100");
-  EXPECT_EQ(Read(R"({"eos_token_id": [1, 100]})").error,
-            "generation_config.json: 'eos_token_id': expected integers from 0 to 99, got 100");
+  EXPECT_EQ(Read(R"({"eos_token_id": -2})").error,
+            "generation_config.json: 'eos_token_id': expected an integer from -1 to 99, got -2");
+  EXPECT_EQ(Read(R"({"eos_token_id": [1, -1]})").error,
+            "generation_config.json: 'eos_token_id': expected integers from 0 to 99, got -1");
   ModelSpec wide;
   EXPECT_EQ(AddEndTokens(std::vector<int32_t>(300, 1), "x", wide).ok(), true);
   std::vector<int32_t> many(257);
   for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<int32_t>(i);
   EXPECT_EQ(AddEndTokens(many, "x.json", wide).message(),
             "x.json: makes 257 end-of-text tokens; at most 256 are accepted");
+}
+
+// As of a cut of a large model that kept its tokenizer.
+TEST(GenerationConfig, WarnsOfTokensPastTheVocabulary) {
+  const Outcome one = Read(R"({"bos_token_id": 100, "eos_token_id": 100, "pad_token_id": 18446744073709551615})");
+  EXPECT_EQ(one.error, "");
+  EXPECT_THAT(one.spec.eos, ElementsAre(6));
+  EXPECT_EQ(one.spec.bos, -1);
+  EXPECT_EQ(one.spec.pad, -1);
+  EXPECT_THAT(
+      one.warnings,
+      ElementsAre("generation_config.json: 'bos_token_id' 100 is not used: the model has 100 tokens, and prompts "
+                  "begin as tokenizer.json has it",
+                  "generation_config.json: 'pad_token_id' 18446744073709551615 is not used: the model has 100 "
+                  "tokens, and nothing pads",
+                  "generation_config.json: 'eos_token_id' 100 ends no answer: the model has 100 tokens"));
+  const Outcome list = Read(R"({"eos_token_id": [18446744073709551615, 99, 100]})");
+  EXPECT_EQ(list.error, "");
+  EXPECT_THAT(list.spec.eos, ElementsAre(6, 99));
+  EXPECT_THAT(
+      list.warnings,
+      ElementsAre("generation_config.json: 'eos_token_id' 18446744073709551615 ends no answer: the model has 100 "
+                  "tokens",
+                  "generation_config.json: 'eos_token_id' 100 ends no answer: the model has 100 tokens"));
 }
 
 TEST(GenerationConfig, WarnsByNameOfWhatTheSamplerHasNot) {

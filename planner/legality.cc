@@ -47,14 +47,19 @@ std::vector<TpVerdict> LegalTp(const ModelSpec& spec, int64_t max_tp) {
   return verdicts;
 }
 
-Status CheckTp(const ModelSpec& spec, int64_t tp) {
-  const std::string refusal = Refusal(spec, tp);
-  if (refusal.empty()) return {};
+std::vector<int64_t> LegalSizes(const ModelSpec& spec) {
   std::vector<int64_t> legal;
   for (const TpVerdict& verdict : LegalTp(spec)) {
     if (verdict.legal()) legal.push_back(verdict.tp);
   }
-  return Refuse("tp {}: {}; legal tensor-parallel sizes of this model: {}", tp, refusal, fmt::join(legal, ", "));
+  return legal;
+}
+
+Status CheckTp(const ModelSpec& spec, int64_t tp) {
+  const std::string refusal = Refusal(spec, tp);
+  if (refusal.empty()) return {};
+  return Refuse("tp {}: {}; legal tensor-parallel sizes of this model: {}", tp, refusal,
+                fmt::join(LegalSizes(spec), ", "));
 }
 
 Status CheckLayout(const ModelSpec& spec, const Layout& layout) {

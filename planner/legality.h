@@ -30,6 +30,8 @@ struct TpVerdict {
 // Verdicts for 1, 2, 3, ... max_tp.
 std::vector<TpVerdict> LegalTp(const ModelSpec& spec, int64_t max_tp = kMaxChunks);
 
+std::vector<int64_t> LegalSizes(const ModelSpec& spec);  // of those, the legal ones
+
 // Ok, or the first rule that forbids `tp`, its numbers and the legal sizes.
 Status CheckTp(const ModelSpec& spec, int64_t tp);
 

@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include "formats/model_json.h"
 #include "formats/text/utf8.h"
 #include "planner/architecture.h"
 #include "planner/fact_keys.h"
@@ -199,14 +200,22 @@ Result<ModelSpec> ReadModelConfig(const std::string& folder, const ModelOptions&
   }
   constexpr const char* kConfig = "config.json";
   std::error_code error;
-  const bool file_alone = options.file_alone && std::filesystem::is_regular_file(folder, error);
+  const bool file_alone = options.layout_alone && std::filesystem::is_regular_file(folder, error);
   const std::string path = file_alone ? folder : fmt::format("{}/{}", folder, kConfig);
   MRS_ASSIGN_OR_RETURN(const std::string text,
                        ReadFile(path, kMaxConfigBytes, "give the folder of a Hugging Face checkpoint"));
-  MRS_ASSIGN_OR_RETURN(const Json config, ParseJson(text, kConfig, kModelJsonLimits));
+  MRS_ASSIGN_OR_RETURN(const Json config, ParseModelJson(text, kConfig, kModelJsonLimits));
   MRS_ASSIGN_OR_RETURN(ModelSpec spec, ParseModelConfig(config, kConfig, options.max_len, warnings));
   spec.name = name;
   if (file_alone) return spec;
+  if (options.layout_alone && TokenizerIsGitLfsPointer(folder)) {
+    warnings->push_back(
+        "tokenizer.json: is a git-lfs pointer, not the file that it stands for; layout and memory need none, and a "
+        "plan "
+        "does: run 'git lfs pull' where it was cloned");
+    MRS_RETURN_IF_ERROR(ReadGenerationConfig(folder, spec, warnings));
+    return spec;
+  }
   MRS_ASSIGN_OR_RETURN(const std::optional<ModelTokenizer> tokenizer, ReadModelTokenizer(folder, warnings));
   if (tokenizer) spec.tokenizer = tokenizer->file;
   MRS_RETURN_IF_ERROR(ReadGenerationConfig(folder, spec, warnings));

@@ -18,7 +18,8 @@ namespace mrs {
 struct ModelOptions {
   std::string name = {};                // what clients call it; "": after the folder
   std::optional<int64_t> max_len = {};  // of the plan; absent: PlannedLength decides
-  bool file_alone = false;              // `folder` may be a config.json, and nothing beside it is read then
+  bool layout_alone = false;  // no plan is made: `folder` may be a config.json, and nothing beside it is read then; a
+                              // tokenizer.json that is a git-lfs pointer is no fault
 };
 
 // Reads config.json, which must be there, tokenizer.json, and what ReadGenerationConfig and ReadModelText read. Absent

@@ -318,8 +318,8 @@ TEST(ModelConfig, RefusesValuesOutOfRange) {
             "config.json: 'attn_logit_softcapping': expected 0 or a number from 1e-12 to 1e12, got 1e-13");
   EXPECT_EQ(LlamaError(R"({"tie_word_embeddings": 1})"),
             "config.json: 'tie_word_embeddings': expected true or false, got 1");
-  EXPECT_EQ(LlamaError(R"({"bos_token_id": 2001})"),
-            "config.json: 'bos_token_id': expected an integer from -1 to 2000, got 2001");
+  EXPECT_EQ(LlamaError(R"({"bos_token_id": "<s>"})"),
+            "config.json: 'bos_token_id': expected an integer from -1 to 2000, got \"<s>\"");
   EXPECT_EQ(LlamaError(R"({"eos_token_id": [5, -1]})"),
             "config.json: 'eos_token_id': expected integers from 0 to 2000, got -1");
 }
@@ -475,6 +475,27 @@ TEST(ModelConfig, ReadsInfinityAndNaNWhereTransformersDoes) {
   folder.Write("tokenizer_config.json", R"({"model_max_length": Infinity})");
   EXPECT_THAT(Read(folder).warnings,
               ElementsAre("generation_config.json: 'max_time' Infinity is not used: the sampler has no such rule"));
+}
+
+// A checkout without git-lfs: enough for a layout, and for no plan.
+TEST(ModelConfig, ATokenizerThatIsAPointerIsNoneOnlyWhereNoPlanIsMade) {
+  ModelFolder folder;
+  folder.Write("config.json", Config("LlamaForCausalLM", R"({"eos_token_id": 6})").dump());
+  folder.Write("tokenizer_config.json", R"({"eos_token": "</s>"})");
+  folder.Write("tokenizer.json",
+               fmt::format("version https://git-lfs.github.com/spec/v1\noid sha256:{:064}\nsize 9\n", 7));
+  const std::string what = "tokenizer.json: is a git-lfs pointer, not the file that it stands for";
+  EXPECT_EQ(ReadError(folder), fmt::format("{}/{}; run 'git lfs pull' where it was cloned", folder.path(), what));
+  std::vector<std::string> warnings;
+  const Result<ModelSpec> spec = ReadModelConfig(folder.path(), {.layout_alone = true}, &warnings);
+  ASSERT_TRUE(spec.ok()) << spec.message();
+  EXPECT_FALSE(spec->tokenizer.has_value());
+  EXPECT_THAT(warnings,
+              ElementsAre(what + "; layout and memory need none, and a plan does: run 'git lfs pull' where it "
+                                 "was cloned"));
+  folder.Write("tokenizer.json", "[]");
+  EXPECT_THAT(ReadModelConfig(folder.path(), {.layout_alone = true}, &warnings).message(),
+              ::testing::HasSubstr("tokenizer.json: "));
 }
 
 TEST(ModelConfig, EndsWhereAllFilesTogetherSay) {

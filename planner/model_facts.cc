@@ -9,6 +9,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "planner/build_graph.h"
 #include "planner/cluster/cluster_file.h"
+#include "planner/decision.h"
 #include "planner/index_check.h"
 #include "planner/legality.h"
 #include "planner/memory_default.h"
@@ -17,6 +18,7 @@
 #include "planner/passes/layout_attr.h"
 #include "planner/placement.h"
 #include "planner/rules.h"
+#include "planner/ways_out.h"
 #include "planner/weight_index.h"
 #include "plans/contract.h"
 #include "plans/sha256.h"
@@ -27,7 +29,7 @@ namespace {
 // pair2 runs natively on AVX-512 BF16, AMX hosts included; block32 has no tiles yet, so it is emulated everywhere.
 constexpr const char* kNativeChain = "pair2";
 
-Status CheckOptions(const BuildOptions& options, const ModelSpec& model) {
+Status CheckOptions(const BuildOptions& options) {
   auto one_of = [](const char* option, const std::string& value, std::initializer_list<const char*> allowed) -> Status {
     for (const char* name : allowed) {
       if (value == name) return Status();
@@ -37,10 +39,6 @@ Status CheckOptions(const BuildOptions& options, const ModelSpec& model) {
   MRS_RETURN_IF_ERROR(one_of("--numerics", options.numerics, {"auto", "pair2", "block32"}));
   MRS_RETURN_IF_ERROR(one_of("--dtype", options.dtype, {"auto", "f32", "bf16"}));
   MRS_RETURN_IF_ERROR(one_of("--reduction", options.reduction, {"canonical", "rank_order"}));
-  if (options.max_len && (*options.max_len < 1 || *options.max_len > model.longest)) {
-    return BrokenRule<RuleId::kMaxLen>("", *options.max_len, model.longest,
-                                       model.longest > model.max_position ? " and its RoPE scaling" : "");
-  }
   if (options.max_seqs < 1 || options.max_seqs > 4096) {
     return BrokenRule<RuleId::kMaxSeqs>("", options.max_seqs);
   }
@@ -78,82 +76,58 @@ std::string Fingerprint(const ModelSpec& m, const Checkpoint& checkpoint) {
   return Hex(Sha256(std::as_bytes(std::span(text))));
 }
 
-Result<Budget> BudgetOfHost(const BuildOptions& options) {
-  Budget budget;
-  if (options.memory) {
-    budget.each = static_cast<int64_t>(*options.memory);
-  } else if (options.config_only) {
-    budget.each = static_cast<int64_t>(contract::kMaxArenaBytes);  // what it needs is what is asked
-  } else {
-    MRS_ASSIGN_OR_RETURN(budget.shared, HostMemoryBytes());
-  }
-  return budget;
+// What planning asks, of a spec that stays where it is.
+Subject SubjectOf(const BuildOptions& options, const ModelSpec& spec, bool bf16) {
+  Subject subject = {.spec = &spec,
+                     .bf16 = bf16,
+                     .cluster = options.cluster ? &*options.cluster : nullptr,
+                     .of_file = options.cluster_of_file,
+                     .unbounded = options.config_only};
+  subject.takes_devices =
+      options.cluster &&
+      (options.cluster_of_file || options.cluster->nodes.front().devices.front().kind != cluster::DeviceKind::kCpu);
+  if (const auto host = HostMemoryBytes()) subject.host_memory = *host;
+  return subject;
 }
 
-// Flags and budget of a plan for CPU ranks of this host, or for the devices of a cluster.
-Status ChooseLayout(const BuildOptions& options, ModelFacts* model) {
-  const ModelSpec& spec = model->facts.model;
+Wish WishOf(const BuildOptions& options) {
+  Wish wish = {.tp = options.tp,
+               .device_layers = options.device_layers,
+               .max_len = options.max_len,
+               .max_seqs = options.max_seqs,
+               .dtype = options.dtype,
+               .memory = options.memory,
+               .devices = options.devices,
+               .cuda_visible = options.cuda_visible,
+               .local_world = options.local_world,
+               .no_nccl = options.no_nccl,
+               .collectives = options.collectives,
+               .any_world = options.any_world,
+               .solve = options.solve};
+  if (options.pp != 0) wish.pp = options.pp;
+  return wish;
+}
+
+// Flags and layout of a plan that there is, for a cluster of any size.
+Status LayoutAsPlanned(const BuildOptions& options, ModelFacts* model) {
   model->flags = {.tp = options.tp.value_or(1),
                   .pp = options.pp,
                   .device_layers = options.device_layers,
-                  .max_seqs = options.max_seqs};
-  if (options.as_planned) {
-    model->flags.device_count = static_cast<int64_t>(contract::kMaxRanks);  // of a cluster of any size
-    return Status();
-  }
-  if (!options.cluster) {
-    MRS_ASSIGN_OR_RETURN(model->budget, BudgetOfHost(options));
-    return Status();
-  }
-  DeviceChoice choice = {.flag = options.devices,
-                         .cuda_visible = options.cuda_visible,
-                         .per_node_ranks = options.local_world,
-                         .memory = options.memory};
-  if (const auto host = HostMemoryBytes()) choice.host_memory = *host;
-  MRS_ASSIGN_OR_RETURN(const std::vector<VisibleDevice> devices, ChooseDevices(*options.cluster, choice));
-  LayoutWish wish = {
-      .tp = options.tp,
-      .device_layers = options.device_layers,
-      .max_seqs = options.max_seqs,
-      .max_len = PlannedLength(options.max_len, spec.max_position),
-      .bf16 = options.dtype == "bf16" || (options.dtype == "auto" && spec.config_type == ElementType::kBf16),
-      .nccl = options.no_nccl.empty(),
-      .no_nccl_because = options.no_nccl,
-      .any_world = options.any_world};
-  if (options.pp != 0) wish.pp = options.pp;
-  MRS_ASSIGN_OR_RETURN(Placement placed, Place(spec, *options.cluster, devices, wish));
-  model->flags = placed.flags;
-  model->budget = placed.budget;
-  if (!placed.chosen.empty()) {
-    model->notes.push_back(placed.chosen);
-    model->choose = [cluster = *options.cluster, devices, wish, flags = placed.flags](
-                        const ModelSpec& of, int64_t max_len, int64_t max_seqs) {
-      LayoutWish other = wish;
-      other.max_len = max_len;
-      other.max_seqs = max_seqs;
-      const auto chosen = Place(of, cluster, devices, other);
-      return chosen ? chosen->flags : flags;  // the default is legal or not whatever the limits are
-    };
-  }
-  MRS_ASSIGN_OR_RETURN(const Layout layout, DecideLayout(placed.flags, ReadsOfAToken(spec)));
-  MRS_RETURN_IF_ERROR(CheckLayout(spec, layout));
-  if (std::cmp_less(placed.ranks.size(), layout.mesh.RankCount())) {
-    return BrokenRule<RuleId::kDevices>("", layout.mesh.RankCount(), layout.mesh.tp, layout.mesh.stage, devices.size());
-  }
-  model->places = PlacementLines(*options.cluster, placed, layout);
-  model->devices = std::move(placed.ranks);
-  return Status();
+                  .max_seqs = options.max_seqs,
+                  .device_count = static_cast<int64_t>(contract::kMaxRanks)};
+  MRS_ASSIGN_OR_RETURN(model->layout, DecideLayout(model->flags, ReadsOfAToken(model->facts.model)));
+  return CheckLayout(model->facts.model, model->layout);
 }
 
 // Where each rank is, and what it may use there.
-std::vector<RankPlace> PlacesOf(const BuildOptions& options, const ModelFacts& model) {
+std::vector<RankPlace> PlacesOf(const cluster::Cluster* cluster, const ModelFacts& model) {
   const int64_t tp = model.layout.mesh.tp;
   std::vector<RankPlace> ranks;
   for (const LayoutStage& stage : model.layout.stages) {
     for (int64_t device = stage.device * tp; device < (stage.device + 1) * tp; ++device) {
-      if (options.cluster) {
+      if (cluster != nullptr) {
         const VisibleDevice& at = model.devices[device];
-        const cluster::Device& of = options.cluster->nodes[at.node].devices[at.device];
+        const cluster::Device& of = cluster->nodes[at.node].devices[at.device];
         ranks.push_back({of.kind == cluster::DeviceKind::kCuda ? "cuda" : "cpu", at.node, of.ordinal, at.usable_bytes});
         continue;
       }
@@ -166,46 +140,54 @@ std::vector<RankPlace> PlacesOf(const BuildOptions& options, const ModelFacts& m
   return ranks;
 }
 
-FitQuestion QuestionOf(const BuildOptions& options, const ModelFacts& model) {
-  const PlanFacts& facts = model.facts;
-  std::function<LayoutFlags(int64_t, int64_t)> choose;
-  if (model.choose) {
-    choose = [&](int64_t max_len, int64_t max_seqs) { return model.choose(facts.model, max_len, max_seqs); };
+// The model's tensors: whether they are all there, and their type.
+struct Tensors {
+  Checkpoint checkpoint;
+  TensorReport report;
+  std::vector<std::string> warnings;
+};
+
+Result<Tensors> ReadTensors(const BuildOptions& options, ModelSpec& spec) {
+  Tensors tensors;
+  if (options.config_only) {
+    tensors.checkpoint = ImaginedCheckpoint(spec, spec.config_type);
+  } else {
+    MRS_ASSIGN_OR_RETURN(tensors.checkpoint, ReadCheckpoint(options.model_dir));
   }
-  return {.spec = &facts.model,
-          .bf16 = facts.weight_dtype == "bf16",
-          .flags = model.flags,
-          .max_len = facts.max_len,
-          .longest = std::min(facts.model.longest, static_cast<int64_t>(contract::kMaxLen)),
-          .budget = model.budget,
-          .any_world = options.any_world,
-          .choose = choose,
-          .most_tp = model.budget.cuda && !options.no_nccl.empty() ? 1 : kMaxChunks};
+  ResolveTiedHead(spec, tensors.checkpoint, &tensors.warnings);
+  MRS_ASSIGN_OR_RETURN(tensors.report, CheckTensors(spec, tensors.checkpoint));
+  tensors.warnings.insert(tensors.warnings.end(), tensors.report.warnings.begin(), tensors.report.warnings.end());
+  return tensors;
 }
 
 // The options with what --solve asks for.
 Result<BuildOptions> Solved(const BuildOptions& options, std::vector<std::string>* notes) {
   BuildOptions solved = options;
-  solved.solve.clear();
   if (options.solve.empty()) return solved;
-  if (options.config_only && !options.memory && !options.cluster) {
+  MRS_ASSIGN_OR_RETURN(const ModelFacts model, ReadModelFacts(options));
+  const PlanFacts& facts = model.facts;
+  const Decider decider(SubjectOf(options, facts.model, model.auto_bf16));
+  const Wish wish = WishOf(options);
+  if (options.config_only && !options.memory && decider.ClusterOf(wish) == nullptr) {
     return Error{
         ErrorKind::kUsage,
         fmt::format(
             "--solve {}: with --dry-run, say what a rank may use: --memory BYTES, or --gpus, --cpus or --cluster",
             options.solve)};
   }
-  MRS_ASSIGN_OR_RETURN(const ModelFacts model, ReadModelFacts(solved));
-  const FitQuestion question = QuestionOf(solved, model);
+  solved.solve.clear();
   if (options.solve == "max-len") {
-    MRS_ASSIGN_OR_RETURN(solved.max_len, SolveMaxLen(question));
+    solved.max_len = SolveMaxLen(decider, wish);
+    if (!solved.max_len) return RefusalOf(decider, wish);
     notes->push_back(fmt::format("--max-len {}, the most of which one sequence fits{}", *solved.max_len,
-                                 *solved.max_len == question.longest ? ": all that the model was made for" : ""));
+                                 *solved.max_len == facts.model.longest ? ": all that the model was made for" : ""));
     return solved;
   }
-  MRS_ASSIGN_OR_RETURN(solved.max_seqs, SolveMaxSeqs(question));
+  const std::optional<int64_t> most = SolveMaxSeqs(decider, wish);
+  if (!most) return RefusalOf(decider, wish);
+  solved.max_seqs = *most;
   notes->push_back(
-      fmt::format("--max-seqs {}, the most that may have {} tokens all at once", solved.max_seqs, model.facts.max_len));
+      fmt::format("--max-seqs {}, the most that may have {} tokens all at once", solved.max_seqs, facts.max_len));
   return solved;
 }
 
@@ -217,18 +199,20 @@ Result<FittingFacts> ReadFittingFacts(const BuildOptions& options) {
   FittingFacts result;
   MRS_ASSIGN_OR_RETURN(result.model, ReadModelFacts(solved));
   result.model.notes.insert(result.model.notes.end(), notes.begin(), notes.end());
-  const FitQuestion question = QuestionOf(solved, result.model);
-  MRS_ASSIGN_OR_RETURN(result.verdict, Judge(question));
-  if (!result.verdict.fits()) return DoesNotFit(question, result.verdict);
+  const Decider decider(SubjectOf(solved, result.model.facts.model, result.model.auto_bf16));
+  const Wish wish = WishOf(solved);
+  if (!decider.Plans(wish)) return RefusalOf(decider, wish);
+  MRS_ASSIGN_OR_RETURN(Decision decision, decider.Decide(wish));
+  result.verdict = std::move(decision.verdict);
   return result;
 }
 
 Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   ModelFacts result;
   PlanFacts& facts = result.facts;
-  const ModelOptions of_model{.name = options.name, .max_len = options.max_len, .file_alone = options.config_only};
+  const ModelOptions of_model{.name = options.name, .max_len = options.max_len, .layout_alone = options.config_only};
   MRS_ASSIGN_OR_RETURN(facts.model, ReadModelConfig(options.model_dir, of_model, &result.warnings));
-  MRS_RETURN_IF_ERROR(CheckOptions(options, facts.model));
+  MRS_RETURN_IF_ERROR(CheckOptions(options));
   std::error_code no_folder;
   if (options.config_only && std::filesystem::is_directory(options.model_dir, no_folder)) {
     MRS_ASSIGN_OR_RETURN(const std::optional<IndexReport> index, CheckWithoutHeaders(options.model_dir, facts.model));
@@ -237,29 +221,40 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
       result.warnings.insert(result.warnings.end(), index->warnings.begin(), index->warnings.end());
     }
   }
-  MRS_RETURN_IF_ERROR(ChooseLayout(options, &result));
-  MRS_ASSIGN_OR_RETURN(result.layout, DecideLayout(result.flags, ReadsOfAToken(facts.model)));
-  MRS_RETURN_IF_ERROR(CheckLayout(facts.model, result.layout));
+  // Headers say whether --dtype auto is bf16, on which a layout by memory depends; that they are bad is said after
+  // what is wrong with the layout.
+  auto tensors = ReadTensors(options, facts.model);
+  result.auto_bf16 = (tensors ? tensors->report.matrix_type : facts.model.config_type) == ElementType::kBf16;
+  const Decider decider(SubjectOf(options, facts.model, result.auto_bf16));
+  std::optional<Decision> decision;
+  if (options.as_planned) {
+    MRS_RETURN_IF_ERROR(LayoutAsPlanned(options, &result));
+  } else {
+    auto placed = decider.Place(WishOf(options));
+    if (!placed) return RefusalOf(decider, WishOf(options));
+    decision = *std::move(placed);
+    result.flags = decision->flags;
+    result.budget = decision->budget;
+    result.layout = decision->layout;
+    if (!decision->chosen.empty()) result.notes.push_back(decision->chosen);
+    if (decision->cluster != nullptr) {
+      result.places = PlacementLines(*decision->cluster, decision->devices, result.layout);
+    }
+    result.devices = std::move(decision->devices);
+  }
   for (std::string& warning : LayoutWarnings(result.layout, /*node_of_device=*/{})) {
     result.warnings.push_back(std::move(warning));
   }
-  if (options.config_only) {
-    result.checkpoint = ImaginedCheckpoint(facts.model, facts.model.config_type);
-  } else {
-    MRS_ASSIGN_OR_RETURN(result.checkpoint, ReadCheckpoint(options.model_dir));
-  }
-  ResolveTiedHead(facts.model, result.checkpoint, &result.warnings);
-  MRS_ASSIGN_OR_RETURN(const TensorReport report, CheckTensors(facts.model, result.checkpoint));
-  result.warnings.insert(result.warnings.end(), report.warnings.begin(), report.warnings.end());
+  if (!tensors) return tensors.error();
+  result.checkpoint = std::move(tensors->checkpoint);
+  result.warnings.insert(result.warnings.end(), tensors->warnings.begin(), tensors->warnings.end());
   facts.files = result.checkpoint.files;
   facts.model_fingerprint = Fingerprint(facts.model, result.checkpoint);
   facts.parameter_count = CountParameters(facts.model);
   facts.vocab_padded = PaddedVocab(facts.model.vocab);
   facts.chain = options.numerics != "auto" ? options.numerics : kNativeChain;
   facts.reduction = options.reduction;
-  facts.weight_dtype = options.dtype != "auto"                    ? options.dtype
-                       : report.matrix_type == ElementType::kBf16 ? "bf16"
-                                                                  : "f32";
+  facts.weight_dtype = options.dtype != "auto" ? options.dtype : result.auto_bf16 ? "bf16" : "f32";
   facts.max_len = PlannedLength(options.max_len, facts.model.max_position);
   facts.max_seqs = options.max_seqs;
   if (options.as_planned) {
@@ -267,10 +262,16 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
     facts.cluster = options.as_planned->cluster;
   } else {
     const int64_t ranks = result.layout.mesh.RankCount();
-    facts.ranks = PlacesOf(options, result);
+    facts.ranks = PlacesOf(decision->cluster, result);
     facts.nccl = result.budget.nccl;
-    facts.cluster = options.cluster ? cluster::CanonicalText(*options.cluster)
-                                    : fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
+    facts.cluster = decision->cluster != nullptr
+                        ? cluster::CanonicalText(*decision->cluster)
+                        : fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
+  }
+  // Of a plan that there is, as it says: those of before have none.
+  const bool talks = facts.ranks.size() > 1 && facts.ranks.front().kind == "cuda";
+  if (talks && (!options.as_planned || !options.collectives.empty())) {
+    facts.options.emplace_back("collectives", facts.nccl ? "nccl" : "staged");
   }
   if (result.layout.mesh.stage > 1) facts.options.emplace_back("device-layers", DeviceLayers(result.layout));
   facts.options.emplace_back("dtype", facts.weight_dtype);

@@ -16,10 +16,9 @@ struct ModelFacts {
   Checkpoint checkpoint;
   Layout layout;
   LayoutFlags flags;  // said or chosen
-  // Where it is chosen: what would be for other limits.
-  std::function<LayoutFlags(const ModelSpec& spec, int64_t max_len, int64_t max_seqs)> choose;
   Budget budget;
   std::vector<VisibleDevice> devices;  // of the cluster, in groups of tp, which layout.stages[].device counts
+  bool auto_bf16 = true;               // what --dtype auto is
   std::string index;                   // what the index beside a dry run's config.json says, or ""
   std::vector<std::string> places;     // where ranks are, with a cluster
   std::vector<std::string> warnings;

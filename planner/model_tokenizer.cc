@@ -1,6 +1,8 @@
 #include "planner/model_tokenizer.h"
 
+#include "formats/input_file.h"
 #include "formats/json.h"
+#include "formats/model_json.h"
 #include "planner/fact_keys.h"
 #include "planner/optional_file.h"
 #include "plans/sha256.h"
@@ -28,6 +30,13 @@ void WarnOfOtherForms(const std::string& folder, std::vector<std::string>* warni
 
 }  // namespace
 
+bool TokenizerIsGitLfsPointer(const std::string& folder) {
+  const Result<InputFile> file = InputFile::Open(fmt::format("{}/{}", folder, kFile));
+  if (!file || file->bytes() < kGitLfsPointerStart) return false;
+  char start[kGitLfsPointerStart];
+  return file->ReadAt(0, start, sizeof(start)).ok() && IsGitLfsPointer({start, sizeof(start)});
+}
+
 Result<std::optional<ModelTokenizer>> ReadModelTokenizer(const std::string& folder,
                                                          std::vector<std::string>* warnings) {
   MRS_ASSIGN_OR_RETURN(const std::optional<std::string> text,
@@ -39,7 +48,7 @@ Result<std::optional<ModelTokenizer>> ReadModelTokenizer(const std::string& fold
   const Sha256Digest hash = Sha256(std::as_bytes(std::span(*text)));
   ModelTokenizer result;
   result.file = {kFile, text->size(), text->size(), std::string(hash.begin(), hash.end())};
-  MRS_ASSIGN_OR_RETURN(const Json json, ParseJson(*text, kFile, text::kTokenizerLimits));
+  MRS_ASSIGN_OR_RETURN(const Json json, ParseModelJson(*text, kFile, text::kTokenizerLimits));
   MRS_ASSIGN_OR_RETURN(result.tokenizer, text::MakeTokenizer(json, kFile));
   WarnOfKeys(FactFile::kTokenizer, json, kFile, warnings);
   return std::optional<ModelTokenizer>(std::move(result));

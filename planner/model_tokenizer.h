@@ -19,7 +19,10 @@ struct ModelTokenizer {
 };
 
 // Refuses what mrs-exec could not load, with the reason. Without a tokenizer.json a plan serves token ids only; a
-// folder that has a tokenizer of another form is warned of.
+// folder that has a tokenizer of another form is warned of. A git-lfs pointer is refused, as of any file.
 Result<std::optional<ModelTokenizer>> ReadModelTokenizer(const std::string& folder, std::vector<std::string>* warnings);
+
+// A checkout without git-lfs: what stands there says nothing of the tokenizer.
+bool TokenizerIsGitLfsPointer(const std::string& folder);
 
 }  // namespace mrs

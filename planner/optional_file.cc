@@ -1,6 +1,7 @@
 #include "planner/optional_file.h"
 
 #include "formats/input_file.h"
+#include "formats/model_json.h"
 
 namespace mrs {
 
@@ -15,7 +16,7 @@ Result<std::optional<std::string>> ReadIfThere(const std::string& folder, const 
 Result<std::optional<Json>> ReadJsonIfThere(const std::string& folder, const char* name) {
   MRS_ASSIGN_OR_RETURN(const std::optional<std::string> text, ReadIfThere(folder, name, kModelJsonLimits.max_bytes));
   if (!text) return std::optional<Json>();
-  MRS_ASSIGN_OR_RETURN(Json json, ParseJson(*text, name, kModelJsonLimits));
+  MRS_ASSIGN_OR_RETURN(Json json, ParseModelJson(*text, name, kModelJsonLimits));
   if (!json.is_object()) return Refuse("{}: expected an object, got {}", name, DescribeJson(json));
   return std::optional<Json>(std::move(json));
 }

@@ -6,7 +6,7 @@
 //
 // The default: one device has all of the model; several share it by tensor parallelism over all of them, and where the
 // model allows no size above 1, or there is no NCCL, they are stages, cut by memory. A size that the model forbids is
-// refused, with the sizes and stages that work: what was asked for is never quietly made less.
+// refused: what was asked for is never quietly made less, and what works instead is said (ways_out.h).
 #pragma once
 
 #include <optional>
@@ -25,9 +25,9 @@ struct LayoutWish {
   int64_t max_seqs = 1;
   int64_t max_len = 0;
   bool bf16 = true;
-  bool nccl = true;
+  bool nccl = true;                  // there may be tensor parallelism
   std::string no_nccl_because = {};  // "--no-nccl", "MISTRALRS_NO_NCCL=1"
-  bool any_world = false;
+  bool nccl_buffers = false;         // it carries what ranks tell each other, and its buffers count
 };
 
 struct Placement {
@@ -40,8 +40,13 @@ struct Placement {
 Result<Placement> Place(const ModelSpec& spec, const cluster::Cluster& cluster,
                         const std::vector<VisibleDevice>& devices, const LayoutWish& wish);
 
+// "0:20;1:12" over the devices in groups of `tp`, one or more: it fills them to about the same share of what each may
+// use (layer_map.h).
+Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<VisibleDevice>& devices,
+                                const LayoutWish& wish, int64_t tp, bool cuda);
+
 // Where each group and border lies, one line each: "tp group 0: devices 0 to 3 of node gpu-0, over NVLink, ...".
-std::vector<std::string> PlacementLines(const cluster::Cluster& cluster, const Placement& placement,
+std::vector<std::string> PlacementLines(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks,
                                         const Layout& layout);
 
 }  // namespace mrs

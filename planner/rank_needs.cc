@@ -129,7 +129,8 @@ class Needs {
     Kv(stage, &need);
     if (!of_.cuda) return need;
     need.beside = CudaReserveOf({.steps = values.step_count,
-                                 .buckets = static_cast<int64_t>(of_.layout.buckets.size()),
+                                 .exchanges = values.exchange_count,
+                                 .max_seqs = of_.max_seqs,
                                  .tp = tp_,
                                  .first = first,
                                  .last = last,

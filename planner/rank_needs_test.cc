@@ -96,9 +96,9 @@ TEST_P(RankNeedsOf, AreThoseOfItsPlansForGpus) {
       ASSERT_TRUE(cluster.ok()) << cluster.message();
       options.cluster = *cluster;
       options.tp.reset();
-      options.no_nccl = nccl ? "" : "--no-nccl";
+      options.collectives = nccl ? "nccl" : "";
       options.any_world = true;
-      SCOPED_TRACE(fmt::format("--gpus {}{}", gpus, nccl ? "" : " --no-nccl"));
+      SCOPED_TRACE(fmt::format("--gpus {}{}", gpus, nccl ? " --collectives nccl" : ""));
       EXPECT_GE(HoldAgainstItsPlan(options), 1u);
     }
   }
@@ -119,16 +119,22 @@ TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   ASSERT_TRUE(model.ok()) << model.message();
   NeedsOf of = {model->layout, true, 256, 16};
   const RankNeed cpu = RankNeeds(model->facts.model, of).front();
-  of.cuda = true;
+  of.cuda = of.nccl = true;
   const RankNeed cuda = RankNeeds(model->facts.model, of).front();
   EXPECT_EQ(cuda.weights, cpu.weights);
   EXPECT_EQ(cuda.activations, cpu.activations);
   EXPECT_EQ(cuda.sequence, cpu.sequence);
   EXPECT_EQ(cpu.beside.Total(), 0);
   EXPECT_EQ(cuda.beside.workspace, 33554432);
-  EXPECT_EQ(cuda.beside.graphs % (3 * 65536), 0);  // three batch sizes
+  EXPECT_EQ(cuda.beside.graphs % (5 * 8192), 0);  // of 1, 2, 4, 8 and 16 rows
   // 32 channels of 4 MiB + 512 KiB + 4800 KiB in the tensor-parallel group, 32 of 4 MiB to the next stage
   EXPECT_EQ(cuda.beside.communicators, int64_t{32} * (4194304 + 524288 + 4915200) + int64_t{32} * 4194304);
+  // Without it there are none, and a graph is cut at each exchange: a piece of 2 MiB more for each.
+  of.nccl = false;
+  const RankNeed staged = RankNeeds(model->facts.model, of).front();
+  EXPECT_EQ(staged.beside.communicators, 0);
+  const int64_t exchanges = 1 + 2 * model->layout.stages.front().layer_end + 1;  // embedding, layers, a send
+  EXPECT_EQ(staged.beside.graphs - cuda.beside.graphs, 5 * exchanges * 2097152);
   EXPECT_EQ(cuda.Least(), cuda.weights + cuda.activations + cuda.beside.Total() + cuda.sequence);
 }
 

@@ -7,6 +7,7 @@
 #include "planner/families.h"
 #include "planner/legality.h"
 #include "planner/model_tensors.h"
+#include "planner/passes/first_fit.h"
 #include "plans/contract.h"
 
 namespace mrs {
@@ -15,11 +16,6 @@ namespace {
 constexpr int64_t kNothing = -1;
 constexpr int64_t kF32 = 4, kI32 = 4;
 constexpr int64_t kCandidates = 24;  // of a record of top_candidates, build_graph.cc
-
-int64_t AlignUp(int64_t bytes) {
-  constexpr int64_t kTo = contract::kArenaAlignment;
-  return (bytes + kTo - 1) / kTo * kTo;
-}
 
 // Heads or KV heads of one rank: a part of them, or one that others have, too.
 int64_t PartOf(int64_t count, int64_t tp) { return std::max<int64_t>(count / tp, 1); }
@@ -36,7 +32,8 @@ class Walk {
   }
 
   StageValues Run() && {
-    int64_t x = s_.first ? Embed() : Step(RowsOf::kTokens, m_.hidden * kF32, {});
+    int64_t x = s_.first ? Embed() : Step(RowsOf::kTokens, m_.hidden * kF32, {});  // else it is received
+    out_.exchange_count += (s_.first ? 0 : 1) + (s_.last ? 0 : 1);
     if (s_.first && s_.last) {
       for (size_t rope = 0; rope < m_.ropes.size(); ++rope) Angles(static_cast<int64_t>(rope));
     }
@@ -85,7 +82,7 @@ class Walk {
   StageValues Sorted() {
     std::vector<int64_t> place(order_.size());
     for (size_t i = 0; i < order_.size(); ++i) place[order_[i]] = static_cast<int64_t>(i);
-    StageValues sorted{.values = {}, .step_count = out_.step_count};
+    StageValues sorted{.values = {}, .step_count = out_.step_count, .exchange_count = out_.exchange_count};
     for (const int64_t value : order_) {
       sorted.values.push_back(at(value));
       if (int64_t& of = sorted.values.back().in_place; of != kNothing) of = place[of];
@@ -114,7 +111,9 @@ class Walk {
   }
 
   int64_t Reduced(RowsOf rows, int64_t row_bytes, int64_t partial) {
-    return s_.tp == 1 ? partial : Sum(rows, row_bytes, {partial});
+    if (s_.tp == 1) return partial;
+    ++out_.exchange_count;
+    return Sum(rows, row_bytes, {partial});
   }
   bool Has(TensorRole role, int64_t layer) { return FindPart(m_, role, layer).has_value(); }
 
@@ -228,6 +227,7 @@ class Walk {
     const int64_t pairs = kCandidates * 8, chunks = contract::kVocabChunks * 8;
     std::vector<int64_t> outputs = {Step(rows, pairs + chunks / s_.tp, {logits}), logits};
     if (s_.tp > 1) {
+      out_.exchange_count += 2;
       outputs = {Step(rows, s_.tp * pairs + chunks, {outputs[0]}), kNothing};
       outputs[1] = Step(rows, vocab * kF32, {logits});
     }
@@ -247,20 +247,6 @@ class Walk {
   std::vector<int64_t> cos_sin_;         // of each rope
 };
 
-struct Placed {
-  int64_t begin, end, last;
-};
-
-// The lowest gap of `bytes` between the active values, which are sorted by `begin`.
-int64_t FirstFit(const std::vector<Placed>& active, int64_t bytes) {
-  int64_t begin = 0;
-  for (const Placed& placed : active) {
-    if (begin + bytes <= placed.begin) break;
-    begin = std::max(begin, AlignUp(placed.end));
-  }
-  return begin;
-}
-
 }  // namespace
 
 int64_t WindowOf(const LayerSpec& layer, int64_t max_len) { return layer.window < max_len ? layer.window : 0; }
@@ -268,27 +254,14 @@ int64_t WindowOf(const LayerSpec& layer, int64_t max_len) { return layer.window 
 StageValues ValuesOfStage(const ModelSpec& spec, const StageShape& shape) { return Walk(spec, shape).Run(); }
 
 int64_t ActivationBytes(const StageValues& values, const ir::BucketSize& bucket) {
-  std::vector<Placed> active;
-  std::vector<int64_t> offsets;
-  int64_t arena = 0;
+  std::vector<Lifetime> lifetimes;
   for (const StepValue& value : values.values) {
     const int64_t rows = value.rows == RowsOf::kTokens      ? bucket.tokens
                          : value.rows == RowsOf::kSequences ? bucket.sequences
                                                             : bucket.logit_rows;
-    const int64_t bytes = rows * value.row_bytes;
-    const int64_t reused = value.in_place < 0 ? -1 : offsets[value.in_place];
-    std::erase_if(active, [&](const Placed& p) {
-      return p.last < value.first || (reused >= 0 && p.begin == reused && p.last == value.first);
-    });
-    const int64_t begin = reused >= 0 ? reused : FirstFit(active, bytes);
-    const Placed placed = {begin, begin + bytes, value.last};
-    active.insert(std::upper_bound(active.begin(), active.end(), placed,
-                                   [](const Placed& a, const Placed& b) { return a.begin < b.begin; }),
-                  placed);
-    arena = std::max(arena, AlignUp(begin + bytes));
-    offsets.push_back(begin);
+    lifetimes.push_back({rows * value.row_bytes, value.first, value.last, value.in_place});
   }
-  return arena;
+  return PlaceByFirstFit(lifetimes).arena_bytes;
 }
 
 }  // namespace mrs

@@ -27,6 +27,7 @@ struct StepValue {
 struct StageValues {
   std::vector<StepValue> values;
   int64_t step_count = 0;
+  int64_t exchange_count = 0;  // of these, what waits for other ranks
 };
 
 // What a stage is cut for. bf16: matrices and what goes into them are; else all is f32.

@@ -53,6 +53,9 @@ BuildOptions OptionsOf(const plan::Plan& plan, const std::string& model_dir) {
   options.numerics = plan::EnumNameChain(plan.numerics()->chain());
   options.dtype = plan::EnumNameDType(plan.numerics()->weight_dtype());
   options.as_planned = RanksOf(plan);
+  for (const plan::Option* option : *plan.options()) {
+    if (option->name()->string_view() == "collectives") options.collectives = option->value()->str();
+  }
   options.reduction = plan::EnumNameReduction(plan.numerics()->reduction());
   return options;
 }

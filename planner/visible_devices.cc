@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <numeric>
 #include <set>
 #include <tuple>
@@ -18,35 +19,11 @@ namespace {
 using cluster::Cluster;
 using cluster::Device;
 using cluster::DeviceKind;
+using cluster::DevicePaths;
 using cluster::Node;
 
 constexpr std::string_view kVisible = "CUDA_VISIBLE_DEVICES";
 constexpr std::string_view kLocalWorld = "MISTRALRS_MN_LOCAL_WORLD_SIZE";
-
-// Number of its island for each device of a node: those that direct links or a fabric join.
-std::vector<int> IslandsOf(const Node& node) {
-  std::vector<int> root(node.devices.size());
-  std::iota(root.begin(), root.end(), 0);
-  const auto find = [&](int device) {
-    while (root[device] != device) device = root[device];
-    return device;
-  };
-  const auto join = [&](int a, int b) { root[std::max(find(a), find(b))] = std::min(find(a), find(b)); };
-  int on_fabric = -1;
-  const auto count = static_cast<int>(node.devices.size());
-  for (const cluster::PeerLink& link : node.links) {
-    if (link.from < 0 || link.from >= count || link.count < 1 || link.to >= count) continue;
-    if (link.to >= 0) {
-      join(link.from, link.to);
-    } else if (link.to == cluster::kFabric) {
-      if (on_fabric >= 0) join(link.from, on_fabric);
-      on_fabric = link.from;
-    }
-  }
-  std::vector<int> islands;
-  for (int device = 0; device < count; ++device) islands.push_back(find(device));
-  return islands;
-}
 
 // What a rank may use of it: 9/10, or a share of the host's where the device is CPU cores.
 Result<int64_t> UsableBytes(const Node& node, const Device& device, const DeviceChoice& choice) {
@@ -121,28 +98,43 @@ Result<std::vector<Numbered>> OnNode(const Node& node, const DeviceChoice& choic
   return devices;
 }
 
-// From the nearest on, up to a host bridge.
-std::vector<int> SwitchesAbove(const Node& node, const Device& device) {
-  std::vector<int> above;
-  for (int at = device.at.parent; at >= 0 && std::cmp_less(at, node.switches.size());
-       at = node.switches[at].at.parent) {
-    if (node.switches[at].host_bridge || above.size() == node.switches.size()) break;
-    above.push_back(at);
+// Of NCCL's classes what they are called here.
+Crossing Between(const Cluster& cluster, const DevicePaths& all, const VisibleDevice& a, const VisibleDevice& b) {
+  using cluster::PathClass;
+  const PathClass path_class = all.paths.Between(a.node, a.device, b.node, b.device).path_class;
+  if (a.node != b.node) return path_class == PathClass::kNvl ? Crossing::kNvlinkNodes : Crossing::kNetwork;
+  if (cluster.nodes[a.node].devices[a.device].kind == DeviceKind::kCpu) return Crossing::kMemory;
+  switch (path_class) {
+    case PathClass::kLoc:
+    case PathClass::kNvl:
+      return Crossing::kNvlink;
+    case PathClass::kNvb:
+      return Crossing::kNvlinkThrough;
+    case PathClass::kC2c:
+      return Crossing::kC2c;
+    case PathClass::kPix:
+      return Crossing::kSwitch;
+    case PathClass::kPxb:
+      return Crossing::kSwitches;
+    case PathClass::kSys:
+      return Crossing::kSockets;
+    case PathClass::kPhb:
+    case PathClass::kNet:  // of a node that says nothing of its sockets
+      break;
   }
-  return above;
+  return Crossing::kHostBridge;
 }
 
-Crossing Between(const Cluster& cluster, const VisibleDevice& a, const VisibleDevice& b) {
-  if (a.node != b.node) return Crossing::kNetwork;
-  const Node& node = cluster.nodes[a.node];
-  const Device &from = node.devices[a.device], &to = node.devices[b.device];
-  if (from.kind == DeviceKind::kCpu) return Crossing::kMemory;
-  if (a.island == b.island) return Crossing::kNvlink;
-  if (from.at.socket != to.at.socket) return Crossing::kSockets;
-  const std::vector<int> above = SwitchesAbove(node, from), others = SwitchesAbove(node, to);
-  if (!above.empty() && !others.empty() && above.front() == others.front()) return Crossing::kSwitch;
-  const bool meet = std::find_first_of(above.begin(), above.end(), others.begin(), others.end()) != above.end();
-  return meet ? Crossing::kSwitches : Crossing::kHostBridge;
+// Nodes in their order, but those of one NVLink domain after the first of it.
+std::vector<size_t> NodesByDomain(const std::vector<int>& domain_of) {
+  std::vector<size_t> order(domain_of.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::map<int, size_t> first;
+  for (size_t n = 0; n < domain_of.size(); ++n) {
+    if (domain_of[n] >= 0) first.emplace(domain_of[n], n);
+  }
+  std::ranges::stable_sort(order, {}, [&](size_t n) { return domain_of[n] >= 0 ? first.at(domain_of[n]) : n; });
+  return order;
 }
 
 }  // namespace
@@ -188,16 +180,17 @@ Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const D
     int ranks = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ranks);
     if (error != std::errc() || end != text.data() + text.size() || ranks < 1) {
-      return Refuse("{}={}: expected a whole number of devices of each node, from 1", kLocalWorld,
-                    Printable(text.substr(0, 64)));
+      return Error{ErrorKind::kUsage, fmt::format("{}={}: expected a whole number of devices of each node, from 1",
+                                                  kLocalWorld, Printable(text.substr(0, 64)))};
     }
     first = ranks;
   }
   std::vector<VisibleDevice> devices;
   std::optional<DeviceKind> kind;
-  for (size_t n = 0; n < cluster.nodes.size(); ++n) {
+  const DevicePaths all = DevicePathsOf(cluster);
+  for (const size_t n : NodesByDomain(all.paths.domain_of)) {
     const Node& node = cluster.nodes[n];
-    const std::vector<int> islands = IslandsOf(node);
+    const std::vector<int>& islands = all.island[n];
     MRS_ASSIGN_OR_RETURN(const std::vector<Numbered> on_node, OnNode(node, choice, visible, flag, first));
     std::vector<VisibleDevice> of_node;
     for (const auto& [index, number] : on_node) {
@@ -218,8 +211,8 @@ Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const D
     std::stable_sort(of_node.begin(), of_node.end(), [&](const VisibleDevice& a, const VisibleDevice& b) {
       const auto key = [&](const VisibleDevice& d) {
         const Device& device = node.devices[d.device];
-        const Device& leader = node.devices[d.island];
-        return std::tuple(leader.at.socket, d.island, device.at.socket, device.at.parent);
+        const auto lead = std::ranges::find(islands, d.island) - islands.begin();
+        return std::tuple(node.devices[lead].at.socket, d.island, device.at.socket, device.at.parent);
       };
       return key(a) < key(b);
     });
@@ -229,10 +222,11 @@ Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const D
   return devices;
 }
 
-Crossing WorstCrossing(const Cluster& cluster, const std::vector<VisibleDevice>& devices) {
+Crossing WorstCrossing(const Cluster& cluster, const DevicePaths& paths, const std::vector<VisibleDevice>& devices) {
   Crossing worst = Crossing::kNothing;
   for (size_t a = 0; a < devices.size(); ++a) {
-    for (size_t b = a + 1; b < devices.size(); ++b) worst = std::max(worst, Between(cluster, devices[a], devices[b]));
+    for (size_t b = a + 1; b < devices.size(); ++b)
+      worst = std::max(worst, Between(cluster, paths, devices[a], devices[b]));
   }
   return worst;
 }
@@ -243,6 +237,12 @@ std::string_view CrossingText(Crossing crossing) {
       return "nothing";
     case Crossing::kNvlink:
       return "NVLink";
+    case Crossing::kNvlinkThrough:
+      return "NVLinks of a GPU between them";
+    case Crossing::kNvlinkNodes:
+      return "NVLink between nodes";
+    case Crossing::kC2c:
+      return "C2C links";
     case Crossing::kSwitch:
       return "one PCIe switch";
     case Crossing::kSwitches:

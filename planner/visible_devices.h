@@ -3,8 +3,8 @@
 //   8 GPUs, {.flag = "cuda:0,1"} under CUDA_VISIBLE_DEVICES=4,5,6,7  ->  devices 4 and 5
 //
 // A flag's ordinals count what CUDA_VISIBLE_DEVICES leaves, as a program's do; a node of CPU ranks alone knows neither.
-// Devices of one NVLink island follow each other, then those of one socket, then those of one node, so that neighbours
-// in the order are near.
+// Devices of one NVLink island follow each other, then those of one socket, then those of one node, then those of one
+// NVLink domain, so that neighbours in the order are near.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "planner/cluster/cluster.h"
+#include "planner/cluster/device_paths.h"
 #include "plans/status.h"
 
 namespace mrs {
@@ -21,7 +22,7 @@ namespace mrs {
 struct VisibleDevice {
   int node = 0;    // index into Cluster.nodes
   int device = 0;  // index into Node.devices
-  int island = 0;  // number on its node: devices that NVLink, xGMI or an NVSwitch joins
+  int island = 0;  // in the cluster (device_paths.h): devices that NVLink, xGMI or an NVSwitch joins, each with each
   int64_t usable_bytes = 0;
   int number = 0;  // what --devices calls it: its ordinal, or its place among those that CUDA_VISIBLE_DEVICES leaves
   bool operator==(const VisibleDevice&) const = default;
@@ -43,9 +44,22 @@ Result<std::vector<VisibleDevice>> ChooseDevices(const cluster::Cluster& cluster
 Result<std::vector<int>> ParseOrdinals(std::string_view what, std::string_view text);
 
 // What bytes between any two of these devices cross at worst.
-enum class Crossing : uint8_t { kNothing, kNvlink, kSwitch, kSwitches, kHostBridge, kSockets, kMemory, kNetwork };
-Crossing WorstCrossing(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& devices);
+enum class Crossing : uint8_t {
+  kNothing,
+  kNvlink,
+  kNvlinkNodes,    // of one NVLink domain
+  kNvlinkThrough,  // NVLinks by way of a third GPU
+  kC2c,
+  kSwitch,
+  kSwitches,
+  kHostBridge,
+  kSockets,
+  kMemory,
+  kNetwork
+};
+Crossing WorstCrossing(const cluster::Cluster& cluster, const cluster::DevicePaths& paths,
+                       const std::vector<VisibleDevice>& devices);
 std::string_view CrossingText(Crossing crossing);  // "NVLink", "the network"
-bool NeedsPeerAccess(Crossing crossing);           // between GPUs of one node that NVLink or switches join
+bool NeedsPeerAccess(Crossing crossing);           // between GPUs that NVLink or switches join
 
 }  // namespace mrs

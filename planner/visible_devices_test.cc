@@ -97,7 +97,7 @@ TEST(VisibleDevices, OfSeveralSwitchesThereIsNoHostBridgeBetween) {
   node.devices[1].at.parent = 1;
   const auto crossing = [&](int a, int b) {
     const auto of = [](int device) { return VisibleDevice{.node = 0, .device = device, .island = device}; };
-    return WorstCrossing(cluster, {of(a), of(b)});
+    return WorstCrossing(cluster, cluster::DevicePathsOf(cluster), {of(a), of(b)});
   };
   EXPECT_EQ(CrossingText(crossing(0, 1)), "several PCIe switches");
   EXPECT_TRUE(NeedsPeerAccess(crossing(0, 1)));
@@ -136,9 +136,46 @@ TEST(VisibleDevices, OfOneIslandFollowEachOther) {
   bridge(1, 3);
   EXPECT_THAT(Ordinals(cluster, {}), ElementsAre(0, 2, 1, 3));
   const auto devices = *ChooseDevices(cluster, {});
-  EXPECT_EQ(WorstCrossing(cluster, {devices[0], devices[1]}), Crossing::kNvlink);
-  EXPECT_GT(WorstCrossing(cluster, {devices[1], devices[2]}), Crossing::kNvlink);
-  EXPECT_EQ(WorstCrossing(cluster, {devices[0]}), Crossing::kNothing);
+  const cluster::DevicePaths paths = cluster::DevicePathsOf(cluster);
+  EXPECT_EQ(WorstCrossing(cluster, paths, {devices[0], devices[1]}), Crossing::kNvlink);
+  EXPECT_GT(WorstCrossing(cluster, paths, {devices[1], devices[2]}), Crossing::kNvlink);
+  EXPECT_EQ(WorstCrossing(cluster, paths, {devices[0]}), Crossing::kNothing);
+}
+
+// The hybrid cube mesh of DGX-1: two quads that are joined within, and each device with its like of the other.
+TEST(VisibleDevices, IslandsAreThoseThatReachEachOtherDirectly) {
+  Cluster cluster = Gpus("8xV100-SXM2-32GB");
+  const auto join = [&](int a, int b, int count) {
+    for (const auto& [from, to] : {std::pair{a, b}, {b, a}}) {
+      cluster.nodes[0].links.push_back({cluster::PeerKind::kNvlink, from, to, count, 25});
+    }
+  };
+  for (const int quad : {0, 4}) {
+    join(quad, quad + 1, 1), join(quad, quad + 2, 1), join(quad, quad + 3, 2);
+    join(quad + 1, quad + 2, 2), join(quad + 1, quad + 3, 1), join(quad + 2, quad + 3, 2);
+  }
+  for (int d = 0; d < 4; ++d) join(d, d + 4, 1);
+  const auto devices = *ChooseDevices(cluster, {});
+  for (int d = 0; d < 8; ++d) EXPECT_EQ(devices[d].island, d / 4) << d;
+  const cluster::DevicePaths paths = cluster::DevicePathsOf(cluster);
+  EXPECT_EQ(WorstCrossing(cluster, paths, {devices.begin(), devices.begin() + 4}), Crossing::kNvlink);
+  EXPECT_EQ(WorstCrossing(cluster, paths, {devices[1], devices[5]}), Crossing::kNvlink);
+  EXPECT_EQ(WorstCrossing(cluster, paths, devices), Crossing::kNvlinkThrough);
+  EXPECT_EQ(CrossingText(Crossing::kNvlinkThrough), "NVLinks of a GPU between them");
+  EXPECT_TRUE(NeedsPeerAccess(Crossing::kNvlinkThrough));
+}
+
+TEST(VisibleDevices, NodesOfAnNvlinkDomainFollowEachOther) {
+  Cluster cluster = Gpus("4x4xGB200+400G");
+  for (int n = 0; n < 4; ++n) cluster.nodes[n].nvlink_domain = n % 2 == 0 ? "a" : "b";
+  EXPECT_THAT(Ordinals(cluster, {.flag = "0,3"}), ElementsAre(0, 3, 200, 203, 100, 103, 300, 303));
+  const auto devices = *ChooseDevices(cluster, {});
+  for (int d = 0; d < 16; ++d) EXPECT_EQ(devices[d].island, d / 8) << d;
+  const cluster::DevicePaths paths = cluster::DevicePathsOf(cluster);
+  EXPECT_EQ(WorstCrossing(cluster, paths, {devices.begin(), devices.begin() + 4}), Crossing::kNvlink);
+  EXPECT_EQ(WorstCrossing(cluster, paths, {devices.begin(), devices.begin() + 8}), Crossing::kNvlinkNodes);
+  EXPECT_EQ(WorstCrossing(cluster, paths, devices), Crossing::kNetwork);
+  EXPECT_EQ(CrossingText(Crossing::kNvlinkNodes), "NVLink between nodes");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "formats/input_file.h"
 #include "formats/json.h"
+#include "formats/model_json.h"
 #include "formats/safetensors.h"
 
 namespace mrs {
@@ -121,7 +122,7 @@ const char* DtypeName(ElementType type) {
 Result<WeightIndex> ReadWeightIndex(const std::string& folder) {
   const std::string path = fmt::format("{}/{}", folder, kIndexFile);
   MRS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxIndexBytes));
-  MRS_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kIndexFile));
+  MRS_ASSIGN_OR_RETURN(const Json json, ParseModelJson(text, kIndexFile));
   MRS_ASSIGN_OR_RETURN(const Json* entries, GetObject(json, "weight_map", kIndexFile));
   WeightIndex index;
   for (const auto& [tensor, file] : *entries->get_ptr<const Json::object_t*>()) {

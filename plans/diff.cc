@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "plans/diff/groups.h"
+#include "plans/diff/shorten.h"
 
 namespace mrs {
 namespace diff {
@@ -30,32 +31,6 @@ std::string WithoutIndices(std::string_view field) {
   return out;
 }
 
-// Of two long values the part where they begin to differ.
-void Shorten(std::string* before, std::string* after) {
-  const size_t longest = std::max(before->size(), after->size());
-  if (longest <= kShownBytes) return;
-  const size_t differs =
-      std::mismatch(before->begin(), before->end(), after->begin(), after->end()).first - before->begin();
-  size_t begin = differs <= kShownBytes / 4 ? 0 : differs - kShownBytes / 4;
-  const auto cut = [&](std::string* text) {
-    size_t from = std::min(begin, text->size());
-    size_t to = std::min(from + kShownBytes, text->size());
-    // UTF-8 is cut between characters.
-    const auto inside = [&](size_t at) {
-      return at < text->size() && (static_cast<uint8_t>((*text)[at]) & 0xC0) == 0x80;
-    };
-    while (from > 0 && inside(from)) --from;
-    while (inside(to)) ++to;
-    const size_t bytes = text->size();
-    const bool whole = from == 0 && to == bytes;
-    if (!whole)
-      *text = fmt::format("{}{}{} ({} bytes)", from > 0 ? "..." : "", text->substr(from, to - from),
-                          to < bytes ? "..." : "", bytes);
-  };
-  cut(before);
-  cut(after);
-}
-
 class Collector {
  public:
   Collector(bool all, PlanDiff* out) : all_(all), out_(*out) {}
@@ -69,10 +44,10 @@ class Collector {
     ++of_group.diff.count;
     ++out_.count;
     if (change.before && change.after) {
-      if (!all_) Shorten(&*change.before, &*change.after);
+      if (!all_) Shorten(&*change.before, &*change.after, kShownBytes);
     } else if (!all_) {
       std::string none;
-      Shorten(&(change.before ? *change.before : none), &(change.after ? *change.after : none));
+      Shorten(&(change.before ? *change.before : none), &(change.after ? *change.after : none), kShownBytes);
     }
     if (!all_) {
       for (AlikeChanges& alike : of_field.alike) {

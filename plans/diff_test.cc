@@ -150,10 +150,12 @@ TEST(DiffPlans, LongValuesAreShownWhereTheyDiffer) {
   plan::PlanT a = TinyPlan(), b = TinyPlan();
   a.model->chat_template = std::string(5000, 'x') + "one" + std::string(5000, 'y');
   b.model->chat_template = std::string(5000, 'x') + "two" + std::string(5000, 'y');
-  const std::string text = TextOf(Bytes(a), Bytes(b));
-  EXPECT_THAT(text, HasSubstr("xone"));
-  EXPECT_THAT(text, HasSubstr("xtwo"));
-  EXPECT_LT(text.size(), 1000u);
+  for (const bool all : {false, true}) {
+    const std::string text = TextOf(Bytes(a), Bytes(b), all);
+    EXPECT_THAT(text, HasSubstr("xone"));
+    EXPECT_THAT(text, HasSubstr("xtwo"));
+    EXPECT_LT(text.size(), 1200u);
+  }
   EXPECT_THAT(Lines(Compare(a, b)), ElementsAre(HasSubstr(a.model->chat_template))) << "with --all it is whole";
 }
 

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "plans/diff.h"
+#include "plans/diff/shorten.h"
 #include "plans/printable.h"
 #include "plans/text.h"
 
@@ -172,17 +173,12 @@ void AppendOps(const Summary& s, std::string* out) {
   if (!text.empty()) Line(out, "steps: {}", text);
 }
 
-std::string Clipped(const std::string& value) {
-  if (value.size() <= kValueBytes) return value;
-  size_t end = kValueBytes;
-  while (end > 0 && (static_cast<uint8_t>(value[end]) & 0xC0) == 0x80) --end;
-  return fmt::format("{}... ({} bytes)", value.substr(0, end), value.size());
-}
-
 std::string ChangeText(const Change& change) {
-  if (!change.before) return fmt::format("+ {}: {}", change.path, Clipped(*change.after));
-  if (!change.after) return fmt::format("- {}: {}", change.path, Clipped(*change.before));
-  return fmt::format("{}: {} -> {}", change.path, Clipped(*change.before), Clipped(*change.after));
+  std::string before = change.before.value_or(""), after = change.after.value_or("");
+  Shorten(&before, &after, kValueBytes);
+  if (!change.before) return fmt::format("+ {}: {}", change.path, after);
+  if (!change.after) return fmt::format("- {}: {}", change.path, before);
+  return fmt::format("{}: {} -> {}", change.path, before, after);
 }
 
 void AppendField(const FieldDiff& field, bool all, std::string* out) {

@@ -7,7 +7,6 @@
 #include "plans/dtype.h"
 #include "plans/printable.h"
 #include "plans/rank_memory.h"
-#include "plans/runnable.h"
 #include "plans/text.h"
 #include "plans/verify.h"
 #include "plans/verify/context.h"
@@ -15,6 +14,8 @@
 namespace mrs {
 namespace {
 
+using verify::SatAdd;
+using verify::SatMul;
 using verify::StageView;
 
 // Collectives of one forward in one variant, and the bytes one rank contributes to them per token.
@@ -32,6 +33,46 @@ std::string CollectiveLine(const StageView& stage, plan::Variant variant) {
   }
   if (reduces + gathers == 0) return "none";
   return fmt::format("{} all-reduce ({} a token), {} all-gather", reduces, HumanBytes(reduce_bytes_per_token), gathers);
+}
+
+// What carries what CUDA ranks tell each other, and what it costs; of a forward that wants candidates.
+std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
+  uint64_t most_exchanges = 0, most_out = 0, most_in = 0;  // of a rank, in bytes a token
+  uint64_t most_communicators = 0;                         // of a rank
+  for (uint32_t s = 0; s < plan.stages()->size(); ++s) {
+    const StageView stage(plan, s, budget);
+    uint64_t exchanges = 0, out = 0, in = 0;
+    for (const plan::Step& step : stage.steps) {
+      if (!verify::RunsIn(step, plan::Variant::candidates)) continue;
+      const bool sums = step.op() == plan::OpKind::all_reduce, gathers = step.op() == plan::OpKind::all_gather;
+      const bool sends = step.op() == plan::OpKind::send, receives = step.op() == plan::OpKind::recv;
+      if (!sums && !gathers && !sends && !receives) continue;
+      ++exchanges;
+      const auto bytes = [&](const auto& entry) { return SatMul(entry.row_elements(), ByteSize(entry.dtype())); };
+      const uint64_t of_row =
+          sums || gathers ? bytes(stage.collectives[step.attr()]) : bytes(stage.transfers[step.attr()]);
+      if (!receives) out = SatAdd(out, of_row);
+      if (!sends) in = SatAdd(in, gathers ? SatMul(of_row, plan.tp()) : of_row);
+    }
+    most_communicators = std::max(most_communicators, stage.stage.communicators_bytes());
+    most_exchanges = std::max(most_exchanges, exchanges);
+    most_out = std::max(most_out, out);
+    most_in = std::max(most_in, in);
+  }
+  const bool by_nccl = std::any_of(plan.stages()->begin(), plan.stages()->end(),
+                                   [](const plan::Stage* stage) { return stage->communicators_bytes() > 0; });
+  if (by_nccl) {
+    return fmt::format(
+        "nccl: {} times a forward, inside of its graphs; sums are gathered whole and added in the plan's order, {} a "
+        "sequence out of a rank and up to {} into it, a decode; NCCL {} a rank, and has not run on a device yet",
+        most_exchanges, HumanBytes(most_out), HumanBytes(SatMul(std::max(most_out, most_in), plan.tp())),
+        HumanBytes(most_communicators));
+  }
+  return fmt::format(
+      "staged: through pinned memory of their hosts, {} times a forward, at each of which a GPU waits and a graph is cut; "
+      "{} a sequence out of a rank and {} into it, a decode",
+      most_exchanges, HumanBytes(most_out),
+      HumanBytes(most_in));
 }
 
 // How an answer is drawn and where it ends, unless a request says otherwise.
@@ -86,7 +127,6 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
   line("layout",
        fmt::format("{} rank{}: tp {}, dp {}, {} stage{}", plan.ranks()->size(), plan.ranks()->size() == 1 ? "" : "s",
                    plan.tp(), plan.dp(), plan.stages()->size(), plan.stages()->size() == 1 ? "" : "s"));
-  if (const Status runs = Runnable(plan); !runs.ok()) line("not yet", runs.message());
   line("numerics", fmt::format("{}, {} sums, weights {}, revision {}", plan::EnumNameChain(plan.numerics()->chain()),
                                plan::EnumNameReduction(plan.numerics()->reduction()),
                                plan::EnumNameDType(plan.numerics()->weight_dtype()), plan.numerics()->revision()));
@@ -114,6 +154,9 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
                                    cache.block_count(), cache.block_tokens(), HumanBytes(cache.block_bytes()),
                                    cache.block_count() * cache.block_tokens()));
     }
+  }
+  if (plan.ranks()->size() > 1 && plan.ranks()->Get(0)->kind() == plan::DeviceKind::cuda) {
+    line("GPUs talk", GpusTalkLine(plan, &budget));
   }
   for (const plan::Prediction* p : *plan.predictions()) {
     line("predicted", fmt::format("{}: {} {} ({} to {}), {}", Printable(p->name()->string_view()), p->expected(),

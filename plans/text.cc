@@ -5,7 +5,6 @@
 #include <iterator>
 
 #include "plans/printable.h"
-#include "plans/runnable.h"
 #include "plans/sha256.h"
 #include "plans/text_program.h"
 #include "plans/verify.h"
@@ -107,7 +106,6 @@ std::string PlanToText(const plan::Plan& plan, std::string_view name) {
   }
   Line(out, "max_len {}, max_seqs {}, tp {}, ep {}, dp {}", plan.max_len(), plan.max_seqs(), plan.tp(), plan.ep(),
        plan.dp());
-  if (const Status runs = Runnable(plan); !runs.ok()) Line(out, "not yet: {}", runs.message());
   if (plan.digest_kind() != plan::DigestKind::none) Line(out, "digests of weights: {}", DigestName(plan.digest_kind()));
   AppendWorld(plan, out);
   AppendTables(plan, out);

@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(g++ cmake ninja-build libmlir-22-dev mlir-22-tools llvm-22-dev libflatbuffers-dev flatbuffers-compiler
   libfmt-dev nlohmann-json3-dev libyaml-cpp-dev libpugixml-dev libcli11-dev libboost1.81-dev libssl-dev libpcre2-dev libicu-dev libxxhash-dev curl ca-certificates)
 if [ "${1:-}" = test ]; then
-  packages+=(libgtest-dev libgmock-dev llvm-22-tools clang libclang-rt-14-dev python3 python3-venv binutils)
+  packages+=(libgtest-dev libgmock-dev llvm-22-tools clang libclang-rt-14-dev python3 python3-venv binutils iproute2 nftables)
 fi
 
 missing=()

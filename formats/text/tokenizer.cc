@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "formats/model_json.h"
 #include "formats/text/utf8.h"
 
 namespace mrs::text {
@@ -74,7 +75,7 @@ Result<Tokenizer> LoadTokenizer(const std::string& path) {
 }
 
 Result<Tokenizer> ParseTokenizer(std::string_view json_text, std::string_view where) {
-  MRS_ASSIGN_OR_RETURN(const Json file, ParseJson(json_text, where, kTokenizerLimits));
+  MRS_ASSIGN_OR_RETURN(const Json file, ParseModelJson(json_text, where, kTokenizerLimits));
   return MakeTokenizer(file, where);
 }
 

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include "host/probe/driver_library.h"
 #include "host/probe/gpu_record.h"
 
 namespace mrs::probe {
@@ -39,17 +40,11 @@ struct Asked {
     const char *name = nullptr, *said = nullptr;
     if (cuda.cuGetErrorName != nullptr) cuda.cuGetErrorName(code, &name);
     if (cuda.cuGetErrorString != nullptr) cuda.cuGetErrorString(code, &said);
-    return fmt::format("{} ({}){}{}", name == nullptr ? "a CUDA error" : name, code, said == nullptr ? "" : ": ",
-                       said == nullptr ? "" : said);
-  }
-
-  template <typename... P, typename... A>
-  int Call(const char* name, int (*call)(P...), A... arguments) {
-    record->step = name;
-    return call == nullptr ? kErrorNotFound : call(arguments...);
+    return DescribeCode(name, "a CUDA error", code, said);
   }
 };
-#define MRS_CALL(asked, name, ...) (asked).Call(#name, (asked).cuda.name __VA_OPT__(, ) __VA_ARGS__)
+#define MRS_CALL(asked, name, ...) \
+  CallDriver((asked).record, #name, kErrorNotFound, (asked).cuda.name __VA_OPT__(, ) __VA_ARGS__)
 
 // "GPU-c8d4a5d0-...", as nvidia-smi writes it.
 std::string UuidText(const unsigned char (&bytes)[16]) {
@@ -79,23 +74,16 @@ void AskDevice(Asked& asked, int device, VisibleRecord* gpu) {
 
 void AskCuda(const char* library, DriverRecord* record) {
   LibraryRecord& out = record->cuda;
-  record->step = "dlopen";
-  void* const handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    out.error = std::string_view(dlerror());
-    return;
-  }
-  out.found = true;
+  void* const handle = OpenDriverLibrary(library, record, &out);
+  if (handle == nullptr) return;
   Asked asked{.cuda = {}, .record = record};
 #define MRS_FIND(name, parameters) asked.cuda.name = reinterpret_cast<decltype(asked.cuda.name)>(dlsym(handle, #name));
   MRS_CUDA_CALLS(MRS_FIND)
 #undef MRS_FIND
 
   const auto failed = [&](int code) {
-    if (code == 0) return false;
-    out.error = fmt::format("{}: {}", record->step.view(), asked.Describe(code));
-    out.code = code;
-    return true;
+    if (code != 0) NoteFailure(*record, code, asked.Describe(code), &out);
+    return code != 0;
   };
   int version = 0;
   if (MRS_CALL(asked, cuDriverGetVersion, &version) == 0 && record->cuda_version == 0) record->cuda_version = version;

@@ -4,6 +4,10 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <cstring>
+#include <optional>
+
+#include "host/probe/driver_library.h"
 #include "host/probe/gpu_record.h"
 
 namespace mrs::probe {
@@ -32,7 +36,11 @@ struct FieldValue {  // nvmlFieldValue_t
     unsigned long long wide;
   } value;
 };
+constexpr int kFunctionNotFound = 13;       // NVML_ERROR_FUNCTION_NOT_FOUND
 constexpr unsigned kFieldNvlinkSpeed = 90;  // NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON: MB/s of a link, one direction
+// NVML_FI_DEV_C2C_LINK_COUNT, _GET_STATUS (1: active) and _GET_MAX_BW (MB/s), the latter two of the link in `scope`.
+constexpr unsigned kFieldC2cCount = 170, kFieldC2cStatus = 171, kFieldC2cSpeed = 172;
+constexpr int kUncorrected = 1, kSinceLoaded = 0;  // NVML_MEMORY_ERROR_TYPE_UNCORRECTED, NVML_VOLATILE_ECC
 
 struct FabricInfo {  // nvmlGpuFabricInfo_t
   unsigned char cluster_uuid[16];
@@ -42,27 +50,30 @@ struct FabricInfo {  // nvmlGpuFabricInfo_t
 };
 
 // name, parameters; each returns an nvmlReturn_t.
-#define MRS_NVML_CALLS(X)                                              \
-  X(nvmlInit_v2, ())                                                   \
-  X(nvmlSystemGetDriverVersion, (char*, unsigned))                     \
-  X(nvmlSystemGetCudaDriverVersion_v2, (int*))                         \
-  X(nvmlDeviceGetCount_v2, (unsigned*))                                \
-  X(nvmlDeviceGetHandleByIndex_v2, (unsigned, Device*))                \
-  X(nvmlDeviceGetName, (Device, char*, unsigned))                      \
-  X(nvmlDeviceGetUUID, (Device, char*, unsigned))                      \
-  X(nvmlDeviceGetMemoryInfo, (Device, Memory*))                        \
-  X(nvmlDeviceGetCudaComputeCapability, (Device, int*, int*))          \
-  X(nvmlDeviceGetPciInfo_v3, (Device, PciInfo*))                       \
-  X(nvmlDeviceGetCurrPcieLinkGeneration, (Device, unsigned*))          \
-  X(nvmlDeviceGetMaxPcieLinkGeneration, (Device, unsigned*))           \
-  X(nvmlDeviceGetCurrPcieLinkWidth, (Device, unsigned*))               \
-  X(nvmlDeviceGetMaxPcieLinkWidth, (Device, unsigned*))                \
-  X(nvmlDeviceGetMigMode, (Device, unsigned*, unsigned*))              \
-  X(nvmlDeviceGetComputeMode, (Device, int*))                          \
-  X(nvmlDeviceGetGpuFabricInfo, (Device, FabricInfo*))                 \
-  X(nvmlDeviceGetNvLinkState, (Device, unsigned, int*))                \
-  X(nvmlDeviceGetNvLinkRemoteDeviceType, (Device, unsigned, int*))     \
-  X(nvmlDeviceGetNvLinkRemotePciInfo_v2, (Device, unsigned, PciInfo*)) \
+#define MRS_NVML_CALLS(X)                                                            \
+  X(nvmlInit_v2, ())                                                                 \
+  X(nvmlSystemGetDriverVersion, (char*, unsigned))                                   \
+  X(nvmlSystemGetCudaDriverVersion_v2, (int*))                                       \
+  X(nvmlDeviceGetCount_v2, (unsigned*))                                              \
+  X(nvmlDeviceGetHandleByIndex_v2, (unsigned, Device*))                              \
+  X(nvmlDeviceGetName, (Device, char*, unsigned))                                    \
+  X(nvmlDeviceGetUUID, (Device, char*, unsigned))                                    \
+  X(nvmlDeviceGetMemoryInfo, (Device, Memory*))                                      \
+  X(nvmlDeviceGetCudaComputeCapability, (Device, int*, int*))                        \
+  X(nvmlDeviceGetPciInfo_v3, (Device, PciInfo*))                                     \
+  X(nvmlDeviceGetCurrPcieLinkGeneration, (Device, unsigned*))                        \
+  X(nvmlDeviceGetMaxPcieLinkGeneration, (Device, unsigned*))                         \
+  X(nvmlDeviceGetCurrPcieLinkWidth, (Device, unsigned*))                             \
+  X(nvmlDeviceGetMaxPcieLinkWidth, (Device, unsigned*))                              \
+  X(nvmlDeviceGetMigMode, (Device, unsigned*, unsigned*))                            \
+  X(nvmlDeviceGetComputeMode, (Device, int*))                                        \
+  X(nvmlDeviceGetEccMode, (Device, int*, int*))                                      \
+  X(nvmlDeviceGetTotalEccErrors, (Device, int, int, unsigned long long*))            \
+  X(nvmlDeviceGetRemappedRows, (Device, unsigned*, unsigned*, unsigned*, unsigned*)) \
+  X(nvmlDeviceGetGpuFabricInfo, (Device, FabricInfo*))                               \
+  X(nvmlDeviceGetNvLinkState, (Device, unsigned, int*))                              \
+  X(nvmlDeviceGetNvLinkRemoteDeviceType, (Device, unsigned, int*))                   \
+  X(nvmlDeviceGetNvLinkRemotePciInfo_v2, (Device, unsigned, PciInfo*))               \
   X(nvmlDeviceGetFieldValues, (Device, int, FieldValue*))
 
 struct Nvml {
@@ -97,7 +108,7 @@ const char* ErrorName(int code) {
                                     "NVML_ERROR_MEMORY",
                                     "NVML_ERROR_NO_DATA"};
   if (code >= 0 && code < static_cast<int>(std::size(kNames))) return kNames[code];
-  return code == 999 ? "NVML_ERROR_UNKNOWN" : "an NVML error";
+  return code == 999 ? "NVML_ERROR_UNKNOWN" : nullptr;
 }
 
 struct Asked {
@@ -106,17 +117,24 @@ struct Asked {
 
   std::string Describe(int code) const {
     const char* const said = nvml.nvmlErrorString == nullptr ? nullptr : nvml.nvmlErrorString(code);
-    return fmt::format("{} ({}){}{}", ErrorName(code), code, said == nullptr ? "" : ": ", said == nullptr ? "" : said);
-  }
-
-  // Is what the library does not have an error too: an old driver lacks what came later.
-  template <typename... P, typename... A>
-  int Call(const char* name, int (*call)(P...), A... arguments) {
-    record->step = name;
-    return call == nullptr ? 13 : call(arguments...);  // NVML_ERROR_FUNCTION_NOT_FOUND
+    return DescribeCode(ErrorName(code), "an NVML error", code, said);
   }
 };
-#define MRS_CALL(asked, name, ...) (asked).Call(#name, (asked).nvml.name __VA_OPT__(, ) __VA_ARGS__)
+#define MRS_CALL(asked, name, ...) \
+  CallDriver((asked).record, #name, kFunctionNotFound, (asked).nvml.name __VA_OPT__(, ) __VA_ARGS__)
+
+// None where the device has no such field.
+std::optional<unsigned> Field(Asked& asked, Device device, unsigned field, unsigned scope) {
+  FieldValue value{};
+  value.field = field;
+  value.scope = scope;
+  // NVML_VALUE_TYPE_UNSIGNED_INT, _UNSIGNED_LONG and _UNSIGNED_LONG_LONG.
+  constexpr unsigned kUnsigned = 1, kLong = 2, kLongLong = 3;
+  if (MRS_CALL(asked, nvmlDeviceGetFieldValues, device, 1, &value) != 0 || value.result != 0) return std::nullopt;
+  if (value.type == kUnsigned) return value.value.number;
+  const bool wide = value.type == kLong || value.type == kLongLong;
+  return wide && value.value.wide <= UINT32_MAX ? std::optional<unsigned>(value.value.wide) : std::nullopt;
+}
 
 void AskNvlinks(Asked& asked, Device device, GpuRecord* gpu) {
   for (unsigned link = 0; link < kMaxNvlinks; ++link) {
@@ -133,12 +151,34 @@ void AskNvlinks(Asked& asked, Device device, GpuRecord* gpu) {
     if (MRS_CALL(asked, nvmlDeviceGetNvLinkRemotePciInfo_v2, device, link, &pci) == 0) {
       one.bus_id = std::string_view(pci.bus_id, strnlen(pci.bus_id, sizeof(pci.bus_id)));
     }
-    FieldValue speed{};
-    speed.field = kFieldNvlinkSpeed;
-    speed.scope = link;
-    if (MRS_CALL(asked, nvmlDeviceGetFieldValues, device, 1, &speed) == 0 && speed.result == 0 && speed.type == 1) {
-      one.megabytes = speed.value.number;  // type 1: NVML_VALUE_TYPE_UNSIGNED_INT
-    }
+    one.megabytes = Field(asked, device, kFieldNvlinkSpeed, link).value_or(0);
+  }
+}
+
+void AskC2c(Asked& asked, Device device, GpuRecord* gpu) {
+  const unsigned count = Field(asked, device, kFieldC2cCount, 0).value_or(0);
+  for (unsigned link = 0; link < count && link < kMaxC2cLinks; ++link) {
+    C2cRecord& one = gpu->c2c[link];
+    const std::optional<unsigned> status = Field(asked, device, kFieldC2cStatus, link);
+    if (!status) continue;
+    one.active = *status == 1;
+    if (one.active) one.megabytes = Field(asked, device, kFieldC2cSpeed, link).value_or(0);
+    one.known = true;
+  }
+}
+
+void AskEcc(Asked& asked, Device device, EccRecord* ecc) {
+  int now = 0, after_restart = 0;
+  if (MRS_CALL(asked, nvmlDeviceGetEccMode, device, &now, &after_restart) == 0) ecc->enabled = now == 1 ? 2 : 1;
+  unsigned long long errors = 0;
+  if (MRS_CALL(asked, nvmlDeviceGetTotalEccErrors, device, kUncorrected, kSinceLoaded, &errors) == 0) {
+    ecc->uncorrected = errors;
+    ecc->counted = true;
+  }
+  unsigned corrected = 0, uncorrected = 0, pending = 0, failed = 0;
+  if (MRS_CALL(asked, nvmlDeviceGetRemappedRows, device, &corrected, &uncorrected, &pending, &failed) == 0) {
+    ecc->remap_pending = pending != 0 ? 2 : 1;
+    ecc->remap_failed = failed != 0 ? 2 : 1;
   }
 }
 
@@ -172,21 +212,20 @@ void AskDevice(Asked& asked, Device device, GpuRecord* gpu) {
   if (MRS_CALL(asked, nvmlDeviceGetGpuFabricInfo, device, &fabric) == 0) {
     gpu->fabric_state = fabric.state;
     gpu->fabric_status = fabric.status;
+    std::memcpy(gpu->fabric_cluster, fabric.cluster_uuid, sizeof(gpu->fabric_cluster));
+    gpu->fabric_clique = fabric.clique;
   }
   AskNvlinks(asked, device, gpu);
+  AskC2c(asked, device, gpu);
+  AskEcc(asked, device, &gpu->ecc);
 }
 
 }  // namespace
 
 void AskNvml(const char* library, DriverRecord* record) {
   LibraryRecord& out = record->nvml;
-  record->step = "dlopen";
-  void* const handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    out.error = std::string_view(dlerror());
-    return;
-  }
-  out.found = true;
+  void* const handle = OpenDriverLibrary(library, record, &out);
+  if (handle == nullptr) return;
   Asked asked{.nvml = {}, .record = record};
 #define MRS_FIND(name, parameters) asked.nvml.name = reinterpret_cast<decltype(asked.nvml.name)>(dlsym(handle, #name));
   MRS_NVML_CALLS(MRS_FIND)
@@ -194,10 +233,8 @@ void AskNvml(const char* library, DriverRecord* record) {
   asked.nvml.nvmlErrorString = reinterpret_cast<const char* (*)(int)>(dlsym(handle, "nvmlErrorString"));
 
   const auto failed = [&](int code) {
-    if (code == 0) return false;
-    out.error = fmt::format("{}: {}", record->step.view(), asked.Describe(code));
-    out.code = code;
-    return true;
+    if (code != 0) NoteFailure(*record, code, asked.Describe(code), &out);
+    return code != 0;
   };
   if (failed(MRS_CALL(asked, nvmlInit_v2))) return;
   char version[96] = {};

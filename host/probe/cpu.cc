@@ -74,6 +74,8 @@ CpuFacts ReadCpus(const std::string& root) {
   const std::string cpuinfo = ReadKernelFile(root + "/proc/cpuinfo");
   facts.vendor = FieldOf(cpuinfo, "vendor_id");
   facts.model = FieldOf(cpuinfo, "model name");
+  facts.family = NumberAfter(FieldOf(cpuinfo, "cpu family"), "");
+  facts.model_number = NumberAfter(FieldOf(cpuinfo, "model\t"), "");  // not "model name"
   const std::string folder = root + "/sys/devices/system/cpu";
   facts.online = CountOfList(ReadLine(folder + "/online"));
   std::set<std::string> packages;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,11 +18,12 @@ struct NumaNode {
 };
 
 struct CpuFacts {
-  std::string vendor;           // "GenuineIntel"; "": not known, as all strings here
-  std::string model;            // "AMD EPYC 9654 96-Core Processor"
-  uint32_t sockets = 0;         // 0: not known
-  uint32_t online = 0;          // logical CPUs that are online; 0: not known
-  std::vector<NumaNode> nodes;  // by number; empty: a kernel without NUMA
+  std::string vendor;                                 // "GenuineIntel"; "": not known, as all strings here
+  std::string model;                                  // "AMD EPYC 9654 96-Core Processor"
+  std::optional<int> family = {}, model_number = {};  // of x86: 6 and 143 of a Sapphire Rapids
+  uint32_t sockets = 0;                               // 0: not known
+  uint32_t online = 0;                                // logical CPUs that are online; 0: not known
+  std::vector<NumaNode> nodes;                        // by number; empty: a kernel without NUMA
 };
 
 // `root` is "" but for tests.

@@ -30,6 +30,18 @@ struct NvlinkRecord {
   uint32_t megabytes;
 };
 
+struct C2cRecord {
+  bool known;
+  bool active;
+  uint32_t megabytes;
+};
+
+struct EccRecord {
+  int enabled, remap_pending, remap_failed;  // 0: not told, 1: no, 2: yes
+  bool counted;
+  uint64_t uncorrected;
+};
+
 struct GpuRecord {
   ShortText<256> error;
   ShortText<96> name, uuid;
@@ -40,7 +52,11 @@ struct GpuRecord {
   int mig;  // 0: it knows none, 1: off, 2: on
   int compute_mode;
   int fabric_state, fabric_status;
+  uint8_t fabric_cluster[16];
+  uint32_t fabric_clique;
   NvlinkRecord nvlinks[kMaxNvlinks];
+  C2cRecord c2c[kMaxC2cLinks];
+  EccRecord ecc;
 };
 
 struct VisibleRecord {

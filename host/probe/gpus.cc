@@ -27,6 +27,17 @@ NvlinkFacts::Remote RemoteOf(int type) {  // nvmlIntNvLinkDeviceType_t
                      : NvlinkFacts::Remote::kUnknown;
 }
 
+// As RFC 4122 writes it; "" of zeros, which a fabric within one host has.
+std::string UuidText(const uint8_t (&bytes)[16]) {
+  if (std::all_of(std::begin(bytes), std::end(bytes), [](uint8_t byte) { return byte == 0; })) return "";
+  std::string text;
+  for (int i = 0; i < 16; ++i)
+    text += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", bytes[i]);
+  return text;
+}
+
+std::optional<bool> YesOrNo(int told) { return told == 0 ? std::nullopt : std::optional<bool>(told == 2); }
+
 GpuFacts FactsOf(const GpuRecord& record, int index, const std::string& root) {
   GpuFacts gpu{.index = index,
                .error = Printable(record.error.view()),
@@ -41,11 +52,15 @@ GpuFacts FactsOf(const GpuRecord& record, int index, const std::string& root) {
                .pcie_gen_max = record.pcie_gen_max,
                .pcie_width = record.pcie_width,
                .pcie_width_max = record.pcie_width_max,
-               .mig = record.mig == 0 ? std::nullopt : std::optional<bool>(record.mig == 2),
+               .mig = YesOrNo(record.mig),
                .compute_mode = record.compute_mode,
                .fabric_state = record.fabric_state,
                .fabric_status = record.fabric_status,
+               .fabric_cluster = UuidText(record.fabric_cluster),
+               .fabric_clique = record.fabric_clique,
                .nvlinks = {},
+               .c2c = {},
+               .ecc = {},
                .place = {}};
   for (int i = 0; i < kMaxNvlinks; ++i) {
     const NvlinkRecord& link = record.nvlinks[i];
@@ -56,6 +71,14 @@ GpuFacts FactsOf(const GpuRecord& record, int index, const std::string& root) {
                            .bus_id = PlainBusId(link.bus_id.view()),
                            .megabytes = link.megabytes});
   }
+  for (int i = 0; i < kMaxC2cLinks; ++i) {
+    const C2cRecord& link = record.c2c[i];
+    if (link.known) gpu.c2c.push_back({.link = i, .active = link.active, .megabytes = link.megabytes});
+  }
+  gpu.ecc = {.enabled = YesOrNo(record.ecc.enabled),
+             .uncorrected = record.ecc.counted ? std::optional<uint64_t>(record.ecc.uncorrected) : std::nullopt,
+             .remap_pending = YesOrNo(record.ecc.remap_pending),
+             .remap_failed = YesOrNo(record.ecc.remap_failed)};
   if (IsBusId(gpu.bus_id)) gpu.place = PlaceOf(root, fmt::format("/sys/bus/pci/devices/{}", gpu.bus_id));
   return gpu;
 }

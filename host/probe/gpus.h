@@ -16,8 +16,9 @@
 
 namespace mrs::probe {
 
-inline constexpr int kMaxGpus = 64;     // of one host; more are counted and not looked at
-inline constexpr int kMaxNvlinks = 36;  // of one GPU: NVML_NVLINK_MAX_LINKS of nvml.h, 13.x
+inline constexpr int kMaxGpus = 64;      // of one host; more are counted and not looked at
+inline constexpr int kMaxNvlinks = 36;   // of one GPU: NVML_NVLINK_MAX_LINKS of nvml.h, 13.x
+inline constexpr int kMaxC2cLinks = 32;  // of one GPU to its CPU (GH200: 10); more are not looked at
 
 struct NvlinkFacts {
   int link = 0;
@@ -25,6 +26,21 @@ struct NvlinkFacts {
   enum class Remote { kUnknown, kGpu, kSwitch, kNpu } remote = Remote::kUnknown;
   std::string bus_id;      // of the other end; "": not known
   uint32_t megabytes = 0;  // a second, one direction; 0: not known
+};
+
+// NVLink-C2C, to the CPU of the same module.
+struct C2cFacts {
+  int link = 0;
+  bool active = false;
+  uint32_t megabytes = 0;  // a second, one direction; 0: not known
+};
+
+// Memory that checks itself; none: the driver does not tell.
+struct EccFacts {
+  std::optional<bool> enabled = {};
+  std::optional<uint64_t> uncorrected = {};  // errors since the driver was loaded
+  // Rows of memory are replaced by spare ones, at the next reset, while there are any.
+  std::optional<bool> remap_pending = {}, remap_failed = {};
 };
 
 struct GpuFacts {
@@ -36,12 +52,17 @@ struct GpuFacts {
   int compute_major = 0, compute_minor = 0;  // 0: not known
   // Generations and lanes; 0: not known. The current generation drops while a GPU is idle, the lanes do not.
   uint32_t pcie_gen = 0, pcie_gen_max = 0, pcie_width = 0, pcie_width_max = 0;
-  std::optional<bool> mig;           // none: it knows no MIG
-  int compute_mode = -1;             // 0 default, 1 and 3 exclusive, 2 prohibited (nvmlComputeMode_t); -1: not known
-  int fabric_state = 0;              // 0 has none, 1 not started, 2 in progress, 3 completed (nvmlGpuFabricState_t)
-  int fabric_status = 0;             // where completed: 0 or the error of joining
+  std::optional<bool> mig;  // none: it knows no MIG
+  int compute_mode = -1;    // 0 default, 1 and 3 exclusive, 2 prohibited (nvmlComputeMode_t); -1: not known
+  int fabric_state = 0;     // 0 has none, 1 not started, 2 in progress, 3 completed (nvmlGpuFabricState_t)
+  int fabric_status = 0;    // where completed: 0 or the error of joining
+  // Of the NVLink fabric that several hosts share (NVL72): its UUID and the partition; "": this host's own.
+  std::string fabric_cluster;
+  uint32_t fabric_clique = 0;
   std::vector<NvlinkFacts> nvlinks;  // by link
-  PciPlace place;                    // of sysfs
+  std::vector<C2cFacts> c2c;         // by link
+  EccFacts ecc;
+  PciPlace place;  // of sysfs
 };
 
 // What CUDA counts after CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER.

@@ -73,6 +73,39 @@ TEST_F(Gpus, SayAllThatIsAsked) {
   EXPECT_EQ(facts.visible[1].memory_total_bytes, 85017624576u);
 }
 
+TEST_F(Gpus, SayWhetherTheirMemoryIsSound) {
+  const auto of = [](const GpusFacts& facts, size_t gpu) {
+    const EccFacts& ecc = facts.devices.at(gpu).ecc;
+    return std::tuple(ecc.enabled, ecc.uncorrected, ecc.remap_pending, ecc.remap_failed);
+  };
+  using Ecc = std::tuple<std::optional<bool>, std::optional<uint64_t>, std::optional<bool>, std::optional<bool>>;
+  EXPECT_EQ(of(Read("sound"), 0), Ecc(true, 0, false, false));
+  EXPECT_EQ(of(Read("ecc off"), 0), Ecc(false, std::nullopt, false, false));
+  EXPECT_EQ(of(Read("no ecc"), 0), Ecc());
+  const GpusFacts facts = Read("memory errors");
+  EXPECT_EQ(of(facts, 0), Ecc(true, 0, false, true));
+  EXPECT_EQ(of(facts, 1), Ecc(true, 5000000000, true, false));
+}
+
+TEST_F(Gpus, SayTheirLinksToTheCpu) {
+  EXPECT_THAT(Read("sound").devices.at(0).c2c, IsEmpty());
+  const GpusFacts facts = Read("grace");
+  const std::vector<C2cFacts>& links = facts.devices.at(1).c2c;
+  ASSERT_EQ(links.size(), 3u);
+  EXPECT_TRUE(links[1].active);
+  EXPECT_EQ(links[1].megabytes, 44712u);
+  EXPECT_EQ(links[2].link, 2);
+  EXPECT_FALSE(links[2].active);
+  EXPECT_EQ(links[2].megabytes, 0u);
+}
+
+TEST_F(Gpus, SayWhichFabricTheyShareWithOtherHosts) {
+  EXPECT_EQ(Read("sound").devices.at(0).fabric_cluster, "");
+  const GpusFacts facts = Read("grace");
+  EXPECT_EQ(facts.devices.at(0).fabric_cluster, "a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaeaf");
+  EXPECT_EQ(facts.devices.at(0).fabric_clique, 32766u);
+}
+
 TEST_F(Gpus, AreNumberedAsCudaSeesThem) {
   setenv("CUDA_VISIBLE_DEVICES", "1,0", 1);
   const GpusFacts facts = Read("sound");

@@ -16,20 +16,24 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 TEST(Cpus, AreCountedAndNamed) {
-  const FakeTree host({{"/proc/cpuinfo", "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Xeon 8480C\n"},
-                       {"/sys/devices/system/cpu/online", "0-3,8\n"},
-                       {"/sys/devices/system/cpu/cpu0/topology/physical_package_id", "0\n"},
-                       {"/sys/devices/system/cpu/cpu1/topology/physical_package_id", "1\n"},
-                       {"/sys/devices/system/cpu/cpu2/topology/physical_package_id", "1\n"},
-                       {"/sys/devices/system/cpu/cpufreq/topology/physical_package_id", "7\n"},
-                       {"/sys/devices/system/node/node10/cpulist", "\n"},
-                       {"/sys/devices/system/node/node10/meminfo", "Node 10 MemTotal:       32 kB\n"},
-                       {"/sys/devices/system/node/node2/cpulist", "0-3\n"},
-                       {"/sys/devices/system/node/node2/meminfo", "Node 2 MemFree: 1 kB\nNode 2 MemTotal:  64 kB\n"},
-                       {"/sys/devices/system/node/online", "0-1\n"}});
+  const FakeTree host(
+      {{"/proc/cpuinfo",
+        "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Xeon 8480C\n"},
+       {"/sys/devices/system/cpu/online", "0-3,8\n"},
+       {"/sys/devices/system/cpu/cpu0/topology/physical_package_id", "0\n"},
+       {"/sys/devices/system/cpu/cpu1/topology/physical_package_id", "1\n"},
+       {"/sys/devices/system/cpu/cpu2/topology/physical_package_id", "1\n"},
+       {"/sys/devices/system/cpu/cpufreq/topology/physical_package_id", "7\n"},
+       {"/sys/devices/system/node/node10/cpulist", "\n"},
+       {"/sys/devices/system/node/node10/meminfo", "Node 10 MemTotal:       32 kB\n"},
+       {"/sys/devices/system/node/node2/cpulist", "0-3\n"},
+       {"/sys/devices/system/node/node2/meminfo", "Node 2 MemFree: 1 kB\nNode 2 MemTotal:  64 kB\n"},
+       {"/sys/devices/system/node/online", "0-1\n"}});
   const CpuFacts facts = ReadCpus(host.root());
   EXPECT_EQ(facts.vendor, "GenuineIntel");
   EXPECT_EQ(facts.model, "Xeon 8480C");
+  EXPECT_EQ(facts.family, 6);
+  EXPECT_EQ(facts.model_number, 143);
   EXPECT_EQ(facts.online, 5u);
   EXPECT_EQ(facts.sockets, 2u);
   ASSERT_EQ(facts.nodes.size(), 2u);

@@ -2,9 +2,26 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <limits>
 
 namespace mrs::kernels {
+
+namespace {
+
+Buffers::Memory memory = {.take = std::malloc, .give = std::free};
+
+}  // namespace
+
+void Buffers::Use(const Memory& other) { memory = other; }
+
+void* Buffers::Take(size_t bytes) {
+  void* const array = memory.take(bytes);
+  if (array == nullptr) std::abort();
+  std::memset(array, 0, bytes);
+  return arrays_.emplace_back(array, memory.give).get();
+}
 
 uint64_t Random::Bits() {
   uint64_t z = (state += 0x9e3779b97f4a7c15ull);
@@ -183,6 +200,7 @@ std::vector<Case<EmbedArgs>> TestCases<EmbedArgs>(Type, uint64_t seed) {
     cases.push_back(Embed(type, &random, 0, 16, 32));
     cases.push_back(Embed(type, &random, 40, 37, 33));
     cases.push_back(Embed(type, &random, 9, 100, 128));
+    cases.push_back(Embed(type, &random, 3, 5, 1031));
   }
   return cases;
 }
@@ -199,6 +217,7 @@ std::vector<Case<SelectRowsArgs>> TestCases<SelectRowsArgs>(Type, uint64_t seed)
   cases.push_back(SelectRows(&random, 1, 0, 16));
   cases.push_back(SelectRows(&random, 5, 3, 37));
   cases.push_back(SelectRows(&random, 3, 7, 1));
+  cases.push_back(SelectRows(&random, 3, 2, 777));
   return cases;
 }
 template <>
@@ -219,6 +238,10 @@ std::vector<Case<TopCandidatesArgs>> TestCases<TopCandidatesArgs>(Type, uint64_t
     cases.push_back(TopCandidates(&random, 2, 20, 16, 1, -5, odd));   // all are
     cases.push_back(TopCandidates(&random, 2, 500, 2, 0, 1000, odd));
     cases.push_back(TopCandidates(&random, 4, 1000, 4, 10, 4000, odd));
+    cases.push_back(TopCandidates(&random, 1, 2500, 16, 64, 39000, odd));
+    // The best ones as far apart as threads that look at them in turn would have them.
+    float* const logits = const_cast<float*>(cases.back().args.logits);
+    for (int64_t i = 7; i < 39000; i += odd ? 512 : 256) logits[i] = static_cast<float>(i % 11 + 100);
   }
   return cases;
 }

@@ -8,7 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,14 +31,21 @@ struct Random {
 // Memory of one case: each array has its own allocation of exactly its size, so that asan sees a read past it.
 class Buffers {
  public:
+  // Where arrays of later cases come from; what a device can reach, for kernels that run on one.
+  struct Memory {
+    void* (*take)(size_t bytes);
+    void (*give)(void* memory);
+  };
+  static void Use(const Memory& memory);
+
   template <typename T>
   T* New(int64_t count) {
-    arrays_.emplace_back(static_cast<size_t>(count) * sizeof(T) + (count == 0 ? 1 : 0));
-    return reinterpret_cast<T*>(arrays_.back().data());
+    return static_cast<T*>(Take(static_cast<size_t>(count) * sizeof(T) + (count == 0 ? 1 : 0)));
   }
 
  private:
-  std::deque<std::vector<std::byte>> arrays_;
+  void* Take(size_t bytes);  // zeros
+  std::vector<std::unique_ptr<void, void (*)(void*)>> arrays_;
 };
 
 struct Output {
@@ -56,6 +63,19 @@ struct Case {
   std::vector<Output> outputs;
   std::shared_ptr<Buffers> buffers = std::make_shared<Buffers>();
 };
+
+// What a run of the case writes, end to end; what it does not write keeps a pattern.
+template <typename Args, typename RunIt>
+std::vector<std::byte> OutputsOf(const Case<Args>& c, RunIt run) {
+  for (const Output& output : c.outputs) std::memset(output.data, 0x5a, static_cast<size_t>(output.bytes));
+  run();
+  std::vector<std::byte> result;
+  for (const Output& output : c.outputs) {
+    const std::byte* data = static_cast<const std::byte*>(output.data);
+    result.insert(result.end(), data, data + output.bytes);
+  }
+  return result;
+}
 
 // The element type a kernel's name ends in; f32 for those that take none.
 constexpr Type TypeOfKernel(std::string_view name) { return name.ends_with("_bf16") ? Type::kBf16 : Type::kF32; }

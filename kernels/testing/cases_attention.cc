@@ -230,6 +230,7 @@ std::vector<Case<KvAppendArgs>> TestCases<KvAppendArgs>(Type type, uint64_t seed
   cases.push_back(KvAppend(type, &random, 67, 2, 64));
   cases.push_back(KvAppend(type, &random, 3, 2, 120));
   cases.push_back(KvAppend(type, &random, 34, 1, 256));
+  cases.push_back(KvAppend(type, &random, 2, 5, 130));
   return cases;
 }
 template <>
@@ -268,6 +269,7 @@ std::vector<Case<RopeArgs>> TestCases<RopeArgs>(Type, uint64_t seed) {
     cases.push_back(Rope(out, &random, 2, 4, 128, 64, interleaved));
     cases.push_back(Rope(out, &random, 2, 3, 120, 60, interleaved));
     cases.push_back(Rope(out, &random, 1, 2, 256, 128, interleaved));
+    cases.push_back(Rope(out, &random, 2, 11, 80, 33, interleaved));
   }
   return cases;
 }
@@ -286,6 +288,7 @@ std::vector<Case<PositionScaleArgs>> TestCases<PositionScaleArgs>(Type, uint64_t
     cases.push_back(PositionScale(type, &random, 1, 1, 8192));
     cases.push_back(PositionScale(type, &random, 9, 37, 1));
     cases.push_back(PositionScale(type, &random, 40, 80, 16384));
+    cases.push_back(PositionScale(type, &random, 6, 601, 16));
   }
   return cases;
 }

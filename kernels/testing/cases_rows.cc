@@ -152,7 +152,7 @@ std::vector<Case<RmsNormArgs>> TestCases<RmsNormArgs>(Type, uint64_t seed) {
   Random random{seed};
   std::vector<Case<RmsNormArgs>> cases;
   for (Type out : {Type::kF32, Type::kBf16}) {
-    for (int64_t width : {1, 7, 16, 33, 64, 131, 1000}) cases.push_back(RmsNorm(out, &random, 3, width));
+    for (int64_t width : {1, 7, 16, 33, 64, 131, 1000, 9001}) cases.push_back(RmsNorm(out, &random, 3, width));
     cases.push_back(RmsNorm(out, &random, 0, 16));
   }
   return cases;
@@ -168,7 +168,7 @@ std::vector<Case<LayerNormArgs>> TestCases<LayerNormArgs>(Type, uint64_t seed) {
   Random random{seed};
   std::vector<Case<LayerNormArgs>> cases;
   for (Type out : {Type::kF32, Type::kBf16}) {
-    for (int64_t width : {1, 7, 16, 33, 64, 131, 1000}) cases.push_back(LayerNorm(out, &random, 3, width, 0.0f));
+    for (int64_t width : {1, 7, 16, 33, 64, 131, 1000, 9001}) cases.push_back(LayerNorm(out, &random, 3, width, 0.0f));
     cases.push_back(LayerNorm(out, &random, 2, 160, 30.0f));  // a mean far from 0
     cases.push_back(LayerNorm(out, &random, 0, 16, 0.0f));
   }
@@ -202,7 +202,7 @@ std::vector<Case<RmsScaleArgs>> TestCases<RmsScaleArgs>(Type, uint64_t seed) {
   Random random{seed};
   std::vector<Case<RmsScaleArgs>> cases;
   for (Type out : {Type::kF32, Type::kBf16}) {
-    for (int64_t width : {1, 16, 33, 640}) cases.push_back(RmsScale(out, &random, 3, width));
+    for (int64_t width : {1, 16, 33, 640, 5003}) cases.push_back(RmsScale(out, &random, 3, width));
     cases.push_back(RmsScale(out, &random, 0, 16));
   }
   return cases;

@@ -18,17 +18,12 @@ std::vector<Isa> Isas() {
   return isas;
 }
 
-// Runs the kernel over the given splits of its items; what it does not write keeps a pattern.
+// Runs the kernel over the given splits of its items.
 template <typename Args>
 std::vector<std::byte> RunCase(Kernel<Args> kernel, const Case<Args>& c, const std::vector<int64_t>& splits) {
-  for (const Output& output : c.outputs) std::memset(output.data, 0x5a, static_cast<size_t>(output.bytes));
-  for (size_t i = 0; i + 1 < splits.size(); ++i) kernel(c.args, splits[i], splits[i + 1]);
-  std::vector<std::byte> result;
-  for (const Output& output : c.outputs) {
-    const std::byte* data = static_cast<const std::byte*>(output.data);
-    result.insert(result.end(), data, data + output.bytes);
-  }
-  return result;
+  return OutputsOf(c, [&] {
+    for (size_t i = 0; i + 1 < splits.size(); ++i) kernel(c.args, splits[i], splits[i + 1]);
+  });
 }
 
 bool HasBytes(const void* data, const std::vector<std::byte>& expected) {

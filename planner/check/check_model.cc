@@ -202,7 +202,7 @@ std::vector<Diagnostic> CheckModelFolder(const std::string& folder, bool weights
 std::vector<Diagnostic> CheckModelConfig(const std::string& path) {
   ModelChecker checker(std::filesystem::path(path).parent_path().string(), path);
   std::vector<std::string> warnings;
-  const Result<ModelSpec> spec = ReadModelConfig(path, {.name = "model", .file_alone = true}, &warnings);
+  const Result<ModelSpec> spec = ReadModelConfig(path, {.name = "model", .layout_alone = true}, &warnings);
   if (!spec) checker.Error(spec.error());
   checker.Warn(warnings);
   return std::move(checker).Take();

@@ -80,9 +80,7 @@ std::span<const Rule> AllRules() {
   static const std::vector<Rule> rules = [] {
     std::vector<Rule> all(std::begin(kRules), std::end(kRules));
     for (const cluster::FindingKind& kind : cluster::FindingKinds()) {
-      // How such a machine is made, and no fault of it.
-      const bool by_design = kind.id == "cluster.no-peer-access";
-      all.push_back({kind.id, by_design ? kNote : kWarning, kind.when});
+      all.push_back({kind.id, kind.by_design ? kNote : kWarning, kind.when});
     }
     return all;
   }();

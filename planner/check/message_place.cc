@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "formats/json.h"
+#include "formats/model_json.h"
 #include "planner/optional_file.h"
 
 namespace mrs::check {
@@ -76,9 +77,9 @@ MessageFile FileOfMessage(const std::string& folder, std::string_view message) {
 }
 
 Place PlaceOfMessage(const std::string& path, std::string_view text, std::string_view message) {
-  const Result<Json> parsed = ParseJson(text, "", kModelJsonLimits);
+  Result<Json> parsed = ParseModelJson(text, "", kModelJsonLimits);
   if (!parsed) return WholeOf(path);
-  ClearedJson json{*parsed};
+  ClearedJson json{*std::move(parsed)};
   const Json* at = &json.value;
   std::vector<JsonStep> steps;
   // What was expected instead names no place.

@@ -65,7 +65,7 @@ class RingChecker {
   }
 
  private:
-  static const RingConfig& ConfigOf(const RingFile& file) { return file.reading.config; }
+  static const RingRankConfig& ConfigOf(const RingFile& file) { return file.reading.config; }
 
   // "rank 1 (ring_1.json)".
   static std::string Who(const RingFile& file) { return fmt::format("rank {} ({})", ConfigOf(file).rank, file.path); }
@@ -164,8 +164,8 @@ class RingChecker {
     for (const auto& [rank, file] : by_rank_) {
       const RingFile* right = OfRank((rank + 1) % world_);
       if (right == nullptr || right == file) continue;
-      const RingConfig& config = ConfigOf(*file);
-      const RingConfig& of_right = ConfigOf(*right);
+      const RingRankConfig& config = ConfigOf(*file);
+      const RingRankConfig& of_right = ConfigOf(*right);
       if (config.right_port == of_right.port) continue;
       // A rank that is its own neighbour was told so.
       if (IsThisHost(config.right_ip) && config.right_port == config.port) continue;
@@ -192,20 +192,20 @@ class RingChecker {
     }
     hosts_ = RingHosts(ranks.size());
     for (const RingFile* file : ranks) {
-      const RingConfig& config = ConfigOf(*file);
+      const RingRankConfig& config = ConfigOf(*file);
       const auto right = index_of_.find((config.rank + 1) % world_);
       if (IsThisHost(config.right_ip) || right == index_of_.end() || right->first == 0) continue;
       hosts_.Put(right->second, *config.right_ip);
     }
     if (index_of_.contains(0)) CheckMasterAddress(ranks);
     for (const RingFile* file : ranks) {
-      const RingConfig& config = ConfigOf(*file);
+      const RingRankConfig& config = ConfigOf(*file);
       const auto right = index_of_.find((config.rank + 1) % world_);
       if (right == index_of_.end() || !IsThisHost(config.right_ip)) continue;
       Reach(*file, "right_ip", config.right_ip, right->second, "the right neighbour, ");
     }
     for (const RingFile* file : ranks) {
-      const RingConfig& config = ConfigOf(*file);
+      const RingRankConfig& config = ConfigOf(*file);
       if (config.rank == 0 || !config.master_ip || !IsThisHost(config.master_ip) || !index_of_.contains(0)) continue;
       Reach(*file, "master_ip", config.master_ip, index_of_[0], "the master, ");
     }
@@ -220,11 +220,11 @@ class RingChecker {
     };
     std::vector<Claim> claims;
     for (const RingFile* file : ranks) {
-      const RingConfig& config = ConfigOf(*file);
+      const RingRankConfig& config = ConfigOf(*file);
       if (!IsThisHost(config.master_ip)) claims.push_back({file, "master_ip", *config.master_ip});
     }
     for (const RingFile* file : ranks) {
-      const RingConfig& config = ConfigOf(*file);
+      const RingRankConfig& config = ConfigOf(*file);
       const bool last = config.rank != 0 && config.rank == world_ - 1;
       if (last && !IsThisHost(config.right_ip)) claims.push_back({file, "right_ip", *config.right_ip});
     }
@@ -275,7 +275,7 @@ class RingChecker {
       listeners[{hosts_.HostOf(index_of_[0]), ConfigOf(*master).master_port}] = {master, "master_port"};
     }
     for (const auto& [rank, file] : by_rank_) {
-      const RingConfig& config = ConfigOf(*file);
+      const RingRankConfig& config = ConfigOf(*file);
       const auto [found, first] = listeners.insert({{hosts_.HostOf(index_of_[rank]), config.port}, {file, "port"}});
       const Listener& there = found->second;
       if (first || there.file == file) continue;  // of rank 0 alone its own file was told

@@ -8,6 +8,7 @@
 
 #include "formats/input_file.h"
 #include "formats/json.h"
+#include "formats/json_positions.h"
 #include "planner/check/check_cluster.h"
 #include "planner/check/check_model.h"
 #include "planner/check/find_inputs.h"
@@ -66,7 +67,7 @@ void CheckRings(const std::vector<Input>& inputs, Report& report) {
     Result<std::string> text = ReadFile(input.path, kMaxRingBytes);
     if (!text) {
       report.diagnostics.push_back(
-          Finding("ring.syntax", WholeOf(input.path), text.message().substr(input.path.size() + 2)));
+          Finding("ring.syntax", WholeOf(input.path), SplitPlace(text.message(), input.path, "").message));
       continue;
     }
     RingReading reading = ReadRing(*text);

@@ -29,7 +29,7 @@ std::span<const DeviceModel> Catalogue() {
   static const std::vector<DeviceModel>* const all = [] {
     auto* const rows = new std::vector<DeviceModel>;  // as long as the program
     for (const std::span<const DeviceModel> some :
-         {DataCenterRows(), HopperBlackwellRows(), CardRows(), AmdRows(), HostRows()}) {
+         {DataCenterRows(), HopperBlackwellRows(), CardRows(), AmdRows(), HostRows(), EmulatedRows()}) {
       rows->insert(rows->end(), some.begin(), some.end());
     }
     return rows;

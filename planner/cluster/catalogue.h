@@ -42,8 +42,9 @@ struct DeviceModel {
   Joined joined = Joined::kPcie;
   int pcie_generation = 0;  // 0: not on PCIe
   int pcie_lanes = 0;
-  int most_per_node = 0;                 // as many as a node has; 0: no limit of the model's
-  int sockets = 1;                       // of the node that a short form means
+  int most_per_node = 0;     // as many as a node has; 0: no limit of the model's
+  int nodes_per_domain = 0;  // that share one NVSwitch fabric in the rack it is built for; 0: a node its own
+  int sockets = 1;           // of the node that a short form means
   std::array<uint32_t, 4> pci_ids = {};  // vendor << 16 | device; 0: none
   std::string_view aliases = {};         // further names, normalized (NormalizedModel), a space between
   std::string_view source;               // of the rates

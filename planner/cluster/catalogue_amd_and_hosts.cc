@@ -234,8 +234,19 @@ constexpr DeviceModel kHostRows[] = {
      .memory_source = kHost},
 };
 
+// What mrs-exec-emulated has in place of GPUs: 108 multiprocessors as an A100 has, on no bus, without peers.
+constexpr DeviceModel kEmulatedRows[] = {
+    {.name = "EMU-2GB",
+     .memory_bytes = 2048 * kMiB,
+     .sm = 80,
+     .aliases = "emulated emulated2gb",
+     .source = kEmulator,
+     .memory_source = kEmulator},
+};
+
 }  // namespace
 
+std::span<const DeviceModel> EmulatedRows() { return kEmulatedRows; }
 std::span<const DeviceModel> AmdRows() { return kAmdRows; }
 std::span<const DeviceModel> HostRows() { return kHostRows; }
 

@@ -220,7 +220,7 @@ constexpr DeviceModel kRows[] = {
      .aliases = "b300sxm b300sxm6 b300sxm6ac b300288gb",
      .source = kHgxB300,
      .memory_source = kSmi},
-    // A compute tray has 2 superchips of 2; the NVLink fabric that joins trays is not part of a node.
+    // A compute tray has 2 superchips of 2; the NVLink fabric of a rack (NVL72) joins 18 of them.
     {.name = "GB200",
      .memory_bytes = 189471 * kMiB,
      .memory_gigabytes = 8000,
@@ -232,6 +232,7 @@ constexpr DeviceModel kRows[] = {
      .pcie_generation = 5,
      .pcie_lanes = 16,
      .most_per_node = 4,
+     .nodes_per_domain = 18,
      .sockets = 2,
      .pci_ids = {kNvidia | 0x2941},
      .aliases = "gb200186gb gb200nvl72",
@@ -248,6 +249,7 @@ constexpr DeviceModel kRows[] = {
      .pcie_generation = 6,
      .pcie_lanes = 16,
      .most_per_node = 4,
+     .nodes_per_domain = 18,
      .sockets = 2,
      .pci_ids = {kNvidia | 0x31C2, kNvidia | 0x31C3},
      .aliases = "gb300288gb gb300nvl72",

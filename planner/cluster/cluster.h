@@ -83,9 +83,12 @@ struct PeerLink {
 inline constexpr int kFabric = -1;  // NVSwitch: every device that has such a link reaches every other
 inline constexpr int kSocket = -2;
 
-// A line of Node.completed: devices may have links that the source leaves to the machine. Such a node is not found to
-// be without them.
-inline constexpr std::string_view kLinksNotTold = "links between devices: not told, as in a file without its devices";
+// A line of Node.completed: devices may have links that the source leaves to the machine, or of which it does not tell
+// where they lead. Such a node is not found to be without them.
+inline constexpr std::string_view kLinksNotTold = "links between devices: not told; the machine may have some";
+// Another: memory of devices is a NUMA node of its own, as beside a Grace CPU. Then what is SYS away is where it is
+// made to be.
+inline constexpr std::string_view kOwnNumaNodes = "devices: NUMA nodes of their own, so joined with their CPU by C2C";
 
 struct Node {
   std::string name = {};
@@ -96,7 +99,10 @@ struct Node {
   std::vector<Switch> switches = {};
   std::vector<Device> devices = {};  // by ordinal
   std::vector<Nic> nics = {};
-  std::vector<PeerLink> links = {};         // each pair and direction as the source says it; sound ones are symmetric
+  std::vector<PeerLink> links = {};  // each pair and direction as the source says it; sound ones are symmetric
+  // NVLink between nodes (NVL72): those of one name share the NVSwitch fabric that their devices' links lead to; "": it
+  // is the node's own.
+  std::string nvlink_domain = {};
   std::vector<std::string> completed = {};  // what a source left out, from the catalogue: "device 0: memory", ...
   bool operator==(const Node&) const = default;
 };

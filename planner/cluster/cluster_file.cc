@@ -77,7 +77,7 @@ Status CheckKind(const YamlValue& root, std::string_view where) {
   if (FindYaml(root, "blocks") != nullptr && FindYaml(root, "switches") != nullptr) {
     return Refuse(
         "{}: is a topograph topology, which says what switch a node hangs from and not what devices it has; expected a "
-        "cluster file: write the nodes under 'nodes', such as {{count: 18, gpus: 4xGB200}}",
+        "cluster file: write the nodes under 'nodes', such as {{count: 18, gpus: 4xGB200, nvlink_domain: rack-0}}",
         where);
   }
   return Status();

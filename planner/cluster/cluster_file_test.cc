@@ -153,8 +153,11 @@ TEST(ClusterFile, NodesThatAreWrongSayWhere) {
       {"{}", "9: nodes[0].devices: expected 'devices', 'gpus' or 'ranks': a node without devices is no use"},
       {"{ranks: 1, memroy: 1GB}", "20: nodes[0]: unknown key 'memroy'; did you mean 'memory'?"},
       {"{ranks: 1, colour: red}",
-       "20: nodes[0]: unknown key 'colour'; known: count, name, names, address, addresses, memory, cores, ranks, gpus, "
-       "sockets, switches, devices, nics, links or completed"},
+       "20: nodes[0]: unknown key 'colour'; known: count, name, names, address, addresses, memory, cores, "
+       "nvlink_domain, ranks, gpus, sockets, switches, devices, nics, links or completed"},
+      {"{gpus: 4xL40S, nvlink_domain: rack-0}",
+       "39: nodes[0].nvlink_domain: none of the node's devices has NVLinks to a fabric, which nodes of a domain share; "
+       "expected links such as {from: all, to: fabric, count: 18}"},
       {"{ranks: 1, memory: 80GX}", "28: nodes[0].memory: expected a size such as 80GiB, got \"80GX\""},
       {"{ranks: 1, memory: 0}", "28: nodes[0].memory: expected a size such as 80GiB, got \"0\""},
       {"{ranks: 1, memory: [1]}", "28: nodes[0].memory: expected a size such as 80GiB, got a list"},
@@ -304,7 +307,7 @@ TEST(ClusterFile, WhatIsNoClusterSaysWhere) {
       {"switches: {a: {}}\nblocks: []",
        "c.yaml: is a topograph topology, which says what switch a node hangs from and not what devices it has; "
        "expected "
-       "a cluster file: write the nodes under 'nodes', such as {count: 18, gpus: 4xGB200}"},
+       "a cluster file: write the nodes under 'nodes', such as {count: 18, gpus: 4xGB200, nvlink_domain: rack-0}"},
       {"name: x", "c.yaml: line 1, column 1: nodes: expected a list of at least one node, got nothing"},
       {"nodes: []", "c.yaml: line 1, column 8: nodes: expected a list of at least one node, got a list"},
       {"version: 2\nnodes: [{ranks: 1}]",

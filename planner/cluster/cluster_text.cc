@@ -133,6 +133,7 @@ void AppendNodes(std::span<const Node> nodes, std::string& text) {
   }
   if (node.memory_bytes > 0) text += fmt::format("    memory: {}\n", BytesText(node.memory_bytes));
   if (node.cores > 0) text += fmt::format("    cores: {}\n", node.cores);
+  if (!node.nvlink_domain.empty()) text += fmt::format("    nvlink_domain: {}\n", Quoted(node.nvlink_domain));
   if (node.sockets.empty()) text += "    sockets: []\n";
   AppendList("sockets", node.sockets, text);
   AppendList("switches", node.switches, text, node);

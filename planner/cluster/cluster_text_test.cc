@@ -1,6 +1,7 @@
 // Random clusters of every shape that the structs can hold: the canonical text of each reads back to it, and to itself.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -119,6 +120,9 @@ class RandomCluster {
         node.links.push_back({static_cast<PeerKind>(Below(3)), from, to, Below(64) + 1, gigabytes});
       }
     }
+    const bool fabric = std::ranges::any_of(
+        node.links, [](const PeerLink& link) { return link.kind == PeerKind::kNvlink && link.to == kFabric; });
+    if (fabric && Chance()) node.nvlink_domain = fmt::format("{}d", Name());
     for (int c = Below(3); c > 0; --c) node.completed.push_back(Name());
     return node;
   }
@@ -149,7 +153,7 @@ TEST(ClusterText, OfAnyClusterReadsBackToIt) {
     // Another cluster has another text: a change of any part shows.
     Cluster other = cluster;
     Node& node = other.nodes[i % other.nodes.size()];
-    switch (i % 5) {
+    switch (i % 6) {
       case 0:
         node.name += "'";
         break;
@@ -161,6 +165,9 @@ TEST(ClusterText, OfAnyClusterReadsBackToIt) {
         break;
       case 3:
         node.completed.push_back("x");
+        break;
+      case 4:
+        node.nvlink_domain += "x";
         break;
       default:
         other.network_gigabits += 1;

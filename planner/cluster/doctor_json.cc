@@ -73,6 +73,11 @@ class Importer {
                   .arch = root_.Key("host").Key("arch").Text(kMaxNameBytes).value_or(""),
                   .vendor = cpu.Key("vendor").Text(kMaxNameBytes).value_or(""),
                   .cpu = cpu.Key("model").Text(kMaxNameBytes).value_or("")};
+    // By its numbers, as NCCL tells CPUs apart; reports before there were such fields have the name alone.
+    if (cpu.Has("family") && cpu.Has("model_number")) {
+      const auto family = cpu.Key("family").Number(0, 65535), model = cpu.Key("model_number").Number(0, 65535);
+      if (family && model) socket.cpu = fmt::format("{}/{}", *family, *model);
+    }
     std::set<int> seen;
     for (const PlacedJson& node : root_.Key("numa").Items(kMaxPartsPerNode)) {
       const PlacedJson number = node.Key("node");
@@ -161,7 +166,10 @@ class Importer {
     }
     for (size_t i = 0; i < visible.size(); ++i) {
       const auto found = by_bus_id.find(node_.devices[i].bus_id);
-      if (found != by_bus_id.end()) Nvlinks(known[found->second], static_cast<int>(i));
+      if (found == by_bus_id.end()) continue;
+      Nvlinks(known[found->second], static_cast<int>(i));
+      C2c(known[found->second], static_cast<int>(i));
+      Domain(known[found->second], static_cast<int>(i));
     }
   }
 
@@ -242,6 +250,38 @@ class Importer {
       node_.completed.push_back(
           fmt::format("device {}: without {} NVLinks, whose other end the driver does not tell", from, lost));
     }
+  }
+
+  // The fabric that hosts share, where this device's links lead to one.
+  void Domain(const PlacedJson& gpu, int device) {
+    if (!gpu.Has("fabric_cluster") || gpu.Key("fabric_cluster").is_null()) return;
+    const std::string uuid = gpu.Key("fabric_cluster").Text(kMaxNameBytes / 2).value_or("");
+    const uint64_t clique = gpu.Key("fabric_clique").Number(0, UINT32_MAX).value_or(0);
+    const bool joins = std::any_of(node_.links.begin(), node_.links.end(), [&](const PeerLink& link) {
+      return link.kind == PeerKind::kNvlink && link.from == device && link.to == kFabric;
+    });
+    if (!joins || uuid.empty()) return;
+    const std::string domain = fmt::format("{}.{}", uuid, clique);
+    if (node_.nvlink_domain.empty()) node_.nvlink_domain = domain;
+    if (node_.nvlink_domain == domain) return;
+    gpu.Refuse(
+        fmt::format("device {} is of NVLink fabric {}, another of {}; plans for a node of several are not there "
+                    "yet: hide one with CUDA_VISIBLE_DEVICES and make the report anew",
+                    device, domain, node_.nvlink_domain));
+  }
+
+  // To its CPU; reports before there was such a field have none.
+  void C2c(const PlacedJson& gpu, int from) {
+    if (!gpu.Has("c2c")) return;
+    PeerLink bundle{.kind = PeerKind::kC2c, .from = from, .to = kSocket, .count = 0};
+    for (const PlacedJson& link : gpu.Key("c2c").Items(kMaxLinks)) {
+      if (!link.Key("active").Flag()) continue;
+      const double gigabytes =
+          static_cast<double>(link.Key("megabytes_a_second").Number(1, 1000000).value_or(0)) / 1000;
+      ++bundle.count;
+      if (gigabytes > 0 && (bundle.gigabytes == 0 || gigabytes < bundle.gigabytes)) bundle.gigabytes = gigabytes;
+    }
+    if (bundle.count > 0) node_.links.push_back(bundle);
   }
 
   void Nics() {

@@ -14,6 +14,7 @@
 namespace mrs::cluster {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -165,6 +166,10 @@ TEST(DoctorJson, IsWhatDoctorWrites) {
   setenv("CUDA_VISIBLE_DEVICES", "1,0", 1);
   const Cluster cluster = Read(written());
   unsetenv("CUDA_VISIBLE_DEVICES");
+  setenv("FAKE_DRIVER", "grace", 1);
+  const Node grace = Only(Read(written()));
+  EXPECT_THAT(grace.links, Contains(PeerLink{PeerKind::kC2c, 1, kSocket, 2, 44.712}));
+  EXPECT_EQ(grace.nvlink_domain, "a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaeaf.32766");
   setenv("FAKE_DRIVER", "no fabric manager", 1);
   EXPECT_THAT(ParseDoctorJson(written(), "host.json").message(),
               HasSubstr("'gpus': the GPUs' driver failed there: cuInit: CUDA_ERROR_SYSTEM_NOT_READY (802): said by the "
@@ -188,6 +193,26 @@ TEST(DoctorJson, WithoutGpusIsACpuRank) {
   EXPECT_THAT(Only(cluster).devices,
               ElementsAre(Device{
                   .kind = DeviceKind::kCpu, .model = "CPU", .memory_bytes = 0, .ordinal = 0, .bus_id = "", .at = {}}));
+}
+
+TEST(DoctorJson, ANodeIsOfOneFabricThatHostsShare) {
+  std::string text = Changed(R"("mig": null)", R"("fabric_cluster": "a-b", "fabric_clique": 2, "mig": null)");
+  EXPECT_EQ(Only(Read(text)).nvlink_domain, "a-b.2");
+  text.replace(text.find(R"("mig": false)"), 0, R"("fabric_cluster": "a-b", "fabric_clique": 1, )");
+  EXPECT_THAT(ParseDoctorJson(text, "host.json").message(),
+              HasSubstr("'gpus.devices[0]': device 1 is of NVLink fabric a-b.1, another of a-b.2; plans for a node of "
+                        "several are not there yet: hide one with CUDA_VISIBLE_DEVICES and make the report anew"));
+}
+
+TEST(DoctorJson, TellsACpuByItsNumbers) {
+  EXPECT_EQ(Only(Read(std::string(kNode))).sockets[0].cpu, "Xeon");
+  EXPECT_EQ(
+      Only(Read(Changed(R"("model": "Xeon")", R"("model": "Xeon", "family": 6, "model_number": 143)"))).sockets[1].cpu,
+      "6/143");
+  EXPECT_EQ(Only(Read(Changed(R"("model": "Xeon")", R"("model": "Xeon", "family": null, "model_number": null)")))
+                .sockets[0]
+                .cpu,
+            "Xeon");
 }
 
 TEST(DoctorJson, BundlesLinksByTheirEnds) {
@@ -248,6 +273,8 @@ TEST(DoctorJson, IsRefusedWithItsPlace) {
        "order, got 7"},
       {"{\"gen\": 1, \"gen_max\": 5", "{\"gen\": 1, \"gen_max\": 9",
        "line 15, column 236: 'gpus.devices[0].pcie.gen_max': expected a whole number from 1 to 6, got 9"},
+      {R"("mig": false)", R"("c2c": {}, "mig": false)",
+       "line 15, column 97: 'gpus.devices[0].c2c': expected a list, got an object of 0 keys"},
       {"\"mig\": false", "\"mig\": true",
        "line 24, column 1: 'gpus.visible[1]': device 1 is a MIG instance of the GPU at 0000:18:00.0; plans for MIG "
        "instances are not there yet: turn MIG off (nvidia-smi -mig 0) and make the report anew"},

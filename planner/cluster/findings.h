@@ -22,6 +22,7 @@ struct Finding {
   std::string what;           // found and expected
   double cost_gigabytes = 0;  // per second that are lost, one way; 0: nothing that has this unit
   std::string_view mend;      // what to do
+  bool by_design = false;     // a note on how such machines are made, and no fault
 };
 
 std::vector<Finding> FindingsOf(const Cluster& cluster);
@@ -29,11 +30,12 @@ std::vector<Finding> FindingsOf(const Cluster& cluster);
 // Every id with when it fires and what to do about it.
 struct FindingKind {
   std::string_view id, when, mend;
+  bool by_design = false;  // as Finding has it
 };
 std::span<const FindingKind> FindingKinds();
 
-// What is said where nothing was found: "sound: looked at 1 node, 4 devices and 2 network cards: NVLinks, ...", and what
-// the description leaves out, so that it could not be judged.
+// What is said where nothing was found: "sound: looked at 1 node, 4 devices and 2 network cards: NVLinks, ...", and
+// what the description leaves out, so that it could not be judged.
 std::string SoundText(const Cluster& cluster);
 
 // "cluster.pcie-narrow  node-0: device 3\n  PCIe x4; ...\n", and the same as JSON.

@@ -43,6 +43,9 @@ TEST(ImportFile, RefusesOtherFilesByName) {
       {"{\"gpus_per_node\": 8}",
        fmt::format("f: is a topology of TACCL, which has times and rates of an abstract node and no devices or links{}",
                    kExpected)},
+      {"$ nvidia-smi topo -p2p rw\n GPU0 GPU1\n GPU0 X NS\n GPU1 NS X\n",
+       "f: line 2: is what nvidia-smi topo -p2p prints, which says what GPUs may reach each other and not by what way; "
+       "give what nvidia-smi topo -m prints"},
       {"{\"x\": 1}", fmt::format("f: is JSON without 'format' or 'nodes'{}", kExpected)},
       {"SwitchName=s0 Nodes=a,b\n",
        "f: is a file of Slurm's, which says what switch a node hangs from and not how its "

@@ -335,6 +335,7 @@ class Reader {
       by_bus_id.emplace(found.device.bus_id, static_cast<int>(node.devices.size()));
       node.devices.push_back(found.device);
     }
+    links_untold_ = false;
     for (size_t i = 0; i < host.found.size() && !faults_.any(); ++i) {
       const Found& found = host.found[i];
       if (!found.device.model.empty()) {
@@ -354,9 +355,8 @@ class Reader {
       const DeviceModel* const row = FindDeviceModel(device.model);
       return row == nullptr || row->peer_links > 0;
     };
-    if (skeleton && node.links.empty() && node.devices.size() > 1 && std::ranges::any_of(node.devices, may_have)) {
-      node.completed.emplace_back(kLinksNotTold);
-    }
+    const bool left_out = skeleton && node.links.empty() && std::ranges::any_of(node.devices, may_have);
+    if (node.devices.size() > 1 && (left_out || links_untold_)) node.completed.emplace_back(kLinksNotTold);
   }
 
   // By ordinal; those that have none take the free ones in the order of their bus ids, as CUDA does by
@@ -417,6 +417,7 @@ class Reader {
           node.completed.push_back(fmt::format("device {}: without {} links to {}, which is {}", ordinal, *count,
                                                ShownXml(target),
                                                peer == by_bus_id.end() ? "not in the file" : "the device itself"));
+          links_untold_ = links_untold_ || peer != by_bus_id.end();
           continue;
         } else if (kind != PciKind::kCpu) {
           return faults_.Add(link,
@@ -458,6 +459,7 @@ class Reader {
   const DeviceModel* model_;
   std::vector<Host> hosts_;
   size_t device_count_ = 0;
+  bool links_untold_ = false;  // of the host at hand: some are said to lead to where they begin
 };
 
 }  // namespace

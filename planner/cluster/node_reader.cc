@@ -78,6 +78,7 @@ class NodeReader {
     ReadNics();
     if (!in_.Has("sockets") && whole != "gpus") ImplySockets();
     ReadLinks();
+    ReadDomain();
     node_.completed = in_.Texts("completed", kMaxLinksPerNode);
     return std::move(node_);
   }
@@ -355,6 +356,17 @@ class NodeReader {
     }
     if (node_.links.size() > kMaxLinksPerNode) {
       in_.Fault("links", fmt::format("{} links; expected at most {}", node_.links.size(), kMaxLinksPerNode));
+    }
+  }
+
+  void ReadDomain() {
+    node_.nvlink_domain = in_.Text("nvlink_domain");
+    const bool joins = std::ranges::any_of(
+        node_.links, [](const PeerLink& link) { return link.kind == PeerKind::kNvlink && link.to == kFabric; });
+    if (!node_.nvlink_domain.empty() && !joins) {
+      in_.Fault("nvlink_domain",
+                "none of the node's devices has NVLinks to a fabric, which nodes of a domain share; "
+                "expected links such as {from: all, to: fabric, count: 18}");
     }
   }
 

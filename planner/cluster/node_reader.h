@@ -12,9 +12,9 @@
 namespace mrs::cluster {
 
 // The keys of each map, in the order in which CanonicalText writes them.
-inline constexpr std::string_view kNodeKeys[] = {"count",    "name",    "names", "address", "addresses",
-                                                 "memory",   "cores",   "ranks", "gpus",    "sockets",
-                                                 "switches", "devices", "nics",  "links",   "completed"};
+inline constexpr std::string_view kNodeKeys[] = {
+    "count", "name", "names",   "address",  "addresses", "memory", "cores", "nvlink_domain",
+    "ranks", "gpus", "sockets", "switches", "devices",   "nics",   "links", "completed"};
 inline constexpr std::string_view kSocketKeys[] = {"numa", "arch", "vendor", "cpu"};
 inline constexpr std::string_view kSwitchKeys[] = {"name", "host_bridge", "socket", "parent", "pcie"};
 inline constexpr std::string_view kDeviceKeys[] = {"count",  "kind",   "model",  "memory", "ordinal",

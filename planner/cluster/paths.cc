@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
 #include <string>
 #include <tuple>
@@ -225,7 +226,11 @@ bool PeerKnown(const Node& node, const PeerLink& link) {
   return link.kind == PeerKind::kNvlink ? model->sm > 0 : link.kind == PeerKind::kXgmi && !model->gcn.empty();
 }
 
-bool InterSocketKnown(const Socket& socket) { return InterSocketGigabytes(socket) < kLocal; }
+bool InterSocketKnown(const Socket& socket) {
+  // Intel's differ by model, and NCCL takes the oldest where it does not know it.
+  const bool model_counts = socket.arch == "x86_64" && socket.vendor == "GenuineIntel";
+  return InterSocketGigabytes(socket) < kLocal && (!model_counts || IntelModel(socket) > 0);
+}
 
 // ncclTopoGetInterCpuBw.
 double InterSocketGigabytes(const Socket& socket) {
@@ -270,16 +275,29 @@ Paths PathsOf(const Node& node) {
 }
 
 ClusterPaths PathsOf(const Cluster& cluster) {
-  ClusterPaths out{.tables = {}, .table_of = {}, .network_gigabytes = cluster.network_gigabits / 8};
+  ClusterPaths out{
+      .tables = {}, .table_of = {}, .domain_of = {}, .fabrics = {}, .network_gigabytes = cluster.network_gigabits / 8};
   std::vector<Node> shapes;
+  std::map<std::string_view, int> domains;
   for (const Node& node : cluster.nodes) {
     Node shape = node;
     shape.name.clear();
     shape.address.clear();
+    shape.nvlink_domain.clear();
+    const std::string_view domain = node.nvlink_domain;
+    out.domain_of.push_back(domain.empty() ? -1
+                                           : domains.emplace(domain, static_cast<int>(domains.size())).first->second);
     const auto at = std::find(shapes.begin(), shapes.end(), shape);
     out.table_of.push_back(static_cast<int>(at - shapes.begin()));
     if (at != shapes.end()) continue;
     out.tables.push_back(PathsOf(node));
+    std::vector<Path>& fabric = out.fabrics.emplace_back(node.devices.size());
+    for (const PeerLink& link : node.links) {
+      if (link.kind != PeerKind::kNvlink || link.to != kFabric) continue;
+      Path& path = fabric[link.from];
+      path = {PathClass::kNvl, path.gigabytes + static_cast<float>(PeerGigabytes(node, link)), PeerKnown(node, link),
+              2};
+    }
     shapes.push_back(std::move(shape));
   }
   return out;
@@ -297,8 +315,16 @@ Path ClusterPaths::ToOtherNodes(int node, int device) const {
   return {PathClass::kNet, gigabytes, gigabytes > 0, 0};
 }
 
+Path ClusterPaths::ToDomain(int node, int device) const { return fabrics[table_of[node]][device]; }
+
 Path ClusterPaths::Between(int node_a, int device_a, int node_b, int device_b) const {
   if (node_a == node_b) return Of(node_a).At(device_a, device_b);
+  if (domain_of[node_a] >= 0 && domain_of[node_a] == domain_of[node_b]) {
+    const Path a = ToDomain(node_a, device_a), b = ToDomain(node_b, device_b);
+    if (a.gigabytes > 0 && b.gigabytes > 0) {
+      return {PathClass::kNvl, std::min(a.gigabytes, b.gigabytes), a.known && b.known, 2};
+    }
+  }
   const Path a = ToOtherNodes(node_a, device_a), b = ToOtherNodes(node_b, device_b);
   return a.gigabytes < b.gigabytes ? a : b;
 }

@@ -51,12 +51,16 @@ Paths PathsOf(const Node& node);
 // Of each node; nodes that differ in nothing but name and address share one table.
 struct ClusterPaths {
   std::vector<Paths> tables;
-  std::vector<int> table_of;  // [node] -> tables
+  std::vector<int> table_of;               // [node] -> tables
+  std::vector<int> domain_of;              // [node] -> number of its NVLink domain; -1: none
+  std::vector<std::vector<Path>> fabrics;  // [table][device] its NVLinks to the fabric, {kNet, 0}: none
   double network_gigabytes = 0;
 
   const Paths& Of(int node) const { return tables[table_of[node]]; }
   // From a device to any of another node: by its best card, or the cluster's network.
   Path ToOtherNodes(int node, int device) const;
+  // From a device to any of another node of its NVLink domain (NVL72): NVL; kNet where it has no such link.
+  Path ToDomain(int node, int device) const;
   // Between devices, by node and index.
   Path Between(int node_a, int device_a, int node_b, int device_b) const;
 };

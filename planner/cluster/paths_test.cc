@@ -116,6 +116,13 @@ TEST(Paths, Figures) {
   EXPECT_EQ(between("GenuineIntel", "6/143"), 22);
   EXPECT_EQ(between("GenuineIntel", "6/207"), 40);
   EXPECT_EQ(InterSocketGigabytes({.numa = 0, .arch = "arm64"}), 6);
+  const auto known = [](const char* vendor, const char* cpu) {
+    return InterSocketKnown({.numa = 0, .arch = "x86_64", .vendor = vendor, .cpu = cpu});
+  };
+  EXPECT_TRUE(known("GenuineIntel", "6/143"));
+  EXPECT_FALSE(known("GenuineIntel", "Intel(R) Xeon(R) Platinum 8480C"));  // NCCL's default for what it does not know
+  EXPECT_TRUE(known("AuthenticAMD", ""));
+  EXPECT_FALSE(known("", ""));
 }
 
 }  // namespace

@@ -24,6 +24,10 @@ PlacedJson PlacedJson::Key(const std::string& key) const {
   return inner;
 }
 
+bool PlacedJson::Has(const std::string& key) const {
+  return value_ != nullptr && value_->is_object() && value_->contains(key);
+}
+
 std::vector<PlacedJson> PlacedJson::Items(size_t max) const {
   std::vector<PlacedJson> items;
   if (value_ == nullptr) return items;

@@ -32,6 +32,8 @@ class PlacedJson {
 
   // Of an object. What is missing is wrong, and then all that is asked of it gives defaults.
   PlacedJson Key(const std::string& key) const;
+  // Whether there is such a key: of what older writers leave out.
+  bool Has(const std::string& key) const;
   // Of an array with at most `max` items.
   std::vector<PlacedJson> Items(size_t max) const;
 

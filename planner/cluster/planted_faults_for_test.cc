@@ -21,9 +21,15 @@ Cluster Swapped(void (*plant)(Node&)) {
   return cluster;
 }
 
+// Cards without a bridge, where modules would lack their NVLinks.
+void AsCards(Node& node) {
+  node.links.clear();
+  for (Device& device : node.devices) device.model = "A100-PCIe-80GB";
+}
+
 // No NVLinks: devices 0 to 2 behind one switch, device 3 at its socket.
 void OneFar(Node& node) {
-  node.links.clear();
+  AsCards(node);
   node.nics.clear();
   node.devices[2].at = node.devices[0].at;
   node.devices[3].at.parent = -1;
@@ -38,7 +44,7 @@ Cluster Enormous() {
   for (int n = 0; n < 255; ++n) node.nics[n].name = fmt::format("mlx5_{}", n);
   for (Nic& nic : node.nics) nic.at = node.nics[0].at;
   node.devices.resize(64, node.devices[0]);
-  node.links.clear();
+  AsCards(node);
   for (int d = 0; d < 64; ++d) {
     node.devices[d].ordinal = d;
     node.devices[d].at = node.devices[0].at;
@@ -85,6 +91,7 @@ std::vector<PlantedFault> PlantedFaults() {
   return {
       {"cluster.nvlink-asymmetric",
        Broken([](Node& node) {
+         AsCards(node);
          node.links = {{.from = 0, .to = 1, .count = 12}, {.from = 1, .to = 0, .count = 8}};
        }),
        "cluster.nvlink-asymmetric  node-0: device 0 and device 1\n"
@@ -129,13 +136,13 @@ std::vector<PlantedFault> PlantedFaults() {
       {"cluster.nvlink-impossible",
        Broken([](Node& node) {
          for (Device& device : node.devices) device.model = "Z9";
-         node.links[1].count = 19;
+         node.links[1].count = 37;
        }),
        "cluster.nvlink-impossible  node-0: device 1\n"
-       "  19 NVLinks; a GPU has 18\n"
+       "  37 NVLinks; a GPU has 36\n"
        "  costs 25.0 GB/s\n"
        "  to mend: make the description anew from the machine; a model may be named wrongly\n",
-       {"warning: node-0: device 1: 19 NVLinks; a GPU has 18 (costs 25 GB/s); make the description anew from the "
+       {"warning: node-0: device 1: 37 NVLinks; a GPU has 36 (costs 25 GB/s); make the description anew from the "
         "machine; a model may be named wrongly [cluster.nvlink-impossible]"}},
       // Slower than its like, and slow by any measure.
       {"cluster.pcie-slow",
@@ -229,12 +236,12 @@ std::vector<PlantedFault> PlantedFaults() {
         "move the device behind the switch of the others [cluster.peer-far]"}},
       {"cluster.no-peer-access",
        Broken([](Node& node) {
-         node.links.clear();
+         AsCards(node);
          node.nics.clear();
          node.switches.clear();
          for (Device& device : node.devices) device.at.parent = -1;
        }),
-       "cluster.no-peer-access  node-0: all devices\n"
+       "cluster.no-peer-access  node-0: all devices  (note)\n"
        "  no pair nearer than PHB: NCCL goes through host memory, at 24.0 GB/s at most\n"
        "  to mend: plan stages (--pp) rather than tensor parallel; bridges, or a PCIe switch above the devices, would "
        "help\n",
@@ -288,7 +295,9 @@ std::vector<PlantedFault> PlantedFaults() {
        {"warning: node-1: device 1 hangs elsewhere, or by another PCIe link; bring the node in line, or describe "
         "clusters of equal nodes apart [cluster.node-differs]"}},
       {"cluster.node-differs",
-       Swapped([](Node& node) { node.links.clear(); }),
+       Swapped([](Node& node) {
+         for (PeerLink& link : node.links) link.gigabytes = 0;
+       }),
        "cluster.node-differs  node-1\n"
        "  other links between its devices\n"
        "  to mend: bring the node in line, or describe clusters of equal nodes apart\n",
@@ -333,10 +342,6 @@ std::vector<PlantedFault> PlantedFaults() {
         "clusters of equal nodes apart [cluster.node-differs]"}},
       {"cluster.not-judged",
        Enormous(),
-       "cluster.nic-far  node-3: nic mlx5_0\n"
-       "  SYS from its nearest device; expected PIX or PXB, as other cards have\n"
-       "  costs 14.0 GB/s\n"
-       "  to mend: move the card behind the switch of its GPU, or to that GPU's socket\n"
        "cluster.not-judged  node-4\n"
        "  unlike nodes with more than 1048576 pairs of devices, nics and sockets in all; the others were looked at\n"
        "  to mend: check the nodes that are left in a file of their own\n"
@@ -349,9 +354,7 @@ std::vector<PlantedFault> PlantedFaults() {
        "cluster.node-differs  node-4\n"
        "  nic mlx5_0 has 100 Gbit/s; in most nodes 200\n"
        "  to mend: bring the node in line, or describe clusters of equal nodes apart\n",
-       {"warning: node-3: nic mlx5_0: SYS from its nearest device; expected PIX or PXB, as other cards have (costs 14 "
-        "GB/s); move the card behind the switch of its GPU, or to that GPU's socket [cluster.nic-far]",
-        "warning: node-4: unlike nodes with more than 1048576 pairs of devices, nics and sockets in all; the others "
+       {"warning: node-4: unlike nodes with more than 1048576 pairs of devices, nics and sockets in all; the others "
         "were looked at; check the nodes that are left in a file of their own [cluster.not-judged]",
         "warning: node-0: nic mlx5_0 is another, or hangs elsewhere; bring the node in line, or describe clusters of "
         "equal nodes apart [cluster.node-differs]",

@@ -135,10 +135,15 @@ void PlaceOnSockets(int sockets, Node& node) {
   for (size_t d = 0; d < count; ++d) node.devices[d].at.socket = static_cast<int>(d * sockets / count);
 }
 
-void AddNodes(const Node& like, uint64_t count, Cluster& cluster) {
+// Of several nodes of a rack's modules, each so many share a fabric: "rack-0", "rack-1", ...
+void AddNodes(const Node& like, uint64_t count, Cluster& cluster, const DeviceModel* model = nullptr) {
+  const uint64_t of_rack = model != nullptr && count > 1 ? model->nodes_per_domain : 0;
   for (uint64_t n = 0; n < count; ++n) {
     cluster.nodes.push_back(like);
-    cluster.nodes.back().name = fmt::format("node-{}", cluster.nodes.size() - 1);
+    const size_t index = cluster.nodes.size() - 1;
+    cluster.nodes.back().name = fmt::format("node-{}", index);
+    // By the first of its nodes, so that racks of several groups have names of their own.
+    if (of_rack > 0) cluster.nodes.back().nvlink_domain = fmt::format("rack-{}", index - n % of_rack);
   }
 }
 
@@ -225,7 +230,7 @@ Result<Cluster> ReadGpus(std::string_view text) {
       Node node;
       AddDevices(kind, devices, node);
       PlaceOnSockets(sockets, node);
-      AddNodes(node, group.counts.front(), cluster);
+      AddNodes(node, group.counts.front(), cluster, kind.model);
       continue;
     }
     MRS_RETURN_IF_ERROR(CheckBoard(group, kind, of_model[kind.model] += devices));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <vector>
 
 #include "formats/json.h"
@@ -14,7 +15,7 @@
 namespace mrs::cluster {
 namespace {
 
-constexpr std::string_view kOtherNodes = "other nodes";
+constexpr std::string_view kOtherNodes = "other nodes", kDomainNodes = "NVLink domain";
 
 std::string PcieText(const PcieLink& link) {
   if (link == PcieLink{}) return "";
@@ -81,10 +82,14 @@ std::string CellText(const Path& path) {
   return path.known ? fmt::format("{} {:.1f}", name, path.gigabytes) : fmt::format("{} unknown", name);
 }
 
-// `network`: of each device to other nodes; empty where there is none.
-std::string MatrixText(const Node& node, const Paths& paths, const std::vector<Path>& network) {
+// To other nodes, of each device: by the network, and by the fabric that they share. Empty where there are none.
+struct Outwards {
+  std::vector<Path> network, domain;
+};
+
+std::string MatrixText(const Node& node, const Paths& paths, const Outwards& outwards) {
   const std::vector<std::string> names = PartNames(node);
-  size_t width = 11;  // of "NVL unknown"
+  size_t width = outwards.domain.empty() ? 11 : kDomainNodes.size();  // of "NVL unknown"
   for (const std::string& name : names) width = std::max(width, name.size());
   std::string text;
   const auto line = [&](std::string_view title, size_t cells, auto cell) {
@@ -98,9 +103,12 @@ std::string MatrixText(const Node& node, const Paths& paths, const std::vector<P
     line(names[from], names.size(),
          [&](size_t to) { return CellText(paths.At(static_cast<int>(from), static_cast<int>(to))); });
   }
-  if (!network.empty()) {
-    line(kOtherNodes, network.size(),
-         [&](size_t device) { return network[device].known ? CellText(network[device]) : std::string("NET unknown"); });
+  const auto out = [](const Path& path) { return path.known ? CellText(path) : std::string("NET unknown"); };
+  if (!outwards.domain.empty()) {
+    line(kDomainNodes, outwards.domain.size(), [&](size_t device) { return CellText(outwards.domain[device]); });
+  }
+  if (!outwards.network.empty()) {
+    line(kOtherNodes, outwards.network.size(), [&](size_t device) { return out(outwards.network[device]); });
   }
   return text;
 }
@@ -135,20 +143,44 @@ Json PathJson(std::string_view from, std::string_view to, const Path& path) {
           {"hops", path.hops}};
 }
 
-// Of each device, where there are other nodes.
-std::vector<Path> NetworkOf(const Cluster& cluster, const ClusterPaths& paths, size_t node) {
-  std::vector<Path> network;
-  for (size_t device = 0; cluster.nodes.size() > 1 && device < cluster.nodes[node].devices.size(); ++device) {
-    network.push_back(paths.ToOtherNodes(static_cast<int>(node), static_cast<int>(device)));
+Outwards OutwardsOf(const Cluster& cluster, const ClusterPaths& paths, size_t node) {
+  Outwards outwards;
+  const bool domain = !cluster.nodes[node].nvlink_domain.empty();
+  for (size_t device = 0; device < cluster.nodes[node].devices.size(); ++device) {
+    const int n = static_cast<int>(node), d = static_cast<int>(device);
+    if (cluster.nodes.size() > 1) outwards.network.push_back(paths.ToOtherNodes(n, d));
+    if (domain) outwards.domain.push_back(paths.ToDomain(n, d));
   }
-  return network;
+  return outwards;
 }
 
-Json NodeJson(const Node& node, const Paths& paths, const std::vector<Path>& network) {
+// "NVLink domain rack-0: 18 nodes, 72 devices", of each.
+std::string DomainsText(const Cluster& cluster) {
+  std::map<std::string_view, std::pair<size_t, size_t>> domains;
+  for (const Node& node : cluster.nodes) {
+    if (node.nvlink_domain.empty()) continue;
+    auto& [nodes, devices] = domains[node.nvlink_domain];
+    ++nodes;
+    for (size_t device = 0; device < node.devices.size(); ++device) {
+      devices += std::ranges::any_of(node.links, [&](const PeerLink& link) {
+        return link.kind == PeerKind::kNvlink && link.to == kFabric && link.from == static_cast<int>(device);
+      });
+    }
+  }
+  std::string text;
+  for (const auto& [name, counts] : domains) {
+    text += fmt::format("{} {}: {} node{}, {} devices\n", kDomainNodes, Printable(name), counts.first,
+                        counts.first == 1 ? "" : "s", counts.second);
+  }
+  return text;
+}
+
+Json NodeJson(const Node& node, const Paths& paths, const Outwards& outwards) {
   constexpr std::string_view kKinds[] = {"cpu", "cuda", "rocm"};
   Json json;
   json["name"] = node.name;
   json["address"] = node.address;
+  json["nvlink_domain"] = node.nvlink_domain;
   json["sockets"] = Json::array();
   for (const Socket& socket : node.sockets) {
     json["sockets"].push_back(
@@ -186,9 +218,12 @@ Json NodeJson(const Node& node, const Paths& paths, const std::vector<Path>& net
     for (int to = 0; to < paths.count(); ++to) {
       json["paths"].push_back(PathJson(names[from], names[to], paths.At(from, to)));
     }
-    if (static_cast<size_t>(from) < network.size()) {
-      json["paths"].push_back(PathJson(names[from], kOtherNodes, network[from]));
-    }
+    const auto out = [&](std::string_view to, const std::vector<Path>& of_device) {
+      const auto device = static_cast<size_t>(from);
+      if (device < of_device.size()) json["paths"].push_back(PathJson(names[from], to, of_device[device]));
+    };
+    out(kDomainNodes, outwards.domain);
+    out(kOtherNodes, outwards.network);
   }
   return json;
 }
@@ -217,6 +252,7 @@ std::string ClusterText(const Cluster& cluster) {
     const Node& node = cluster.nodes[n];
     text += Printable(node.name);
     if (!node.address.empty()) text += fmt::format("  {}", Printable(node.address));
+    if (!node.nvlink_domain.empty()) text += fmt::format("  {} {}", kDomainNodes, Printable(node.nvlink_domain));
     Node shape = node;
     shape.name.clear();
     shape.address.clear();
@@ -238,9 +274,10 @@ std::string ClusterText(const Cluster& cluster) {
     }
     if (node.sockets.empty()) Below(node, 0, -1, 2, text);
     const Paths& paths = all.Of(static_cast<int>(n));
-    text += MatrixText(node, paths, NetworkOf(cluster, all, n)) + IslandsText(node, IslandsOf(node, paths));
+    text += MatrixText(node, paths, OutwardsOf(cluster, all, n)) + IslandsText(node, IslandsOf(node, paths));
     for (const std::string& note : node.completed) text += fmt::format("  completed: {}\n", Printable(note));
   }
+  text += DomainsText(cluster);
   if (cluster.network_gigabits > 0) text += fmt::format("network  {}\n", GigabitsText(cluster.network_gigabits));
   return text;
 }
@@ -252,7 +289,7 @@ std::string ClusterJson(const Cluster& cluster) {
   json["nodes"] = Json::array();
   const ClusterPaths all = PathsOf(cluster);
   for (size_t n = 0; n < cluster.nodes.size(); ++n) {
-    json["nodes"].push_back(NodeJson(cluster.nodes[n], all.Of(static_cast<int>(n)), NetworkOf(cluster, all, n)));
+    json["nodes"].push_back(NodeJson(cluster.nodes[n], all.Of(static_cast<int>(n)), OutwardsOf(cluster, all, n)));
   }
   return DumpJson(json) + '\n';
 }

@@ -36,7 +36,8 @@ std::string ClusterText(const Cluster& cluster);
 //   "paths": [{"from": "device 0", "to": "device 1", "class": "NVL", "gigabytes": 240.0, "nccl_gigabytes": 240.0,
 //              "hops": 1}, ...]}]}
 // and, where there are other nodes, {"from": "device 0", "to": "other nodes", "class": "NET", ...}.
-// "gigabytes" is null where it is not known, and of one place with itself; "nccl_gigabytes" is what NCCL prints even so.
+// "gigabytes" is null where it is not known, and of one place with itself; "nccl_gigabytes" is what NCCL prints even
+// so.
 std::string ClusterJson(const Cluster& cluster);
 
 }  // namespace mrs::cluster

@@ -111,6 +111,41 @@ TEST(Show, PathsAsJson) {
   EXPECT_EQ(nodes[0]["islands"].dump(), "[[0,1],[2],[3]]");
 }
 
+TEST(Show, NvlinkDomains) {
+  const Result<Cluster> cluster =
+      ParseCluster("network: 400Gbit/s\nnodes: [{count: 2, gpus: 2xGB200, nvlink_domain: rack-0}]\n", "c.yaml");
+  ASSERT_TRUE(cluster) << cluster.message();
+  EXPECT_EQ(ClusterText(*cluster), &R"(
+node-0  NVLink domain rack-0
+  socket 0  (NUMA 0)
+    device 0  GB200, 189471MiB  PCIe 32 GT/s x16  NVLink x18 to the NVSwitch
+  socket 1  (NUMA 1)
+    device 1  GB200, 189471MiB  PCIe 32 GT/s x16  NVLink x18 to the NVSwitch
+  GB/s           device 0       device 1       socket 0       socket 1
+  device 0       LOC            NVL 721.8      PHB 48.0       SYS unknown
+  device 1       NVL 721.8      LOC            SYS unknown    PHB 48.0
+  socket 0       PHB 48.0       SYS unknown    LOC            SYS unknown
+  socket 1       SYS unknown    PHB 48.0       SYS unknown    LOC
+  NVLink domain  NVL 721.8      NVL 721.8
+  other nodes    NET 50.0       NET 50.0
+  island: devices 0, 1
+node-1  NVLink domain rack-0  as node-0
+NVLink domain rack-0: 2 nodes, 4 devices
+network  400Gbit/s
+)"[1]);
+  const Result<Json> json = ParseJson(ClusterJson(*cluster), "json");
+  ASSERT_TRUE(json) << json.message();
+  EXPECT_EQ((*json)["nodes"][1]["nvlink_domain"], "rack-0");
+  bool found = false;
+  for (const Json& one : (*json)["nodes"][0]["paths"]) {
+    if (one["to"] != "NVLink domain") continue;
+    found = true;
+    EXPECT_EQ(one["class"], "NVL");
+    EXPECT_EQ(one["gigabytes"], 721.8);
+  }
+  EXPECT_TRUE(found);
+}
+
 // What nothing tells is unknown, whatever is between: a matrix without models, a card without a rate.
 TEST(Show, AMatrixTellsNoRates) {
   const Result<Cluster> cluster =

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <map>
 #include <optional>
 
@@ -81,7 +82,9 @@ std::string NameOf(std::string_view prefix) {
   if (first == prefix.npos) return "";
   prefix = prefix.substr(first, prefix.find_last_not_of(kAround) - first + 1).substr(0, kMaxNameBytes);
   const auto usual = [&](char c) { return c > ' ' && c < 0x7F && kAround.find(c) == kAround.npos; };
-  return std::ranges::all_of(prefix, usual) ? std::string(prefix) : "";
+  // "#" begins a comment, and names nobody.
+  const bool named = std::ranges::any_of(prefix, [](unsigned char c) { return std::isalnum(c) != 0; });
+  return named && std::ranges::all_of(prefix, usual) ? std::string(prefix) : "";
 }
 
 }  // namespace

@@ -14,8 +14,9 @@
 namespace mrs::cluster {
 namespace {
 
-// No GPU has more NVLinks (H100, B200: 18): a row that tells of more shares them by an NVSwitch.
-constexpr int kMostNvlinks = 18;
+// What GPUs have of NVLinks at most, H100 and B200 18, Rubin 36 (https://www.nvidia.com/en-us/data-center/nvlink/): a
+// row that tells of more shares them by an NVSwitch.
+constexpr int MostNvlinks(int to_one) { return to_one > 18 ? 36 : 18; }
 
 // Within what two things meet: one switch, several, one host bridge, one socket, only the node.
 enum Level { kSwitch, kSwitches, kBridge, kSocketLevel, kLevels };
@@ -88,11 +89,16 @@ Result<Groups> GroupsOf(const SmiTable& table, std::string_view where, Node& nod
     }
   }
   // Where NVLinks hide it, the same NUMA node, or else the same CPUs, are the same socket.
-  // What the matrix says of others that are near to either comes first.
+  // What the matrix says of others that are near to either comes first: that they are on two sockets or NUMA nodes.
+  const auto differ = [&](size_t x, size_t y) {
+    const int way = told[x * count + y];
+    return way == kLevels ||
+           (way < 0 && !table.numa[x].empty() && !table.numa[y].empty() && table.numa[x] != table.numa[y]);
+  };
   const auto apart = [&](int a, int b) {
     for (size_t x = 0; x < count; ++x) {
       for (size_t y = x + 1; y < count; ++y) {
-        if (told[x * count + y] != kLevels) continue;
+        if (!differ(x, y)) continue;
         const int of_x = groups.Of(kSocketLevel, static_cast<int>(x)),
                   of_y = groups.Of(kSocketLevel, static_cast<int>(y));
         const int of_a = groups.Of(kSocketLevel, a), of_b = groups.Of(kSocketLevel, b);
@@ -205,10 +211,10 @@ void Nvlinks(const SmiTable& table, Node& node) {
   }
   std::vector<int> shared;
   for (int a = 0; a < count; ++a) {
-    if (sum[a] > kMostNvlinks) shared.push_back(a);
+    if (sum[a] > MostNvlinks(most[a])) shared.push_back(a);
   }
   const bool fabric = !shared.empty() && std::all_of(shared.begin(), shared.end(), [&](int a) {
-    return most[a] <= kMostNvlinks &&
+    return most[a] <= MostNvlinks(most[a]) &&
            std::all_of(shared.begin(), shared.end(), [&](int b) { return a == b || NvlinksOf(table.cells[a][b]) > 0; });
   });
   const auto on_fabric = [&](int a) { return fabric && std::find(shared.begin(), shared.end(), a) != shared.end(); };
@@ -241,6 +247,7 @@ Result<Node> NodeOf(const SmiTable& table, std::string_view where) {
     }
   }
   Nvlinks(table, node);
+  if (table.own_numa) node.completed.emplace_back(kOwnNumaNodes);
   return node;
 }
 

@@ -136,6 +136,63 @@ TEST(SmiMatrix, ReadsQuotesAndTables) {
   }
 }
 
+TEST(SmiMatrix, TellsBlankColumnsFromTheTitles) {
+  const Cluster cluster = Read(
+      "\tGPU0\tGPU1\tGPU2\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\nGPU0\tX\tNV18\tNV18\t0-3,8\t0\t\tN/A\n"
+      "GPU1\tNV18\tX\tNV18\t\t5\t\tN/A\nGPU2\tNV18\tNV18\tX\t\t\t\tN/A\n");
+  ASSERT_EQ(cluster.nodes[0].sockets.size(), 2u);
+  EXPECT_EQ(cluster.nodes[0].sockets[1].numa, 5);
+  EXPECT_EQ(cluster.nodes[0].devices[1].at.socket, 1);
+}
+
+TEST(SmiMatrix, ReadsWhatIsCutLaidOutOrNotedBeside) {
+  const Cluster plain = Read("GPU0 GPU1 CPU Affinity NUMA Affinity\nGPU0 X PXB 0-3 0\nGPU1 PXB X 0-3 0\n");
+  for (const std::string_view text : {
+           "GPU0 GPU1 CPU Affinity NU\nMA Affinity GPU NUMA ID\nGPU0 X PXB 0-3 0\nN/A\nGPU1 PXB X 0-3 0\nN/A\n",
+           "| | GPU0 | GPU1 | CPU Affinity | NUMA Affinity |\n|---|:---:|---:|:---|---|\n| GPU0 | X | PXB | 0-3 | 0 |\n"
+           "| GPU1 | PXB | X | 0-3 | 0 |\n",
+           "<pre>GPU0&nbsp;GPU1 CPU Affinity NUMA Affinity\n<b>GPU0</b> X PXB 0-3 0\nGPU1 PXB X 0-3 0</pre>\n",
+           "<p>nvidia-smi topo -m</p><pre><code>\tGPU0\tGPU1\tCPU Affinity\tNUMA Affinity\nGPU0\tX\tPXB\t0-3\t0\n"
+           "GPU1\tPXB\tX\t0-3\t0\n</code></pre>",
+           "<table><tr><th></th><th>GPU0</th><th>GPU1</th><th>CPU Affinity</th><th>NUMA Affinity</th></tr>\n"
+           "<tr><td>GPU0</td><td>X</td><td>PXB</td><td>0-3</td><td>0</td></tr>"
+           "<tr><td>GPU1</td><td>PXB</td><td>X</td><td>0-3</td><td>0</td></tr></table>",
+           "GPU0 GPU1 CPU Affinity NUMA Affinity\nGPU0 X PXB 0-3 0 <- slow\nGPU1 PXB X 0-3 0 by the window\n",
+           // Another table above, below, and one of a program's own.
+           " GPU0 GPU1\n GPU0 X OK\n GPU1 OK X\nGPU0 GPU1 CPU Affinity NUMA Affinity\nGPU0 X PXB 0-3 0\n"
+           "GPU1 PXB X 0-3 0\n\tGPU0\tGPU1\n\tGPU0\tX\tGNS\n\tGPU1\tGNS\tX\n\n     GPU0   GPU1\n"
+           "GPU0  -  True\nGPU1  True  -\n",
+       }) {
+    EXPECT_EQ(Read(text), plain) << text;
+  }
+}
+
+// GH200: the GPU's memory is NUMA node 1.
+TEST(SmiMatrix, TellsGpusWithNumaNodesOfTheirOwn) {
+  const auto of = [](const char* own) {
+    return Read(fmt::format("\tGPU0\tNIC0\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\nGPU0\tX\tSYS\t0-71\t0\t\t{}\n"
+                            "NIC0\tSYS\tX\n",
+                            own))
+        .nodes[0]
+        .completed;
+  };
+  EXPECT_THAT(of("1"), ElementsAre(kOwnNumaNodes));
+  EXPECT_THAT(of("N/A"), ElementsAre());
+}
+
+TEST(SmiMatrix, ACommentIsNoHost) {
+  const Cluster cluster = Read("# GPU0 GPU1\n# GPU0 X PIX\n# GPU1 PIX X\n");
+  EXPECT_EQ(cluster.nodes[0].name, "node-0");
+  EXPECT_EQ(cluster.nodes[0].devices.size(), 2u);
+}
+
+TEST(SmiMatrix, MoreLinksThanAnyGpuHasAreASwitch) {
+  const Cluster mesh = Read("GPU0 GPU1\nGPU0 X NV36\nGPU1 NV36 X\n");
+  EXPECT_EQ(mesh.nodes[0].links[0], (PeerLink{.from = 0, .to = 1, .count = 36}));
+  const Cluster fabric = Read(Uniform(4, "NV36"));
+  EXPECT_EQ(fabric.nodes[0].links.at(3), (PeerLink{.from = 3, .to = kFabric, .count = 36}));
+}
+
 TEST(SmiMatrix, SeveralTablesAreSeveralNodes) {
   const std::string text = Uniform(2, "NV4") + "\nnode b\n" + Uniform(4, "PHB");
   const Cluster cluster = Read(text);

@@ -27,6 +27,48 @@ bool BeginsTable(const std::vector<SmiWord>& words, size_t at) {
   return at + 1 < words.size() && BeginsSmiTable(words[at], words[at + 1]);
 }
 
+// What may stand between a table's first line and its rows: titles, cut where a terminal's lines end.
+constexpr size_t kMostTitles = 24;
+
+// Where the rows of the table that begins at `at` begin: at a name of its first line that stands again.
+size_t RowsBegin(const std::vector<SmiWord>& words, size_t at) {
+  const size_t begin = at;
+  while (at < words.size() && IsSmiName(words[at].text)) {
+    if (at - begin > kMaxDevicesPerNode + kMaxPartsPerNode) return words.size();
+    const bool again =
+        std::any_of(words.begin() + static_cast<ptrdiff_t>(begin), words.begin() + static_cast<ptrdiff_t>(at),
+                    [&](const SmiWord& word) { return word.text == words[at].text; });
+    if (again) return at;
+    ++at;
+  }
+  for (size_t row = at; row < std::min(at + kMostTitles, words.size()); ++row) {
+    const bool again =
+        std::any_of(words.begin() + static_cast<ptrdiff_t>(begin), words.begin() + static_cast<ptrdiff_t>(at),
+                    [&](const SmiWord& word) { return word.text == words[row].text; });
+    if (again) return row;
+  }
+  return words.size();
+}
+
+// nvidia-smi topo -p2p: who may reach whom. Its first row has X and then one of these.
+bool IsPeerStatus(const std::vector<SmiWord>& words, size_t at) {
+  constexpr std::string_view kStatus[] = {"OK", "CNS", "GNS", "TNS", "NS", "DR", "U"};
+  const size_t row = RowsBegin(words, at);
+  return row + 2 < words.size() && words[row + 1].text == "X" &&
+         std::find(std::begin(kStatus), std::end(kStatus), words[row + 2].text) != std::end(kStatus);
+}
+
+// A table of something else, below: its first row has no value of nvidia-smi's, "GPU0 - True True".
+bool IsForeign(const std::vector<SmiWord>& words, size_t at) {
+  size_t names = 0;
+  const size_t row = RowsBegin(words, at);
+  while (at + names < row && IsSmiName(words[at + names].text)) ++names;
+  for (size_t column = 1; column <= names && row + column < words.size(); ++column) {
+    if (IsSmiCell(words[row + column].text)) return false;
+  }
+  return true;
+}
+
 // Those from the first table on: no more are kept than kMaxWords and one. `next` gives one after another.
 template <typename Next>
 std::vector<SmiWord> WordsFrom(Next next) {
@@ -94,6 +136,11 @@ class Reader {
     return Refuse("{}: line {}, column {}: {}", where_, words_[at].line, words_[at].column, message);
   }
 
+  bool BeginsRow(const SmiTable& table, size_t at) const {
+    return at + 1 < words_.size() && IsSmiCell(words_[at + 1].text) &&
+           std::find(table.names.begin(), table.names.end(), words_[at].text) != table.names.end();
+  }
+
   Status Header(SmiTable& table, size_t& at) {
     for (; at < words_.size() && IsSmiName(words_[at].text) && !IsSmiCell(words_[at].text); ++at) {
       const std::string_view name = words_[at].text;
@@ -116,11 +163,17 @@ class Reader {
     if (table.gpu_count > kMaxDevicesPerNode) {
       return Fault(at - 1, fmt::format("{} GPUs; expected at most {}", table.gpu_count, kMaxDevicesPerNode));
     }
+    // "CPU Affinity", "NUMA Affinity", "GPU NUMA ID", of which older drivers have fewer.
+    size_t row = at;
+    const size_t end = std::min(at + kMostTitles, words_.size());
+    while (row < end && !BeginsRow(table, row)) ++row;
     constexpr std::string_view kTitles[] = {"CPU", "NUMA", "GPU", "Affinity", "ID"};
-    while (at < words_.size() &&
-           std::find(std::begin(kTitles), std::end(kTitles), words_[at].text) != std::end(kTitles)) {
-      ++at;
+    if (row == end) {
+      for (row = at; row < words_.size(); ++row) {
+        if (std::find(std::begin(kTitles), std::end(kTitles), words_[row].text) == std::end(kTitles)) break;
+      }
     }
+    for (; at < row; ++at) titles_ += words_[at].text == "Affinity" || words_[at].text == "ID";
     return Status();
   }
 
@@ -156,8 +209,15 @@ class Reader {
       }
       joined = word.ends_with(',');
     }
+    // Where a container may not see the CPUs, the first is blank: what comes next is no list.
+    const bool blank = affinities.size() < titles_ && !affinities.empty() && row < table.gpu_count &&
+                       affinities[0].find_first_of(",-") == std::string::npos;
+    if (blank) affinities.insert(affinities.begin(), titles_ - affinities.size(), "N/A");
     if (!affinities.empty() && affinities[0] != "N/A") table.cpus[row] = affinities[0];
     if (affinities.size() > 1 && affinities[1] != "N/A") table.numa[row] = affinities[1];
+    table.own_numa = table.own_numa || (titles_ == 3 && affinities.size() > 2 && affinities[2] != "N/A");
+    // Somebody's notes beside the row.
+    while (at < words_.size() && !words_[at].first && !BeginsRow(table, at)) ++at;
     return Status();
   }
 
@@ -179,6 +239,7 @@ class Reader {
 
   const std::vector<SmiWord>& words_;
   std::string_view where_;
+  size_t titles_ = 0;  // of the columns after the values
 };
 
 }  // namespace
@@ -198,7 +259,7 @@ Result<std::vector<SmiTable>> ReadSmiTables(std::string_view text, std::string_v
   if (text.size() > kMaxFileBytes)
     return Refuse("{}: {} bytes; expected at most {}", where, text.size(), kMaxFileBytes);
   std::vector<SmiTable> tables;
-  size_t device_count = 0;
+  size_t device_count = 0, status_line = 0;
   const auto read = [&](const std::vector<SmiWord>& words, std::string_view host) -> Status {
     if (words.size() > kMaxWords) return Refuse("{}: more than {} words", where, kMaxWords);
     for (size_t at = 0; at < words.size();) {
@@ -207,6 +268,12 @@ Result<std::vector<SmiTable>> ReadSmiTables(std::string_view text, std::string_v
         continue;
       }
       const size_t begin = at;
+      const bool status = IsPeerStatus(words, at);
+      if (status && status_line == 0) status_line = words[at].line;
+      if (status || (!tables.empty() && IsForeign(words, at))) {
+        at = RowsBegin(words, at);
+        continue;
+      }
       MRS_ASSIGN_OR_RETURN(SmiTable table, Reader(words, where).Read(at));
       device_count += table.gpu_count;
       table.host = host;
@@ -221,6 +288,12 @@ Result<std::vector<SmiTable>> ReadSmiTables(std::string_view text, std::string_v
   if (!tables.empty()) return tables;
   MRS_ASSIGN_OR_RETURN(const std::vector<SmiHost> hosts, HostsOf(text, where));
   for (const SmiHost& host : hosts) MRS_RETURN_IF_ERROR(read(WordsFromTable(host), host.name));
+  if (tables.empty() && status_line > 0) {
+    return Refuse(
+        "{}: line {}: is what nvidia-smi topo -p2p prints, which says what GPUs may reach each other and not by what "
+        "way; give what nvidia-smi topo -m prints",
+        where, status_line);
+  }
   if (tables.empty()) {
     return Refuse("{}: no table of nvidia-smi topo -m: no line begins with the names of GPUs, such as GPU0 GPU1",
                   where);

@@ -21,6 +21,7 @@ struct SmiTable {
   std::vector<int> gpu_numbers;             // the 3 of GPU3
   std::vector<std::vector<SmiCell>> cells;  // [row][column]
   std::vector<std::string> cpus, numa;      // of each row: "0-23", "0"; "": not said, or N/A
+  bool own_numa = false;                    // a GPU is a NUMA node of its own ("GPU NUMA ID")
 };
 
 // All tables of any text, at least one.

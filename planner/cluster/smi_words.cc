@@ -23,6 +23,32 @@ size_t ColourCode(std::string_view text) {
   return text[at] == 'm' ? at + 1 : 0;
 }
 
+// What web pages and Markdown have between words.
+struct Markup {
+  size_t bytes = 0;          // at the front of the text; 0: none
+  bool begins_line = false;  // as <pre> and a table's row do
+};
+
+// "<pre>", "</td>", "&nbsp;", a space that does not break; or the line under the heads of a Markdown table, "---:".
+Markup MarkupOf(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) return {3};
+  if (text.starts_with("\xC2\xA0")) return {2};
+  if (text.starts_with("&nbsp;")) return {6};
+  if (text.size() > 2 && text[0] == '<' && (text[1] == '/' || (text[1] >= 'a' && text[1] <= 'z'))) {
+    const size_t end = text.substr(0, 256).find_first_of(">\n");
+    if (end == text.npos || text[end] != '>') return {};
+    const bool begins = text.starts_with("<pre") || text.starts_with("<tr") || text.starts_with("<br");
+    return {end + 1, begins};
+  }
+  if (text.empty() || (text[0] != '-' && text[0] != ':')) return {};
+  size_t end = text[0] == ':' ? 1 : 0;
+  const size_t begin = end;
+  while (end < text.size() && text[end] == '-') ++end;
+  if (end - begin < 3) return {};
+  if (end < text.size() && text[end] == ':') ++end;
+  return end == text.size() || IsBlank(text[end]) ? Markup{end} : Markup{};
+}
+
 }  // namespace
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -36,16 +62,21 @@ std::optional<SmiWord> SmiWords::Next() {
       first_ = true;
     } else if (const size_t code = ColourCode(text_.substr(at_)); code > 0) {
       at_ += code;
-    } else if (IsBlank(text_[at_]) || text_.substr(at_).starts_with("\xEF\xBB\xBF")) {
-      at_ += text_[at_] == '\xEF' ? 3 : 1;
-    } else if (text_.substr(at_).starts_with("\xC2\xA0")) {  // a space that does not break, from web pages
-      at_ += 2;
+    } else if (IsBlank(text_[at_])) {
+      ++at_;
+    } else if (const Markup markup = MarkupOf(text_.substr(at_)); markup.bytes > 0) {
+      at_ += markup.bytes;
+      first_ = first_ || markup.begins_line;
     } else {
       const size_t begin = at_;
-      while (at_ < text_.size() && !IsBlank(text_[at_]) && ColourCode(text_.substr(at_)) == 0 &&
-             !text_.substr(at_).starts_with("\xC2\xA0")) {
-        ++at_;
-      }
+      const auto ends = [&] {
+        const char c = text_[at_];
+        if (IsBlank(c)) return true;
+        const std::string_view rest = text_.substr(at_);
+        if (c == '\x1b' || c == '^' || c == '[') return ColourCode(rest) > 0;
+        return (c == '<' || c == '&' || c == '\xC2') && MarkupOf(rest).bytes > 0;
+      };
+      while (at_ < text_.size() && !ends()) ++at_;
       return SmiWord{text_.substr(begin, at_ - begin), line_, begin - begin_of_line_ + column_,
                      std::exchange(first_, false)};
     }

@@ -1,4 +1,5 @@
-// The words of `nvidia-smi topo -m`, one after another, whatever stands between them: blanks, colour codes, quotes.
+// The words of `nvidia-smi topo -m`, one after another, whatever stands between them: blanks, colour codes, quotes,
+// what web pages and Markdown lay tables out with.
 //
 //   "\x1b[4m\tGPU0\tGPU1\x1b[0m\n> GPU0 X NV4"  ->  GPU0 GPU1 | GPU0 X NV4, each with its line and column
 #pragma once

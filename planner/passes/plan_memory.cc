@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "planner/cuda_reserve.h"
+#include "planner/passes/first_fit.h"
 #include "planner/passes/kv_blocks.h"
 #include "planner/passes/module_pass.h"
 #include "planner/passes/passes.h"
@@ -45,43 +46,19 @@ std::optional<StageRanks> RanksOfStage(mlir::ModuleOp module, int64_t stage, int
   return of_stage;
 }
 
-struct Placed {
-  int64_t begin, end, last;
-};
-
-// The lowest gap of `bytes` between the active buffers, which are sorted by `begin`.
-int64_t FirstFit(const std::vector<Placed>& active, int64_t bytes) {
-  int64_t begin = 0;
-  for (const Placed& placed : active) {
-    if (begin + bytes <= placed.begin) break;
-    begin = std::max(begin, ir::AlignUp(placed.end));
-  }
-  return begin;
-}
-
-// Offsets of all values in one bucket, in the order of `values`; the arena's size.
-int64_t PlaceBucket(const std::vector<ir::LiveValue>& values, const ir::BucketSize& bucket, const ir::Mesh& mesh,
-                    std::vector<int64_t>* offsets) {
-  std::vector<Placed> active;
-  llvm::DenseMap<mlir::Value, int64_t> offset_of;
-  int64_t arena = 0;
+Placed PlaceBucket(const std::vector<ir::LiveValue>& values, const ir::BucketSize& bucket, const ir::Mesh& mesh) {
+  std::vector<Lifetime> lifetimes;
+  llvm::DenseMap<mlir::Value, int64_t> index_of;
   for (const ir::LiveValue& live : values) {
     const ir::TensorType type = TensorTypeOf(live.value);
-    const int64_t bytes = ir::RowsIn(type, bucket) * ir::LocalRowBytes(type, mesh);
-    const bool in_place = live.in_place_of && offset_of.contains(*live.in_place_of);
-    const int64_t reused = in_place ? offset_of[*live.in_place_of] : -1;
-    // In place, the operand's last use is this very step: its bytes go over to the result.
-    std::erase_if(active, [&](const Placed& p) {
-      return p.last < live.first || (in_place && p.begin == reused && p.last == live.first);
-    });
-    const int64_t begin = in_place ? reused : FirstFit(active, bytes);
-    active.push_back({begin, begin + bytes, live.last});
-    std::sort(active.begin(), active.end(), [](const Placed& a, const Placed& b) { return a.begin < b.begin; });
-    arena = std::max(arena, ir::AlignUp(begin + bytes));
-    offset_of[live.value] = begin;
-    offsets->push_back(begin);
+    const bool in_place = live.in_place_of && index_of.contains(*live.in_place_of);
+    lifetimes.push_back({.bytes = ir::RowsIn(type, bucket) * ir::LocalRowBytes(type, mesh),
+                         .first = live.first,
+                         .last = live.last,
+                         .in_place = in_place ? index_of[*live.in_place_of] : -1});
+    index_of[live.value] = static_cast<int64_t>(lifetimes.size()) - 1;
   }
-  return arena;
+  return PlaceByFirstFit(lifetimes);
 }
 
 struct PlanMemory : ModulePass<PlanMemory> {
@@ -133,15 +110,19 @@ struct PlanMemory : ModulePass<PlanMemory> {
   }
 
   static CudaReserve ReserveOf(mlir::ModuleOp module, mlir::func::FuncOp program, size_t stage, size_t stages) {
-    int64_t steps = 0;
-    for (mlir::Operation& op : program.getBody().front()) steps += ir::IsStep(&op) ? 1 : 0;
+    int64_t steps = 0, exchanges = 0;
+    for (mlir::Operation& op : program.getBody().front()) {
+      steps += ir::IsStep(&op) ? 1 : 0;
+      exchanges += mlir::isa<ir::AllReduceOp, ir::AllGatherOp, ir::SendOp, ir::RecvOp>(op) ? 1 : 0;
+    }
     const auto nccl = module->getAttrOfType<mlir::BoolAttr>("mrs.nccl");
     return CudaReserveOf({.steps = steps,
-                          .buckets = static_cast<int64_t>(ir::BucketsOf(module).size()),
+                          .exchanges = exchanges,
+                          .max_seqs = ModuleInt(module, "mrs.max_seqs"),
                           .tp = ir::MeshOf(module).tp,
                           .first = stage == 0,
                           .last = stage + 1 == stages,
-                          .nccl = !nccl || nccl.getValue()});
+                          .nccl = nccl && nccl.getValue()});
   }
 
   static void Write(mlir::func::FuncOp program, const CudaReserve& beside) {
@@ -228,7 +209,9 @@ struct PlanMemory : ModulePass<PlanMemory> {
     std::vector<std::vector<int64_t>> offsets(buckets.size());
     llvm::SmallVector<int64_t> arenas;
     for (size_t b = 0; b < buckets.size(); ++b) {
-      arenas.push_back(PlaceBucket(values, buckets[b], ir::MeshOf(module), &offsets[b]));
+      Placed placed = PlaceBucket(values, buckets[b], ir::MeshOf(module));
+      arenas.push_back(placed.arena_bytes);
+      offsets[b] = std::move(placed.offsets);
     }
     mlir::Builder builder(module.getContext());
     llvm::DenseMap<mlir::Value, mlir::Attribute> placed;

@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "plans/html/markup.h"
-#include "plans/runnable.h"
 #include "plans/text.h"
 #include "plans/verify.h"
 #include "plans/verify/context.h"
@@ -19,28 +18,38 @@ double ShareOf(uint64_t part, uint64_t whole) {
   return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
-// The rank that has least left. From 90 % on a change of anything is likely to be refused.
+// What a rank needs at the least: of the KV cache, which takes what there is and gives way, one sequence.
+uint64_t LeastOf(const StageFacts& stage) {
+  uint64_t sequence = 0;
+  for (const plan::KvClass& cache : verify::View(stage.stage->kv_classes())) {
+    sequence = SatAdd(sequence, SatMul(cache.sequence_blocks(), cache.block_bytes()));
+  }
+  return stage.memory.Total() - stage.memory.kv + std::min(stage.memory.kv, sequence);
+}
+
+// The rank whose least leaves least room. From 90 % on a change of anything is likely to be refused.
 void Memory(const PageFacts& facts, std::vector<Finding>* out) {
   const RankFacts* tightest = nullptr;
-  uint64_t least = 0;
+  double share = 0;
   for (const RankFacts& rank : facts.ranks) {
-    const uint64_t used = facts.stages[rank.at.stage()].memory.Total();
-    if (!rank.budget_bytes.has_value()) continue;
-    const uint64_t left = *rank.budget_bytes - std::min(*rank.budget_bytes, used);
-    if (tightest == nullptr || left < least) {
+    if (rank.budget_bytes.value_or(0) == 0) continue;
+    const double of_rank = ShareOf(LeastOf(facts.stages[rank.at.stage()]), *rank.budget_bytes);
+    if (tightest == nullptr || of_rank > share) {
       tightest = &rank;
-      least = left;
+      share = of_rank;
     }
   }
   if (tightest == nullptr) {
     out->push_back({Weighing::kNote, "memory", "The plan does not say what its ranks may use."});
     return;
   }
-  const uint64_t used = facts.stages[tightest->at.stage()].memory.Total();
-  const double share = ShareOf(used, *tightest->budget_bytes);
-  out->push_back({share < 90 ? Weighing::kGood : Weighing::kWarning, "memory",
-                  fmt::format("It fits: rank {} has least left, and uses {} of {} ({:.1f} %).", tightest->rank,
-                              HumanBytes(used), HumanBytes(*tightest->budget_bytes), share)});
+  const StageFacts& stage = facts.stages[tightest->at.stage()];
+  out->push_back(
+      {share < 90 ? Weighing::kGood : Weighing::kWarning, "memory",
+       fmt::format("It fits: rank {} has least room, and uses {} of {} ({:.1f} %); with the KV cache of one sequence, "
+                   "{} ({:.1f} %).",
+                   tightest->rank, HumanBytes(stage.memory.Total()), HumanBytes(*tightest->budget_bytes),
+                   ShareOf(stage.memory.Total(), *tightest->budget_bytes), HumanBytes(LeastOf(stage)), share)});
 }
 
 // Sequences of full length that the scarcest class of the cache holds.
@@ -147,11 +156,6 @@ void Padding(const PageFacts& facts, std::vector<Finding>* out) {
                               ShareOf(padding, all))});
 }
 
-void Devices(const PageFacts& facts, std::vector<Finding>* out) {
-  const Status runs = Runnable(*facts.plan);
-  if (!runs.ok()) out->push_back({Weighing::kWarning, "not-yet", fmt::format("{}.", runs.message())});
-}
-
 void Order(const PageFacts& facts, std::vector<Finding>* out) {
   if (facts.plan->numerics()->reduction() == plan::Reduction::canonical) return;
   out->push_back({Weighing::kWarning, "rank-order",
@@ -168,7 +172,6 @@ std::vector<Finding> FindingsOf(const PageFacts& facts) {
   Balance(facts, &findings);
   Copies(facts, &findings);
   Padding(facts, &findings);
-  Devices(facts, &findings);
   Order(facts, &findings);
   return findings;
 }

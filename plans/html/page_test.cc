@@ -333,8 +333,10 @@ TEST(FindingsOf, GiveNumbersForWhatTheyWeigh) {
   const uint64_t used =
       plan.stages[0]->weight_arena_bytes + plan.stages[0]->kv_arena_bytes + plan.stages[0]->activation_arena_bytes;
   plan.cluster->memory_bytes = {used * 2, used + used / 20};
-  EXPECT_THAT(findings(plan),
-              ::testing::Contains("2 memory: It fits: rank 1 has least left, and uses 220 KiB of 231 KiB (95.2 %)."));
+  EXPECT_THAT(
+      findings(plan),
+      ::testing::Contains("2 memory: It fits: rank 1 has least room, and uses 220 KiB of 231 KiB (95.2 %); with "
+                          "the KV cache of one sequence, 208 KiB (90.0 %)."));
   EXPECT_THAT(findings(plan),
               ::testing::Contains(
                   "0 kv-capacity: The KV cache holds 4 sequences of full length (100 tokens); at most 4 run at once."));
@@ -345,8 +347,17 @@ TEST(FindingsOf, GiveNumbersForWhatTheyWeigh) {
               ::testing::Contains("1 communication: A forward has 3 all-reduces (384 B a token in all), 1 all-gather, "
                                   "from each rank that takes part."));
   plan.cluster->memory_bytes = {used * 2, used * 2};
+  EXPECT_THAT(
+      findings(plan),
+      ::testing::Contains("0 memory: It fits: rank 0 has least room, and uses 220 KiB of 440 KiB (50.0 %); with "
+                          "the KV cache of one sequence, 208 KiB (47.3 %)."));
+  // A cache that takes all there is tightens nothing; and it is the share that counts, not the bytes.
+  plan.stages[0]->kv_classes[0].mutate_block_count(1600);
+  plan.stages[0]->kv_arena_bytes *= 100;
+  plan.cluster->memory_bytes = {used + 99 * 16384 + 99, uint64_t{1} << 40};
   EXPECT_THAT(findings(plan),
-              ::testing::Contains("0 memory: It fits: rank 0 has least left, and uses 220 KiB of 440 KiB (50.0 %)."));
+              ::testing::Contains("0 memory: It fits: rank 0 has least room, and uses 1.76 MiB of 1.76 MiB (100.0 %); "
+                                  "with the KV cache of one sequence, 208 KiB (11.5 %)."));
 }
 
 TEST(GroupRanks, AreShort) {

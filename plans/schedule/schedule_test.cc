@@ -8,6 +8,8 @@
 #include <map>
 #include <string>
 
+#include "plans/schedule/ring_schedule.h"
+
 namespace mrs {
 namespace {
 
@@ -199,6 +201,104 @@ TEST(Schedule, Broadcast_ReachesEveryRankFromEveryRoot) {
       data[root] = {"a", "b"};
       CarryOut(ForAllRanks(size, [&](int rank, Schedule& s) { BroadcastSchedule(rank, size, root, 2, s); }), data);
       for (int rank = 0; rank < size; ++rank) ASSERT_THAT(data[rank], ElementsAre("a", "b"));
+    }
+  }
+}
+
+// A rank of a ring talks to its neighbours alone.
+void ExpectNeighboursOnly(const std::vector<Schedule>& schedules) {
+  const int size = static_cast<int>(schedules.size());
+  for (int rank = 0; rank < size; ++rank) {
+    for (const ExchangeStep& step : schedules[rank]) {
+      for (const int peer : {step.send_to, step.recv_from}) {
+        if (peer < 0) continue;
+        const int distance = (peer - rank + size) % size;
+        ASSERT_TRUE(distance == 1 || distance == size - 1) << rank << " of " << size << " and " << peer;
+      }
+    }
+  }
+}
+
+TEST(RingSchedule, AllGather_BringsEverySegmentToEveryRankByNeighbours) {
+  for (const int size : {1, 2, 3, 4, 5, 8, 16}) {
+    for (const size_t count : {0, 1, 7, 48}) {
+      std::vector<Symbols> data(size, Symbols(count, "?"));
+      for (int rank = 0; rank < size; ++rank) {
+        const ElementRange own = RingSegment(rank, size, count);
+        for (size_t i = own.begin; i < own.begin + own.count; ++i) data[rank][i] = std::to_string(i);
+      }
+      const auto schedules =
+          ForAllRanks(size, [&](int rank, Schedule& s) { RingAllGatherSchedule(rank, size, count, s); });
+      ExpectNeighboursOnly(schedules);
+      CarryOut(schedules, data);
+      for (int rank = 0; rank < size; ++rank) {
+        for (size_t i = 0; i < count; ++i) ASSERT_EQ(data[rank][i], std::to_string(i));
+      }
+    }
+  }
+}
+
+TEST(RingSchedule, Broadcast_ReachesEveryRankFromEveryRootByNeighbours) {
+  for (int size = 1; size <= 9; ++size) {
+    for (int root = 0; root < size; ++root) {
+      for (const size_t count : {0, 1, 2, 5}) {
+        std::vector<Symbols> data(size, Symbols(count, "?"));
+        for (size_t i = 0; i < count; ++i) data[root][i] = std::to_string(i);
+        const auto schedules =
+            ForAllRanks(size, [&](int rank, Schedule& s) { RingBroadcastSchedule(rank, size, root, count, 2, s); });
+        ExpectNeighboursOnly(schedules);
+        CarryOut(schedules, data);
+        for (int rank = 0; rank < size; ++rank) {
+          for (size_t i = 0; i < count; ++i) ASSERT_EQ(data[rank][i], std::to_string(i));
+        }
+      }
+    }
+  }
+}
+
+TEST(RingSchedule, Segments_CoverAllOnceAndDifferByOneAtMost) {
+  for (const int size : {1, 2, 4, 16}) {
+    for (const size_t count : {0, 1, 15, 16, 1009}) {
+      size_t end = 0;
+      for (int rank = 0; rank < size; ++rank) {
+        const ElementRange segment = RingSegment(rank, size, count);
+        EXPECT_EQ(segment.begin, end);
+        EXPECT_LE(segment.count - count / size, 1u);
+        end += segment.count;
+      }
+      EXPECT_EQ(end, count);
+    }
+  }
+}
+
+TEST(RingSchedule, ArmBlocks_AreWholeSubtreesAsSoonAsTheyCanBe) {
+  struct Case {
+    int first, length, direction, size;
+    std::vector<TreeBlock> blocks;
+  };
+  const Case cases[] = {
+      {3, 4, 1, 8, {{3, 1}, {4, 2}, {6, 1}}}, {0, 4, 1, 8, {{0, 4}}},          {6, 4, 1, 8, {{6, 2}, {0, 2}}},
+      {7, 3, 1, 8, {{7, 1}, {0, 2}}},         {2, 3, -1, 8, {{2, 1}, {0, 2}}}, {0, 3, -1, 8, {{0, 1}, {6, 2}}},
+      {3, 2, 1, 4, {{3, 1}, {0, 1}}},         {1, 1, 1, 2, {{1, 1}}},          {5, 0, -1, 16, {}},
+  };
+  std::vector<TreeBlock> blocks;
+  for (const Case& of : cases) {
+    ArmBlocks(of.first, of.length, of.direction, of.size, blocks);
+    EXPECT_EQ(blocks, of.blocks) << of.first << " " << of.length << " " << of.direction << " " << of.size;
+  }
+}
+
+// No more partial sums travel at a time than the tree has levels.
+TEST(RingSchedule, ArmBlocks_AreAtMostTheLevelsOfTheTree) {
+  for (int size = 2, levels = 1; size <= 16; size *= 2, ++levels) {
+    std::vector<TreeBlock> blocks;
+    for (int first = 0; first < size; ++first) {
+      for (int length = 1; length <= size / 2; ++length) {
+        for (const int direction : {1, -1}) {
+          ArmBlocks(first, length, direction, size, blocks);
+          EXPECT_LE(blocks.size(), static_cast<size_t>(levels));
+        }
+      }
     }
   }
 }

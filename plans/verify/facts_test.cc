@@ -410,6 +410,8 @@ TEST(Verify, CountsWhatCudaTakes) {
   EXPECT_EQ(Refusal(plan),
             "rank 0: is of cpu, yet its stage has workspace 100, graphs 0 and communicators 0, expected 0 each");
   for (plan::Rank& rank : plan.ranks) rank.mutate_kind(DeviceKind::cuda);
+  EXPECT_EQ(Refusal(plan),
+            "rank 0: is of cuda, yet its stage has workspace 100 and graphs 0, expected more than 0 each");
   plan.stages[0]->graphs_bytes = 20;
   plan.stages[0]->communicators_bytes = 3;
   EXPECT_EQ(Refusal(plan), "");
@@ -429,6 +431,7 @@ TEST(Verify, RejectsRanksOfTwoKindsAndTwoOnOneGpu) {
   plan.ranks[1].mutate_kind(DeviceKind::cuda);
   EXPECT_EQ(Refusal(plan), "rank 1 is of cuda, rank 0 of cpu, expected one kind for all");
   plan.ranks[0].mutate_kind(DeviceKind::cuda);
+  plan.stages[0]->workspace_bytes = plan.stages[0]->graphs_bytes = 1;
   EXPECT_EQ(Refusal(plan), "");
   plan.ranks[0].mutate_device(plan.ranks[1].device());
   EXPECT_EQ(Refusal(plan), "ranks 0 and 1 are both on cuda:1 of node 0");

@@ -18,6 +18,10 @@ Status CheckMemory(const StageView& stage) {
           "rank {}: is of cpu, yet its stage has workspace {}, graphs {} and communicators {}, expected 0 each", rank,
           needs.workspace, needs.graphs, needs.communicators);
     }
+    if (ranks[rank].kind() == plan::DeviceKind::cuda && (needs.workspace == 0 || needs.graphs == 0)) {
+      return Refuse("rank {}: is of cuda, yet its stage has workspace {} and graphs {}, expected more than 0 each",
+                    rank, needs.workspace, needs.graphs);
+    }
     if (rank >= memory.size() || total <= memory.Get(rank)) continue;
     return Refuse(
         "rank {}: needs {} bytes ({}), but may use {}; plan with more ranks, a smaller --max-len or --max-seqs, or "

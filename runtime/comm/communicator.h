@@ -17,6 +17,7 @@
 #include <span>
 
 #include "plans/status.h"
+#include "runtime/comm/pulse.h"
 
 namespace mrs {
 
@@ -29,10 +30,19 @@ enum class ReduceAlgorithm : uint8_t {
   kRankOrder = 4,        // ((r0 + r1) + r2) + ...: NOT canonical. A control that shows that the order matters
 };
 
+// For those whose waits somebody else ends: by Abort, or with their process.
+inline constexpr std::chrono::milliseconds kNoTimeout = std::chrono::milliseconds::max();
+
+inline std::chrono::steady_clock::time_point After(std::chrono::steady_clock::time_point now,
+                                                   std::chrono::milliseconds limit) {
+  return limit == kNoTimeout ? std::chrono::steady_clock::time_point::max() : now + limit;
+}
+
 struct CommOptions {
   std::chrono::milliseconds timeout{30000};  // of silence from a peer that is waited for
   int spin = 2000;                           // polls before blocking; 0: block at once (more ranks than cores)
   const std::atomic<bool>* abort = nullptr;  // borrowed; once true, waiting calls return within about 100 ms
+  Pulse* pulse = nullptr;                    // borrowed; told what moves, and which rank is waited for
 };
 
 class Communicator {

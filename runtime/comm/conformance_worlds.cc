@@ -4,7 +4,9 @@
 
 #include <thread>
 
+#include "runtime/comm/mixed.h"
 #include "runtime/comm/region.h"
+#include "runtime/comm/ring.h"
 #include "runtime/comm/tcp.h"
 
 namespace mrs {
@@ -70,6 +72,8 @@ std::vector<std::string> RunProcesses(int size, const Opener& open, const Body& 
   return complaints;
 }
 
+int HostOf(int rank) { return rank % 3 == 0 ? 0 : 1; }
+
 }  // namespace
 
 std::vector<std::string> RunWorld(const WorldConfig& config, const Body& body) {
@@ -86,6 +90,8 @@ std::vector<std::string> RunWorld(const WorldConfig& config, const Body& body) {
     const Opener open = [&](int rank) { return OpenShmCommunicator(rank, config.size, region->get(), config.options); };
     return kShmRanksAreProcesses ? RunProcesses(config.size, open, body) : RunThreads(config.size, open, false, body);
   }
+  const bool tagged = config.transport.ends_with("_tagged");
+  const std::string transport = config.transport.substr(0, config.transport.find('_'));
   std::vector<TcpListener> listeners;
   std::vector<TcpEndpoint> endpoints;
   for (int rank = 0; rank < config.size; ++rank) {
@@ -94,12 +100,49 @@ std::vector<std::string> RunWorld(const WorldConfig& config, const Body& body) {
     endpoints.push_back({"127.0.0.1", listener->port()});
     listeners.push_back(*std::move(listener));
   }
-  const Opener open = [&](int rank) {
-    return ConnectMesh(
-        listeners[rank],
-        {.rank = rank, .endpoints = endpoints, .secret = "one for all", .deadline = std::chrono::seconds(20)},
-        config.options);
+  const auto mesh = [&](int rank) -> MeshConfig {
+    return {.rank = rank,
+            .endpoints = endpoints,
+            .secret = "one for all",
+            .deadline = std::chrono::seconds(20),
+            .integrity = tagged};
   };
+  if (transport == "mixed") {
+    // Two hosts whose ranks alternate unevenly: the first has 0, 3, 6, the second 1, 2, 4, 5, 7.
+    std::vector<int> members[2];
+    HostLinks links[2];
+    for (int rank = 0; rank < config.size; ++rank) members[HostOf(rank)].push_back(rank);
+    for (int host = 0; host < 2; ++host) {
+      if (members[host].empty()) continue;
+      Result<HostLinks> made = CreateHostLinks(static_cast<int>(members[host].size()), config.ring_bytes);
+      if (!made) return all(made.message());
+      links[host] = *std::move(made);
+    }
+    const Opener open = [&](int rank) {
+      const int host = HostOf(rank);
+      return ConnectMixed(&listeners[rank],
+                          {.mesh = mesh(rank),
+                           .local = members[host],
+                           .region_fd = links[host].region.get(),
+                           .bell_fd = links[host].bell.get()},
+                          config.options);
+    };
+    return RunThreads(config.size, open, true, body);
+  }
+  if (transport == "ring" && config.size > 1) {
+    const Opener open = [&](int rank) {
+      return ConnectRing(listeners[rank],
+                         {.rank = rank,
+                          .size = config.size,
+                          .right = endpoints[(rank + 1) % config.size],
+                          .secret = "one for all",
+                          .deadline = std::chrono::seconds(20),
+                          .integrity = tagged},
+                         config.options);
+    };
+    return RunThreads(config.size, open, true, body);
+  }
+  const Opener open = [&](int rank) { return ConnectMesh(listeners[rank], mesh(rank), config.options); };
   return RunThreads(config.size, open, true, body);
 }
 

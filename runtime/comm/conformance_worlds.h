@@ -5,8 +5,8 @@
 //     return status.ok() ? "" : status.message();
 //   });
 //
-// local and tcp ranks are threads; shm ranks are forked processes, or under a sanitizer (which does not follow a fork
-// of threads, or sees no race between processes) threads that map the region each for itself.
+// local, tcp, mixed and ring ranks are threads; shm ranks are forked processes, or under a sanitizer (which does not
+// follow a fork of threads, or sees no race between processes) threads that map the region each for itself.
 #pragma once
 
 #include <functional>
@@ -19,10 +19,10 @@
 namespace mrs {
 
 struct WorldConfig {
-  std::string transport;  // local, shm, tcp
+  std::string transport;  // local, shm, tcp, mixed, ring; the last three also as tcp_tagged, ...
   int size = 1;
   CommOptions options = {};
-  size_t ring_bytes = 1 << 16;  // of local and shm
+  size_t ring_bytes = 1 << 16;  // of local, shm and mixed
 };
 
 struct Rank {

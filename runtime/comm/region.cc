@@ -30,31 +30,6 @@ Status CheckShape(uint64_t size, uint64_t ring_bytes) {
   return Status();
 }
 
-Result<std::shared_ptr<RegionMapping>> MapRegion(int size, int fd) {
-  struct stat info {};
-  if (fstat(fd, &info) != 0) return Refuse("shared region: fd {}: {}", fd, std::strerror(errno));
-  const uint64_t bytes = static_cast<uint64_t>(info.st_size);
-  if (bytes < sizeof(RegionHeader)) {
-    return Refuse("shared region: fd {} holds {} bytes; a region holds more: pass the fd of CreateShmRegion", fd,
-                  bytes);
-  }
-  void* const base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (base == MAP_FAILED) return Unavailable("shared region: mmap of {} bytes: {}", bytes, std::strerror(errno));
-  auto mapping = std::make_shared<RegionMapping>(base, bytes);
-  const RegionHeader& header = mapping->header();
-  if (header.magic != kRegionMagic || header.version != kRegionVersion) {
-    return Refuse("shared region: fd {} is no region of this version", fd);
-  }
-  MRS_RETURN_IF_ERROR(CheckShape(mapping->size(), mapping->ring_bytes()));
-  if (mapping->size() != static_cast<uint32_t>(size)) {
-    return Refuse("shared region: made for {} ranks, opened for {}", mapping->size(), size);
-  }
-  if (bytes != RegionBytes(size, mapping->ring_bytes())) {
-    return Refuse("shared region: {} bytes, expected {}", bytes, RegionBytes(size, mapping->ring_bytes()));
-  }
-  return mapping;
-}
-
 std::unique_ptr<Communicator> MakeCommunicator(std::shared_ptr<RegionMapping> mapping, int rank,
                                                const CommOptions& options) {
   RegionTransport transport(std::move(mapping), rank);
@@ -87,6 +62,31 @@ Result<Fd> CreateShmRegion(int size, size_t ring_bytes) {
   return fd;
 }
 
+Result<std::shared_ptr<RegionMapping>> MapRegion(int size, int fd) {
+  struct stat info {};
+  if (fstat(fd, &info) != 0) return Refuse("shared region: fd {}: {}", fd, std::strerror(errno));
+  const uint64_t bytes = static_cast<uint64_t>(info.st_size);
+  if (bytes < sizeof(RegionHeader)) {
+    return Refuse("shared region: fd {} holds {} bytes; a region holds more: pass the fd of CreateShmRegion", fd,
+                  bytes);
+  }
+  void* const base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (base == MAP_FAILED) return Unavailable("shared region: mmap of {} bytes: {}", bytes, std::strerror(errno));
+  auto mapping = std::make_shared<RegionMapping>(base, bytes);
+  const RegionHeader& header = mapping->header();
+  if (header.magic != kRegionMagic || header.version != kRegionVersion) {
+    return Refuse("shared region: fd {} is no region of this version", fd);
+  }
+  MRS_RETURN_IF_ERROR(CheckShape(mapping->size(), mapping->ring_bytes()));
+  if (mapping->size() != static_cast<uint32_t>(size)) {
+    return Refuse("shared region: made for {} ranks, opened for {}", mapping->size(), size);
+  }
+  if (bytes != RegionBytes(size, mapping->ring_bytes())) {
+    return Refuse("shared region: {} bytes, expected {}", bytes, RegionBytes(size, mapping->ring_bytes()));
+  }
+  return mapping;
+}
+
 Result<std::unique_ptr<Communicator>> OpenShmCommunicator(int rank, int size, int fd, const CommOptions& options) {
   MRS_ASSIGN_OR_RETURN(std::shared_ptr<RegionMapping> mapping, MapRegion(size, fd));
   if (rank < 0 || rank >= size) return Refuse("shared region: rank {} of {} does not exist", rank, size);
@@ -94,11 +94,17 @@ Result<std::unique_ptr<Communicator>> OpenShmCommunicator(int rank, int size, in
 }
 
 Result<std::vector<std::unique_ptr<Communicator>>> MakeLocalCommunicators(int size, const CommOptions& options,
-                                                                          size_t ring_bytes) {
+                                                                          size_t ring_bytes,
+                                                                          std::span<Pulse* const> pulses) {
+  MRS_CHECK(pulses.empty() || pulses.size() == static_cast<size_t>(size));
   MRS_ASSIGN_OR_RETURN(const Fd fd, CreateShmRegion(size, ring_bytes));
   MRS_ASSIGN_OR_RETURN(const std::shared_ptr<RegionMapping> mapping, MapRegion(size, fd.get()));
   std::vector<std::unique_ptr<Communicator>> world;
-  for (int rank = 0; rank < size; ++rank) world.push_back(MakeCommunicator(mapping, rank, options));
+  for (int rank = 0; rank < size; ++rank) {
+    CommOptions of_rank = options;
+    if (!pulses.empty()) of_rank.pulse = pulses[static_cast<size_t>(rank)];
+    world.push_back(MakeCommunicator(mapping, rank, of_rank));
+  }
   return world;
 }
 

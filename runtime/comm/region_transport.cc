@@ -1,6 +1,7 @@
 #include "runtime/comm/region_transport.h"
 
 #include <linux/futex.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -49,11 +50,14 @@ Ring& RegionMapping::ring(int writer, int reader) const {
   return *reinterpret_cast<Ring*>(base_ + RingsOffset(size_) + index * RingStride(ring_bytes_));
 }
 
-RegionTransport::RegionTransport(std::shared_ptr<RegionMapping> region, int rank)
+RegionTransport::RegionTransport(std::shared_ptr<RegionMapping> region, int rank, std::vector<int> world_ranks,
+                                 int bell_fd)
     : region_(std::move(region)),
       rank_(rank),
       size_(static_cast<int>(region_->size())),
-      ring_bytes_(region_->ring_bytes()) {}
+      ring_bytes_(region_->ring_bytes()),
+      world_ranks_(std::move(world_ranks)),
+      bell_fd_(bell_fd) {}
 
 RegionTransport::~RegionTransport() {
   if (!region_) return;
@@ -62,9 +66,9 @@ RegionTransport::~RegionTransport() {
 }
 
 Status RegionTransport::CheckAlive(int peer) const {
-  if (region_->doorbell(peer).closed.load() != 0) return Unavailable("rank {} closed the connection", peer);
+  if (region_->doorbell(peer).closed.load() != 0) return Unavailable("rank {} closed the connection", WorldRank(peer));
   if (const uint32_t rank = region_->header().gave_up.load(); rank != 0) {
-    return Unavailable("rank {} gave up; its own error says why", rank - 1);
+    return Unavailable("rank {} gave up; its own error says why", WorldRank(rank - 1));
   }
   return Status();
 }
@@ -74,7 +78,7 @@ Result<size_t> RegionTransport::TryWrite(int peer, std::span<const std::byte> he
   std::byte* const data = region_->ring_data(rank_, peer);
   const uint64_t begin = ring.written.load(std::memory_order_relaxed);
   const uint64_t used = begin - ring.read.load(std::memory_order_acquire);
-  if (used > ring_bytes_) return Refuse("the region of the ring to rank {} is damaged", peer);
+  if (used > ring_bytes_) return Refuse("the region of the ring to rank {} is damaged", WorldRank(peer));
   const size_t room = std::min<size_t>(ring_bytes_ - used, kChunkBytes);
   if (room == 0) {
     MRS_RETURN_IF_ERROR(CheckAlive(peer));
@@ -108,7 +112,7 @@ Result<size_t> RegionTransport::TryRead(int peer, std::span<std::byte> head, std
     }
   }
   const uint64_t there = ring.written.load(std::memory_order_acquire) - begin;
-  if (there > ring_bytes_) return Refuse("the region of the ring from rank {} is damaged", peer);
+  if (there > ring_bytes_) return Refuse("the region of the ring from rank {} is damaged", WorldRank(peer));
   const size_t limit = std::min<size_t>(there, kChunkBytes);
   uint64_t end = begin;
   for (std::span<std::byte> part : {head, body}) {
@@ -128,7 +132,9 @@ Result<size_t> RegionTransport::TryRead(int peer, std::span<std::byte> head, std
 void RegionTransport::RingDoorbell(int rank) const {
   Doorbell& doorbell = region_->doorbell(rank);
   doorbell.count.fetch_add(1);
-  if (doorbell.sleeping.load() != 0) FutexWake(doorbell.count);
+  const uint32_t sleeping = doorbell.sleeping.load();
+  if (sleeping == kAtDoorbell) FutexWake(doorbell.count);
+  if (sleeping == kAtBell && bell_fd_ >= 0) eventfd_write(bell_fd_, 1);
 }
 
 bool RegionTransport::Ready(int write_peer, int read_peer) const {
@@ -148,10 +154,15 @@ bool RegionTransport::Ready(int write_peer, int read_peer) const {
 
 void RegionTransport::Wait(int write_peer, int read_peer, std::chrono::milliseconds limit) {
   Doorbell& doorbell = region_->doorbell(rank_);
-  doorbell.sleeping.store(1);
+  doorbell.sleeping.store(kAtDoorbell);
   const uint32_t count = doorbell.count.load();
   if (!Ready(write_peer, read_peer)) FutexWait(doorbell.count, count, limit);
-  doorbell.sleeping.store(0);
+  doorbell.sleeping.store(kAwake);
+}
+
+bool RegionTransport::AnnouncePoll(int write_peer, int read_peer) {
+  region_->doorbell(rank_).sleeping.store(kAtBell);
+  return !Ready(write_peer, read_peer);
 }
 
 void RegionTransport::Shut() {

@@ -8,6 +8,9 @@
 // doorbell; whoever writes to it or makes room for it rings. The order that loses no wake-up: the sleeper says so,
 // reads the doorbell's count, looks at its rings once more, and sleeps only if the count is still that; the ringer
 // changes the ring, then the count, then looks whether somebody sleeps.
+//
+// Where a world has sockets, too, a rank that waits for both sleeps in poll, and its peers wake it by an eventfd that
+// the ranks of the host share (mixed_transport.h).
 #pragma once
 
 #include <atomic>
@@ -15,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "plans/status.h"
 
@@ -28,9 +32,12 @@ struct RegionHeader {
   std::atomic<uint32_t> gave_up = 0;  // 1 + the first rank that failed or aborted; 0: none
 };
 
+// How a rank waits, or is about to.
+enum Sleep : uint32_t { kAwake = 0, kAtDoorbell = 1, kAtBell = 2 };
+
 struct alignas(64) Doorbell {
   std::atomic<uint32_t> count = 0;     // futex
-  std::atomic<uint32_t> sleeping = 0;  // 1 while its rank waits, or is about to
+  std::atomic<uint32_t> sleeping = 0;  // a Sleep
   std::atomic<uint32_t> closed = 0;    // 1 once its rank is gone in good order
 };
 
@@ -73,7 +80,9 @@ class RegionMapping {
 // See scheduled_communicator.h for what the functions promise.
 class RegionTransport {
  public:
-  RegionTransport(std::shared_ptr<RegionMapping> region, int rank);
+  // world_ranks: what errors call the ranks of the region; empty: by their own numbers.
+  // bell_fd: an eventfd of all ranks of the region, borrowed; -1: nobody waits with AnnouncePoll.
+  RegionTransport(std::shared_ptr<RegionMapping> region, int rank, std::vector<int> world_ranks = {}, int bell_fd = -1);
   RegionTransport(RegionTransport&&) = default;
   ~RegionTransport();
 
@@ -84,15 +93,25 @@ class RegionTransport {
   void Wait(int write_peer, int read_peer, std::chrono::milliseconds limit);
   void Shut();
 
+  // For one who waits for a socket, too: after the announcement, whoever changes something rings the bell. False: there
+  // is no need to wait. Ends with EndPoll either way.
+  bool AnnouncePoll(int write_peer, int read_peer);
+  void EndPoll() { region_->doorbell(rank_).sleeping.store(kAwake); }
+
  private:
   Status CheckAlive(int peer) const;
   void RingDoorbell(int rank) const;
   bool Ready(int write_peer, int read_peer) const;
+  int WorldRank(uint32_t rank) const {
+    return rank < world_ranks_.size() ? world_ranks_[rank] : static_cast<int>(rank);
+  }
 
   std::shared_ptr<RegionMapping> region_;  // null after a move
   int rank_;
   int size_;
   uint64_t ring_bytes_;
+  std::vector<int> world_ranks_;
+  int bell_fd_;
 };
 
 }  // namespace mrs

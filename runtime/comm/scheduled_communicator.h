@@ -4,10 +4,12 @@
 //   auto world = std::make_unique<ScheduledCommunicator<TcpTransport>>(link, AllRanks(4));
 //
 // A Transport is byte streams between ranks that never block:
-//   TryWrite(peer, head, body)   writes a beginning of head + body to peer; 0: no room now; an error: the peer is gone
+//   TryWrite(peer, head, body)   writes a beginning of head + body to peer; 0: no room now, to be called again with the
+//                                same bytes; an error: the peer is gone
 //   TryRead(peer, head, body)    the same for reading
-//   Wait(to, from, limit)        returns when writing to `to` or reading from `from` (-1: neither) may succeed, or when
-//                                `limit` is over, or early for no reason
+//   Wait(to, from, limit)        after both gave 0: returns when writing to `to` or reading from `from` (-1: neither)
+//   may
+//                                succeed, or when `limit` is over, or early for no reason
 //   Shut()                       any thread: no more from this rank; whoever waits for it or here finds out
 #pragma once
 
@@ -21,9 +23,11 @@
 #include <utility>
 #include <vector>
 
+#include "plans/schedule/ring_schedule.h"
+#include "plans/schedule/schedule.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/comm/message.h"
-#include "plans/schedule/schedule.h"
+#include "runtime/comm/ring_reduce.h"
 
 namespace mrs {
 
@@ -40,13 +44,15 @@ concept Transport = requires(T& transport, int peer, std::span<const std::byte> 
 // One rank's end of the world, shared by all communicators made over it. Peers are world ranks.
 template <Transport T>
 struct Link {
-  Link(T of_transport, CommOptions of_options)
+  Link(T of_transport, CommOptions of_options, bool of_ring = false)
       : transport(std::move(of_transport)),
         options(of_options),
+        ring(of_ring),
         sent_count(transport.size()),
         received_count(transport.size()) {}
   T transport;
   CommOptions options;
+  bool ring;  // ranks next to each other, and the first and the last, are nearer than others
   std::atomic<bool> aborted{false};
   std::optional<Error> failure;          // the first one; nothing works after it
   std::vector<uint64_t> sent_count;      // Send calls per peer
@@ -69,6 +75,7 @@ class ScheduledCommunicator final : public Communicator {
     MRS_CHECK(own != members_.end());
     rank_ = static_cast<int>(own - members_.begin());
     for (const int member : members_) group_ = (group_ ^ static_cast<uint32_t>(member)) * 16777619u;  // FNV-1a
+    ring_ = link_->ring && IsRing(members_, link_->transport.size());
   }
 
   int rank() const override { return rank_; }
@@ -88,9 +95,12 @@ class ScheduledCommunicator final : public Communicator {
     const size_t count = in.size();
     switch (algorithm) {
       case ReduceAlgorithm::kDoubling:
+        // Half of the ranks may be far on a ring: there, what is small goes round whole.
+        if (ring_) return GatherAndSum(operation, in, out, algorithm);
         DoublingSchedule(rank_, size(), count, schedule_);
         break;
       case ReduceAlgorithm::kHalvingDoubling:
+        if (ring_) return ReduceAroundRing(operation, in, out);
         HalvingDoublingSchedule(rank_, size(), count, schedule_);
         break;
       case ReduceAlgorithm::kGatherAdd:
@@ -108,7 +118,7 @@ class ScheduledCommunicator final : public Communicator {
     }
     const Operation operation = NextCollective(OperationKind::kAllGather, in.size());
     CopyBytes(in, out.subspan(in.size() * rank_, in.size()));
-    AllGatherSchedule(rank_, size(), in.size(), schedule_);
+    ScheduleAllGather(in.size());
     return Carry(operation, out, 1);
   }
 
@@ -119,6 +129,10 @@ class ScheduledCommunicator final : public Communicator {
     }
     MRS_RETURN_IF_ERROR(CheckTree(OperationKind::kReduceScatter));
     const Operation operation = NextCollective(OperationKind::kReduceScatter, in.size_bytes());
+    if (ring_) {
+      const auto segment = [&](int owner) { return in.subspan(out.size() * owner, out.size()); };
+      return ring_reduce_.Run(rank_, size(), segment, out, RingExchange(operation));
+    }
     // Halving leaves rank r with segment BitReversed(r); so segment r is laid where that one is.
     const size_t count = out.size();
     work_.resize(std::max(work_.size(), in.size()));
@@ -136,7 +150,11 @@ class ScheduledCommunicator final : public Communicator {
   Status Broadcast(std::span<std::byte> data, int root) override {
     MRS_RETURN_IF_ERROR(CheckRank("broadcast", "root", root));
     const Operation operation = NextCollective(OperationKind::kBroadcast, data.size(), static_cast<uint32_t>(root));
-    BroadcastSchedule(rank_, size(), root, data.size(), schedule_);
+    if (ring_) {
+      RingBroadcastSchedule(rank_, size(), root, data.size(), kBroadcastPiece, schedule_);
+    } else {
+      BroadcastSchedule(rank_, size(), root, data.size(), schedule_);
+    }
     return Carry(operation, data, 1);
   }
 
@@ -160,7 +178,7 @@ class ScheduledCommunicator final : public Communicator {
 
   Status Barrier() override {
     const Operation operation = NextCollective(OperationKind::kBarrier, 0);
-    BarrierSchedule(rank_, size(), schedule_);
+    ring_ ? RingBarrierSchedule(rank_, size(), schedule_) : BarrierSchedule(rank_, size(), schedule_);
     return Carry(operation, {}, 1);
   }
 
@@ -192,6 +210,48 @@ class ScheduledCommunicator final : public Communicator {
   static constexpr std::chrono::milliseconds kAbortPoll{50};
 
   static constexpr int kPollsPerYield = 256;
+
+  // What a rank of a ring passes on while it receives the next.
+  static constexpr size_t kBroadcastPiece = size_t{64} << 10;
+
+  // All ranks of the ring, each next to the one before it.
+  static bool IsRing(const std::vector<int>& members, int world_size) {
+    const int size = static_cast<int>(members.size());
+    if (size != world_size || size < 2) return false;
+    for (int i = 0; i < size; ++i) {
+      const int apart = (members[(i + 1) % size] - members[i] + size) % size;
+      if (apart != 1 && apart != size - 1) return false;
+    }
+    return true;
+  }
+
+  void ScheduleAllGather(size_t count) {
+    if (ring_) {
+      RingAllGatherSchedule(rank_, size(), count * members_.size(), schedule_);
+    } else {
+      AllGatherSchedule(rank_, size(), count, schedule_);
+    }
+  }
+
+  // One message up the ring and one down it.
+  auto RingExchange(const Operation& operation) {
+    return [this, &operation](int send_to, std::span<const float> send, int recv_from, std::span<float> recv) {
+      return Exchange(operation, send_to, std::as_bytes(send), recv_from, std::as_writable_bytes(recv));
+    };
+  }
+
+  // Each rank's segment summed there, then all segments to all.
+  Status ReduceAroundRing(const Operation& operation, std::span<const float> in, std::span<float> out) {
+    const auto segment = [&](int owner) {
+      const ElementRange range = RingSegment(owner, size(), in.size());
+      return in.subspan(range.begin, range.count);
+    };
+    const ElementRange own = RingSegment(rank_, size(), in.size());
+    MRS_RETURN_IF_ERROR(
+        ring_reduce_.Run(rank_, size(), segment, out.subspan(own.begin, own.count), RingExchange(operation)));
+    RingAllGatherSchedule(rank_, size(), in.size(), schedule_);
+    return Carry(operation, std::as_writable_bytes(out), sizeof(float));
+  }
 
   static void CopyBytes(std::span<const std::byte> from, std::span<std::byte> to) {
     if (!from.empty() && from.data() != to.data()) std::memmove(to.data(), from.data(), from.size());
@@ -231,7 +291,7 @@ class ScheduledCommunicator final : public Communicator {
     work_.resize(std::max(work_.size(), count * members_.size()));
     const std::span<float> work = std::span(work_).first(count * members_.size());
     CopyBytes(std::as_bytes(in), std::as_writable_bytes(work.subspan(count * rank_, count)));
-    AllGatherSchedule(rank_, size(), count, schedule_);
+    ScheduleAllGather(count);
     MRS_RETURN_IF_ERROR(Carry(operation, std::as_writable_bytes(work), sizeof(float)));
     const auto add = [&](size_t to, size_t from) {
       AddTo(work.subspan(count * to, count), work.subspan(count * from, count));
@@ -294,6 +354,7 @@ class ScheduledCommunicator final : public Communicator {
     size_t received = 0;
     int idle_count = 0;
     Clock::time_point give_up{};  // zero: not blocked since the last progress
+    Pulse* const pulse = link_->options.pulse;
     while (sent < send_total || received < recv_total) {
       size_t moved = 0;
       std::optional<Error> write_error;
@@ -312,7 +373,7 @@ class ScheduledCommunicator final : public Communicator {
         const size_t head = std::min(received, sizeof(header));
         const Result<size_t> got =
             transport.TryRead(members_[recv_from], actual_bytes.subspan(head), recv.subspan(received - head));
-        if (!got) return Fail(operation, got.error());
+        if (!got) return Fail(operation, WhyBroken(got.error()));
         const bool had_header = received >= sizeof(header);
         received += *got;
         moved += *got;
@@ -321,14 +382,17 @@ class ScheduledCommunicator final : public Communicator {
         }
       }
       // Last, because what a peer said before it went explains more than that it went.
-      if (write_error && moved == 0) return Fail(operation, *write_error);
+      if (write_error && moved == 0) return Fail(operation, WhyBroken(*write_error));
       if (moved > 0) {
+        if (pulse != nullptr) {
+          pulse->Count();
+          if (give_up != Clock::time_point{}) pulse->WaitOver();
+        }
         idle_count = 0;
         give_up = {};
         continue;
       }
-      if (link_->aborted.load(std::memory_order_relaxed) ||
-          (link_->options.abort != nullptr && link_->options.abort->load(std::memory_order_relaxed))) {
+      if (link_->aborted.load(std::memory_order_relaxed) || AbortFlagIsUp()) {
         return Fail(operation, Unavailable("aborted while waiting for rank {}",
                                            members_[received < recv_total ? recv_from : send_to]));
       }
@@ -338,7 +402,11 @@ class ScheduledCommunicator final : public Communicator {
         continue;
       }
       const Clock::time_point now = Clock::now();
-      if (give_up == Clock::time_point{}) give_up = now + link_->options.timeout;
+      if (give_up == Clock::time_point{}) {
+        give_up = After(now, link_->options.timeout);
+        if (pulse != nullptr) pulse->WaitFor(members_[received < recv_total ? recv_from : send_to]);
+      }
+      if (pulse != nullptr) pulse->Wake();
       const Clock::duration left = give_up - now;
       if (left <= Clock::duration::zero()) {
         return Fail(operation, received < recv_total
@@ -352,6 +420,15 @@ class ScheduledCommunicator final : public Communicator {
   }
 
   double TimeoutSeconds() const { return std::chrono::duration<double>(link_->options.timeout).count(); }
+
+  bool AbortFlagIsUp() const {
+    return link_->options.abort != nullptr && link_->options.abort->load(std::memory_order_relaxed);
+  }
+
+  // A connection that breaks once the flag is up is the flag's doing: a peer that looked first has gone.
+  Error WhyBroken(const Error& error) const {
+    return AbortFlagIsUp() ? Unavailable("aborted; {}", error.message) : error;
+  }
 
   // Errors name world ranks, whatever the group.
   Status Fail(const Operation& operation, const Error& error) {
@@ -369,11 +446,13 @@ class ScheduledCommunicator final : public Communicator {
   std::shared_ptr<Link<T>> link_;
   std::vector<int> members_;  // world rank of each rank of the group
   int rank_ = 0;
+  bool ring_ = false;  // neighbours alone talk to each other
   uint32_t group_ = 2166136261u;
   uint64_t sequence_ = 0;        // collectives so far
   Schedule schedule_;            // of the operation in progress
   std::vector<float> received_;  // what is to be added
   std::vector<float> work_;      // gathered or permuted operands
+  RingReduce ring_reduce_;
 };
 
 }  // namespace mrs

@@ -1,8 +1,8 @@
 // Before two ranks speak over a socket, each proves that it knows the cluster's secret, and which rank it is.
 //
 //   acceptor -> connector: nonce_a                         32 random bytes
-//   connector -> acceptor: nonce_c, hello, proof           32 + 16 + 32 bytes
-//   acceptor -> connector: hello, proof                    16 + 32 bytes
+//   connector -> acceptor: nonce_c, hello, proof           32 + 32 + 32 bytes
+//   acceptor -> connector: hello, proof                    32 + 32 bytes
 //   proof = HMAC-SHA256(secret, role byte, nonce_a, nonce_c, hello)
 //
 // All sizes are fixed, and a hello is read only after its proof holds. The role byte ('C' or 'A') keeps a proof from
@@ -21,11 +21,22 @@ namespace mrs {
 using Nonce = std::array<std::byte, 32>;
 using Proof = std::array<std::byte, 32>;
 
+// What the connections of a world are between.
+enum class MeshShape : uint32_t {
+  kMesh = 0,  // all ranks
+  kRing = 1,  // neighbours
+};
+
 struct Hello {
   uint32_t magic = 0x4853524d;  // "MRSH"
-  uint32_t version = 1;
-  uint32_t rank = 0;  // of the sender
-  uint32_t size = 0;  // of the world, as the sender knows it
+  uint32_t version = 2;
+  uint32_t rank = 0;       // of the sender
+  uint32_t size = 0;       // of the world, as the sender knows it
+  uint32_t shape = 0;      // MeshShape
+  uint32_t integrity = 0;  // 1: every message has a tag (integrity.h)
+  // The ranks between which the connection leads, or a way of which it is a part: the one that dials, and the other.
+  uint32_t from = 0;
+  uint32_t to = 0;
 };
 
 // Connector to acceptor.
@@ -39,7 +50,7 @@ struct AcceptorMessage {
   Hello hello;
   Proof proof;
 };
-static_assert(sizeof(ConnectorMessage) == 80 && sizeof(AcceptorMessage) == 48);
+static_assert(sizeof(ConnectorMessage) == 96 && sizeof(AcceptorMessage) == 64);
 
 enum class AuthRole : uint8_t { kConnector = 'C', kAcceptor = 'A' };
 

@@ -311,8 +311,8 @@ TEST(Judge, SaysWhatIsWrongWithAGpu) {
            "bad gpu.1: NVML_ERROR_GPU_IS_LOST (15): GPU is lost -> look for Xid lines in dmesg, reset it (nvidia-smi "
            "--gpu-reset) or restart the host"},
           {[](Facts& f) { f.gpus.devices[1].compute_major = 7; },
-           "warn gpu.1.bf16: it has no bf16 (compute capability 8.0 and above has) -> plan with --dtype f32, or use a "
-           "newer GPU"},
+           "warn gpu.1.kernels: mrs-exec has no kernels for it (for compute capability 8.0 and above it has) -> use a "
+           "newer GPU, or plan for this host's CPUs with --cpus N"},
           {[](Facts& f) { f.gpus.devices[1].memory_free_bytes = kGiB; },
            "warn gpu.1.memory: 1.0 GiB free of 80.0 GiB -> end the processes that nvidia-smi lists; a plan is made for "
            "90 % of the total"},
@@ -354,6 +354,33 @@ TEST(Judge, SaysWhatIsWrongWithAGpu) {
           {[](Facts& f) { f.gpus.devices[1].fabric_status = 999; },
            "bad gpu.1.fabric: it could not join the NVLink fabric: NVML error 999 -> systemctl status "
            "nvidia-fabricmanager (or nvidia-imex on GB200), start it, and ask again"},
+          {[](Facts& f) {
+             f.gpus.devices[1].c2c = {{.link = 0, .active = true, .megabytes = 44712},
+                                      {.link = 1, .active = true, .megabytes = 44712}};
+           },
+           "ok gpu.1.c2c: C2C: 2 of 2 links to the CPU are active, 44.7 GB/s a link and direction"},
+          {[](Facts& f) {
+             f.gpus.devices[1].c2c = {{.link = 0, .active = true, .megabytes = 44712}, {.link = 1}, {.link = 4}};
+           },
+           "warn gpu.1.c2c: C2C: 1 of 3 links to the CPU are active, 44.7 GB/s a link and direction; inactive: link 1, "
+           "4 -> see nvidia-smi c2c -s; restart the host, or have the module serviced"},
+          {[](Facts& f) { f.gpus.devices[1].ecc = {.enabled = true, .uncorrected = 0}; },
+           "ok gpu.1.ecc: ECC is on, without an uncorrected error since the driver was loaded"},
+          {[](Facts& f) { f.gpus.devices[1].ecc = {.enabled = false}; },
+           "ok gpu.1.ecc: ECC is off: an error of its memory goes unseen"},
+          {[](Facts& f) { f.gpus.devices[1].ecc = {.enabled = true, .uncorrected = 1, .remap_pending = false}; },
+           "warn gpu.1.ecc: 1 uncorrected error of its memory since the driver was loaded -> see nvidia-smi -i 1 -q -d "
+           "ECC,ROW_REMAPPER; reset it (nvidia-smi --gpu-reset), and have it replaced where they come again"},
+          {[](Facts& f) { f.gpus.devices[1].ecc = {.enabled = true, .uncorrected = 0, .remap_pending = true}; },
+           "warn gpu.1.ecc: a row of its memory waits to be replaced by a spare one -> see nvidia-smi -i 1 -q -d "
+           "ECC,ROW_REMAPPER; reset it (nvidia-smi --gpu-reset), and have it replaced where they come again"},
+          {[](Facts& f) { f.gpus.devices[1].ecc = {.enabled = true, .uncorrected = 7, .remap_pending = true}; },
+           "warn gpu.1.ecc: 7 uncorrected errors of its memory since the driver was loaded; a row of its memory waits "
+           "to be replaced by a spare one -> see nvidia-smi -i 1 -q -d ECC,ROW_REMAPPER; reset it (nvidia-smi "
+           "--gpu-reset), and have it replaced where they come again"},
+          {[](Facts& f) { f.gpus.devices[0].ecc = {.enabled = true, .remap_failed = true}; },
+           "bad gpu.0.ecc: a row of its memory is broken and no spare one is left -> see nvidia-smi -i 0 -q -d "
+           "ECC,ROW_REMAPPER; have it replaced"},
           {[](Facts& f) { f.gpus.devices[1].mig = true; },
            "warn gpu.1.mig: MIG is on: ranks get a slice each, and slices cannot reach each other -> nvidia-smi -i 1 "
            "-mig "

@@ -13,7 +13,8 @@ using probe::GpuFacts;
 using probe::GpusFacts;
 using probe::NvlinkFacts;
 
-constexpr const char* kNoKernels = "mrs-plan plans for CUDA ranks; this mrs-exec has no kernel for them yet";
+constexpr const char* kNoKernels =
+    "mrs-plan plans for CUDA ranks; mrs-exec runs them in the CPU's arithmetic, sums through the hosts' memory";
 
 struct Judged {
   const Facts& facts;
@@ -202,6 +203,46 @@ void Nvlink(Judged& judged, const GpuFacts& gpu, size_t most, const std::string&
   }
 }
 
+// To the CPU of its module, GH200's and GB200's; all are wired.
+void C2c(Judged& judged, const GpuFacts& gpu, const std::string& id) {
+  if (gpu.c2c.empty()) return;
+  std::vector<int> inactive;
+  uint32_t slowest = 0;
+  for (const probe::C2cFacts& link : gpu.c2c) {
+    if (!link.active) inactive.push_back(link.link);
+    if (link.megabytes != 0 && (slowest == 0 || link.megabytes < slowest)) slowest = link.megabytes;
+  }
+  std::string says =
+      fmt::format("C2C: {} of {} links to the CPU are active", gpu.c2c.size() - inactive.size(), gpu.c2c.size());
+  if (slowest != 0) says += fmt::format(", {:.1f} GB/s a link and direction", slowest / 1000.0);
+  if (inactive.empty()) return judged.Add(id, Verdict::kOk, says);
+  judged.Add(id, Verdict::kWarn, fmt::format("{}; inactive: link {}", says, fmt::join(inactive, ", ")),
+             "see nvidia-smi c2c -s; restart the host, or have the module serviced");
+}
+
+// What the memory itself found wrong. ECC that is off is a choice, of cards that lose memory to it.
+void Ecc(Judged& judged, const GpuFacts& gpu, const std::string& id) {
+  const probe::EccFacts& ecc = gpu.ecc;
+  const std::string look = fmt::format("see nvidia-smi -i {} -q -d ECC,ROW_REMAPPER", gpu.index);
+  if (ecc.remap_failed == true) {
+    judged.Add(id, Verdict::kBad, "a row of its memory is broken and no spare one is left",
+               fmt::format("{}; have it replaced", look));
+  } else if (ecc.uncorrected.value_or(0) > 0 || ecc.remap_pending == true) {
+    const std::string errors = fmt::format("{} uncorrected error{} of its memory since the driver was loaded",
+                                           ecc.uncorrected.value_or(0), ecc.uncorrected == 1u ? "" : "s");
+    const std::string_view pending = "a row of its memory waits to be replaced by a spare one";
+    judged.Add(id, Verdict::kWarn,
+               ecc.remap_pending != true          ? errors
+               : ecc.uncorrected.value_or(0) == 0 ? std::string(pending)
+                                                  : fmt::format("{}; {}", errors, pending),
+               fmt::format("{}; reset it (nvidia-smi --gpu-reset), and have it replaced where they come again", look));
+  } else if (ecc.enabled == false) {
+    judged.Add(id, Verdict::kOk, "ECC is off: an error of its memory goes unseen");
+  } else if (ecc.enabled == true) {
+    judged.Add(id, Verdict::kOk, "ECC is on, without an uncorrected error since the driver was loaded");
+  }
+}
+
 void Fabric(Judged& judged, const GpuFacts& gpu, const std::string& id) {
   // nvmlGpuFabricState_t: 1 not started, 2 in progress, 3 completed with a status
   if (gpu.fabric_state == 0 || gpu.fabric_state > 3) return;
@@ -229,8 +270,9 @@ void Device(Judged& judged, const GpuFacts& gpu, size_t most_links) {
   judged.Add(id, Verdict::kOk,
              fmt::format("{} at {}{}", gpu.name.empty() ? "a GPU without a name" : gpu.name, gpu.bus_id, compute));
   if (gpu.compute_major > 0 && gpu.compute_major < 8) {
-    judged.Add(fmt::format("{}.bf16", id), Verdict::kWarn, "it has no bf16 (compute capability 8.0 and above has)",
-               "plan with --dtype f32, or use a newer GPU");
+    judged.Add(fmt::format("{}.kernels", id), Verdict::kWarn,
+               "mrs-exec has no kernels for it (for compute capability 8.0 and above it has)",
+               "use a newer GPU, or plan for this host's CPUs with --cpus N");
   }
   if (gpu.memory_total_bytes > 0) {
     const bool held = gpu.memory_free_bytes < gpu.memory_total_bytes - gpu.memory_total_bytes / 10;
@@ -240,7 +282,9 @@ void Device(Judged& judged, const GpuFacts& gpu, size_t most_links) {
   }
   Pcie(judged, gpu, fmt::format("{}.pcie", id));
   Nvlink(judged, gpu, most_links, fmt::format("{}.nvlink", id));
+  C2c(judged, gpu, fmt::format("{}.c2c", id));
   Fabric(judged, gpu, fmt::format("{}.fabric", id));
+  Ecc(judged, gpu, fmt::format("{}.ecc", id));
   if (gpu.mig == true) {
     judged.Add(fmt::format("{}.mig", id), Verdict::kWarn,
                "MIG is on: ranks get a slice each, and slices cannot reach each other",

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/json.h"
 #include "runtime/doctor/facts.h"
 #include "runtime/doctor/findings.h"
 
@@ -17,7 +18,8 @@ namespace mrs::doctor {
 
 std::string ToText(const Facts& facts, const std::vector<Finding>& findings);
 
-// `version` is the program's.
-std::string ToJson(const Facts& facts, const std::vector<Finding>& findings, std::string_view version);
+// `version` is the program's; `plan`: what its caller knows of a plan on this host, or null.
+std::string ToJson(const Facts& facts, const std::vector<Finding>& findings, std::string_view version,
+                   const Json& plan = Json());
 
 }  // namespace mrs::doctor

@@ -24,6 +24,8 @@ Json Place(const probe::PciPlace& place) { return {{"numa", Maybe(place.numa)}, 
 Json Cpu(const Facts& facts) {
   return {{"vendor", Known(facts.cpu.vendor)},
           {"model", Known(facts.cpu.model)},
+          {"family", Maybe(facts.cpu.family)},
+          {"model_number", Maybe(facts.cpu.model_number)},
           {"sockets", KnownNumber(facts.cpu.sockets)},
           {"online", KnownNumber(facts.cpu.online)},
           {"affinity", KnownNumber(facts.affinity)},
@@ -102,6 +104,14 @@ Json Nvlinks(const std::vector<probe::NvlinkFacts>& links) {
   return list;
 }
 
+Json C2cLinks(const std::vector<probe::C2cFacts>& links) {
+  Json list = Json::array();
+  for (const probe::C2cFacts& link : links) {
+    list.push_back({{"link", link.link}, {"active", link.active}, {"megabytes_a_second", KnownNumber(link.megabytes)}});
+  }
+  return list;
+}
+
 Json Compute(int major, int minor) { return major > 0 ? Json(fmt::format("{}.{}", major, minor)) : Json(); }
 
 Json Gpu(const probe::GpuFacts& gpu) {
@@ -122,7 +132,15 @@ Json Gpu(const probe::GpuFacts& gpu) {
               {"compute_mode", KnownNumber(gpu.compute_mode, -1)},
               {"fabric_state", gpu.fabric_state},
               {"fabric_status", gpu.fabric_status},
-              {"nvlinks", Nvlinks(gpu.nvlinks)}};
+              {"fabric_cluster", Known(gpu.fabric_cluster)},
+              {"fabric_clique", gpu.fabric_cluster.empty() ? Json() : Json(gpu.fabric_clique)},
+              {"nvlinks", Nvlinks(gpu.nvlinks)},
+              {"c2c", C2cLinks(gpu.c2c)},
+              {"ecc",
+               {{"enabled", Maybe(gpu.ecc.enabled)},
+                {"uncorrected", Maybe(gpu.ecc.uncorrected)},
+                {"remap_pending", Maybe(gpu.ecc.remap_pending)},
+                {"remap_failed", Maybe(gpu.ecc.remap_failed)}}}};
   one.update(Place(gpu.place));
   return one;
 }
@@ -167,7 +185,8 @@ Json Findings(const std::vector<Finding>& findings) {
 
 }  // namespace
 
-std::string ToJson(const Facts& facts, const std::vector<Finding>& findings, std::string_view version) {
+std::string ToJson(const Facts& facts, const std::vector<Finding>& findings, std::string_view version,
+                   const Json& plan) {
   const Json report = {
       {"format", "mrs-doctor 1"},
       {"mrs_exec", std::string(version)},
@@ -185,6 +204,7 @@ std::string ToJson(const Facts& facts, const std::vector<Finding>& findings, std
       {"nics", Nics(facts.network.nics)},
       {"gpu_direct", facts.network.gpu_direct},
       {"gpus", Gpus(facts)},
+      {"plan", plan},
       {"findings", Findings(findings)}};
   // Indented, as a person reads it too; invalid UTF-8 (of an environment variable) is written as U+FFFD.
   return fmt::format("{}\n", report.dump(1, ' ', false, Json::error_handler_t::replace));

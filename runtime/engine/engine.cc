@@ -141,8 +141,9 @@ void Engine::Fail(const std::string& message) {
   wake_.notify_one();
 }
 
-void Engine::RequestStop() {
+void Engine::RequestStop(const std::string& why) {
   const std::lock_guard lock(mutex_);
+  if (!stop_) stop_reason_ = why;
   stop_ = true;
   if (failure_.empty()) state_ = EngineState::kStopping;
   wake_.notify_one();
@@ -174,13 +175,14 @@ void Engine::Loop() {
   for (; !under_way_.empty() && !broken(); under_way_.pop_front()) {
     if (!Guarded([this] { return ranks_.await().status(); }).ok()) break;
   }
-  std::string failure;
+  std::string failure, stop_reason;
   {
     const std::lock_guard lock(mutex_);
     failure = failure_;
+    stop_reason = stop_reason_;
   }
   if (failure.empty()) {
-    FinishAll(FinishReason::kCancelled, "");
+    FinishAll(FinishReason::kCancelled, stop_reason);
     return;
   }
   FinishAll(FinishReason::kError, failure);

@@ -70,8 +70,8 @@ class Engine {
   void Fail(const std::string& message);
   // Ends every request as cancelled and the thread with them; what the ranks are doing is waited for.
   void Stop();
-  // The same without waiting; errors from now on are part of the end.
-  void RequestStop();
+  // The same without waiting; errors from now on are part of the end. `why` is told to those whose requests end.
+  void RequestStop(const std::string& why = "");
 
  private:
   struct Submission {
@@ -106,10 +106,11 @@ class Engine {
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<Submission> submitted_;  // guarded by mutex_, as the next six
+  std::vector<Submission> submitted_;  // guarded by mutex_, as the next seven
   std::vector<RequestId> cancelled_;
   std::string failure_;
   bool stop_ = false;
+  std::string stop_reason_;
   size_t open_count_ = 0;  // requests that have not finished
   size_t open_prompt_tokens_ = 0;
   RequestId next_id_ = 1;

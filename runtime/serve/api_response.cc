@@ -60,7 +60,11 @@ Fault FaultOf(const FinishEvent& finish) {
     return ApiError{.status = 500, .message = finish.error, .param = "", .code = "engine_failed"};
   }
   if (finish.reason == FinishReason::kCancelled) {
-    return ApiError{.status = 503, .message = "the server is shutting down", .param = "", .code = "shutting_down"};
+    return ApiError{.status = 503,
+                    .message = finish.error.empty() ? "the server is shutting down"
+                                                    : fmt::format("the server is shutting down: {}", finish.error),
+                    .param = "",
+                    .code = "shutting_down"};
   }
   return {};
 }

@@ -51,6 +51,7 @@ HttpReply KnownReply(const ServerState& state, const Routed& routed) {
     case Endpoint::kOptions:
       return {.status = 204, .body = "", .fields = routed.fields};
     case Endpoint::kHealth:
+      if (state.draining) return JsonReply(Json::object({{"status", "draining"}}), 503);
       return HealthReply(state.engine.state());
     case Endpoint::kVersion:
       return JsonReply(Json::object({{"version", MRS_VERSION}}));
@@ -136,6 +137,10 @@ void HttpSession::Run(ApiCall call) {
   call_ = active;
   active->Start();
   if (client_ended_) Probe();
+  if (events_ && call_ != nullptr) {
+    last_part_ = std::chrono::steady_clock::now();
+    KeepAlive();
+  }
 }
 
 // Without chunks (HTTP/1.0) the end of the connection is the answer's, whatever the client said of keeping it.
@@ -147,6 +152,7 @@ void HttpSession::OpenStream() {
 
 void HttpSession::StreamPart(const std::string& part) {
   if (!streaming_) OpenStream();
+  last_part_ = std::chrono::steady_clock::now();
   // Of a client that does not keep up, and of all that do not.
   const size_t backlog = outgoing_.size() + writing_.size() - written_;
   if (outgoing_.size() > state_.options.max_backlog_bytes ||
@@ -181,6 +187,22 @@ void HttpSession::Probe() {
   next_probe_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
     const std::shared_ptr<HttpSession> self = weak.lock();
     if (!error && self != nullptr) self->OrClose([&] { self->Probe(); });
+  });
+}
+
+// Something for proxies and clients that give up on a connection in which nothing moves: behind other requests, or in a
+// long prompt, the first token may take a while.
+void HttpSession::KeepAlive() {
+  if (phase_ != Phase::kBusy || call_ == nullptr || !events_) return;
+  const auto next = last_part_ + state_.options.keep_alive;
+  if (std::chrono::steady_clock::now() >= next) {
+    if (writing_.empty()) StreamPart(":\n\n");
+    last_part_ = std::chrono::steady_clock::now();
+  }
+  next_keep_alive_.expires_at(last_part_ + state_.options.keep_alive);
+  next_keep_alive_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const std::shared_ptr<HttpSession> self = weak.lock();
+    if (!error && self != nullptr) self->OrClose([&] { self->KeepAlive(); });
   });
 }
 

@@ -69,6 +69,7 @@ HttpSession::HttpSession(const std::shared_ptr<ServerState>& state, asio::ip::tc
       read_deadline_(state->io),
       write_deadline_(state->io),
       next_probe_(state->io),
+      next_keep_alive_(state->io),
       body_hold_(&state->bodies),
       backlog_hold_(&state->backlogs) {
   on_chunk_ = [this](uint64_t, boost::beast::string_view extension, error_code& error) {
@@ -133,6 +134,7 @@ void HttpSession::Close() {
   read_deadline_.cancel(ignored);
   write_deadline_.cancel(ignored);
   next_probe_.cancel(ignored);
+  next_keep_alive_.cancel(ignored);
   socket_.close(ignored);
   ForgetSession(state_, shared_from_this());
 }
@@ -320,7 +322,7 @@ void HttpSession::OnHead() {
   const std::vector<HttpField> fields = FieldsOf(message);
   const HeadFacts facts = JudgeFields(message.version(), fields);
   if (facts.fault.has_value()) return Refuse(*facts.fault);
-  keep_alive_ = facts.keep_alive && !state_.stopping;
+  keep_alive_ = facts.keep_alive && !state_.stopping && !state_.draining;
   routed_ = Route({.method = ToString(message.method_string()),
                    .target = ToString(message.target()),
                    .host = FieldValue(fields, "Host"),
@@ -347,6 +349,10 @@ void HttpSession::OnMessage() {
     return Reply(reply);
   }
   if (routed_.endpoint == Endpoint::kChat || routed_.endpoint == Endpoint::kCompletions) {
+    if (state_.draining) {
+      return Refuse(HttpError(503, "the server is shutting down: it ends what it has begun and takes nothing new",
+                              "shutting_down"));
+    }
     return Translate(routed_.endpoint == Endpoint::kChat);
   }
   AnswerAtOnce();
@@ -420,7 +426,7 @@ void HttpSession::OnWritten(error_code error, size_t byte_count) {
   write_deadline_.cancel(ignored);
   if (!reply_complete_) return;
   if (client_ended_ && (!keep_alive_ || buffer_.size() == 0)) return Close();
-  if (!keep_alive_ || state_.stopping) return Linger();
+  if (!keep_alive_ || state_.stopping || state_.draining) return Linger();
   if (state_.client_waits && buffer_.size() == 0) return Close();  // it has read nothing that it must answer
   NextRequest();
 }

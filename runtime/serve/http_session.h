@@ -34,6 +34,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void Start();
   void Drain();       // the server stops: ends at once unless a response is under way
   void Close();       // cancels what runs
+  bool busy() const { return phase_ == Phase::kBusy; }
   Seat seat() const;  // what it does, and since when
   void ReadNow();     // its turn of bulk_reads
 
@@ -84,6 +85,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void EndStream();
   void FailCall(const ApiError& error);
   void Probe();
+  void KeepAlive();
   void ReplyWhole(std::unique_ptr<WholeResponse> response);
   void WritePiece(const std::string& piece);
   void DropWhole();
@@ -104,6 +106,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::steady_timer read_deadline_;
   boost::asio::steady_timer write_deadline_;
   boost::asio::steady_timer next_probe_;
+  boost::asio::steady_timer next_keep_alive_;
   Phase phase_ = Phase::kIdle;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();  // when phase_ began
   std::optional<std::list<HttpSession*>::iterator> silent_;  // of state_.silent; nothing once it has spoken
@@ -126,6 +129,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool chunked_ = false;
   bool keep_alive_ = false;
   bool events_ = false;     // the call's answer is a stream of events, and not one JSON text
+  std::chrono::steady_clock::time_point last_part_{};  // of a stream of events
   bool streaming_ = false;  // the answer's head is out, and its body comes in parts
 
   std::string outgoing_;   // not yet handed to the socket

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <future>
 #include <iterator>
 #include <optional>
 #include <thread>
@@ -294,6 +295,21 @@ ServeUsage Server::usage() const {
   usage.given_up = state_->given_up;
   usage.trims = state_->trims;
   return usage;
+}
+
+void Server::BeginDrain() {
+  asio::post(state_->io, [raw = state_.get()] { raw->draining = true; });
+}
+
+size_t Server::busy() const {
+  const auto told = std::make_shared<std::promise<size_t>>();
+  std::future<size_t> count = told->get_future();
+  asio::post(state_->io, [state = state_.get(), told] {
+    size_t busy = 0;
+    for (const std::shared_ptr<HttpSession>& session : state->sessions) busy += session->busy() ? 1 : 0;
+    told->set_value(busy);
+  });
+  return count.wait_for(kHeartbeat) == std::future_status::ready ? count.get() : 1;
 }
 
 void Server::Stop() {

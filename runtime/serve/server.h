@@ -34,6 +34,7 @@ struct ServeOptions {
   std::chrono::milliseconds idle_timeout{75'000};   // between requests of a connection
   std::chrono::milliseconds linger_timeout{5'000};  // for a refused client to take the refusal
   std::chrono::milliseconds stop_timeout{2'000};    // for clients to take their last bytes
+  std::chrono::milliseconds keep_alive{10'000};     // a stream of events that says nothing for so long gets a comment
   std::chrono::milliseconds probe_interval{1'000};  // of a client that sends no more: does it still listen?
 
   // Bytes of one connection, and of all of them together.
@@ -74,6 +75,12 @@ class Server {
   // Accepts nothing more, lets open responses end, then closes what is left and cancels its requests. The engine may
   // still send events afterwards; they are dropped.
   void Stop();
+
+  // From now on /health says 503 and new requests are refused, so that whoever asks is sent elsewhere; those under way
+  // go on. Connections end with their answers.
+  void BeginDrain();
+  // Connections whose request is being answered; 1 where the I/O thread does not say so within a second. Any thread.
+  size_t busy() const;
 
   ServeUsage usage() const;
 

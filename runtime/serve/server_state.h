@@ -50,6 +50,7 @@ struct ServerState : std::enable_shared_from_this<ServerState> {
   bool client_waits = false;   // there is one, and no seat: whoever could be idle now leaves instead
   bool no_descriptor = false;  // accepting failed for want of one, whether or not a client waits
   bool stopping = false;
+  bool draining = false;  // what is under way goes on, nothing new begins
   std::mt19937_64 random{std::random_device{}()};  // seeds and response ids
   std::set<std::shared_ptr<HttpSession>> sessions;
   std::list<HttpSession*> silent;  // of these, who have never said anything, in the order in which they came

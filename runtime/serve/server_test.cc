@@ -29,6 +29,13 @@ class ServerTest : public testing::Test {
     server_ = *std::move(server);
   }
   void SetUp() override { Start(); }
+  // How many sessions are busy, once it is `expected` or patience ends: a client has its answer a moment before its
+  // session counts as idle.
+  size_t BusyOnceItIs(size_t expected) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (server_->busy() != expected && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    return server_->busy();
+  }
 
   ScriptedEngine engine_;
   uint16_t port_ = 0;
@@ -279,6 +286,70 @@ TEST_F(ServerTest, StopLetsClientsHearTheEnd) {
   EXPECT_THAT(stream.ReadUntil("0\r\n\r\n"), HasSubstr("the server is shutting down"));
   EXPECT_TRUE(idle.AtEnd());
   EXPECT_FALSE(Client(port_).connected());
+}
+
+TEST_F(ServerTest, ADrainTellsHealthTakesNothingNewAndLetsAnswersEnd) {
+  Client stream(port_);
+  stream.Post(kChat, kHelloStream);
+  engine_.Token(1, "a");
+  stream.ReadUntil(R"({"content":"a"})");
+  Client whole(port_);
+  whole.Post(kChat, kHello);
+  engine_.AwaitRequest(2);
+  Client idle(port_);
+  idle.Get("/health");
+  EXPECT_EQ(idle.ReadAnswer().status, 200);
+  EXPECT_EQ(BusyOnceItIs(2), 2u);
+  server_->BeginDrain();
+  idle.Get("/health");
+  const Answer health = idle.ReadAnswer();
+  EXPECT_EQ(health.status, 503);
+  EXPECT_EQ(health.body, R"({"status":"draining"})");
+  EXPECT_TRUE(idle.AtEnd()) << "connections end with their answers";
+  Client late(port_);
+  late.Post(kChat, kHello);
+  const Answer refused = late.ReadAnswer();
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_THAT(refused.body, HasSubstr("the server is shutting down: it ends what it has begun and takes nothing new"));
+  EXPECT_THAT(refused.body, HasSubstr(R"("code":"shutting_down")"));
+  engine_.Token(1, "b");
+  engine_.Finish(1, FinishReason::kStop);
+  EXPECT_THAT(stream.ReadUntil("0\r\n\r\n"), HasSubstr("data: [DONE]"));
+  EXPECT_TRUE(stream.AtEnd());
+  EXPECT_EQ(BusyOnceItIs(1), 1u);
+  engine_.Token(2, "c");
+  engine_.Finish(2, FinishReason::kStop);
+  EXPECT_EQ(whole.ReadAnswer().status, 200);
+  EXPECT_TRUE(whole.AtEnd());
+  EXPECT_EQ(BusyOnceItIs(0), 0u);
+}
+
+TEST(ServerThatKeepsAlive, SendsCommentsInStreamsThatSayNothing) {
+  ScriptedEngine engine;
+  Result<BoundListener> listener = BindListener("localhost", 0);
+  ASSERT_TRUE(listener.ok());
+  const uint16_t port = listener->port;
+  Result<std::unique_ptr<Server>> server =
+      Server::Start(*std::move(listener), engine.Handle(TestModel()), {.keep_alive = milliseconds(30)});
+  ASSERT_TRUE(server.ok());
+  Client stream(port);
+  stream.Post(kChat, kHelloStream);
+  EXPECT_THAT(stream.ReadUntil(":\n\n"), HasSubstr("Content-Type: text/event-stream")) << "before the first token";
+  stream.ReadUntil(":\n\n");
+  engine.Token(1, "a");
+  stream.ReadUntil(R"({"content":"a"})");
+  stream.ReadUntil(":\n\n");
+  engine.Finish(1, FinishReason::kStop);
+  EXPECT_THAT(stream.ReadUntil("0\r\n\r\n"), HasSubstr("data: [DONE]"));
+  // An answer that is one text has no comments.
+  stream.Post(kChat, kHello);
+  engine.AwaitRequest(2);
+  std::this_thread::sleep_for(milliseconds(100));
+  engine.Token(2, "b");
+  engine.Finish(2, FinishReason::kStop);
+  const Answer answer = stream.ReadAnswer();
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(answer.body, StartsWith("{"));
 }
 
 TEST(ServerWithShortWaits, EndsSlowAndSilentClients) {

@@ -1,7 +1,8 @@
 // What a rank process does, from its first message to its last: `mrs-exec rank --fd 3`, started by its supervisor
 // alone.
 //
-//   Config -> open and verify the plan -> Hello -> Peers -> connect -> load (Progress) -> Ready -> (Batch -> Result)*
+//   Config -> beat -> open and verify the plan -> Hello -> Peers -> connect -> load (Progress) -> Ready -> (Batch ->
+//   Result)*
 //
 // One process runs one rank, or, over `local`, all of them as threads. Ranks decide nothing: they run the batch they
 // get.

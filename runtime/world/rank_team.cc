@@ -17,6 +17,7 @@ RankTeam::RankTeam(const RankTeamShape& shape, Loader load, FailureHandler on_fa
       members_(shape.rank_count),
       forwards_(std::bit_ceil(shape.depth)) {
   MRS_CHECK(lead_ < shape.rank_count && shape.depth > 0);
+  MRS_CHECK(shape.pulses.empty() || shape.pulses.size() == shape.rank_count);
   loading_ = shape.rank_count - 1;
   threads_.reserve(shape.rank_count);
   for (uint32_t index = 0; index < shape.rank_count; ++index) {
@@ -49,10 +50,13 @@ void RankTeam::Fail(uint32_t index, const Error& error) {
 }
 
 void RankTeam::Load(uint32_t index) {
+  Pulse* const pulse = PulseOf(index);
+  if (pulse != nullptr) pulse->Enter(RankPhase::kLoading);
   const Status loaded = Guarded([&]() -> Status {
     MRS_ASSIGN_OR_RETURN(members_[index].executor, load_(shape_.first_rank + index));
     return Status();
   });
+  if (pulse != nullptr) pulse->Enter(RankPhase::kIdle);
   if (!loaded.ok()) Fail(index, loaded.error());
 }
 
@@ -74,9 +78,11 @@ void RankTeam::Follow(uint32_t index) {
 
 Result<StepOutput> RankTeam::RunNext(uint32_t index) {
   Member& member = members_[index];
+  Pulse* const pulse = PulseOf(index);
   Result<StepOutput> output = Unavailable("a rank of this process failed before");
   if (!failed_) {
     const Forward& forward = forwards_[member.ran % forwards_.size()];
+    if (pulse != nullptr) pulse->Begin(forward.step);
     const Status ran = Guarded([&]() -> Status {
       output = RunForward(*member.executor, forward.batch);
       return output.status();
@@ -86,6 +92,7 @@ Result<StepOutput> RankTeam::RunNext(uint32_t index) {
       Fail(index, ran.error());
     }
   }
+  if (pulse != nullptr) pulse->Enter(RankPhase::kIdle);
   member.ran.fetch_add(1);
   member.ran.notify_all();
   return output;
@@ -105,6 +112,13 @@ void RankTeam::Enqueue(uint64_t step, Batch batch) {
   forwards_[taken % forwards_.size()] = {step, std::move(batch)};
   taken_.fetch_add(1);
   taken_.notify_all();
+}
+
+void RankTeam::AwaitIdle() {
+  const uint32_t taken = taken_;
+  for (const Member& member : members_) {
+    for (uint32_t ran = member.ran; taken != ran && !failed_; ran = member.ran) member.ran.wait(ran);
+  }
 }
 
 Result<RankTeam::Finished> RankTeam::Await() {

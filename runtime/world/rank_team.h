@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "plans/status.h"
+#include "runtime/comm/pulse.h"
 #include "runtime/rank/executor.h"
 
 namespace mrs {
@@ -26,8 +27,9 @@ namespace mrs {
 struct RankTeamShape {
   uint32_t first_rank = 0;
   uint32_t rank_count = 1;
-  uint32_t lead = 0;   // whose output is given out; one of these ranks
-  uint32_t depth = 1;  // forwards that may be under way: the plan's stages
+  uint32_t lead = 0;                // whose output is given out; one of these ranks
+  uint32_t depth = 1;               // forwards that may be under way: the plan's stages
+  std::vector<Pulse*> pulses = {};  // [rank - first_rank], borrowed; empty: nobody watches
 };
 
 class RankTeam {
@@ -54,6 +56,8 @@ class RankTeam {
   // Runs the lead's part of the oldest forward that was not awaited, waiting for one to be there. Errors: some rank
   // failed now or before (on_failed heard it already); kCancelled after Stop.
   Result<Finished> Await();
+  // Returns when every rank is done with all forwards enqueued before; of the thread that enqueues.
+  void AwaitIdle();
   // Ends an Await that waits for a forward. Any thread; nothing may be enqueued after it.
   void Stop();
 
@@ -71,6 +75,7 @@ class RankTeam {
   void Follow(uint32_t index);  // a thread's life
   void Fail(uint32_t index, const Error& error);
   Result<StepOutput> RunNext(uint32_t index);
+  Pulse* PulseOf(uint32_t index) const { return shape_.pulses.empty() ? nullptr : shape_.pulses[index]; }
 
   const RankTeamShape shape_;
   const uint32_t lead_;  // index of the lead

@@ -11,6 +11,8 @@
 namespace mrs {
 
 inline constexpr std::chrono::milliseconds kShutdownWait{1000};
+// Of a process with a GPU, whose driver takes its memory back first.
+inline constexpr std::chrono::milliseconds kDeviceShutdownWait{10000};
 inline constexpr std::chrono::milliseconds kKillWait{5000};
 inline constexpr std::chrono::milliseconds kLookAgain{1000};  // where a wake-up was lost
 

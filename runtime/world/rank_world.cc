@@ -9,11 +9,14 @@
 #include <cstring>
 
 #include "host/cores.h"
+#include "host/output.h"
 #include "host/thread.h"
-#include "plans/contract.h"
+#include "plans/cluster_ports.h"
+#include "runtime/comm/mixed.h"
 #include "runtime/comm/region.h"
 #include "runtime/rank/stages.h"
 #include "runtime/world/hello.h"
+#include "runtime/world/message_limits.h"
 #include "runtime/world/rank_waits.h"
 #include "runtime/world/sealed_bytes.h"
 #include "runtime/world/spawn.h"
@@ -24,24 +27,14 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+constexpr uint32_t kRingMeets = 4000;    // ms; all listen by then, so whoever is not reached is named within 5 s
+constexpr milliseconds kNodesEnd{3000};  // for other nodes to end, their ranks first
+
 Result<Fd> MakeEvent() {
   Fd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event)
     return Unavailable("no event for the ranks: {}; raise the limit on open files (ulimit -n)", strerror(errno));
   return event;
-}
-
-// The largest result that the plan's largest bucket can give.
-uint32_t MaxResultBytes(const plan::Plan& plan) {
-  const plan::Stage& stage = *plan.stages()->Get(plan.stages()->size() - 1);
-  const uint64_t rows = stage.buckets()->Get(stage.buckets()->size() - 1)->logit_rows();
-  uint64_t record_bytes = 0;
-  for (const plan::TopCandidatesAttr* attr : *stage.candidates()) {
-    record_bytes = std::max(record_bytes, contract::CandidateRecordBytes(attr->k(), attr->chunk_count()));
-  }
-  const uint64_t bytes =
-      wire::ResultBodyBytes(rows * plan.tp() * record_bytes, rows * uint64_t{plan.model()->vocab_padded()});
-  return static_cast<uint32_t>(std::min<uint64_t>(bytes, UINT32_MAX));
 }
 
 // Where SIGCHLD is ignored, as a parent may have left it, the kernel reaps the ranks and nobody learns how they ended.
@@ -76,23 +69,42 @@ Result<std::unique_ptr<RankWorld>> RankWorld::Start(const OpenedPlan& opened, co
 Status RankWorld::Spawn() {
   HeedChildren();
   const uint32_t world_size = opened_.plan().ranks()->size();
-  const uint32_t ranks_per_process = options_.transport == wire::Transport::kLocal ? world_size : 1;
+  if (options_.share.has_value()) MRS_RETURN_IF_ERROR(CheckClusterPort(options_.share->cluster_port, world_size));
+  remote_.resize(world_size);   // before anybody looks
+  std::vector<uint32_t> local;  // first ranks of the processes
+  if (options_.share.has_value()) {
+    local = options_.share->nodes.at(options_.share->node).ranks;
+  } else {
+    for (uint32_t rank = 0; rank < world_size; ++rank) local.push_back(rank);
+  }
   const uint32_t cores = CoreCount();
-  const uint64_t busy = uint64_t{world_size} * options_.threads;
+  const uint64_t busy = std::max<uint64_t>(local.size(), options_.ranks_on_host) * options_.threads;
+  const uint32_t ranks_per_process = options_.transport == wire::Transport::kLocal ? world_size : 1;
+  if (ranks_per_process > 1) local = {0};
   spin_ = busy + 1 <= cores;
   MRS_ASSIGN_OR_RETURN(const Fd plan, SealBytes("plan", opened_.bytes()));
+  MRS_ASSIGN_OR_RETURN(const Fd board, CreateProgressBoard(world_size));
+  MRS_ASSIGN_OR_RETURN(board_, ProgressBoard::Map(board.get(), world_size));
   Fd shared_memory;
   if (options_.transport == wire::Transport::kShm) {
     MRS_ASSIGN_OR_RETURN(shared_memory, CreateShmRegion(static_cast<int>(world_size)));
   }
+  HostLinks links;
+  if (options_.transport == wire::Transport::kMixed && local.size() > 1) {
+    MRS_ASSIGN_OR_RETURN(links, CreateHostLinks(static_cast<int>(local.size())));
+  }
   const uint32_t answering = AnsweringRank(opened_.plan());
-  for (uint32_t rank = 0; rank < world_size; rank += ranks_per_process) {
+  for (const uint32_t rank : local) {
     MRS_ASSIGN_OR_RETURN(auto ends, Channel::MakePair());
     Process process{.first_rank = rank, .rank_count = ranks_per_process};
-    MRS_ASSIGN_OR_RETURN(process.pid, SpawnRank(options_.program, ends.second.get()));
+    MRS_ASSIGN_OR_RETURN(process.pid,
+                         SpawnRank(options_.program, ends.second.get(),
+                                   options_.voices == nullptr ? -1 : options_.voices->StandardErrorOf(rank)));
     process.channel = std::make_unique<Channel>(std::move(ends.first));
     if (answering >= rank && answering - rank < ranks_per_process) answering_ = processes_.size();
     processes_.push_back(std::move(process));
+    const uint16_t cluster_port = options_.share ? options_.share->cluster_port : 0;
+    const auto listen_port = static_cast<uint16_t>(cluster_port == 0 ? 0 : RankPort(cluster_port, rank));
     const wire::Config config{.plan_path = options_.plan_path,
                               .plan_sha256 = MakeHello(opened_).plan_sha256,
                               .model_dir = options_.model_dir,
@@ -104,14 +116,22 @@ Status RankWorld::Spawn() {
                               .isa = options_.isa,
                               .spin = busy <= cores,
                               .spin_for_batch = spin_,
-                              .timeout_ms = static_cast<uint32_t>(options_.timeout.count())};
-    std::vector<int> passed = {plan.get()};
+                              .cuda_graphs = options_.cuda_graphs,
+                              .rehearsal = options_.rehearsal,
+                              .listen_address = OwnAddress(),
+                              .listen_port = options_.ring ? options_.ring->listen_port : listen_port,
+                              .meet_within_ms = options_.ring ? kRingMeets : 0,
+                              .local_ranks = links.region ? local : std::vector<uint32_t>(),
+                              .integrity = options_.integrity};
+    std::vector<int> passed = {plan.get(), board.get()};
     if (shared_memory) passed.push_back(shared_memory.get());
-    // A process that is gone already is the watching thread's business.
+    if (links.region) passed.insert(passed.end(), {links.region.get(), links.bell.get()});
+    // A process that is gone already is the watching thread's business; what is sent first fits the socket.
     [[maybe_unused]] const Status sent =
-        processes_.back().channel->Send(wire::Encode(config), {}, Clock::now() + options_.timeout, passed);
+        processes_.back().channel->Send(wire::Encode(config), {}, Clock::now() + kShutdownWait, passed);
   }
-  processes_[answering_].channel->set_max_body_bytes(std::max(wire::kMaxControlBytes, MaxResultBytes(opened_.plan())));
+  if (options_.voices != nullptr) options_.voices->Started();
+  channel(answering_).set_max_body_bytes(MaxResultBytes(opened_.plan()));
   return Status();
 }
 
@@ -120,7 +140,7 @@ void RankWorld::Interrupt() {
   Signal(broken_event_);
 }
 
-void RankWorld::Stop() {
+void RankWorld::Stop(const std::string& failure) {
   Interrupt();
   {
     const std::lock_guard lock(mutex_);
@@ -130,7 +150,11 @@ void RankWorld::Stop() {
   Signal(wake_watcher_);
   if (watcher_.joinable()) watcher_.join();
   const std::string goodbye = wire::EncodeShutdown();
-  const Deadline deadline = Clock::now() + kShutdownWait;
+  const milliseconds patience =
+      opened_.plan().ranks()->Get(0)->kind() == plan::DeviceKind::cuda ? kDeviceShutdownWait : kShutdownWait;
+  const Deadline deadline = Clock::now() + patience;
+  const std::shared_ptr<Lifelines> others = lines();
+  if (others != nullptr) others->TellAll(failure.empty() ? goodbye : wire::Encode(wire::Verdict{failure}));
   for (Process& process : processes_) {
     if (!process.reaped) [[maybe_unused]]
       const Status sent = process.channel->Send(goodbye, deadline);
@@ -140,10 +164,21 @@ void RankWorld::Stop() {
     const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
     if (!ReapWithin(process.pid, std::max(left, milliseconds(0))).ok()) {
       kill(process.pid, SIGKILL);
-      [[maybe_unused]] const Result<int> status = ReapWithin(process.pid, kKillWait);
+      if (!ReapWithin(process.pid, patience).ok()) {
+        Say("mrs-exec: {} (pid {}) was killed and has not ended: it is frozen, or its storage hangs; it ends with "
+            "that\n",
+            RankRange(process.first_rank, process.rank_count), process.pid);
+      }
     }
     process.reaped = true;
   }
+  if (others != nullptr) others->AwaitClosed(kNodesEnd);
+  std::unique_ptr<NodeLines> words;  // ends after the lines that it hears from
+  // Its thread takes the lock, too.
+  std::shared_ptr<Lifelines> last;
+  const std::lock_guard lock(mutex_);
+  last.swap(lines_);
+  words.swap(node_lines_);
 }
 
 std::vector<int> RankWorld::pids() const {

@@ -7,8 +7,9 @@
 //   MRS_ASSIGN_OR_RETURN(const StepOutput output, world->Await());
 //
 // Start, Stop and the destructor are one thread's, AwaitReady, Enqueue and Await another's (or the same).
-// A rank that dies is noticed by the end of its socket, whether or not anyone waits for it; the others are killed, all
-// are reaped, and on_lost hears one message that names the rank. After that every call returns this message.
+// A rank that dies is noticed by the end of its socket, one that freezes or hangs by its line on the board
+// (liveness.h), whether or not anyone waits for it; the others are killed, all are reaped, and on_lost hears one
+// message that names the rank. After that every call returns this message.
 #pragma once
 
 #include <atomic>
@@ -24,28 +25,67 @@
 #include <thread>
 #include <vector>
 
+#include "plans/cluster_nodes.h"
 #include "plans/reader.h"
 #include "plans/status.h"
 #include "runtime/rank/executor.h"
 #include "runtime/world/channel.h"
+#include "runtime/world/finding_text.h"
+#include "runtime/world/lifeline.h"
+#include "runtime/world/liveness.h"
+#include "runtime/world/node_lines.h"
+#include "runtime/world/rank_voices.h"
+#include "runtime/world/rendezvous.h"
 #include "runtime/world/verdict.h"
 #include "runtime/world/wire.h"
 
 namespace mrs {
 
+// The ranks of a world of several nodes that are of this one.
+struct NodeShare {
+  std::vector<PlanNode> nodes;  // of the plan
+  uint32_t node = 0;            // this one
+  std::string address;          // of this one, numeric: its ranks listen there, at the ports of cluster_ports.h
+  uint16_t cluster_port = 0;    // 0: at any
+};
+
+// What the head of several nodes meets the others with.
+struct HeadSeat {
+  Party party;
+  std::shared_ptr<TcpListener> listener;  // taken by the world, and closed once it stands
+};
+
+// A process of a ring, in which each rank is started by itself.
+struct RingPlace {
+  std::string listen_address;  // numeric, of this host
+  uint16_t listen_port = 0;    // for its left neighbour
+};
+
 struct RankOptions {
   std::string plan_path;
   std::string model_dir;
   wire::Transport transport = wire::Transport::kLocal;
-  uint32_t threads = 1;                      // per rank
-  uint8_t isa = 0;                           // kernels::Isa
-  std::chrono::milliseconds timeout{60000};  // without an answer, of every wait
+  uint32_t threads = 1;  // per rank
+  uint8_t isa = 0;       // kernels::Isa
+  bool cuda_graphs = true;
+  LivenessLimits liveness = {};
   std::string program = "/proc/self/exe";
+  std::optional<NodeShare> share = {};               // absent: all ranks are of this host
+  std::optional<HeadSeat> head = {};                 // with a share of node 0
+  std::optional<RingPlace> ring = {};                // with a share of one rank; the transport is kRing
+  uint32_t ranks_on_host = 0;                        // that share its cores; 0: those that are started here
+  RehearsalScope rehearsal = RehearsalScope::kNone;  // else no file of the model is opened
+  RankVoices* voices = nullptr;  // borrowed: takes what ranks write to standard error; null: this process' own does
+  bool integrity = false;        // tags on what ranks say to each other over sockets
 };
 
 struct RankCallbacks {
   std::function<void(const std::string&)> on_lost;      // once, from the watching thread
+  std::function<void(const std::string&)> on_slow;      // at most once a minute, from the watching thread
   std::function<void(uint64_t, uint64_t)> on_progress;  // bytes read and to be read, all ranks; from AwaitReady
+  // Of a node that is not the head: a Failure or an Ended (node_wire.h), which the head judges; from the watching
+  // thread.
+  std::function<void(const std::string& message)> on_evidence = {};
 };
 
 class RankWorld {
@@ -64,10 +104,24 @@ class RankWorld {
   Status Enqueue(uint64_t step, const Batch& batch);
   // The result of the oldest forward under way, valid until the next call.
   Result<StepOutput> Await();
-  // Any thread: AwaitReady gives up now, Enqueue and Await within two seconds.
+  // Of a rehearsal, with no forward under way: what every rank measured, by rank.
+  Result<std::vector<wire::Measured>> Measure();
+  // Of a node that is not the head, in place of the above: the next message of a rank, to be passed on; waits as long
+  // as it takes. Another thread may pass messages on to all ranks.
+  Result<Message> Hear();
+  Status Pass(const std::string& head, std::span<const std::byte> body);
+  // How far the ranks of this host are, for the head; any thread.
+  wire::Beat Beat() const;
+  // Any thread: ends the world with this text, as for a rank that was lost.
+  void EndWith(const std::string& why);
+  // Readable once there is a verdict or an interruption.
+  int ended_fd() const { return broken_event_.get(); }
+  std::optional<std::string> verdict();  // any thread
+  // Any thread: AwaitReady gives up now, Enqueue and Await within a second.
   void Interrupt();
-  // Asks all ranks to end, kills those that do not within a second, and reaps all.
-  void Stop();
+  // Asks all ranks to end, kills those that do not within a second, and reaps all. Other nodes end in order, or hear
+  // of the head's `failure`.
+  void Stop(const std::string& failure = "");
 
   std::vector<int> pids() const;
   std::string phase();  // "while loading weights", "at step 57"; any thread
@@ -81,7 +135,7 @@ class RankWorld {
     std::unique_ptr<Channel> channel = nullptr;
   };
   struct Incoming {
-    size_t process = 0;
+    size_t member = 0;
     Message message;
   };
 
@@ -89,24 +143,53 @@ class RankWorld {
   Status Spawn();  // rank_world.cc
   Status Meet();   // rank_meeting.cc, as AwaitReady
   Status Load();
-  // rank_running.cc, as Enqueue and Await. The next message of any rank; a Failure, a lost rank and silence until the
-  // deadline end the world. The silence is reported for process `awaited`.
+  Status HearHellos(size_t first_member, std::vector<wire::Endpoint>* endpoints);
+  // Of a ring: where each rank's left neighbour connects to, as the ranks' files have it.
+  std::vector<wire::Endpoint> RingEndpoints() const;
+  // rank_nodes.cc: the other nodes, where this is the head.
+  Status JoinNodes();
+  // Before there is a world: the nodes that have come, or do while they are waited for, hear why there will be none.
+  void TellNodes(const std::string& why);
+  void HearNode(uint32_t node, const Message& message);
+  void LoseNode(uint32_t node, const std::string& why);
+  void LoseMember(size_t member);  // where it is a node whose connection closed
+  // What a member tells of a rank of its own.
+  Result<wire::Failure> FailureOf(size_t member, std::span<const std::byte> body) const;
+  void LookAtNodes(Sight* sight);  // adds what their beats said
+  std::shared_ptr<Lifelines> lines();
+  // A process of this host, or another node: whoever has a socket. The processes come first.
+  size_t member_count() const { return processes_.size() + nodes_.size(); }
+  Channel& channel(size_t member) const {
+    return member < processes_.size() ? *processes_[member].channel : *nodes_[member - processes_.size()].work;
+  }
+  std::string OwnAddress() const;  // where the ranks of this host listen
+  uint32_t FirstRank(size_t member) const;
+  bool HasRank(size_t member, uint32_t rank) const;
+  uint32_t RankCount(size_t member) const;  // messages of each of which a member passes on
+  // rank_running.cc, as Enqueue and Await. The next message of any rank, member `awaited` among them, however long
+  // that takes while the ranks get on; a Failure, a lost rank and one that hangs end the world.
   enum class Waiting { kForStart, kForStep };
-  Result<Incoming> Next(size_t awaited, Waiting waiting, Deadline deadline);
+  Result<Incoming> Next(size_t awaited, Waiting waiting);
+  Result<Incoming> NextMessage(Waiting waiting);
+  // Waits while the rank gets on, too: the watching thread ends it otherwise.
+  Status SendAll(const std::string& for_ranks, const std::string& for_nodes);
   // rank_watch.cc.
   Error AwaitVerdict();
   Error Report(uint32_t rank, ErrorKind kind, std::string message);  // a cause; returns the verdict
   void HearFailures();  // takes what has arrived; other messages of a broken world are dropped
-  std::optional<std::string> verdict();
   void Watch();
+  // What the board shows now; nothing that matters: nullopt.
+  std::optional<Finding> LookAtBoard(Liveness& liveness);
+  WorldNames Names() const;
   void Break(const std::string& verdict);
   void SetPhase(std::string phase);
 
   const OpenedPlan& opened_;
   const RankOptions options_;
   const RankCallbacks callbacks_;
-  std::vector<Process> processes_;
-  size_t answering_ = 0;            // which of them gives the results
+  std::vector<Process> processes_;  // of this host
+  std::vector<NodeLink> nodes_;     // the head's, from Meet on
+  size_t answering_ = 0;            // the member that gives the results
   std::deque<uint64_t> under_way_;  // steps, oldest first
   bool spin_ = false;               // cores enough for the supervisor to wait awake
 
@@ -114,12 +197,27 @@ class RankWorld {
   Fd broken_event_;  // eventfd, readable once there is a verdict or an interruption
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> handing_out_{false};
+  static constexpr uint32_t kNobodyAwaited = UINT32_MAX;
+  std::atomic<uint32_t> awaited_{kNobodyAwaited};  // the rank whose message Next waits for
+  ProgressBoard board_;
 
   std::mutex mutex_;
   std::condition_variable judged_;
-  std::vector<wire::Failure> failures_;  // guarded by mutex_, as the next two
+  std::vector<wire::Failure> failures_;  // guarded by mutex_, as all that follow
   std::string phase_;
   std::optional<std::string> verdict_;
+  std::vector<ProcessEnd> remote_ends_;
+  std::optional<std::string> node_lost_;  // "node 1 (b) is gone: its connection closed"
+  std::optional<std::string> work_lost_;  // the same of a connection for work, where its lifeline says nothing
+  std::optional<std::string> told_;       // of EndWith
+  std::shared_ptr<Lifelines> lines_;
+  std::unique_ptr<NodeLines> node_lines_;  // the head's; from JoinNodes on, and set before lines_ is
+  struct Remote {
+    RankProgress progress = {};
+    std::chrono::steady_clock::time_point heard = {};
+  };
+  std::vector<Remote> remote_;  // [rank], of other nodes
 
   std::thread watcher_;
 };

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "plans/writer.h"
 #include "runtime/engine/engine.h"
 #include "runtime/testing/llama_plan.h"
+#include "runtime/world/heart.h"
 #include "runtime/world/hello.h"
 #include "runtime/world/rank_main.h"
 
@@ -41,6 +43,51 @@ int ComplainAsRank(int fd) {
   if (!channel.Send(wire::Encode(wire::Ready{}) + wire::Encode(failure), deadline).ok()) return 1;
   for (;;) pause();
 }
+
+// Set to the number of a rank that lives, but never says hello.
+constexpr const char* kRankThatHangs = "MRS_TEST_RANK_THAT_HANGS";
+
+bool HangsAsRank(int fd) {
+  if (std::getenv(kRankThatHangs) == nullptr) return false;
+  std::vector<uint64_t> words(1024);
+  const ssize_t size = recv(fd, words.data(), words.size() * 8, MSG_PEEK);  // a config is sent as one
+  if (size < static_cast<ssize_t>(wire::kHeaderBytes)) return false;
+  const auto bytes = std::as_bytes(std::span(words)).first(static_cast<size_t>(size));
+  const Result<wire::Config> config = wire::DecodeConfig(bytes.subspan(wire::kHeaderBytes));
+  return config.ok() && std::to_string(config->first_rank) == std::getenv(kRankThatHangs);
+}
+
+int HangAsRank(int fd) {
+  Channel channel{Fd(fd)};
+  const Result<Message> message = channel.Receive(kForever);
+  if (!message.ok()) return 1;
+  const wire::Config config = *wire::DecodeConfig(message->body);
+  const std::vector<Fd> passed = channel.TakePassed();
+  const ProgressBoard board = *ProgressBoard::Map(passed.at(1).get(), config.world_size);
+  Pulse pulse(&board.line(config.first_rank));
+  pulse.Enter(RankPhase::kStarting);
+  Heart heart;
+  if (!heart.Start({&pulse}).ok()) return 1;
+  for (;;) pause();
+}
+
+// Stops one thread of a child and lets the others run, as no signal can.
+class HeldThread {
+ public:
+  explicit HeldThread(int tid) : tid_(tid) {
+    int status = 0;
+    EXPECT_EQ(ptrace(PTRACE_SEIZE, tid, nullptr, nullptr), 0) << strerror(errno);
+    EXPECT_EQ(ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr), 0) << strerror(errno);
+    EXPECT_EQ(waitpid(tid, &status, __WALL), tid);
+    EXPECT_TRUE(WIFSTOPPED(status));
+  }
+  ~HeldThread() { ptrace(PTRACE_DETACH, tid_, nullptr, nullptr); }
+  HeldThread(const HeldThread&) = delete;
+  HeldThread& operator=(const HeldThread&) = delete;
+
+ private:
+  const int tid_;
+};
 
 class RankWorldTest : public ::testing::Test {
  protected:
@@ -72,14 +119,15 @@ class RankWorldTest : public ::testing::Test {
     options.model_dir = directory_;
     options.transport = transport;
     options.isa = static_cast<uint8_t>(kernels::DetectIsa());
-    options.timeout = std::chrono::milliseconds(20000);
     return options;
   }
 
   // Starts, loads, and fails the test otherwise.
   std::unique_ptr<RankWorld> StartReady(const OpenedPlan& opened, wire::Transport transport,
-                                        RankCallbacks callbacks = {}) {
-    Result<std::unique_ptr<RankWorld>> world = RankWorld::Start(opened, Options(transport), std::move(callbacks));
+                                        RankCallbacks callbacks = {}, LivenessLimits liveness = {}) {
+    RankOptions options = Options(transport);
+    options.liveness = liveness;
+    Result<std::unique_ptr<RankWorld>> world = RankWorld::Start(opened, options, std::move(callbacks));
     EXPECT_TRUE(world.ok()) << world.message();
     const Status ready = (*world)->AwaitReady();
     EXPECT_TRUE(ready.ok()) << ready.message();
@@ -89,6 +137,9 @@ class RankWorldTest : public ::testing::Test {
   std::string directory_;
   std::string path_;
 };
+
+constexpr LivenessLimits kShortLimits = {.lost_after = std::chrono::milliseconds(1000),
+                                         .hang_after = std::chrono::milliseconds(1500)};
 
 Batch SomeBatch() {
   return {.variant = Variant::kAllLogits,
@@ -111,7 +162,8 @@ TEST_F(RankWorldTest, GivesTheSameBitsOverEveryTransportAndNumberOfRanks) {
   std::vector<float> expected;
   for (const uint32_t tp : {1u, 2u, 4u}) {
     const OpenedPlan opened = MakePlan(tp);
-    for (const wire::Transport transport : {wire::Transport::kLocal, wire::Transport::kShm, wire::Transport::kTcp}) {
+    for (const wire::Transport transport :
+         {wire::Transport::kLocal, wire::Transport::kShm, wire::Transport::kTcp, wire::Transport::kRing}) {
       SCOPED_TRACE(fmt::format("tp {} over {}", tp, wire::TransportName(transport)));
       const std::unique_ptr<RankWorld> world = StartReady(opened, transport);
       EXPECT_EQ(world->pids().size(), transport == wire::Transport::kLocal ? 1 : tp);
@@ -134,7 +186,8 @@ TEST_F(RankWorldTest, KeepsAForwardForEveryStageUnderWay) {
   std::vector<std::vector<float>> expected;
   for (const uint32_t stages : {1u, 2u}) {
     const OpenedPlan opened = MakePlan(2, stages);
-    for (const wire::Transport transport : {wire::Transport::kLocal, wire::Transport::kShm, wire::Transport::kTcp}) {
+    for (const wire::Transport transport :
+         {wire::Transport::kLocal, wire::Transport::kShm, wire::Transport::kTcp, wire::Transport::kRing}) {
       SCOPED_TRACE(fmt::format("{} stages over {}", stages, wire::TransportName(transport)));
       const std::unique_ptr<RankWorld> world = StartReady(opened, transport);
       std::vector<std::vector<float>> results;
@@ -159,7 +212,7 @@ TEST_F(RankWorldTest, KeepsAForwardForEveryStageUnderWay) {
 }
 
 TEST_F(RankWorldTest, NamesARankOfAnyStageThatIsKilledInAStep) {
-  for (const wire::Transport transport : {wire::Transport::kShm, wire::Transport::kTcp}) {
+  for (const wire::Transport transport : {wire::Transport::kShm, wire::Transport::kTcp, wire::Transport::kRing}) {
     for (const size_t victim : {0u, 1u}) {
       const OpenedPlan opened = MakePlan(1, 2);
       const std::unique_ptr<RankWorld> world = StartReady(opened, transport);
@@ -177,7 +230,7 @@ TEST_F(RankWorldTest, NamesARankOfAnyStageThatIsKilledInAStep) {
 }
 
 TEST_F(RankWorldTest, NamesARankThatIsKilledWhileLoading) {
-  for (const wire::Transport transport : {wire::Transport::kShm, wire::Transport::kTcp}) {
+  for (const wire::Transport transport : {wire::Transport::kShm, wire::Transport::kTcp, wire::Transport::kRing}) {
     for (const size_t victim : {0u, 1u}) {
       const OpenedPlan opened = MakePlan(2);
       std::promise<std::string> lost;
@@ -208,7 +261,7 @@ TEST_F(RankWorldTest, NamesARankThatIsKilledWhileLoading) {
 }
 
 TEST_F(RankWorldTest, NamesARankThatIsKilledInAStep) {
-  for (const wire::Transport transport : {wire::Transport::kShm, wire::Transport::kTcp}) {
+  for (const wire::Transport transport : {wire::Transport::kShm, wire::Transport::kTcp, wire::Transport::kRing}) {
     for (const size_t victim : {0u, 1u}) {
       const OpenedPlan opened = MakePlan(2);
       const std::unique_ptr<RankWorld> world = StartReady(opened, transport);
@@ -279,24 +332,95 @@ TEST_F(RankWorldTest, AWriteErrorHidesNoFailure) {
   EXPECT_EQ(RunStep(*world, 1, SomeBatch()).message(), "rank 0 failed at step 1: a cosmic ray");
 }
 
-// A batch of more bytes than a socket holds, to a rank that is stopped: it is named after the timeout.
+// A batch of more bytes than a socket holds, to a rank that is stopped, or whose main thread is.
 TEST_F(RankWorldTest, NamesARankThatTakesNoBatch) {
   const OpenedPlan opened = MakePlan(2);
-  RankOptions options = Options(wire::Transport::kShm);
-  options.timeout = std::chrono::milliseconds(4000);
-  Result<std::unique_ptr<RankWorld>> world = RankWorld::Start(opened, options, {});
-  ASSERT_TRUE(world.ok()) << world.message();
-  ASSERT_TRUE((*world)->AwaitReady().ok());
-  kill((*world)->pids()[0], SIGSTOP);
   Batch batch = SomeBatch();
   batch.kv[0].block_table.resize(size_t{4} << 20);
-  EXPECT_THAT((*world)->Enqueue(1, batch).message(), HasSubstr("rank 0 failed at step 1: took no batch within 4 s"));
+  for (const wire::Transport transport : {wire::Transport::kShm, wire::Transport::kTcp, wire::Transport::kRing}) {
+    const std::unique_ptr<RankWorld> frozen = StartReady(opened, transport, {}, kShortLimits);
+    const int victim = frozen->pids()[0];
+    kill(victim, SIGSTOP);
+    EXPECT_THAT(
+        frozen->Enqueue(1, batch).message(),
+        MatchesRegex(fmt::format("rank 0 \\(pid {}\\) is frozen or cut off: no sign of life for [12]\\.. s while "
+                                 "idle",
+                                 victim)));
+    const std::unique_ptr<RankWorld> hung = StartReady(opened, transport, {}, kShortLimits);
+    const HeldThread held(hung->pids()[0]);
+    EXPECT_THAT(
+        hung->Enqueue(1, batch).message(),
+        MatchesRegex(fmt::format("rank 0 \\(pid {}\\) hangs while idle: alive, but has not looked for a message "
+                                 "for [12]\\.. s",
+                                 hung->pids()[0])));
+  }
+}
+
+// Nobody waits for anything, and it is noticed all the same.
+TEST_F(RankWorldTest, NamesAnIdleRankThatHangsOrIsFrozen) {
+  const OpenedPlan opened = MakePlan(1, 2);
+  for (const bool frozen : {false, true}) {
+    std::promise<std::string> lost;
+    RankCallbacks callbacks;
+    callbacks.on_lost = [&](const std::string& why) { lost.set_value(why); };
+    const std::unique_ptr<RankWorld> world = StartReady(opened, wire::Transport::kShm, callbacks, kShortLimits);
+    ASSERT_TRUE(RunStep(*world, 1, SomeBatch()).ok());
+    std::optional<HeldThread> held;
+    if (frozen) {
+      kill(world->pids()[1], SIGSTOP);
+    } else {
+      held.emplace(world->pids()[1]);
+    }
+    EXPECT_THAT(lost.get_future().get(), HasSubstr(frozen ? "is frozen or cut off" : "hangs while idle"));
+  }
+}
+
+// The others have long said hello, and wait for what the supervisor says next.
+TEST_F(RankWorldTest, NamesARankThatHangsBeforeItsHello) {
+  for (const char* victim : {"0", "1"}) {
+    setenv(kRankThatHangs, victim, 1);
+    const OpenedPlan opened = MakePlan(2);
+    RankOptions options = Options(wire::Transport::kTcp);
+    options.liveness = kShortLimits;
+    Result<std::unique_ptr<RankWorld>> world = RankWorld::Start(opened, options, {});
+    ASSERT_TRUE(world.ok()) << world.message();
+    EXPECT_THAT((*world)->AwaitReady().message(),
+                MatchesRegex(fmt::format(
+                    "rank {} \\(pid [0-9]+\\) hangs while starting: alive, but no progress for [12]\\.. s", victim)));
+    unsetenv(kRankThatHangs);
+  }
+}
+
+// Longer than a rank may be silent, but the watcher did not watch: the world is as it was.
+TEST_F(RankWorldTest, GoesOnWhenAllWereFrozenTogether) {
+  const OpenedPlan opened = MakePlan(2);
+  for (const wire::Transport transport : {wire::Transport::kShm, wire::Transport::kTcp, wire::Transport::kRing}) {
+    const std::unique_ptr<RankWorld> world =
+        StartReady(opened, transport, {}, {.lost_after = std::chrono::milliseconds(1000)});
+    ASSERT_TRUE(RunStep(*world, 1, SomeBatch()).ok());
+    // A child of this process that freezes it and its ranks, and thaws them, the watcher first.
+    const pid_t self = getpid();
+    const std::vector<int> pids = world->pids();
+    const pid_t freezer = fork();
+    if (freezer == 0) {
+      for (const int pid : pids) kill(pid, SIGSTOP);
+      kill(self, SIGSTOP);
+      usleep(2500000);
+      kill(self, SIGCONT);
+      usleep(300000);
+      for (const int pid : pids) kill(pid, SIGCONT);
+      _exit(0);
+    }
+    ASSERT_EQ(waitpid(freezer, nullptr, 0), freezer);
+    const Result<StepOutput> output = RunStep(*world, 2, SomeBatch());
+    EXPECT_TRUE(output.ok()) << output.message();
+  }
 }
 
 TEST_F(RankWorldTest, AnInterruptEndsAnEnqueueThatWaits) {
   const OpenedPlan opened = MakePlan(1, 2);
   RankOptions options = Options(wire::Transport::kShm);
-  options.timeout = std::chrono::minutes(10);
+  options.liveness.lost_after = std::chrono::minutes(10);
   Result<std::unique_ptr<RankWorld>> world = RankWorld::Start(opened, options, {});
   ASSERT_TRUE(world.ok()) << world.message();
   ASSERT_TRUE((*world)->AwaitReady().ok());
@@ -306,7 +430,7 @@ TEST_F(RankWorldTest, AnInterruptEndsAnEnqueueThatWaits) {
   std::future<Status> enqueued = std::async(std::launch::async, [&] { return (*world)->Enqueue(1, batch); });
   while ((*world)->phase() != "at step 1") std::this_thread::yield();
   (*world)->Interrupt();
-  const bool ended = enqueued.wait_for(std::chrono::seconds(15)) == std::future_status::ready;
+  const bool ended = enqueued.wait_for(std::chrono::seconds(5)) == std::future_status::ready;
   if (!ended) kill((*world)->pids()[0], SIGKILL);
   EXPECT_TRUE(ended);
   EXPECT_EQ(enqueued.get().error().kind, ErrorKind::kCancelled);
@@ -380,6 +504,7 @@ TEST(CompareHello, NamesRankAndField) {
 int main(int argc, char** argv) {
   if (argc == 4 && std::strcmp(argv[1], "rank") == 0) {
     const int fd = std::atoi(argv[3]);
+    if (mrs::HangsAsRank(fd)) return mrs::HangAsRank(fd);
     return std::getenv(mrs::kRankThatComplains) != nullptr ? mrs::ComplainAsRank(fd) : mrs::RankMain(fd);
   }
   ::testing::InitGoogleTest(&argc, argv);

@@ -13,10 +13,11 @@ extern char** environ;
 
 namespace mrs {
 
-Result<pid_t> SpawnRank(const std::string& program, int socket_fd) {
+Result<pid_t> SpawnRank(const std::string& program, int socket_fd, int error_fd) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  if (error_fd >= 0) posix_spawn_file_actions_adddup2(&actions, error_fd, 2);
   posix_spawn_file_actions_adddup2(&actions, socket_fd, kRankFd);  // clears close-on-exec, also of 3 itself
   posix_spawn_file_actions_addclosefrom_np(&actions, kRankFd + 1);
 

@@ -19,7 +19,8 @@ namespace mrs {
 
 inline constexpr int kRankFd = 3;
 
-Result<pid_t> SpawnRank(const std::string& program, int socket_fd);
+// error_fd: its standard error; -1: that of this process.
+Result<pid_t> SpawnRank(const std::string& program, int socket_fd, int error_fd = -1);
 
 // waitpid with a bound: the wait status, or an error when the process still runs after `limit`.
 Result<int> ReapWithin(pid_t pid, std::chrono::milliseconds limit);

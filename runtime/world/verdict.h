@@ -30,14 +30,16 @@ std::string RankRange(uint32_t first_rank, uint32_t rank_count);
 struct Evidence {
   std::vector<ProcessEnd> ends = {};
   std::vector<wire::Failure> failures = {};
-  std::vector<uint32_t> silent = {};  // first ranks of the processes that have neither ended nor told a failure
-  std::string phase = {};             // "while loading weights", "at step 57"
+  std::string seen = {};   // what the board shows (finding_text.h), a rank that is frozen or hangs; "": nothing
+  std::string phase = {};  // "while loading weights", "at step 57"
+  std::vector<std::string> places = {};  // of each rank, " on node 1 (b at 10.0.0.2)"; empty where all are of one host
+  std::optional<std::string> node_lost = {};  // "node 1 (b) is gone: its connection closed"
 };
 
 // The cause, from what is known so far; nothing while only consequences are (a peer that went away, an exit without a
 // word) and it is not the `last_call`. In order: a rank killed by a signal; a rank that gives a reason of its own; a
-// rank that was asked to end (SIGTERM and the like; where everyone was, as systemd does it, the supervisor is ending by
-// now); the one silent rank, where another's wait for a peer timed out; a rank that lost a peer; a rank that exited.
+// node that is gone; what the board shows; a rank that was asked to end (SIGTERM and the like; where everyone was, as
+// systemd does it, the supervisor is ending by now); a rank that lost a peer; a rank that exited.
 std::optional<std::string> Judge(const Evidence& evidence, bool last_call);
 
 }  // namespace mrs

@@ -1,6 +1,8 @@
 #include "runtime/world/verdict.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 namespace mrs {
 namespace {
@@ -17,7 +19,7 @@ TEST(Verdict, AKilledRankIsTheCauseWhateverItsPeersSay) {
 
 TEST(Verdict, WaitsForACauseWhileOnlyAPeerIsMissed) {
   const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "rank 1 is gone"}};
-  const Evidence missed = {.failures = failures, .silent = {1, 2}, .phase = "at step 2"};
+  const Evidence missed = {.failures = failures, .phase = "at step 2"};
   EXPECT_EQ(Judge(missed, false), std::nullopt);
   EXPECT_EQ(Judge(missed, true), "rank 0 failed at step 2: rank 1 is gone");
   const std::vector<ProcessEnd> ends = {{0, 4, 122, kExited1}};
@@ -29,29 +31,23 @@ TEST(Verdict, WaitsForACauseWhileOnlyAPeerIsMissed) {
 TEST(Verdict, AReasonOfItsOwnComesBeforeAMissedPeer) {
   const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "rank 1 is gone"},
                                                {1, ErrorKind::kRefused, "model.safetensors: truncated"}};
-  EXPECT_EQ(Judge({.failures = failures, .silent = {2}, .phase = "while loading weights"}, false),
+  EXPECT_EQ(Judge({.failures = failures, .phase = "while loading weights"}, false),
             "rank 1 failed while loading weights: model.safetensors: truncated");
 }
 
-// Rank 3 of 4 hangs; rank 0 waits for rank 2, which waits for rank 3.
-TEST(Verdict, TheOneSilentRankIsTheCauseWhenTheOthersMissSomeone) {
-  const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "rank 2 gave up"},
-                                               {2, ErrorKind::kTimedOut, "no data from rank 3 for 60 s"},
-                                               {1, ErrorKind::kTimedOut, "no data from rank 3 for 60 s"}};
-  Evidence evidence = {.ends = {{0, 1, 122, kExited1}}, .failures = failures, .silent = {3}, .phase = "at step 2"};
-  EXPECT_EQ(Judge(evidence, false), std::nullopt);
-  EXPECT_EQ(Judge(evidence, true),
-            "rank 3 hangs at step 2: it says nothing while the others wait; rank 2: no data from rank 3 for 60 s");
-  evidence.ends.push_back({2, 1, 124, kExited1});  // it has said why
-  EXPECT_EQ(Judge(evidence, true)->substr(0, 12), "rank 3 hangs");
-  evidence.failures.erase(evidence.failures.begin() + 1);  // now it exits without a word
-  EXPECT_EQ(Judge(evidence, true), "rank 0 failed at step 2: rank 2 gave up");
-}
-
-TEST(Verdict, ARankThatCannotReadItsWeightsIsNotAPeersHang) {
-  const std::vector<wire::Failure> failures = {{0, ErrorKind::kUnavailable, "model.safetensors: cannot be read"}};
-  EXPECT_EQ(Judge({.failures = failures, .silent = {1}, .phase = "while loading weights"}, true),
-            "rank 0 failed while loading weights: model.safetensors: cannot be read");
+// Peers of a rank that hangs may be asked to end, or be gone, before the verdict comes.
+TEST(Verdict, WhatTheBoardShowsIsTheCauseUnlessARankHasAReasonOfItsOwn) {
+  const std::string seen = "rank 3 (pid 7) hangs while idle";
+  Evidence evidence = {.ends = {{0, 1, 122, kExited1}, {1, 1, 123, SIGTERM}},
+                       .failures = {{0, ErrorKind::kUnavailable, "rank 3 gave up"}},
+                       .seen = seen,
+                       .phase = "at step 2"};
+  EXPECT_EQ(Judge(evidence, false), seen);
+  EXPECT_EQ(Judge({.seen = seen, .phase = "at step 2"}, false), seen);
+  evidence.failures.push_back({2, ErrorKind::kRefused, "out of memory"});
+  EXPECT_EQ(Judge(evidence, false), "rank 2 failed at step 2: out of memory");
+  evidence.ends.push_back({3, 1, 125, kKilledBy9});
+  EXPECT_EQ(Judge(evidence, false), "rank 3 (pid 125) was killed by signal 9 (Killed) at step 2");
 }
 
 // systemd asks all processes of a service at once: the supervisor has a moment to end by its own signal.

@@ -1,121 +1,14 @@
 #include "runtime/world/wire.h"
 
-#include <bit>
 #include <cstring>
-#include <type_traits>
+#include <string_view>
+
+#include "runtime/world/wire_bytes.h"
 
 namespace mrs::wire {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the wire is little-endian, and so must the host be");
-
-template <typename T>
-void Append(std::string* out, T value) {
-  static_assert(std::is_trivially_copyable_v<T>);
-  out->append(reinterpret_cast<const char*>(&value), sizeof(value));
-}
-
-void AppendText(std::string* out, const std::string& text) {
-  Append(out, static_cast<uint32_t>(text.size()));
-  out->append(text);
-}
-
-void AppendInts(std::string* out, const std::vector<int32_t>& values) {
-  out->append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(int32_t));
-}
-
-std::string Begin(MessageType type) {
-  std::string out;
-  Append(&out, kMagic);
-  Append(&out, kVersion);
-  Append(&out, static_cast<uint16_t>(type));
-  Append(&out, uint32_t{0});  // set by End
-  return out;
-}
-
-std::string End(std::string out, uint64_t payload_bytes = 0) {
-  const uint64_t body_bytes = out.size() - kHeaderBytes + payload_bytes;
-  MRS_CHECK(body_bytes <= UINT32_MAX);
-  const uint32_t length = static_cast<uint32_t>(body_bytes);
-  std::memcpy(out.data() + 8, &length, sizeof(length));
-  return out;
-}
-
-// Walks a body; after the first failure everything reads as zero, and Finish tells.
-class Reader {
- public:
-  Reader(MessageType type, Body body) : type_(type), body_(body) {}
-
-  template <typename T>
-  T Get() {
-    static_assert(std::is_trivially_copyable_v<T>);
-    T value{};
-    if (Take(sizeof(T))) std::memcpy(&value, body_.data() + at_ - sizeof(T), sizeof(T));
-    return value;
-  }
-
-  uint32_t GetBounded(uint32_t max, const char* what) {
-    const uint32_t value = Get<uint32_t>();
-    if (value > max) Fail(what);
-    return failed_ == nullptr ? value : 0;
-  }
-
-  bool GetBool(const char* what) {
-    const uint8_t value = Get<uint8_t>();
-    if (value > 1) Fail(what);
-    return value == 1;
-  }
-
-  std::string GetText(uint32_t max, const char* what) {
-    const uint32_t size = GetBounded(max, what);
-    if (!Take(size)) return "";
-    const std::string text(reinterpret_cast<const char*>(body_.data()) + at_ - size, size);
-    if (text.find('\0') != std::string::npos) Fail(what);
-    return text;
-  }
-
-  std::vector<int32_t> GetInts(uint64_t count) {
-    std::vector<int32_t> values;
-    if (!Take(count * sizeof(int32_t))) return values;
-    values.resize(count);
-    if (count != 0) {
-      std::memcpy(values.data(), body_.data() + at_ - count * sizeof(int32_t), count * sizeof(int32_t));
-    }
-    return values;
-  }
-
-  Body GetBytes(uint64_t count) {
-    if (!Take(count)) return {};
-    return body_.subspan(at_ - count, count);
-  }
-
-  void Fail(const char* what) {
-    if (failed_ == nullptr) failed_ = what;
-  }
-
-  Status Finish() {
-    if (failed_ == nullptr && at_ != body_.size()) Fail("bytes past its end");
-    if (failed_ == nullptr) return Status();
-    return Refuse("malformed {} message between supervisor and rank ({} bytes): {}", MessageTypeName(type_),
-                  body_.size(), failed_);
-  }
-
- private:
-  bool Take(uint64_t count) {
-    if (failed_ != nullptr) return false;
-    if (count > body_.size() - at_) {
-      Fail("ends too early");
-      return false;
-    }
-    at_ += count;
-    return true;
-  }
-
-  MessageType type_;
-  Body body_;
-  size_t at_ = 0;
-  const char* failed_ = nullptr;
-};
+constexpr size_t kDigestBytes = 16;
 
 }  // namespace
 
@@ -139,6 +32,32 @@ const char* MessageTypeName(MessageType type) {
       return "failure";
     case MessageType::kShutdown:
       return "shutdown";
+    case MessageType::kReport:
+      return "report";
+    case MessageType::kMeasured:
+      return "measured";
+    case MessageType::kDigests:
+      return "digests";
+    case MessageType::kFacts:
+      return "facts";
+    case MessageType::kSeat:
+      return "seat";
+    case MessageType::kClaim:
+      return "claim";
+    case MessageType::kWaiting:
+      return "waiting";
+    case MessageType::kStands:
+      return "stands";
+    case MessageType::kBeat:
+      return "beat";
+    case MessageType::kEnded:
+      return "ended";
+    case MessageType::kLeaving:
+      return "leaving";
+    case MessageType::kVerdict:
+      return "verdict";
+    case MessageType::kLog:
+      return "log";
   }
   return "unknown";
 }
@@ -151,6 +70,10 @@ const char* TransportName(Transport transport) {
       return "shm";
     case Transport::kTcp:
       return "tcp";
+    case Transport::kRing:
+      return "ring";
+    case Transport::kMixed:
+      return "mixed";
   }
   return "unknown";
 }
@@ -169,7 +92,7 @@ Result<Header> DecodeHeader(Body first_12_bytes, uint32_t max_body_bytes) {
     return Refuse("message between supervisor and rank has version {}, expected {}: both must be the same mrs-exec",
                   version, kVersion);
   }
-  if (type < static_cast<uint16_t>(MessageType::kConfig) || type > static_cast<uint16_t>(MessageType::kShutdown)) {
+  if (MessageTypeName(static_cast<MessageType>(type)) == std::string_view("unknown")) {
     return Refuse("message between supervisor and rank has unknown type {}", type);
   }
   if (body_bytes > max_body_bytes) {
@@ -192,7 +115,14 @@ std::string Encode(const Config& config) {
   Append(&out, config.isa);
   Append(&out, static_cast<uint8_t>(config.spin));
   Append(&out, static_cast<uint8_t>(config.spin_for_batch));
-  Append(&out, config.timeout_ms);
+  Append(&out, static_cast<uint8_t>(config.cuda_graphs));
+  Append(&out, config.rehearsal);
+  AppendText(&out, config.listen_address);
+  Append(&out, config.listen_port);
+  Append(&out, config.meet_within_ms);
+  Append(&out, static_cast<uint32_t>(config.local_ranks.size()));
+  for (const uint32_t rank : config.local_ranks) Append(&out, rank);
+  Append(&out, static_cast<uint8_t>(config.integrity));
   return End(std::move(out));
 }
 
@@ -210,13 +140,24 @@ Result<Config> DecodeConfig(Body body) {
   config.isa = reader.Get<uint8_t>();
   config.spin = reader.GetBool("spin");
   config.spin_for_batch = reader.GetBool("spin for batch");
-  config.timeout_ms = reader.GetBounded(1u << 30, "timeout");
-  if (config.transport < Transport::kLocal || config.transport > Transport::kTcp) reader.Fail("transport");
+  config.cuda_graphs = reader.GetBool("CUDA graphs");
+  config.rehearsal = static_cast<RehearsalScope>(reader.Get<uint8_t>());
+  if (config.rehearsal > RehearsalScope::kAll) reader.Fail("rehearsal");
+  config.listen_address = reader.GetText(kMaxAddressBytes, "address to listen at");
+  config.listen_port = reader.Get<uint16_t>();
+  config.meet_within_ms = reader.Get<uint32_t>();
+  const uint32_t local_count = reader.GetBounded(kMaxWorld, "count of ranks of the host");
+  for (uint32_t i = 0; i < local_count && reader.left() > 0; ++i) {
+    config.local_ranks.push_back(reader.GetBounded(kMaxWorld - 1, "rank of the host"));
+    if (i > 0 && config.local_ranks[i] <= config.local_ranks[i - 1]) reader.Fail("order of the host's ranks");
+  }
+  if (config.local_ranks.size() != local_count) reader.Fail("count of ranks of the host");
+  config.integrity = reader.GetBool("integrity");
+  if (config.transport < Transport::kLocal || config.transport > Transport::kMixed) reader.Fail("transport");
   if (config.rank_count == 0 || uint64_t{config.first_rank} + config.rank_count > config.world_size) {
     reader.Fail("ranks past the world");
   }
   if (config.threads == 0) reader.Fail("threads");
-  if (config.timeout_ms == 0) reader.Fail("timeout");
   MRS_RETURN_IF_ERROR(reader.Finish());
   return config;
 }
@@ -252,8 +193,11 @@ Result<Hello> DecodeHello(Body body) {
 std::string Encode(const Peers& peers) {
   std::string out = Begin(MessageType::kPeers);
   Append(&out, peers.secret);
-  Append(&out, static_cast<uint32_t>(peers.ports.size()));
-  for (const uint16_t port : peers.ports) Append(&out, port);
+  Append(&out, static_cast<uint32_t>(peers.endpoints.size()));
+  for (const Endpoint& endpoint : peers.endpoints) {
+    AppendText(&out, endpoint.address);
+    Append(&out, endpoint.port);
+  }
   return End(std::move(out));
 }
 
@@ -261,8 +205,13 @@ Result<Peers> DecodePeers(Body body) {
   Reader reader(MessageType::kPeers, body);
   Peers peers;
   peers.secret = reader.Get<std::array<uint8_t, 32>>();
-  const uint32_t count = reader.GetBounded(kMaxWorld, "port count");
-  for (uint32_t i = 0; i < count; ++i) peers.ports.push_back(reader.Get<uint16_t>());
+  const uint32_t count = reader.GetBounded(kMaxWorld, "count of endpoints");
+  for (uint32_t i = 0; i < count && reader.left() > 0; ++i) {
+    Endpoint& endpoint = peers.endpoints.emplace_back();
+    endpoint.address = reader.GetText(kMaxAddressBytes, "address");
+    endpoint.port = reader.Get<uint16_t>();
+  }
+  if (peers.endpoints.size() != count) reader.Fail("count of endpoints");
   MRS_RETURN_IF_ERROR(reader.Finish());
   return peers;
 }
@@ -285,6 +234,30 @@ Result<Progress> DecodeProgress(Body body) {
   return progress;
 }
 
+std::string Encode(const Digests& digests) {
+  std::string out = Begin(MessageType::kDigests);
+  Append(&out, digests.rank);
+  Append(&out, static_cast<uint32_t>(digests.xxh3.size()));
+  for (const std::string& digest : digests.xxh3) {
+    MRS_CHECK(digest.size() == kDigestBytes);
+    out += digest;
+  }
+  return End(std::move(out));
+}
+
+Result<Digests> DecodeDigests(Body body) {
+  Reader reader(MessageType::kDigests, body);
+  Digests digests;
+  digests.rank = reader.GetBounded(kMaxWorld, "rank");
+  const uint32_t count = reader.GetBounded(kMaxDigests, "count of digests");
+  for (uint32_t i = 0; i < count && reader.ok(); ++i) {
+    const Body digest = reader.GetBytes(kDigestBytes);
+    digests.xxh3.emplace_back(reinterpret_cast<const char*>(digest.data()), digest.size());
+  }
+  MRS_RETURN_IF_ERROR(reader.Finish());
+  return digests;
+}
+
 std::string Encode(const Ready& ready) {
   std::string out = Begin(MessageType::kReady);
   Append(&out, ready.first_rank);
@@ -299,6 +272,59 @@ Result<Ready> DecodeReady(Body body) {
   ready.resident_bytes = reader.Get<uint64_t>();
   MRS_RETURN_IF_ERROR(reader.Finish());
   return ready;
+}
+
+std::string Encode(const Measured& measured) {
+  std::string out = Begin(MessageType::kMeasured);
+  Append(&out, measured.rank);
+  Append(&out, measured.resident_bytes);
+  Append(&out, static_cast<uint32_t>(measured.links.size()));
+  for (const LinkTimes& link : measured.links) {
+    Append(&out, link.from);
+    Append(&out, link.to);
+    Append(&out, link.latency_ns);
+    Append(&out, link.bytes_per_second);
+  }
+  Append(&out, static_cast<uint32_t>(measured.exchanges.size()));
+  for (const MeasuredExchange& measured_exchange : measured.exchanges) {
+    Append(&out, measured_exchange.exchange.kind);
+    Append(&out, measured_exchange.exchange.algorithm);
+    Append(&out, measured_exchange.exchange.bytes);
+    Append(&out, measured_exchange.count);
+    Append(&out, measured_exchange.min_ns);
+    Append(&out, measured_exchange.median_ns);
+  }
+  return End(std::move(out));
+}
+
+Result<Measured> DecodeMeasured(Body body) {
+  Reader reader(MessageType::kMeasured, body);
+  Measured measured;
+  measured.rank = reader.GetBounded(kMaxWorld, "rank");
+  measured.resident_bytes = reader.Get<uint64_t>();
+  const uint32_t link_count = reader.GetBounded(kMaxWorld, "link count");
+  for (uint32_t i = 0; i < link_count && reader.ok(); ++i) {
+    LinkTimes& link = measured.links.emplace_back();
+    link.from = reader.GetBounded(kMaxWorld, "rank of a link");
+    link.to = reader.GetBounded(kMaxWorld, "rank of a link");
+    link.latency_ns = reader.Get<uint64_t>();
+    link.bytes_per_second = reader.Get<uint64_t>();
+  }
+  const uint32_t exchange_count = reader.GetBounded(kMaxExchanges, "count of exchanges");
+  for (uint32_t i = 0; i < exchange_count && reader.ok(); ++i) {
+    MeasuredExchange& exchange = measured.exchanges.emplace_back();
+    exchange.exchange.kind = static_cast<ExchangeKind>(reader.Get<uint8_t>());
+    exchange.exchange.algorithm = static_cast<plan::CollectiveAlgorithm>(reader.Get<uint8_t>());
+    exchange.exchange.bytes = reader.Get<uint64_t>();
+    exchange.count = reader.Get<uint64_t>();
+    exchange.min_ns = reader.Get<uint64_t>();
+    exchange.median_ns = reader.Get<uint64_t>();
+    const ExchangeKind kind = exchange.exchange.kind;
+    if (kind < ExchangeKind::kAllReduce || kind > ExchangeKind::kRecv) reader.Fail("kind of exchange");
+    if (exchange.exchange.algorithm > plan::CollectiveAlgorithm::MAX) reader.Fail("algorithm of a sum");
+  }
+  MRS_RETURN_IF_ERROR(reader.Finish());
+  return measured;
 }
 
 uint64_t BatchBodyBytes(const BatchCounts& c) {
@@ -413,6 +439,9 @@ Result<Failure> DecodeFailure(Body body) {
   MRS_RETURN_IF_ERROR(reader.Finish());
   return failure;
 }
+
+std::string EncodeReport() { return End(Begin(MessageType::kReport)); }
+std::string EncodeHeader(MessageType type, uint32_t body_bytes) { return End(Begin(type), body_bytes); }
 
 std::string EncodeShutdown() { return End(Begin(MessageType::kShutdown)); }
 

@@ -6,20 +6,7 @@
 #include <vector>
 
 #include "runtime/world/wire.h"
-
-namespace {
-
-template <typename T>
-void ExpectSame(const mrs::Result<T>& decoded, std::span<const std::byte> body) {
-  if (!decoded.ok()) return;
-  const std::string again = mrs::wire::Encode(*decoded);
-  if (again.size() != mrs::wire::kHeaderBytes + body.size() ||
-      std::memcmp(again.data() + mrs::wire::kHeaderBytes, body.data(), body.size()) != 0) {
-    std::abort();
-  }
-}
-
-}  // namespace
+#include "runtime/world/wire_fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace mrs::wire;
@@ -68,7 +55,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case MessageType::kFailure:
       ExpectSame(DecodeFailure(body), body);
       break;
+    case MessageType::kDigests:
+      ExpectSame(DecodeDigests(body), body);
+      break;
+    case MessageType::kMeasured:
+      ExpectSame(DecodeMeasured(body), body);
+      break;
+    case MessageType::kReport:
     case MessageType::kShutdown:
+      break;
+    default:  // between nodes: rendezvous_fuzz.cc
       break;
   }
   return 0;

@@ -37,7 +37,10 @@ Config SomeConfig() {
           .isa = 4,
           .spin = true,
           .spin_for_batch = false,
-          .timeout_ms = 1234};
+          .cuda_graphs = false,
+          .listen_address = "10.0.0.2",
+          .listen_port = 29504,
+          .integrity = true};
 }
 
 Batch SomeBatch() {
@@ -59,6 +62,7 @@ TEST(Wire, ConfigRoundTrips) {
   EXPECT_EQ(back->plan_path, config.plan_path);
   EXPECT_EQ(back->plan_sha256, config.plan_sha256);
   EXPECT_EQ(back->model_dir, config.model_dir);
+  EXPECT_EQ(back->integrity, config.integrity);
   EXPECT_EQ(back->world_size, 8u);
   EXPECT_EQ(back->first_rank, 3u);
   EXPECT_EQ(back->rank_count, 2u);
@@ -67,7 +71,9 @@ TEST(Wire, ConfigRoundTrips) {
   EXPECT_EQ(back->isa, 4);
   EXPECT_TRUE(back->spin);
   EXPECT_FALSE(back->spin_for_batch);
-  EXPECT_EQ(back->timeout_ms, 1234u);
+  EXPECT_FALSE(back->cuda_graphs);
+  EXPECT_EQ(back->listen_address, "10.0.0.2");
+  EXPECT_EQ(back->listen_port, 29504);
 }
 
 TEST(Wire, BatchRoundTrips) {
@@ -122,8 +128,9 @@ TEST(Wire, SmallMessagesRoundTrip) {
   const Decoded hello_message(Encode(hello), MessageType::kHello);
   EXPECT_EQ(DecodeHello(hello_message.body())->listen_port, 4567);
   EXPECT_EQ(DecodeHello(hello_message.body())->mrs_version, "1.2.3");
-  const Decoded peers(Encode(Peers{.secret = {7}, .ports = {1, 65535}}), MessageType::kPeers);
-  EXPECT_EQ(DecodePeers(peers.body())->ports, (std::vector<uint16_t>{1, 65535}));
+  const Decoded peers(Encode(Peers{.secret = {7}, .endpoints = {{"10.0.0.1", 1}, {"fe80::1%eth0", 65535}}}),
+                      MessageType::kPeers);
+  EXPECT_EQ(DecodePeers(peers.body())->endpoints, (std::vector<Endpoint>{{"10.0.0.1", 1}, {"fe80::1%eth0", 65535}}));
   const Decoded progress(Encode(Progress{.rank = 1, .bytes_done = 5, .bytes_total = 1ull << 40}),
                          MessageType::kProgress);
   EXPECT_EQ(DecodeProgress(progress.body())->bytes_total, 1ull << 40);
@@ -132,6 +139,29 @@ TEST(Wire, SmallMessagesRoundTrip) {
   const Decoded failure(Encode(Failure{.rank = 2, .kind = ErrorKind::kUnavailable, .message = "gone"}),
                         MessageType::kFailure);
   EXPECT_EQ(DecodeFailure(failure.body())->message, "gone");
+  const Measured measured{.rank = 1,
+                          .resident_bytes = 77,
+                          .links = {{.from = 1, .to = 0, .latency_ns = 5, .bytes_per_second = 6}},
+                          .exchanges = {{.exchange = {ExchangeKind::kAllReduce, plan::CollectiveAlgorithm::doubling, 8},
+                                         .count = 9,
+                                         .min_ns = 10,
+                                         .median_ns = 11}}};
+  const Decoded measured_message(Encode(measured), MessageType::kMeasured);
+  const Result<Measured> measured_back = DecodeMeasured(measured_message.body());
+  ASSERT_TRUE(measured_back.ok()) << measured_back.message();
+  EXPECT_EQ(measured_back->resident_bytes, 77u);
+  EXPECT_EQ(measured_back->links.at(0).bytes_per_second, 6u);
+  EXPECT_EQ(measured_back->exchanges.at(0).exchange, measured.exchanges[0].exchange);
+  EXPECT_EQ(measured_back->exchanges.at(0).median_ns, 11u);
+  const Decoded digests(Encode(Digests{.rank = 3, .xxh3 = {std::string(16, 'a'), std::string(16, '\0')}}),
+                        MessageType::kDigests);
+  const Result<Digests> digests_back = DecodeDigests(digests.body());
+  ASSERT_TRUE(digests_back.ok()) << digests_back.message();
+  EXPECT_EQ(digests_back->rank, 3u);
+  EXPECT_EQ(digests_back->xxh3, (std::vector<std::string>{std::string(16, 'a'), std::string(16, '\0')}));
+  EXPECT_FALSE(DecodeDigests(digests.body().first(digests.body().size() - 1)).ok());
+  const Decoded report(EncodeReport(), MessageType::kReport);
+  EXPECT_TRUE(report.body().empty());
   const Decoded bye(EncodeShutdown(), MessageType::kShutdown);
   EXPECT_TRUE(bye.body().empty());
 }
@@ -157,7 +187,7 @@ void ExpectOnlyItsOwnLength(const std::string& encoded, Decode decode) {
 TEST(Wire, RefusesAnyOtherLength) {
   ExpectOnlyItsOwnLength(Encode(SomeConfig()), DecodeConfig);
   ExpectOnlyItsOwnLength(Encode(Hello{.mrs_version = "1"}), DecodeHello);
-  ExpectOnlyItsOwnLength(Encode(Peers{.secret = {}, .ports = {1, 2}}), DecodePeers);
+  ExpectOnlyItsOwnLength(Encode(Peers{.secret = {}, .endpoints = {{"a", 1}, {"b", 2}}}), DecodePeers);
   ExpectOnlyItsOwnLength(Encode(Progress{}), DecodeProgress);
   ExpectOnlyItsOwnLength(Encode(Ready{}), DecodeReady);
   ExpectOnlyItsOwnLength(Encode(1, SomeBatch()), DecodeBatch);
@@ -197,7 +227,7 @@ TEST(Wire, RefusesHeadersOfOthers) {
   EXPECT_FALSE(decode(bad, 0).ok());
   bad = good;
   bad[4] = 1;
-  EXPECT_NE(decode(bad, 0).message().find("version 1, expected 2"), std::string::npos);
+  EXPECT_NE(decode(bad, 0).message().find(fmt::format("version 1, expected {}", kVersion)), std::string::npos);
   bad = good;
   bad[6] = 99;
   EXPECT_FALSE(decode(bad, 0).ok());

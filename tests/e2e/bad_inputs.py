@@ -304,7 +304,7 @@ class CommandLine:
             "--max-tokens": "a whole number from 1 to 2147483647",
             "--top-k": "a whole number from 0 to 2147483647",
             "--seed": "a whole number from 0 to 18446744073709551615",
-            "--timeout": "a number from 0.1 to 86400",
+            "--hang-timeout": "a number from 0.1 to 86400",
             "--temperature": "a number from 0 to 100",
             "--top-p": "a number above 0 and at most 1",
         }
@@ -327,8 +327,8 @@ class CommandLine:
         wrong("--top-p", "0", why="--top-p 0: expected a number above 0 and at most 1")
         # Names.
         for value in ("pigeon", "SHM"):
-            wrong("--transport", value, why=f"--transport {value}: expected one of auto, local, shm, tcp")
-        wrong("--transport", "", why='--transport "": expected one of auto, local, shm, tcp')
+            wrong("--transport", value, why=f"--transport {value}: expected one of auto, local, shm, tcp, ring")
+        wrong("--transport", "", why='--transport "": expected one of auto, local, shm, tcp, ring')
         wrong("--plan=", why='--plan is given more than once')
         self.refuse("empty --plan", 2, 'mrs-exec: --plan "": expected a file name', "--plan", "", plan="")
         self.refuse("empty --model", 2, 'mrs-exec: --model "": expected a folder', "--model", "", model="")
@@ -343,20 +343,21 @@ class CommandLine:
         wrong("-x", why="-x: there is no such option" + see)
         wrong("stray", why="stray: not expected here" + see)
         no_key = "not there yet: the server binds 127.0.0.1 only and asks for no key; leave it out"
-        one_host = ("not there yet: all ranks run on this host, and the plan says what each holds; build one with "
-                    "mrs-plan build --tp N")
+        by_plan = "the plan decides it: build one with mrs-plan build --tp N, --pp N and --cluster FILE"
         for arguments, why in {
                 "--api-key-file k": no_key,
                 "--no-auth": no_key,
                 "--gpus 2": "not there yet: ranks run on this host's CPUs; on what they run will be the plan's to say",
-                "--pp 2": one_host,
-                "-pp=2": one_host,
-                "-n 2": one_host,
-                "--nnodes=2": one_host,
+                "--pp 2": by_plan,
+                "-pp=2": by_plan,
+                "-n 2": by_plan,
+                "--nnodes=2": by_plan,
+                "--node-rank 1": "use --node K",
+                "--master-addr a": "use --head ADDRESS[:PORT]",
+                "--master-port 1": "use --cluster-port N",
                 "--tp 2": "the plan decides it: build one with mrs-plan build --tp N",
                 "--max-model-len 9": "the plan decides it: build one with mrs-plan build --max-len N",
                 "-m x": "use --model DIR, with --plan x.mrsplan",
-                "-i": "not there yet: use --prompt TEXT, or ask over HTTP",
                 "--min-p 0.1": "not there yet on the command line; ask over HTTP",
                 "serve": "leave the word out: mrs-exec --plan x.mrsplan serves",
         }.items():

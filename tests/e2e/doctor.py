@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 
-from harness import Workplace, check, check_equal, parse_arguments, run_cases, run_main
+from harness import MINI, Workplace, check, check_equal, parse_arguments, run_cases, run_main, write_zeros_model
 
 TEXT, NUMBER, FLAG = (str, ), (int, float), (bool, )
 NONE = (type(None), )
@@ -26,7 +26,8 @@ SCHEMA = {
     "verdict": TEXT,
     "host": {"name": MAYBE_TEXT, "kernel": MAYBE_TEXT, "arch": MAYBE_TEXT},
     "cpu": {
-        "vendor": MAYBE_TEXT, "model": MAYBE_TEXT, "sockets": MAYBE_NUMBER, "online": MAYBE_NUMBER,
+        "vendor": MAYBE_TEXT, "model": MAYBE_TEXT, "family": MAYBE_NUMBER, "model_number": MAYBE_NUMBER,
+        "sockets": MAYBE_NUMBER, "online": MAYBE_NUMBER,
         "affinity": MAYBE_NUMBER, "cores": NUMBER, "isa": TEXT, "isa_wanted": MAYBE_TEXT, "baseline": FLAG,
         "native_numerics": [TEXT], "emulated_numerics": [TEXT]
     },
@@ -57,10 +58,16 @@ SCHEMA = {
             "memory_total_bytes": MAYBE_NUMBER, "memory_free_bytes": MAYBE_NUMBER, "compute_capability": MAYBE_TEXT,
             "pcie": {"gen": MAYBE_NUMBER, "gen_max": MAYBE_NUMBER, "width": MAYBE_NUMBER, "width_max": MAYBE_NUMBER},
             "mig": MAYBE_FLAG, "compute_mode": MAYBE_NUMBER, "fabric_state": NUMBER, "fabric_status": NUMBER,
+            "fabric_cluster": MAYBE_TEXT, "fabric_clique": MAYBE_NUMBER,
             "nvlinks": [{
                 "link": NUMBER, "active": FLAG, "to": MAYBE_TEXT, "bus_id": MAYBE_TEXT,
                 "megabytes_a_second": MAYBE_NUMBER
             }],
+            "c2c": [{"link": NUMBER, "active": FLAG, "megabytes_a_second": MAYBE_NUMBER}],
+            "ecc": {
+                "enabled": MAYBE_FLAG, "uncorrected": MAYBE_NUMBER, "remap_pending": MAYBE_FLAG,
+                "remap_failed": MAYBE_FLAG
+            },
             "numa": MAYBE_NUMBER, "path": [TEXT]
         }],
         "visible": [{
@@ -68,7 +75,13 @@ SCHEMA = {
             "memory_total_bytes": MAYBE_NUMBER, "compute_capability": MAYBE_TEXT
         }]
     },
+    "plan": NONE,
     "findings": [{"id": TEXT, "verdict": TEXT, "says": TEXT, "fix": MAYBE_TEXT}]
+}
+PLAN = {
+    "sha256": TEXT, "ranks": NUMBER, "transport": TEXT, "threads": NUMBER, "needed_bytes": NUMBER,
+    "needed_at_start_bytes": NUMBER, "numerics": TEXT, "port": NUMBER, "links_error": MAYBE_TEXT,
+    "links": [{"from": NUMBER, "to": NUMBER, "latency_ns": NUMBER, "bytes_per_second": NUMBER}]
 }
 README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "runtime", "doctor", "README.md")
 
@@ -203,6 +216,44 @@ class Cases:
             file.write(written)
         check_equal(self.work.tools.call([plan, "cluster", "import", again]), written, "the cluster file, imported")
 
+    def plan(self, transport):
+        plan = self.work.plan(MINI, tp=2)
+        code, out, errors = self.run("--plan", plan, "--transport", transport, "--threads", "1", "--port", "0", "--json")
+        report = json.loads(out)
+        check_equal(errors, "", "stderr")
+        check_equal(code, 1 if report["verdict"] == "bad" else 0, "exit code")
+        check_equal(deviations(report, {**SCHEMA, "plan": PLAN}), [], "the schema")
+        with open(README, encoding="utf-8") as file:
+            words = set(re.findall(r"\w+", file.read()))
+        check_equal(sorted(names(PLAN) - words), [], "fields that README.md does not list")
+        check_equal((report["plan"]["ranks"], report["plan"]["transport"], report["plan"]["threads"]), (2, transport, 1),
+                    "how it would run")
+        check_equal(sorted((link["from"], link["to"]) for link in report["plan"]["links"]), [(0, 1), (1, 0)], "links")
+        found = {one["id"]: one for one in report["findings"]}
+        for name in ("memory", "isa", "port", "links"):
+            check_equal(found[f"plan.{name}"]["verdict"], "ok", f"plan.{name}: {found[f'plan.{name}']['says']}")
+        check("plan.latency" in found and "plan.bandwidth" in found and "plan.cores" in found, sorted(found))
+        check_equal(found["plan.links"]["says"], f"2 over {transport}, each checked by data", "links")
+
+    def plan_text(self):
+        """A busy port and a plan that is larger than the host are bad, and so is the exit code."""
+        model = write_zeros_model(self.work.path("large"), 32)
+        plan = self.work.plan(model, tp=1, max_len=4096, max_seqs=4096, memory="8TiB")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            code, out, _ = self.run("--plan", plan, "--port", str(port))
+        check_equal(code, 1, "exit code")
+        for pattern in (rf"^bad +plan\.port +port {port} on 127\.0\.0\.1 is in use by another process",
+                        r"^bad +plan\.memory +the plan takes .* here for 1 rank ", r"^ok +plan\.links +one rank: no links$"):
+            check(re.search(pattern, out, re.MULTILINE), f"no line like {pattern} in\n{out}")
+
+    def plan_unreadable(self):
+        path = self.work.path("none.mrsplan")
+        code, out, errors = self.run("--plan", path)
+        check((code, out) == (1, "") and errors.startswith(f"mrs-exec: plan {path}: cannot open"), f"{code} {out} {errors}")
+
     def full_disk(self):
         with open("/dev/full", "w") as full:
             done = subprocess.run([self.program, "doctor", "--json"], stdout=full, stderr=subprocess.PIPE, timeout=120)
@@ -215,7 +266,8 @@ class Cases:
                 "--jso": "--jso: there is no such option; did you mean --json?" + see,
                 "--json=1": "--json takes no value\n",
                 "host": "host: not expected here" + see,
-                "--plan x": "--plan: doctor looks at the host alone; serve with mrs-exec --plan x.mrsplan\n",
+                "--model x": "--model: doctor reads no weights; hold a model against its plan with mrs-plan check\n",
+                "--port 1": "doctor: --transport, --threads and --port are for --plan\n",
                 "-o x": "-o: there is --json; write it to a file with > host.json\n"
         }.items():
             check_equal(self.run(*arguments.split()), (2, "", f"mrs-exec: {why}"), arguments)
@@ -223,7 +275,8 @@ class Cases:
         check(code == 0 and "mrs-exec doctor --json > host.json" in out, "--help has an example")
 
     def list(self):
-        return [(name, getattr(self, name)) for name in ("schema", "schema_sees", "readme", "text", "few_files", "one_core",
+        transports = [(f"a plan over {one}", lambda one=one: self.plan(one)) for one in ("local", "shm", "tcp", "ring")]
+        return transports + [(name, getattr(self, name)) for name in ("plan_text", "plan_unreadable", "schema", "schema_sees", "readme", "text", "few_files", "one_core",
                                                          "lesser_isa", "hidden_gpus", "ignored_children", "imported", "full_disk", "usage")]
 
 

@@ -10,10 +10,12 @@ Standard library only. What goes wrong raises Failed with what was seen; a serve
 
 import argparse
 import concurrent.futures
+import contextlib
 import ctypes
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -61,6 +63,7 @@ class Workplace:
         self.tools = Tools(os.path.abspath(bin_dir))
         self.folder = tempfile.mkdtemp(prefix=f"mrs-{name}-")
         self.plans = {}
+        self.lock = threading.RLock()  # of what cases that run side by side make once
 
     def __enter__(self):
         return self
@@ -73,10 +76,24 @@ class Workplace:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return path
 
+    def once(self, key, make):
+        """What make() gives, made once."""
+        with self.lock:
+            if key not in self.plans:
+                self.plans[key] = make()
+            return self.plans[key]
+
+    def text_file(self, name, text):
+        def write():
+            with open(self.path(name), "w", encoding="utf-8") as file:
+                file.write(text)
+            return self.path(name)
+
+        return self.once((name, text), write)
+
     def plan(self, model, tp=1, max_len=512, max_seqs=8, memory="1GiB"):
         """The plan of these options, made once."""
-        key = (model, tp, max_len, max_seqs)
-        if key not in self.plans:
+        def make():
             path = self.path("plans", f"{os.path.basename(model)}-{tp}-{max_len}-{max_seqs}.mrsplan")
             self.tools.call([
                 self.tools.plan_program, "build", model, "--tp",
@@ -84,8 +101,9 @@ class Workplace:
                 str(max_len), "--max-seqs",
                 str(max_seqs), "--numerics", "pair2", "--memory", memory, "-o", path
             ])
-            self.plans[key] = path
-        return self.plans[key]
+            return path
+
+        return self.once((model, tp, max_len, max_seqs), make)
 
 
 def processes(marker):
@@ -129,6 +147,38 @@ def is_free(port):
     return True
 
 
+def listeners(pid="self"):
+    """(address, port) of every TCP listener in the network namespace of a process."""
+    found = set()
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        with open(f"/proc/{pid}/net/{name}") as file:
+            for fields in map(str.split, file.readlines()[1:]):
+                if fields[3] == "0A":
+                    address, port = fields[1].split(":")
+                    words = bytes.fromhex(address)  # of 32 bits each, as this host has them
+                    data = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
+                    found.add((socket.inet_ntop(family, data), int(port, 16)))
+    return found
+
+
+def free_ports(count):
+    """The first of so many ports in a row that are free on every address, below those that the kernel gives away."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        last = max(20000, int(file.read().split()[0]) - count)
+    while True:
+        first = random.randrange(10000, last)
+        try:
+            with contextlib.ExitStack() as held:
+                for port in range(first, first + count):
+                    probe = held.enter_context(socket.socket())
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("0.0.0.0", port))
+                    probe.listen()
+            return first
+        except OSError:
+            continue
+
+
 def without_root_rights():
     """For before_start: even as root, the process may no longer read whatever it likes."""
     for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH of <linux/capability.h>
@@ -138,9 +188,9 @@ def without_root_rights():
 class Run:
     """mrs-exec with some arguments, and every process that it starts."""
 
-    def __init__(self, work, *arguments, before_start=None, environment=None):
+    def __init__(self, work, *arguments, before_start=None, environment=None, program=None):
         self.marker = uuid.uuid4().hex
-        self.argv = [work.tools.exec_program, *map(str, arguments)]
+        self.argv = [program or work.tools.exec_program, *map(str, arguments)]
         self.lines, self.output = [], b""
         self.process = subprocess.Popen(self.argv,
                                         stdin=subprocess.DEVNULL,
@@ -187,13 +237,16 @@ class Run:
             for line in list(self.lines):
                 if match := re.search(pattern, line):
                     return match
-            if self.process.poll() is not None:
-                for reader in self.readers:
-                    reader.join()
-                again = [match for line in self.lines if (match := re.search(pattern, line))]
-                check(again, f"it ended without saying '{pattern}'\n  {self.described()}")
-                return again[0]
-            return None
+            if self.process.poll() is None:
+                return None
+            deadline = time.monotonic() + 5  # a child that is frozen holds the other end of what is read
+            while True:
+                is_read = not any(reader.is_alive() for reader in self.readers) or time.monotonic() > deadline
+                for line in list(self.lines):
+                    if match := re.search(pattern, line):
+                        return match
+                check(not is_read, f"it ended without saying '{pattern}'\n  {self.described()}")
+                time.sleep(0.01)
 
         return wait_until(find, seconds, lambda: f"stderr with '{pattern}'\n  {self.described()}")
 

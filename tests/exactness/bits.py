@@ -3,7 +3,7 @@
     python3 bits.py --bin build/cli --sample 60 --seed 1     what CI runs: a deterministic sample
     python3 bits.py --bin build/cli --all --seed 1           everything: minutes
 
-Crosses every legal one of {TP 1, 2, 4, 8; 2 and 4 stages; 2 stages x TP 2} x transport {local, shm, tcp} x prompt chunk
+Crosses every legal one of {TP 1, 2, 4, 8; 2 and 4 stages; 2 stages x TP 2} x transport {local, shm, tcp, ring} x prompt chunk
 {1,7,64} x threads {1,2} x {0,5} other sequences in the batch, in both profiles, over the bundled model, the tiny
 checkpoint of every family (tests/golden) and random ones made from the seed; a sample has one run of each tiny
 checkpoint besides. The prompt has 100 tokens and more (some 500 and more: past a segment of attention), 32 are
@@ -29,7 +29,7 @@ GOLDEN = os.path.join(REPOSITORY, "tests", "golden")
 sys.path.insert(0, GOLDEN)
 import tiny_checkpoint  # noqa: E402
 
-TRANSPORTS = ("local", "shm", "tcp")
+TRANSPORTS = ("local", "shm", "tcp", "ring")
 CHUNKS = (1, 7, 64)
 THREADS = (1, 2)
 OTHERS = (0, 5)

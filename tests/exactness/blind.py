@@ -47,12 +47,11 @@ def planned_ranges(plan, rank):
                 yield source["file"], at + column_begin * size, at + column_end * size
 
 
-def blind_copy(model, plan, rank, folder):
-    """Writes the rank's copy; returns planned and all bytes of the weight files."""
+def blind_copy(model, plan, ranks, folder):
+    """Writes the copy of these ranks; yields the bytes of each weight file, blind and whole."""
     shutil.copytree(model, folder, ignore=shutil.ignore_patterns("training", "README.md"))
     os.rename(os.path.join(folder, "config.json"), os.path.join(folder, "was-config.json"))
-    ranges = list(planned_ranges(plan, rank))
-    planned = total = 0
+    ranges = [one for rank in ranks for one in planned_ranges(plan, rank)]
     for index, file in enumerate(plan["files"]):
         path = os.path.join(folder, file["name"])
         with open(path, "rb") as source:
@@ -63,6 +62,13 @@ def blind_copy(model, plan, rank, folder):
             blind[begin:end] = data[begin:end]
         with open(path, "wb") as out:
             out.write(blind)
+        yield blind, data
+
+
+def blind_copy_of_rank(model, plan, rank, folder):
+    """Writes the rank's copy; returns planned and all bytes of the weight files."""
+    planned = total = 0
+    for blind, data in blind_copy(model, plan, [rank], folder):
         planned += len(blind) - sum(1 for a, b in zip(blind, data) if a == 0xFF and b != 0xFF)
         total += len(data)
     return planned, total
@@ -79,7 +85,7 @@ def check_model(tools, name, model, vocab, tp, scratch):
 
     whole = sha256(model)
     root = f"{scratch}/{name}-{tp}"
-    sizes = [blind_copy(model, plan, rank, f"{root}/{rank}") for rank in range(tp)]
+    sizes = [blind_copy_of_rank(model, plan, rank, f"{root}/{rank}") for rank in range(tp)]
     for transport in ("local", "shm", "tcp"):
         found = sha256(root + "/{rank}", transport)
         if found != whole:

@@ -93,7 +93,7 @@ class Tools:
             str(chunk),
             "--threads",
             str(threads),
-            "--timeout",
+            "--hang-timeout",
             str(self.timeout),
             "--max-tokens",
             str(max_tokens),

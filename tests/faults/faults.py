@@ -75,7 +75,7 @@ class Cases:
     # ---- mrs-exec answers and ends
 
     def once(self, transport, environment, silent):
-        run = Run(self.work, "--plan", self.plan, "--model", MINI, "--transport", transport, "--timeout", "5", *ONCE,
+        run = Run(self.work, "--plan", self.plan, "--model", MINI, "--transport", transport, "--hang-timeout", "5", *ONCE,
                   environment=environment)
         try:
             self.judge_once(run, silent)
@@ -96,7 +96,7 @@ class Cases:
     # ---- a server: its start, its service, its end
 
     def start(self, transport, environment, silent):
-        run = Run(self.work, "--plan", self.plan, "--model", MINI, "--transport", transport, "--port", 0, "--timeout", "5",
+        run = Run(self.work, "--plan", self.plan, "--model", MINI, "--transport", transport, "--port", 0, "--hang-timeout", "5",
                   "--threads", "2", environment=environment)
         try:
             port = self.port_of(run)
@@ -163,7 +163,7 @@ class Cases:
 
     def service(self, transport, environment, silent):
         arm = self.work.path("arms", uuid.uuid4().hex)
-        run = Run(self.work, "--plan", self.plan, "--model", MINI, "--transport", transport, "--port", 0, "--timeout", "5",
+        run = Run(self.work, "--plan", self.plan, "--model", MINI, "--transport", transport, "--port", 0, "--hang-timeout", "5",
                   environment={**environment, "MRS_FAIL_ARM": arm})
         try:
             port = self.port_of(run)
@@ -241,7 +241,7 @@ class Cases:
                     os.setuid(54321)
                 resource.setrlimit(which, (value, value))
 
-            run = Run(self.work, "--plan", self.plan, "--model", MINI, "--transport", transport, "--timeout", "5", *ONCE,
+            run = Run(self.work, "--plan", self.plan, "--model", MINI, "--transport", transport, "--hang-timeout", "5", *ONCE,
                       before_start=limit)
             try:
                 self.judge_once(run, silent=False)

@@ -148,15 +148,35 @@ def joined_rings():
     yield "".join(f"{text}\x01\n" for text in world) + "x"
 
 
-def wire_messages():
-    """Headers of every type (runtime/world/wire.h) before bodies of zeros, as long as such bodies are."""
+def wire_messages(kinds):
+    """Headers of these types (runtime/world/wire.h) before bodies of zeros, as long as such bodies are."""
     with open(os.path.join(SOURCE, "runtime/world/wire.h"), encoding="utf-8") as file:
         text = file.read()
     magic = int(re.search(r"kMagic = (0x[0-9a-f]+)", text).group(1), 16)
     version = int(re.search(r"kVersion = (\d+)", text).group(1))
-    for kind in range(1, 11):
+    for kind in kinds:
         for size in (0, 8, 16, 24, 32, 48, 64, 96, 128, 256, 512):
             yield struct.pack("<IHHI", magic, version, kind, size) + bytes(size)
+
+
+def handshakes():
+    """As handshake_fuzz.cc takes them: to whom and how right, a hello, a proof, and two messages or what has a tag."""
+    after = b"".join(wire_messages((32, 37)))
+    for how in range(128):
+        for magic, size in ((0x4853524D, 4), (0x4E53524D, 0)):
+            hello = struct.pack("<8I", magic, 2, 1 if how & 1 else 3, size, how >> 3 & 1, how >> 4 & 1, 2 if how & 1 else 3,
+                                1 if how & 1 else 2)  # fmt: skip
+            yield bytes([how]) + hello + bytes(32) + (after if how & 6 == 6 or how & 2 else b"")
+
+
+def environments():
+    """What schedulers and mistral.rs set, of two nodes (runtime/node/identity_fuzz.cc)."""
+    lws = "LWS_LEADER_ADDRESS=m-0.m\nLWS_GROUP_SIZE=2\nLWS_WORKER_INDEX=1\n"
+    slurm = "SLURM_NODEID=1\nSLURM_PROCID=1\nSLURM_LOCALID=0\nSLURM_STEP_NUM_NODES=2\nSLURM_STEP_NUM_TASKS=2\n"
+    head = "MISTRALRS_MN_GLOBAL_WORLD_SIZE=4\nMISTRALRS_MN_HEAD_NUM_WORKERS=1\nMISTRALRS_MN_HEAD_PORT=9000\n"
+    worker = "MISTRALRS_MN_GLOBAL_WORLD_SIZE=4\nMISTRALRS_MN_WORKER_ID=0\nMISTRALRS_MN_WORKER_SERVER_ADDR=[::1]:9000\n"
+    lists = "SLURM_STEP_NODELIST=gpu-[01-02],x\nSLURM_JOB_ID=7\n"
+    return [lws, slurm + lists, head, worker, lws + worker, "--head 10.0.0.1:9000\n" + slurm, "--head [fd00::1]:80\n"]
 
 
 CLUSTER_SOURCES = ("planner/cluster/cluster_file.cc", "planner/cluster/node_reader.cc", "planner/cluster/units.cc")
@@ -202,7 +222,12 @@ TARGETS = {
     "api_request": Target(("runtime/serve/api_*_test.cc",), ("runtime/serve/api_request.cc",)),
     "http_head": Target(("runtime/serve/http_*_test.cc",), ("runtime/serve/http_*.cc",)),
     "plan": Target(),  # a file of any use is larger than what a fuzzer mutates well; plans/flip_test.cc flips whole ones
-    "wire": Target(made=tuple(wire_messages())),
+    "node_identity": Target(
+        ("runtime/node/identity_test.cc",), ("runtime/node/hear_*.cc",), tuple(environments()), 2048
+    ),
+    "rendezvous": Target(("plans/cluster_nodes_test.cc",), (), tuple(wire_messages(range(32, 42)))),
+    "handshake": Target(made=tuple(handshakes())),
+    "wire": Target(made=tuple(wire_messages(range(1, 13)))),
 }
 GRAMMAR = list('{}[]()<>,:;="\'&*!|?-#%@`/\\ \n\t\r.+_~^$') + [": ", "- ", "\n  ", "\r\n", "---\n", "<<", "0x", "]]>",
     "<!--", "-->", "<?", "?>", "</", "/>", "<![CDATA[", "<!DOCTYPE ", "&amp;", "null", "true", "-1", "1e999", "65536",

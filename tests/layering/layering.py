@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -57,10 +58,11 @@ LIBRARIES = [
     ("benchmark", r"benchmark/"),
     ("cuda", r"(cuda|cublas|nccl|cub/|nvml|cooperative_groups|curand|nvrtc)"),
 ]
-PLATFORM = re.compile(r"(sys|linux|netinet|arpa|net|bits|asm)/[\w/]+\.h$|[\w]+(\.h)?$")
+PLATFORM = re.compile(r"(sys|sanitizer|linux|netinet|arpa|net|bits|asm)/[\w/]+\.h$|[\w]+(\.h)?$")
 
 # Programs and the dynamic libraries they may need. mrs-exec runs in a slim container: only libc is there.
 SLIM = re.compile(r"(libc|libm|libdl|libpthread|librt|ld-linux-[\w-]+)\.so(\.\d+)?$")
+MOST_BYTES = 25_000_000
 CUDA = re.compile(r"lib(cuda|cudart|cublas|cublasLt|nccl|nvrtc|nvidia-ml)\.so")
 
 
@@ -129,13 +131,9 @@ def link_violations(lists):
 
 
 def program_violations(program, needed):
-    """What the dynamic libraries of a program break."""
+    """What the dynamic libraries of a program break: mrs-exec starts where neither CUDA nor its driver is."""
     if program == "mrs-exec":
-        return [
-            f"mrs-exec needs {name}, which a slim container lacks"
-            for name in needed
-            if not SLIM.match(name) and not CUDA.match(name)
-        ]
+        return [f"mrs-exec needs {name}, which a slim container lacks" for name in needed if not SLIM.match(name)]
     return [f"{program} needs {name}, but no part of the planner may need CUDA" for name in needed if CUDA.match(name)]
 
 
@@ -144,6 +142,19 @@ def needed_by(path):
         ["readelf", "-d", path], capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"}
     ).stdout
     return re.findall(r"\(NEEDED\)\s+Shared library: \[([^\]]+)\]", out)
+
+
+def size_violations(program, stripped_bytes):
+    if program != "mrs-exec" or stripped_bytes <= MOST_BYTES:
+        return []
+    return [f"mrs-exec has {stripped_bytes:,} bytes stripped, and may have {MOST_BYTES:,}"]
+
+
+def stripped_bytes_of(path):
+    with tempfile.TemporaryDirectory(prefix="mrs_layering_") as folder:
+        stripped = os.path.join(folder, "stripped")
+        subprocess.run(["strip", "-o", stripped, path], check=True)
+        return os.path.getsize(stripped)
 
 
 def sources(endings):
@@ -174,8 +185,8 @@ PLANTED = [
     place_violations("## A new operation\n| `ir/a.td` | x |\n", {"ir/a.td": "GeluMul", "ir/b.cc": "glus"}, rows=1),
     place_violations("## A new operation\n| `ir/a.td`, `k/testing/b.cc` | x |\n", {"ir/a.td": "GeluMul"}, rows=1),
     place_violations("## A new operation\n| `ir/a.td` | x |\n", {"ir/a.td": "GeluMul"}, rows=2),
-    include_violations("runtime/rank/cpu/bind.cc", '#include "planner/build.h"\n'),
-    include_violations("runtime/rank/cpu/bind.cc", '#include <string>\n#include "mlir/IR/Value.h"\n'),
+    include_violations("runtime/rank/bind.cc", '#include "planner/build.h"\n'),
+    include_violations("runtime/rank/bind.cc", '#include <string>\n#include "mlir/IR/Value.h"\n'),
     include_violations("kernels/pack.cc", '  #  include "plans/status.h"\n'),
     include_violations("kernels/pack.cc", "#include <fmt/format.h>\n"),
     include_violations("plans/reader.cc", '#include "formats/json.h"\n'),
@@ -185,7 +196,7 @@ PLANTED = [
     include_violations("planner/build.cc", "#include <cuda_runtime.h>\n"),
     include_violations("cli/mrs_plan.cc", '#include "runtime/rank/executor.h"\n'),
     include_violations("cli/mrs_exec.cc", '#include "planner/build.h"\n'),
-    include_violations("runtime/rank/cpu/bind.cc", "#include <some_library/it.h>\n"),
+    include_violations("runtime/rank/bind.cc", "#include <some_library/it.h>\n"),
     link_violations(
         {
             "ir/CMakeLists.txt": "mrs_library(mrs_ir SOURCES a.cc LINK MLIR)\n",
@@ -195,6 +206,8 @@ PLANTED = [
     link_violations({"kernels/CMakeLists.txt": "mrs_library(mrs_kernels SOURCES a.cc LINK MLIR)\n"}),
     program_violations("mrs-exec", ["libc.so.6", "libMLIR.so.22.1"]),
     program_violations("mrs-exec", ["libc.so.6", "libfmt.so.9"]),
+    program_violations("mrs-exec", ["libc.so.6", "libcuda.so.1"]),
+    size_violations("mrs-exec", 25_000_001),
     program_violations("mrs-plan", ["libMLIR.so.22.1", "libcudart.so.13"]),
 ]
 # And these must pass.
@@ -204,7 +217,8 @@ INNOCENT = [
         "formats/json.h", '#include <nlohmann/json.hpp>\n#include "plans/status.h"\n#include <sys/mman.h>\n'
     ),
     include_violations("kernels/pack_test.cc", '#include "plans/reader.h"\n'),
-    program_violations("mrs-exec", ["libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "libcuda.so.1"]),
+    program_violations("mrs-exec", ["libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"]),
+    size_violations("mrs-exec", 25_000_000),
     program_violations("mrs-plan", ["libMLIR.so.22.1", "libstdc++.so.6"]),
 ]
 
@@ -235,6 +249,7 @@ def main():
     if "mrs-exec" not in programs:
         sys.exit(f"{arguments.bin}: no mrs-exec; give the folder of the built programs with --bin")
     for name in programs:
+        violations += size_violations(name, stripped_bytes_of(os.path.join(arguments.bin, name)))
         violations += program_violations(name, needed_by(os.path.join(arguments.bin, name)))
     print("\n".join(violations) or f"{count} sources, {', '.join(programs)}: every include and link is allowed")
     sys.exit(1 if violations else 0)

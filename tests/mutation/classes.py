@@ -16,10 +16,12 @@ import tempfile
 import unittest
 
 # First of all: it finds what exactness/ has.
-from subjects import GOLDEN, LAYOUTS, MINI, Layout, build, mutate_program, random_models, short
+from subjects import GOLDEN, LAYOUTS, MINI, REPOSITORY, Layout, build, mutate_program, random_models, short
 
+import compiler_mutants
 import module_level
 import random_checkpoint
+import source_mutants
 from module_edits import Workshop
 from mrs_tools import Tools
 from verdict import call
@@ -181,6 +183,14 @@ class Classes(unittest.TestCase):
                     self.assertEqual(verdict, "refused", what)
                     self.assertRegex(said, words)
 
+    def test_no_mutant_is_stale(self):
+        """What nobody can make any more finds nothing. A source that changes under a mutant has it written anew."""
+        mutants = source_mutants.MUTANTS + compiler_mutants.MUTANTS
+        self.assertGreater(len(mutants), 100)
+        for mutant in mutants:
+            with self.subTest(mutant.name), open(os.path.join(REPOSITORY, mutant.file), encoding="utf-8") as source:
+                self.assertEqual(source.read().count(mutant.old), 1, f"{mutant.file}: {mutant.old}")
+
     def test_no_false_alarm(self):
         goldens = [os.path.dirname(path) for path in glob.glob(f"{GOLDEN}/*/model.safetensors")]
         self.assertEqual(len(goldens), 8)
@@ -204,7 +214,7 @@ def main():
     options = parser.parse_args()
     Classes.bin, Classes.tools, Classes.mutate = options.bin, Tools(options.bin), mutate_program(options.bin)
     result = unittest.TextTestRunner(verbosity=2).run(unittest.defaultTestLoader.loadTestsFromTestCase(Classes))
-    return 0 if result.wasSuccessful() and result.testsRun == 4 else 1
+    return 0 if result.wasSuccessful() and result.testsRun == 5 else 1
 
 
 if __name__ == "__main__":

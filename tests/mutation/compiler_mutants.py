@@ -6,14 +6,16 @@ graph (build_graph, the readers of config.json) is not here: that the graph is t
 
 from collections import namedtuple
 
-# harmless: models of which it makes another plan that is right, too, with the same logits.
-Mutant = namedtuple("Mutant", "name file old new harmless", defaults=((),))
+# harmless: models of which it makes another plan that is right, too, with the same logits. places: it is tried on plans
+# for GPUs of the bundled model, subjects.PLACES, and on no others.
+Mutant = namedtuple("Mutant", "name file old new harmless places", defaults=((), False))
 
 RULES, OPS, PROGRAM, SLICES = "ir/sharding_rules.cc", "ir/mrs_ops.td", "ir/program.cc", "ir/dim_slice.cc"
 FUSE, INSERT, PROPAGATE = (f"planner/passes/{name}.cc" for name in ("fuse", "insert_collectives", "propagate"))
 LAYOUT = "planner/passes/apply_layout.cc"
 LOCALIZE, SCHEDULE, IN_PLACE = (f"planner/passes/{name}.cc" for name in ("localize", "schedule", "in_place"))
-MEMORY, STAGE, PLAN = "planner/passes/plan_memory.cc", "planner/emit_stage.cc", "planner/emit_plan.cc"
+FIRST_FIT, MEMORY = "planner/passes/first_fit.cc", "planner/passes/plan_memory.cc"
+STAGE, PLAN = "planner/emit_stage.cc", "planner/emit_plan.cc"
 
 ROWS = "SliceOf(local->rows, local->rows.size, rows_split)"
 OPERANDS = """    for (mlir::Value operand : op->getOperands()) {
@@ -157,7 +159,7 @@ MUTANTS = [
         "builder.getI64IntegerAttr(2 * order.Next(ir::VariantOf(&op)))",
     ),
     Mutant("in_place_over_what_is_read", IN_PLACE, "if (!read_later && !both &&", "if (!both &&"),
-    Mutant("memory_forgets_a_use", MEMORY, "return p.last < live.first ||", "return p.last <= live.first ||"),
+    Mutant("memory_forgets_a_use", FIRST_FIT, "return one.last < value.first ||", "return one.last <= value.first ||"),
     Mutant(
         "weights_lie_on_one_another",
         MEMORY,
@@ -332,4 +334,62 @@ MUTANTS = [
     ),
     Mutant("top_k_forgotten", PLAN, "  out->sampling->top_k = m.sampling.top_k;\n", ""),
     Mutant("no_template", PLAN, "  out->chat_template = m.chat_template;\n", ""),
+    # Where ranks are, and what each may use.
+    Mutant("ranks_on_the_first_node", PLAN, "place.device, place.node, kind", "place.device, facts.ranks.front().node, kind", (), True),
+    Mutant(
+        "ranks_on_each_others_node",
+        PLAN,
+        "place.device, place.node, kind",
+        "place.device, facts.ranks[facts.ranks.size() - 1 - (uint64_t{s} * plan.tp + c)].node, kind",
+        (),
+        True,
+    ),
+    Mutant(
+        "ranks_on_each_others_device",
+        PLAN,
+        "0, place.device, place.node, kind",
+        "0, facts.ranks[facts.ranks.size() - 1 - (uint64_t{s} * plan.tp + c)].device, place.node, kind",
+        (),
+        True,
+    ),
+    Mutant(
+        "ranks_on_devices_in_order",
+        PLAN,
+        "0, place.device, place.node, kind",
+        "0, uint32_t(uint64_t{s} * plan.tp + c), place.node, kind",
+        (),
+        True,
+    ),
+    Mutant("ranks_of_the_other_kind", PLAN, 'place.kind == "cuda" ?', 'place.kind != "cuda" ?', (), True),
+    Mutant("ranks_of_cpu", PLAN, 'place.kind == "cuda" ?', 'place.kind == "" ?', (), True),
+    Mutant(
+        "memory_of_the_first_rank",
+        PLAN,
+        "out->memory_bytes.push_back(rank.memory);",
+        "out->memory_bytes.push_back(rank.memory * 0 + facts.ranks.front().memory);",
+        (),
+        True,
+    ),
+    Mutant(
+        "cuda_reserve_forgotten", MEMORY, "beside.push_back(of_stage->cuda ?", "beside.push_back(!of_stage->cuda ?", (), True
+    ),
+    Mutant("cuda_reserve_not_taken", MEMORY, "activations.back() - beside.back().Total();", "activations.back();", (), True),
+    Mutant("cuda_reserve_not_written", MEMORY, "if (ranks[s].cuda) Write(", "if (!ranks[s].cuda) Write(", (), True),
+    Mutant(
+        "most_memory_of_a_stage",
+        MEMORY,
+        "std::min(of_stage.memory, std::max<int64_t>(memory.getInt(), 0));",
+        "of_stage.memory == std::numeric_limits<int64_t>::max() ? memory.getInt()\n"
+        "                                                                     : std::max(of_stage.memory, memory.getInt());",
+        (),
+        True,
+    ),
+    Mutant(
+        "memory_of_the_first_stage",
+        MEMORY,
+        "ranks.getValue().slice(stage * tp, tp)",
+        "ranks.getValue().slice(0 * stage, tp)",
+        (),
+        True,
+    ),
 ]

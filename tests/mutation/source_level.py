@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 # First of all: it finds what exactness/ has.
-from subjects import LAYOUTS, build, logits, short
+from subjects import LAYOUTS, MINI, PLACES, build, logits, short
 
 import compiler_mutants
 import source_mutants
@@ -31,7 +31,9 @@ def compiler(options, tally):
         whole = f"{scratch}/mrs-plan"
         subprocess.run(["cp", f"{tree.programs}/mrs-plan", whole], check=True)
         right = {}
-        for model, layout in itertools.product(options.models, LAYOUTS):
+        subjects = list(itertools.product(options.models, LAYOUTS)) if not all(m.places for m in mutants) else []
+        subjects += itertools.product([MINI], PLACES) if any(m.places for m in mutants) else []
+        for model, layout in subjects:
             plan = f"{scratch}/{short(model, layout).replace(' ', '-')}.mrsplan"
             code, said = build(whole, model, layout, plan)
             if code != 0:
@@ -45,6 +47,8 @@ def compiler(options, tally):
                         tally.add("compiler", mutant.name, "all", Verdict("BROKEN", "", f"does not build:\n{said}"))
                         continue
                     for (model, layout), plan in right.items():
+                        if mutant.places != bool(layout.cluster):
+                            continue
                         verdict = judge_compiler(tree, mutant, model, layout, plan, whole)
                         tally.add("compiler", mutant.name, short(model, layout), verdict, options.verbose)
             except StaleMutant as stale:

@@ -20,10 +20,10 @@ def mutant(name, file, old, new, test, cases="", target=""):
 
 def refused_keys():
     """A mutant for each row of the table of refused keys of config.json: the row is left out."""
-    file, cases = "planner/model_config.cc", "ModelConfig.RefusesEachKeyThatChangesTheComputation"
+    file, cases = "planner/architecture.cc", "ModelConfig.RefusesEachKeyThatChangesTheComputation"
     with open(os.path.join(REPOSITORY, file)) as source:
         table = re.search(r"kRefusedKeys\[\] = \{\n(.*?)\n\};", source.read(), re.S).group(1)
-    for row, key in re.findall(r'(^    \{"(\w+)", "[^"]*"\},$)', table, re.M):
+    for row, key in re.findall(r'(^    \{"(\w+)", [^}]*\},$)', table, re.M):
         yield mutant(f"refused_{key}", file, row + "\n", "", "planner_model_config_test", cases)
 
 
@@ -246,7 +246,7 @@ MUTANTS = [
     # The executor.
     mutant(
         "attention_factor",
-        "runtime/rank/cpu/bind.cc",
+        "runtime/rank/bind.cc",
         ".scale = rope.attention_factor()",
         ".scale = 1.0f",
         "rank_cpu_executor_test",
@@ -254,7 +254,7 @@ MUTANTS = [
     ),
     mutant(
         "second_kv_class",
-        "runtime/rank/cpu/bind.cc",
+        "runtime/rank/bind.cc",
         "for (uint32_t i = 0; i < attr.kv_class(); ++i) {",
         "for (uint32_t i = 0; i < 0 * attr.kv_class(); ++i) {",
         "rank_cpu_executor_test",
@@ -297,10 +297,10 @@ MUTANTS = [
     mutant(
         "end_tokens_past_the_vocabulary",
         "planner/generation_config.cc",
-        "item.get<uint64_t>() < static_cast<uint64_t>(spec.vocab)",
-        "item.get<uint64_t>() <= static_cast<uint64_t>(spec.vocab)",
+        "!std::cmp_less(value.get<uint64_t>(), vocab)",
+        "!std::cmp_less_equal(value.get<uint64_t>(), vocab)",
         "planner_generation_config_test",
-        "GenerationConfig.AddsToTheTokensThatEndAnAnswer",
+        "GenerationConfig.WarnsOfTokensPastTheVocabulary",
     ),
     mutant(
         "end_token_of_the_tokenizer_past_the_vocabulary",
@@ -354,8 +354,8 @@ MUTANTS = [
     mutant(
         "infinity_in_config",
         "planner/model_config.cc",
-        "ParseJson(text, kConfig, kModelJsonLimits)",
-        "ParseJson(text, kConfig)",
+        "ParseModelJson(text, kConfig, kModelJsonLimits)",
+        "ParseModelJson(text, kConfig)",
         "planner_model_config_test",
     ),
     *refused_keys(),

@@ -30,10 +30,18 @@ RANDOM = {
     "Ministral3ForCausalLM": 4,
     "Exaone4ForCausalLM": 4,
 }
-BUILD = ["--max-len", "64", "--memory", "1GiB", "--numerics", "pair2"]
+BUILD = ["--max-len", "64", "--numerics", "pair2"]
 
-Layout = namedtuple("Layout", "stages tp")
+# cluster: what says where ranks are and what each may use, in place of 1 GiB on this host.
+Layout = namedtuple("Layout", "stages tp cluster", defaults=((),))
 LAYOUTS = (Layout(1, 1), Layout(1, 2), Layout(1, 4), Layout(2, 2))
+# GPUs: two nodes of two; two of one group, and two of two stages in another order than their ordinals, of which the
+# second may use less: too little for all the KV blocks that the sequences could use.
+PLACES = (
+    Layout(2, 2, ("--gpus", "2x2xL4")),
+    Layout(1, 2, ("--gpus", "24GB,500MB", "--max-seqs", "4096")),
+    Layout(2, 1, ("--gpus", "430MB,24GB", "--device-layers", "1:2;0:2", "--max-seqs", "4096")),
+)
 
 
 def random_models(scratch, architectures=RANDOM):
@@ -46,7 +54,8 @@ def random_models(scratch, architectures=RANDOM):
 
 
 def short(model, layout):
-    return f"{os.path.basename(model)} tp {layout.tp}" + (f" x {layout.stages} stages" if layout.stages > 1 else "")
+    stages = f" x {layout.stages} stages" if layout.stages > 1 else ""
+    return " ".join([f"{os.path.basename(model)} tp {layout.tp}{stages}", *layout.cluster])
 
 
 def mutate_program(bin_dir):
@@ -56,7 +65,9 @@ def mutate_program(bin_dir):
 
 def build(program, model, layout, plan):
     """mrs-plan build: (exit code, standard error)."""
-    where = ["--tp", str(layout.tp), "--pp", str(layout.stages)]
+    where = ["--tp", str(layout.tp)]
+    where += ["--pp", str(layout.stages)] if "--device-layers" not in layout.cluster else []
+    where += layout.cluster or ["--memory", "1GiB"]
     return call([program, "build", model, *where, *BUILD, "-o", plan])
 
 

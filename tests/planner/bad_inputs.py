@@ -12,15 +12,6 @@ import unittest
 
 import plan_tools
 
-SHAPE = {
-    "num_hidden_layers": 1,
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 100,
-    "max_position_embeddings": 128,
-}
 WEIGHTS = "model.safetensors"
 OPTIONS = ["--numerics", "pair2", "--memory", "1GiB"]
 ABSENT = "cannot be opened: No such file or directory; give the folder of a Hugging Face checkpoint"
@@ -36,8 +27,8 @@ class BadInputs(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix="mrs_bad_")
         self.model = os.path.join(self.folder, "m")
         os.mkdir(self.model)
-        self.config = plan_tools.llama_config(SHAPE)
-        self.tensors = plan_tools.llama_tensors(SHAPE)
+        self.config = plan_tools.llama_config(plan_tools.TINY)
+        self.tensors = plan_tools.llama_tensors(plan_tools.TINY)
         self.write_weights(*plan_tools.header(self.tensors))
 
     def tearDown(self):
@@ -261,11 +252,11 @@ class BadInputs(unittest.TestCase):
 
     def test_illegal_tp(self):
         legal = "; legal tensor-parallel sizes of this model: 1, 2, 4"
-        self.refused("tp 3: not a power of two" + legal, "--tp", "3")
-        self.refused("tp 8: 4 attention heads do not divide by 8" + legal, "--tp", "8")
+        self.refused(f"tp 3: not a power of two{legal}; what works: --tp 2", "--tp", "3")
+        self.refused(f"tp 8: 4 attention heads do not divide by 8{legal}; what works: --tp 4", "--tp", "8")
 
     def test_illegal_layout(self):
-        self.refused("--pp 2: the model has 1 layer, and a stage at least one", "--pp", "2")
+        self.refused("--pp 2: the model has 1 layer, and a stage at least one; what works: --pp 1", "--pp", "2")
         for layers, why in (
             ("0:2", "its stages have 2 layers together, the model has 1"),
             ("0:1;0:1", "device 0 stands twice; a device has one run of layers, so it stands once, in the order of the layers"),
@@ -281,12 +272,19 @@ class BadInputs(unittest.TestCase):
             ),
         ):
             for option in ("--device-layers", "-n"):
-                self.refused(f"--device-layers {layers}: {why}", option, layers)
-        self.refused("--device-layers 0:1: --pp 1 says how many stages there are, too; give one", "-n", "0:1", "--pp", "1")
+                self.refused(
+                    f"--device-layers {layers}: {why}; what works: --tp 1, without --device-layers", option, layers
+                )
+        self.refused(
+            "--device-layers 0:1: --pp 1 says how many stages there are, too; give one; what works: without --pp; or "
+            "without --device-layers",
+            *("-n", "0:1", "--pp", "1"),
+        )
 
     def test_max_len(self):
         self.refused(
-            "--max-len 129: the model was made for 1 to 128 tokens (max_position_embeddings)", "--max-len", "129"
+            "--max-len 129: the model was made for 1 to 128 tokens (max_position_embeddings); what works: --max-len 128",
+            *("--max-len", "129"),
         )
 
     def test_too_little_memory(self):
@@ -299,7 +297,7 @@ class BadInputs(unittest.TestCase):
             done.stderr,
             r"^mrs-plan: the plan does not fit: a rank may use 102400 bytes, but its weights take \d+, "
             r"activations \d+, and the KV cache of one sequence of 128 tokens \d+: \d+ bytes "
-            r"\([0-9.]+ [KM]?i?B\) too few; (what fits: .*; or|nothing listed suffices .*;) --memory \d+",
+            r"\([0-9.]+ [KM]?i?B\) too few; (what works: .*; or|nothing listed suffices .*;) --memory \d+",
         )
 
     def usage(self, *arguments):

@@ -102,11 +102,15 @@ class Browser:
                 return message["result"]
             self.events.append(message)
 
-    def open(self, path, width, height=900, dark=False):
-        """Shows a local file, and waits until it is loaded."""
+    def look(self, width, height=900, dark=False):
+        """Makes the window so wide, and the colours so, for what is open, too."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def open(self, path, width, height=900, dark=False):
+        """Shows a local file, and waits until it is loaded."""
+        self.look(width, height, dark)
         self.call("Page.navigate", url="about:blank")
         self.events.clear()
         self.call("Page.navigate", url="file://" + os.path.abspath(path))

@@ -12,7 +12,7 @@ import unittest
 import xml.etree.ElementTree
 
 import plan_tools
-from check_cases import ring_text
+from check_case import ring_text
 
 
 def fenced(text, heading, language):

@@ -16,7 +16,7 @@ import tempfile
 import unittest
 
 import plan_tools
-from check_cases import ring_text
+from check_case import ring_text
 
 
 def schema():

@@ -15,7 +15,7 @@ import plan_tools
 NOTHING_SET = {
     name: value
     for name, value in os.environ.items()
-    if name not in ("CUDA_VISIBLE_DEVICES", "MISTRALRS_MN_LOCAL_WORLD_SIZE", "MISTRALRS_NO_NCCL")
+    if name != "CUDA_VISIBLE_DEVICES" and not name.startswith("MISTRALRS_")
 }
 
 
@@ -62,8 +62,8 @@ class Clusters(unittest.TestCase):
             said,
             r"the plan does not fit: a rank may use 21600000000 bytes, but its weights take \d+, activations \d+, and the "
             r"KV cache of one sequence of 8192 tokens \d+ \(besides a workspace of \d+, graphs of \d+ and communicators of "
-            r"\d+\): \d+ bytes \([0-9.]+ GiB\) too few; nothing listed suffices \(fewer sequences, a shorter context, more "
-            r"ranks by --tp and --pp\); devices of \d+ bytes \([0-9.]+ GiB\) each would\n",
+            r"\d+\): \d+ bytes \([0-9.]+ GiB\) too few; nothing listed suffices \(fewer sequences, a shorter context, bf16, "
+            r"other --tp, --pp and --device-layers, other devices\); devices of \d+ bytes \([0-9.]+ GiB\) each would\n",
         )
         bytes_each = said.split("devices of ")[1].split()[0]
         self.shown("70b", "--gpus", f"2x{bytes_each}B")
@@ -80,7 +80,7 @@ class Clusters(unittest.TestCase):
         self.assertEqual(text.count("its all-reduces cross NVLink and rely on peer access; to stage "), 7)
         self.assertEqual(text.count(" over the network\n"), 7)
         self.assertIn(
-            "what works: --tp 4, which is --devices cuda:0,1,2,3 or CUDA_VISIBLE_DEVICES=0,1,2,3; or --pp 6",
+            "what works: --tp 4 --devices cuda:0,1,2,3; or --pp 6",
             self.refused("70b", "--gpus", "6xH100-SXM"),
         )
         self.shown("70b", "--gpus", "6xH100-SXM", "--devices", "cuda:0,1,2,3")
@@ -93,10 +93,13 @@ class Clusters(unittest.TestCase):
         self.assertRegex(
             self.shown("70b", "--gpus", "2xH200", MISTRALRS_NO_NCCL="1"), r"\nchosen       MISTRALRS_NO_NCCL=1: stages cut "
         )
-        self.assertIn("\nchosen       tensor parallel ", self.shown("70b", "--gpus", "2xH200", MISTRALRS_NO_NCCL="0"))
-        self.assertIn(
-            "MISTRALRS_NO_NCCL=yes: expected 1 or 0", self.refused("70b", "--gpus", "2xH200", code=2, MISTRALRS_NO_NCCL="yes")
-        )
+        for value in ("0", "", "false", "off", "no"):
+            self.assertIn("\nchosen       tensor parallel ", self.shown("70b", "--gpus", "2xH200", MISTRALRS_NO_NCCL=value))
+        for value in ("true", "yes", "on", "2", "01", "\u00e9"):
+            self.assertEqual(
+                f"mrs-plan: MISTRALRS_NO_NCCL={value}: expected 1 for no NCCL, or 0; mistral.rs takes all but 1 for NCCL\n",
+                self.refused("70b", "--gpus", "2xH200", code=2, MISTRALRS_NO_NCCL=value),
+            )
         self.assertIn(
             "tp 2 needs NCCL, and --no-nccl says there is none", self.refused("70b", "--gpus", "2xH200", "--tp", "2", "--no-nccl")
         )
@@ -113,7 +116,7 @@ class Clusters(unittest.TestCase):
         # What a refusal names works under the same variable.
         six = {"CUDA_VISIBLE_DEVICES": "2,3,4,5,6,7"}
         self.assertIn(
-            "--tp 4, which is --devices cuda:0,1,2,3 or CUDA_VISIBLE_DEVICES=2,3,4,5",
+            "what works: --tp 4 --devices cuda:0,1,2,3; or --pp 6",
             self.refused("70b", *here, "--devices", "cuda:0,1,2,3,4,5", **six),
         )
         self.assertIn("devices 2 to 5 of node", self.shown("70b", *here, "--devices", "cuda:0,1,2,3", **six))
@@ -173,6 +176,27 @@ class Clusters(unittest.TestCase):
             "MISTRALRS_MN_LOCAL_WORLD_SIZE=9: node a has 4 devices",
             self.refused("70b", "--cluster", "rack.yaml", MISTRALRS_MN_LOCAL_WORLD_SIZE="9"),
         )
+        for value in ("x", "", "0", "-1", "2.5", "99999999999"):
+            self.assertIn(
+                f"MISTRALRS_MN_LOCAL_WORLD_SIZE={value}: expected a whole number of devices of each node, from 1\n",
+                self.refused("70b", "--cluster", "rack.yaml", code=2, MISTRALRS_MN_LOCAL_WORLD_SIZE=value),
+            )
+
+    def test_variables_that_say_how_nodes_start_are_of_no_use(self):
+        done = self.run_plan(
+            "70b", "--gpus", "2xH200", MISTRALRS_MN_WORKER_ID="0", MISTRALRS_MN_HEAD_PORT="x", MISTRALRS_MN_LOCAL_WORLD_SIZE="x"
+        )
+        self.assertEqual(
+            (done.returncode, done.stderr),
+            (
+                0,
+                "mrs-plan: warning: MISTRALRS_MN_HEAD_PORT, MISTRALRS_MN_WORKER_ID: set, but of no use to mrs-plan; which nodes "
+                "there are, --gpus or --cluster says\n",
+            ),
+        )
+        self.assertEqual(done.stdout, self.shown("70b", "--gpus", "2xH200"))
+        many = {f"MISTRALRS_MN_{number:02}": "" for number in range(10)}
+        self.assertIn("MISTRALRS_MN_06, MISTRALRS_MN_07 and 2 more: set, but", self.run_plan("70b", "--gpus", "2xH200", **many).stderr)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,35 @@ class DryRun(unittest.TestCase):
         # A config.json alone is judged alone.
         self.assertNotIn("\nindex ", self.shown(os.path.join(self.folder, "config.json")))
 
+    def test_a_checkout_without_git_lfs(self):
+        self.write("LlamaForCausalLM", sizes(64, 1, 4, 2, 128, 100))
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{7:064}\nsize 9\n"
+        for name in ("tokenizer.json", "model.safetensors"):
+            with open(os.path.join(self.folder, name), "w") as file:
+                file.write(pointer)
+        done = plan_tools.run([self.tools.plan, "build", self.folder, "--dry-run"])
+        self.assertEqual(done.returncode, 0)
+        alone = self.shown(os.path.join(self.folder, "config.json"))
+        self.assertEqual(done.stdout.splitlines()[1:], alone.splitlines()[1:])  # but for the model's name
+        self.assertEqual(
+            done.stderr,
+            "mrs-plan: warning: tokenizer.json: is a git-lfs pointer, not the file that it stands for; layout and memory need "
+            "none, and a plan does: run 'git lfs pull' where it was cloned\n",
+        )
+        done = plan_tools.run([self.tools.plan, "build", self.folder, "-o", os.path.join(self.folder, "x.mrsplan")])
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(
+            done.stderr,
+            f"mrs-plan: {self.folder}/tokenizer.json: is a git-lfs pointer, not the file that it stands for; run 'git lfs "
+            "pull' where it was cloned\n",
+        )
+
+    def test_tokens_past_the_vocabulary(self):
+        path = self.write("LlamaForCausalLM", sizes(64, 1, 4, 2, 128, 100, eos_token_id=50256, bos_token_id=50256))
+        done = plan_tools.run([self.tools.plan, "build", path, "--dry-run"])
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("config.json: 'eos_token_id' 50256 ends no answer: the model has 100 tokens\n", done.stderr)
+
     def test_what_is_missing_is_named(self):
         path = self.write("MixtralForCausalLM", sizes(64, 4, 4, 2, 128, 100))
         done = plan_tools.run([self.tools.plan, "build", path, "--dry-run"])

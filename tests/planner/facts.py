@@ -11,15 +11,6 @@ import unittest
 
 import plan_tools
 
-SHAPE = {
-    "num_hidden_layers": 1,
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 100,
-    "max_position_embeddings": 128,
-}
 OPTIONS = ["--numerics", "pair2", "--memory", "1GiB"]
 NO_END = (
     "no file names an end-of-text token (eos_token_id of config.json or generation_config.json, eos_token of "
@@ -52,8 +43,8 @@ class Facts(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix="mrs_facts_")
         self.model = os.path.join(self.folder, "tiny")
         os.mkdir(self.model)
-        self.tensors = plan_tools.llama_tensors(SHAPE)
-        self.write("config.json", plan_tools.llama_config(SHAPE))
+        self.tensors = plan_tools.llama_tensors(plan_tools.TINY)
+        self.write("config.json", plan_tools.llama_config(plan_tools.TINY))
 
     def tearDown(self):
         shutil.rmtree(self.folder)
@@ -63,7 +54,7 @@ class Facts(unittest.TestCase):
             file.write(content if isinstance(content, str) else json.dumps(content))
 
     def change(self, **facts):
-        self.write("config.json", {**plan_tools.llama_config(SHAPE), **facts})
+        self.write("config.json", {**plan_tools.llama_config(plan_tools.TINY), **facts})
 
     def build(self, *extra):
         path = os.path.join(self.model, "model.safetensors")
@@ -94,7 +85,7 @@ class Facts(unittest.TestCase):
         self.assertEqual(
             self.built(NO_END + "nothing ends an answer but a stop string and its length")["model"]["eos"], []
         )
-        config = plan_tools.llama_config(SHAPE)
+        config = plan_tools.llama_config(plan_tools.TINY)
         del config["eos_token_id"]
         self.write("config.json", config)
         self.assertEqual(
@@ -206,7 +197,7 @@ class Facts(unittest.TestCase):
         self.assertEqual(self.built(extra=["--name", "another"])["model"]["name"], "another")
 
     def test_numbers_that_python_writes_are_read(self):
-        self.write("config.json", json.dumps({**plan_tools.llama_config(SHAPE), "time_step_limit": [0.0, float("inf")]}))
+        self.write("config.json", json.dumps({**plan_tools.llama_config(plan_tools.TINY), "time_step_limit": [0.0, float("inf")]}))
         self.built('config.json: mrs does not know "time_step_limit"; nothing of it is used')
 
 

@@ -1,8 +1,11 @@
-"""Random models on random memory: what a refusal proposes plans when it is applied, and what --solve finds is the most.
+"""Random models on random clusters, under random options and variables: what a refusal proposes plans when exactly that
+is applied, what it says of memory is true to the byte, nothing works where it says that nothing does, and what --solve
+finds is the most.
 
 tests/planner/fit_property.py --bin build/cli [--count 1000] [--seed N]
 
 Every model is a config.json alone. For a share of them, of Llama's kind, a checkpoint of headers is planned for real.
+Every refusal is counted in a class; one of no class, or without a way out or the memory that would do, fails the test.
 """
 
 import collections
@@ -31,23 +34,25 @@ ARCHITECTURES = [
     "GraniteForCausalLM",
 ]
 
-
 MODELS = ["H100-SXM", "A100-SXM-80GB", "H200", "L40S", "L4", "RTX-4090"]
+FLAGS = {"--allow-any-world", "--no-nccl"}  # options without a value
 
-
-def random_gpus(rng, needs):
-    """A cluster as one says it: of about the memory that a model needs, or of models of the catalogue."""
-    if rng.random() < 0.6:
-        count = rng.choice([1, 2, 3, 4, 6, 8, 16])
-        # A GPU rank takes up to 400 MiB more than its arenas.
-        each = int(needs * rng.choice([0.1, 0.5, 0.8, 1.0, 1.3]) / count / 0.9) + rng.choice([0, 100, 400, 800]) * 1024**2
-        if rng.random() < 0.3:
-            return ",".join(f"{max(1, int(each * rng.choice([0.5, 1, 2])))}B" for _ in range(min(count, 8)))
-        return f"{count}x{max(each, 1)}B"
-    if rng.random() < 0.4:
-        return ",".join(f"{rng.choice([1, 2, 8, 16, 24, 48, 80])}GB" for _ in range(rng.choice([1, 2, 3, 4, 8])))
-    nodes = rng.choice(["", "", "2x", "8x"])
-    return f"{nodes}{rng.choice([1, 2, 3, 4, 6, 8])}x{rng.choice(MODELS)}{'+400G' if nodes else ''}"
+KINDS = {
+    "memory": r"^the plan does not fit: ",
+    "illegal size": r"^tp \d+: .*legal tensor-parallel sizes",
+    "more ranks than devices": r"^\d+ ranks \(tp ",
+    "no power of two": r"which is no power of two",
+    "needs NCCL": r"^tp \d+ needs NCCL",
+    "more stages than layers": r"^--pp \d+: the model has ",
+    "a map and stages": r"^--device-layers .*: --pp \d+ says how many stages there are",
+    "a map of other layers": r"^--device-layers .*: its stages have \d+ layers",
+    "a map of other devices": r"^--device-layers .*: device \d+ is unknown",
+    "longer than the model": r"^--max-len \d+: the model was made for ",
+    "a device that is not there": r"^[^;]*: device \d+ is not there: node ",
+    "a device named twice": r"^[^;]*: device \d+ stands twice",
+    "no device is left": r"^no device is left to plan for",
+    "fewer devices than the variable says": r"^MISTRALRS_MN_LOCAL_WORLD_SIZE=\d+: node ",
+}
 
 
 def random_config(rng):
@@ -65,7 +70,7 @@ def random_config(rng):
         "intermediate_size": rng.choice([43, 64, 96, 128]) * rng.choice([1, 4, 16, 64, 224]),
         "vocab_size": rng.choice([100, 2003, 32000, 128256, 262144]),
         "max_position_embeddings": rng.choice([16, 100, 2048, 8192, 131072, 1048576]),
-        "torch_dtype": rng.choice(["bfloat16", "float32"]),
+        "torch_dtype": rng.choice(["bfloat16", "bfloat16", "float32", "float16"]),
         "tie_word_embeddings": rng.random() < 0.3,
         "eos_token_id": 1,
         "pad_token_id": 0,
@@ -75,169 +80,338 @@ def random_config(rng):
     }
 
 
+def gpu_words(rng, needs, some=(1, 2, 3, 4, 6, 8, 16)):
+    """GPUs of one node as one says them: of about the memory that a model needs, or of models of the catalogue."""
+    if rng.random() < 0.6:
+        count = rng.choice(some)
+        # A GPU rank takes up to 400 MiB more than its arenas.
+        each = int(needs * rng.choice([0.1, 0.5, 0.8, 1.0, 1.3]) / count / 0.9) + rng.choice([0, 100, 400, 800]) * 1024**2
+        if rng.random() < 0.3:
+            return ",".join(f"{max(1, int(each * rng.choice([0.5, 1, 2])))}B" for _ in range(min(count, 8)))
+        return f"{count}x{max(each, 1)}B"
+    if rng.random() < 0.4:
+        return ",".join(f"{rng.choice([1, 2, 8, 16, 24, 48, 80])}GB" for _ in range(rng.choice([1, 2, 3, 4, 8])))
+    return f"{rng.choice([1, 2, 3, 4, 6, 8])}x{rng.choice(MODELS)}"
+
+
+def gpu_count(words):
+    if "," in words:
+        return len(words.split(","))
+    numbers = [int(part) for part in words.split("+")[0].split("x")[:-1] if part.isdigit()]
+    return numbers[0] * (numbers[1] if len(numbers) > 1 else 1) if numbers else 1
+
+
+def with_memory(words, bytes_each):
+    """The same GPUs with so much memory each, which nothing joins."""
+    if "," in words:
+        return ",".join([f"{bytes_each}B"] * gpu_count(words))
+    head, _, network = words.partition("+")
+    numbers = [part for part in head.split("x")[:-1] if part.isdigit()] or ["1"]
+    return "x".join(numbers) + f"x{bytes_each}B" + (f"+{network}" if network else "")
+
+
 class Case:
+    """A model, a cluster (or none), options and variables."""
+
     def __init__(self, tools, folder, rng):
         self.plan, self.folder, self.rng = tools.plan, folder, rng
         self.config = random_config(rng)
         self.path = os.path.join(folder, "config.json")
         with open(self.path, "w") as file:
             json.dump(self.config, file)
-        self.options = {}
+        self.nodes = None  # of a cluster file: {"gpus": words} or {"memory": bytes, "ranks": count}
+        self.files = 0
 
-    def run(self, options, model=None):
-        command = [self.plan, "build", model or self.path, "--dry-run"]
+    def run(self, options, variables=None, model=None, out=None):
+        command = [self.plan, "build", model or self.path, *(["-o", out] if out else ["--dry-run"])]
         for name, value in options.items():
             command += [name] if value is None else [name, str(value)]
-        return plan_tools.run(command)
+        return plan_tools.run(command, env={**os.environ, **(variables or {})})
+
+    def cluster_file(self, nodes):
+        self.files += 1
+        path = os.path.join(self.folder, f"cluster-{self.files}.yaml")
+        with open(path, "w") as file:
+            json.dump({"nodes": [{"name": f"n{i}", **node} for i, node in enumerate(nodes)]}, file)
+        return path
 
     def needs(self, options):
-        """Bytes that a rank of the largest stage takes, weights and activations and KV, or None: this is refused."""
+        """Bytes that a rank of the largest stage takes, weights and activations and KV."""
         done = self.run(options)
         if done.returncode != 0:
-            return None
+            raise AssertionError(f"one rank of what it needs, and yet: {done.stderr}")
         return max(int(number) for number in re.findall(r"each needs (\d+) bytes", done.stdout))
 
 
-def changed(options, change):
-    """`options` with those of a proposal, "--tp 4 --pp 2" or "--pp 3 without --device-layers"."""
-    after = dict(options)
-    if change.endswith(" without --device-layers"):
-        change = change[: -len(" without --device-layers")]
-        after.pop("--device-layers")
-    words = shlex.split(change)
-    after.update(zip(words[::2], words[1::2]))
-    if "--pp" in words:
-        after.pop("--device-layers", None)
-    return after
+def random_case(case):
+    """(options, variables) of a wish that may be anything a user could mean."""
+    rng, layers = case.rng, case.config["num_hidden_layers"]
+    options, variables = {"--max-seqs": rng.choice([1, 3, 16, 64, 700])}, {}
+    needs = case.needs(options)
+    # About what it takes: from far too little to more than enough.
+    share = max(1, int(needs * rng.choice([0.02, 0.2, 0.5, 0.8, 0.95, 0.999, 1.1])))
+    place = rng.choice(["memory", "memory", "gpus", "gpus", "gpus", "cpus", "file", "file", "ranks", "nothing"])
+    if place == "memory":
+        options["--memory"] = share
+    elif place == "gpus":
+        words = gpu_words(rng, needs)
+        if "," not in words and not words.endswith("B") and rng.random() < 0.5:
+            words = f"{rng.choice([2, 8])}x{words}+400G"
+        options["--gpus"] = words
+    elif place == "cpus":
+        options["--cpus"] = rng.choice([1, 2, 3, 4, 6, 8])
+        if rng.random() < 0.5:
+            options["--memory"] = share
+        elif rng.random() < 0.5:
+            options["--cpus"] = f"{rng.choice([1, 2, 3])}x{options['--cpus']}x{int(share / 0.9) + 1}B"
+    elif place == "file":
+        count = rng.choice([1, 1, 2, 3])
+        if rng.random() < 0.6:
+            words = gpu_words(rng, needs, (1, 2, 3, 4, 6))
+            case.nodes = [{"gpus": words} for _ in range(count)]
+        else:
+            ranks = rng.choice([1, 2, 3, 4])
+            case.nodes = [{"memory": max(1 << 20, int(share * rng.choice([0.5, 1, 2]) / 0.9)), "ranks": ranks}] * count
+        options["--cluster"] = case.cluster_file(case.nodes)
+    elif place == "ranks":
+        variables["MISTRALRS_MN_LOCAL_WORLD_SIZE"] = str(rng.choice([1, 2, 3, 4, 6, 16]))
+        if rng.random() < 0.7:
+            options["--memory"] = share
+    if rng.random() < 0.35:
+        options["--tp"] = rng.choice([1, 2, 3, 4, 6, 8, 16])
+    if rng.random() < 0.25:
+        options["--pp"] = rng.choice([1, 2, 3, 4, 8, layers, layers + 1])
+    if rng.random() < 0.15 and layers > 2:
+        options["--device-layers"] = rng.choice(
+            [f"0:{layers - 2};1:2", f"1:{layers - 1};0:1", f"0:{layers}", f"0:{layers - 1};1:2", f"0:1;7:{layers - 1}"]
+        )
+    if rng.random() < 0.2:
+        longest = case.config["max_position_embeddings"]
+        options["--max-len"] = rng.choice([1, 33, max(1, longest // 2), longest, longest + 1])
+    if rng.random() < 0.15:
+        options["--dtype"] = rng.choice(["f32", "bf16", "auto"])
+    if rng.random() < 0.2:
+        options["--allow-any-world"] = None
+    if rng.random() < 0.15:
+        options["--no-nccl"] = None
+    if rng.random() < 0.1:
+        variables["MISTRALRS_NO_NCCL"] = rng.choice(["1", "0"])
+    if place in ("gpus", "file") and rng.random() < 0.25:
+        cuda = "" if case.nodes and "ranks" in case.nodes[0] else "cuda:"
+        options["--devices"] = cuda + rng.choice(["0", "0,1", "1,0,2", "0,1,2,3", "0,1,2,3,4,5", "3,7"])
+    if rng.random() < 0.2:
+        variables["CUDA_VISIBLE_DEVICES"] = rng.choice(["0", "0,1", "1,2,0", "5,1", "0,1,2,3,4,5", ""])
+    if place == "file" and rng.random() < 0.2:
+        variables["MISTRALRS_MN_LOCAL_WORLD_SIZE"] = str(rng.choice([1, 2, 3, 5]))
+    if rng.random() < 0.15 and place != "nothing":
+        option = rng.choice(["max-len", "max-seqs"])
+        options.pop(f"--{option}", None)
+        if "--memory" in options or place != "ranks":
+            options["--solve"] = option
+    return options, variables
 
 
-def proposals(message):
-    """(changes, what memory would do) of a refusal."""
-    found = re.search(r"too few; what fits: (.*); or (.*)$", message.strip())
+def applied(options, variables, way):
+    """Exactly what the words of a way out say, and nothing else."""
+    options, variables = dict(options), dict(variables)
+    sets, _, drops = way.partition("without ") if way.startswith("without ") else way.partition(", without ")
+    words = shlex.split(sets)
+    while words:
+        word = words.pop(0)
+        if word in FLAGS:
+            options[word] = None
+        elif word.startswith("--"):
+            options[word] = words.pop(0)
+        else:
+            name, equals, value = word.partition("=")
+            if not equals or not re.fullmatch(r"[A-Z_]+", name):
+                raise AssertionError(f"{way}: what is {word}?")
+            variables[name] = value
+    for name in drops.split(" and ") if drops else []:
+        of = options if name.startswith("--") else variables
+        if name not in of:
+            raise AssertionError(f"{way}: {name} was not said")
+        del of[name]
+    return options, variables
+
+
+def with_memory_of(case, options, variables, text, less):
+    """What a proposal of memory says, less so many bytes."""
+    text, _, way = text.partition(", with ")
+    without = ""
+    if ", without " in text:
+        text, _, without = text.partition(", without ")
+        way = f"without {without}"
+    options, variables = applied(options, variables, way) if way else (dict(options), dict(variables))
+    found = re.fullmatch(r"--memory (\d+)", text)
     if found:
-        return found[1].split(", or "), found[2]
-    found = re.search(r"too few; nothing listed suffices \(.*\); (.*) would$", message.strip())
-    return ([], found[1]) if found else None
-
-
-def check_ways(case, options, message, counts):
-    """What works instead of an illegal size does."""
-    found = re.search(r"; what works: (.*)$", message.strip())
+        options["--memory"] = int(found[1]) - less
+        return options, variables
+    found = re.fullmatch(r"(devices|hosts|a host) of (\d+) bytes \([^)]*\)(?: each)?(?: and --memory (\d+))?", text)
     if not found:
-        found = re.search(r"of these devices no layout fits: .*; devices of (\d+) bytes each would, with (.*)$", message.strip())
-        if not found:
-            raise AssertionError(f"{options}: a size is refused without a way out: {message}")
-        # As many cards of that much memory, joined by nothing: that layout fits on them, and not with a byte less.
-        counts["no layout fits"] += 1
-        devices, words = gpu_count(options["--gpus"]), found[2].split()
-        for bytes_each, fits in ((int(found[1]), True), (int(found[1]) - 1, False)):
-            after = {name: value for name, value in options.items() if name not in ("--tp", "--pp", "--device-layers")}
-            after.update({"--gpus": ",".join([f"{bytes_each}B"] * devices), **dict(zip(words[::2], words[1::2]))})
-            if (case.run(after).returncode == 0) != fits:
-                raise AssertionError(f"{options}: {bytes_each} bytes with {found[2]}: expected fits {fits}: {message}")
-        return
-    without = {name: value for name, value in options.items() if name not in ("--tp", "--pp", "--device-layers")}
-    for way in found[1].split("; or "):
-        way, _, devices = way.partition(", which is --devices ")
-        for options_of_way in [way.split()] + ([["--devices", devices.split()[0]]] if devices else []):
-            after = {**without, **dict(zip(options_of_way[::2], options_of_way[1::2]))}
-            applied = case.run(after)
-            counts["ways applied"] += 1
-            if applied.returncode != 0:
-                raise AssertionError(f"{options}: what works was {' '.join(options_of_way)}: {applied.stderr}")
+        raise AssertionError(f"what memory is this? {text}")
+    size = int(found[2]) - less
+    if found[3]:
+        options["--memory"] = int(found[3])
+    if found[1] == "devices":
+        flag = next((flag for flag in ("--gpus", "--cpus") if flag in options), None)
+        if flag:
+            options[flag] = with_memory(options[flag], size)
+        else:
+            nodes = [{"gpus": with_memory(node["gpus"], size)} for node in case.nodes]
+            options["--cluster"] = case.cluster_file(nodes)
+        return options, variables
+    if case.nodes:
+        nodes = [{**node, "memory": size} for node in case.nodes]
+    else:
+        ranks = options.pop("--cpus", None)
+        if ranks is None:
+            ranks = int(variables.pop("MISTRALRS_MN_LOCAL_WORLD_SIZE"))
+        nodes = [{"ranks": ranks, "memory": size}]
+        variables.pop("MISTRALRS_MN_LOCAL_WORLD_SIZE", None)
+        variables.pop("CUDA_VISIBLE_DEVICES", None)
+    options["--cluster"] = case.cluster_file(nodes)
+    return options, variables
 
 
-def check_refusal(case, options, counts):
-    done = case.run(options)
+def check_memory(case, said, text, counts):
+    options, variables = said
+    for less in (0, 1):
+        done = case.run(*with_memory_of(case, options, variables, text, less))
+        if (done.returncode == 0) != (less == 0):
+            raise AssertionError(f"{said}: {text}, less {less}: {done.returncode} {done.stderr}")
+    counts["- memory applied, and a byte less"] += 1
+
+
+def check_nothing(case, said, counts):
+    """Where nothing is said to suffice, neither does what else one could try."""
+    options, variables = said
+    rng = case.rng
+    for _ in range(6):
+        other = {**options, "--dtype": "bf16", "--allow-any-world": None}
+        if other.get("--solve") != "max-seqs":
+            other["--max-seqs"] = 1
+        if other.get("--solve") != "max-len":
+            other["--max-len"] = 1
+        for name in ("--tp", "--pp", "--device-layers"):
+            other.pop(name, None)
+        if rng.random() < 0.5:
+            other.pop("--devices", None)
+        other["--tp"] = rng.choice([1, 2, 4, 8, 16])
+        other["--pp"] = rng.randint(1, case.config["num_hidden_layers"])
+        if case.run(other, variables).returncode == 0:
+            raise AssertionError(f"{said}: nothing was to suffice, but {other} does")
+        counts["- others tried in vain"] += 1
+
+
+def check_refusal(case, said, counts):
+    options, variables = said
+    done = case.run(options, variables)
     if done.returncode == 0:
         counts["plans"] += 1
         return
-    if "legal tensor-parallel sizes" in done.stderr and "--gpus" in options:
-        check_ways(case, options, done.stderr, counts)
+    message = [line for line in done.stderr.splitlines() if "warning: " not in line][-1].removeprefix("mrs-plan: ")
+    if done.returncode == 2 and "--solve" in options and "say what a rank may use" in message:
+        counts["usage: --solve of nothing"] += 1
         return
-    if "does not fit" not in done.stderr:
-        counts["other refusals"] += 1
+    if done.returncode != 1:
+        raise AssertionError(f"{said}: exit code {done.returncode}: {message}")
+    kind = next((kind for kind, form in KINDS.items() if re.search(form, message)), None)
+    if kind is None:
+        raise AssertionError(f"{said}: a refusal of no class: {message}")
+    found = re.search(r"; what works: (.*)$", message)
+    if found:
+        counts[f"{kind}: ways"] += 1
+        ways = found[1].split("; or ")
+        if len(ways) > 4:
+            raise AssertionError(f"{said}: too many to choose from: {message}")
+        for way in ways:
+            # What a plan takes: the last, where it is too much.
+            if re.match(r"(--memory \d+|devices of \d|hosts? of \d|a host of \d)", way) and kind == "memory":
+                check_memory(case, said, way, counts)
+                continue
+            after = case.run(*applied(options, variables, way))
+            counts["- ways applied"] += 1
+            if after.returncode != 0:
+                raise AssertionError(f"{said}: what works was {way}: {after.stderr}")
         return
-    said = proposals(done.stderr)
-    if said is None:
-        raise AssertionError(f"a refusal without a way out: {done.stderr}")
-    changes, memory = said
-    counts["refusals with changes" if changes else "nothing suffices"] += 1
-    for change in changes:
-        applied = case.run(changed(options, change))
-        counts["changes applied"] += 1
-        if applied.returncode != 0:
-            raise AssertionError(f"{options}: proposed {change}: {applied.stderr}")
-    if memory.startswith("devices of "):
-        # As many cards of that much memory, joined by nothing: the same layout fits on them.
-        devices = gpu_count(options["--gpus"])
-        bigger = f"{devices}x{memory.split()[2]}B"
-        after = {**options, "--gpus": bigger}
-        layers = re.search(r' with --device-layers "([0-9:;]+)"$', memory)
-        if layers:
-            after["--device-layers"] = layers[1]
-        applied = case.run(after)
-        counts["memory applied"] += 1
-        if applied.returncode != 0:
-            raise AssertionError(f"{options}: proposed {bigger}: {applied.stderr}")
-        less = f"{devices}x{int(memory.split()[2]) - 1}B"
-        if case.run({**after, "--gpus": less}).returncode == 0:
-            raise AssertionError(f"{options}: {bigger} is more than it takes")
-    if memory.startswith("--memory "):
-        applied = case.run({**options, "--memory": memory.split()[1]})
-        if applied.returncode != 0:
-            raise AssertionError(f"{options}: proposed {memory}: {applied.stderr}")
-        less = case.run({**options, "--memory": int(memory.split()[1]) - 1})
-        if less.returncode == 0:
-            raise AssertionError(f"{options}: {memory} is more than it takes")
+    found = re.search(r"; nothing listed suffices \([^)]*\); (.*)$", message)
+    if found:
+        counts[f"{kind}: nothing suffices"] += 1
+        check_nothing(case, said, counts)
+        would = re.fullmatch(r"(.*) would(, with.*)?", found[1])
+        if would:
+            check_memory(case, said, would[1] + (would[2] or ""), counts)
+        elif int(re.match(r"it takes (\d+) bytes \([^)]*\) a rank, and no plan may have more than \d+", found[1])[1]) <= 1 << 48:
+            raise AssertionError(f"{said}: a plan may have so much: {message}")
+        return
+    raise AssertionError(f"{said}: a refusal without a way out: {message}")
 
 
-def gpu_count(text):
-    if "," in text or "x" not in text:
-        return len(text.split(","))
-    numbers = [int(part) for part in text.split("x")[:-1] if part.isdigit()]
-    return numbers[0] * (numbers[1] if len(numbers) > 1 else 1)
+def blocks_of(text):
+    """[(window, blocks)] of a dry run's stages."""
+    found = re.findall(r"\n    \d+ layers?, (all tokens|a window of \d+): (\d+) blocks of 32 tokens", text)
+    return [(0 if window == "all tokens" else int(window.split()[-1]), int(blocks)) for window, blocks in found]
 
 
-def check_solve(case, options, counts):
+def all_at_once(text, seqs, tokens):
+    """Whether every class of the cache has blocks for so many sequences of so many tokens."""
+    whole, batch = -(-tokens // 32), max(512, seqs)
+    return all(
+        blocks >= seqs * (whole if window == 0 else min(whole, -(-(window + batch - 2) // 32) + 1))
+        for window, blocks in blocks_of(text)
+    )
+
+
+def check_solve(case, said, counts):
     """The largest that fits does, and one more does not."""
-    done = case.run({**options, "--solve": "max-len"})
-    if done.returncode != 0:
-        counts["unsolvable"] += 1
+    options, variables = said
+    if "--memory" not in options and not {"--gpus", "--cpus", "--cluster"} & set(options):
         return
-    found = re.search(r"--max-len (\d+), the most of which one sequence fits(: all)?", done.stdout)
-    most = int(found[1])
-    at_most = {**options, "--max-len": most}
-    if case.run(at_most).returncode != 0:
-        raise AssertionError(f"{options}: --solve max-len says {most}, which is refused")
-    if not found[2] and case.run({**options, "--max-len": most + 1}).returncode == 0:
-        raise AssertionError(f"{options}: --solve max-len says {most}, but one more fits")
-    counts["solved"] += 1
+    for what in ("max-len", "max-seqs"):
+        fixed = {name: value for name, value in options.items() if name not in ("--solve", f"--{what}")}
+        done = case.run({**fixed, "--solve": what}, variables)
+        if done.returncode != 0:
+            counts["- not solved"] += 1
+            continue
+        found = re.search(rf"--{what} (\d+), the most (?:of which one sequence fits(: all)?|that may have (\d+) tokens)", done.stdout)
+        most = int(found[1])
+        at_most = case.run({**fixed, f"--{what}": most}, variables)
+        if at_most.returncode != 0:
+            raise AssertionError(f"{said}: --solve {what} says {most}, which is refused: {at_most.stderr}")
+        counts[f"- solved for {what}"] += 1
+        if found[2] or (what == "max-seqs" and most == 4096):
+            continue
+        more = case.run({**fixed, f"--{what}": most + 1}, variables)
+        if what == "max-len":
+            if more.returncode == 0:
+                raise AssertionError(f"{said}: --solve max-len says {most}, but one more fits")
+            continue
+        # More sequences may still take turns; all at once they do not fit.
+        tokens = int(found[3])
+        if not all_at_once(at_most.stdout, most, tokens):
+            raise AssertionError(f"{said}: --solve max-seqs says {most}, which do not all fit")
+        if more.returncode == 0 and all_at_once(more.stdout, most + 1, tokens):
+            raise AssertionError(f"{said}: --solve max-seqs says {most}, but one more fits")
 
 
-def plan_for_real(case, folder, options, counts):
+def plan_for_real(case, said, counts):
     """The same verdict from a checkpoint of headers, which goes through every pass."""
+    options, variables = said
+    if "--dtype" not in options and case.config["torch_dtype"] != "bfloat16":
+        return
     shape = {key: case.config[key] for key in plan_tools.LLAMA_70B}
-    model = os.path.join(folder, "model")
+    model, out = os.path.join(case.folder, "model"), os.path.join(case.folder, "out.mrsplan")
     plan_tools.write_checkpoint(model, shape, 1)
-    try:
-        out = os.path.join(folder, "out.mrsplan")
-
-        def build(with_options):
-            command = [case.plan, "build", model, "-o", out]
-            for name, value in with_options.items():
-                command += [name, str(value)]
-            return plan_tools.run(command)
-
-        done = build(options)
-        said = proposals(done.stderr) if done.returncode != 0 else None
-        for change in said[0] if said else []:
-            applied = build(changed(options, change))
-            if applied.returncode != 0:
-                raise AssertionError(f"a plan of {shape} {options}: proposed {change}: {applied.stderr}")
-            counts["changes applied to plans"] += 1
-    finally:
-        shutil.rmtree(model)
+    done = case.run(options, variables, model, out)
+    found = re.search(r"; what works: (.*)$", done.stderr.strip()) if done.returncode == 1 else None
+    for way in found[1].split("; or ") if found else []:
+        if re.match(r"(--memory \d+|devices of \d|hosts? of \d|a host of \d)", way):
+            continue
+        after = case.run(*applied(options, variables, way), model, out)
+        if after.returncode != 0:
+            raise AssertionError(f"a plan of {shape} {said}: proposed {way}: {after.stderr}")
+        counts["- ways applied to plans"] += 1
 
 
 def one(tools, seed, number, counts):
@@ -245,33 +419,13 @@ def one(tools, seed, number, counts):
     folder = tempfile.mkdtemp(prefix="mrs_fit_")
     try:
         case = Case(tools, folder, rng)
-        options = {"--max-seqs": rng.choice([1, 3, 16, 64, 700])}
-        if rng.random() < 0.5:
-            options["--tp"] = rng.choice([1, 2, 4, 8])
-        layers = case.config["num_hidden_layers"]
-        if rng.random() < 0.3 and layers > 1:
-            options["--pp"] = rng.choice([n for n in (2, 3, 4, 8) if n <= layers] or [1])
-        elif rng.random() < 0.2 and layers > 2:
-            options["--device-layers"] = f"0:{layers - 2};1:2"
-        needs = case.needs(options)
-        if needs is None:
-            counts["illegal"] += 1
-            return
-        if number % 2:
-            # Ranks are the cluster's: with flags or by default.
-            options = {name: value for name, value in options.items() if rng.random() < 0.6 or name == "--max-seqs"}
-            options["--gpus"] = random_gpus(rng, needs)
-            if rng.random() < 0.2:
-                options["--no-nccl"] = None
-            check_refusal(case, options, counts)
-            check_solve(case, options, counts)
-            return
-        # About what it takes: from far too little to more than enough.
-        options["--memory"] = max(1, int(needs * rng.choice([0.02, 0.2, 0.5, 0.8, 0.95, 0.999, 1.1])))
-        check_refusal(case, options, counts)
-        check_solve(case, options, counts)
-        if number % 3 == 0 and case.config["num_hidden_layers"] <= 33 and case.config["vocab_size"] < 100000:
-            plan_for_real(case, folder, options, counts)
+        said = random_case(case)
+        check_refusal(case, said, counts)
+        if number % 3 == 0:
+            check_solve(case, said, counts)
+        small = case.config["num_hidden_layers"] <= 33 and case.config["vocab_size"] < 100000
+        if number % 5 == 0 and small:
+            plan_for_real(case, said, counts)
     finally:
         shutil.rmtree(folder)
 
@@ -279,19 +433,23 @@ def one(tools, seed, number, counts):
 def main():
     parser = plan_tools.parser(__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--first", type=int, default=0, help="the first model's number, to begin in the middle")
     parser.add_argument("--seed", type=int, default=20261126, help="another one, other models")
     arguments = parser.parse_args()
     tools = plan_tools.Tools(arguments.bin)
     print(f"fit_property: {arguments.count} models from --seed {arguments.seed}", flush=True)
-    counts = collections.Counter()
-    for number in range(arguments.count):
+    counts, failed = collections.Counter(), 0
+    for number in range(arguments.first, arguments.first + arguments.count):
         try:
             one(tools, arguments.seed, number, counts)
         except Exception as error:
-            print(f"fit_property: model {number} of --seed {arguments.seed}: {error}", file=sys.stderr)
-            return 1
-    print(", ".join(f"{what} {count}" for what, count in sorted(counts.items())))
-    if arguments.count >= 40 and not (counts["changes applied"] and counts["solved"]):
+            print(f"fit_property: model {number} of --seed {arguments.seed}: {error!r}", file=sys.stderr, flush=True)
+            failed += 1
+    for what, count in sorted(counts.items()):
+        print(f"{count:6} {what}")
+    if failed:
+        return 1
+    if arguments.count >= 40 and not (counts["- ways applied"] and counts["- solved for max-len"]):
         print("fit_property: nothing was refused or solved: this tests nothing", file=sys.stderr)
         return 1
     return 0

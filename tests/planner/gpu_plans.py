@@ -13,10 +13,7 @@ import unittest
 
 import plan_tools
 
-NOT_YET = (
-    "the plan is for {} CUDA rank{}, and mrs-exec has no CUDA backend yet: layout, shards, collectives and memory are "
-    "theirs, but the programs are the CPU's (pair2); to run the model on this host's cores, plan it with --cpus {}\n"
-)
+NOT_THERE = "not there yet; GPUs talk through their hosts' memory or by NCCL so far: say staged or nccl, or leave it out"
 
 
 class GpuPlans(unittest.TestCase):
@@ -65,8 +62,11 @@ class GpuPlans(unittest.TestCase):
         self.assertEqual([option["name"] for option in plan["options"]], sorted(o["name"] for o in plan["options"]))
         plan = self.build("--gpus", "2x24GB")
         stage = plan["stages"][0]
-        self.assertEqual(stage["graphs_bytes"], len(stage["steps"]) * len(stage["buckets"]) * 65536)
-        self.assertEqual(stage["communicators_bytes"], 32 * ((4 << 20) + (512 << 10) + (4800 << 10)))
+        exchanges = sum(step["op"] in ("all_reduce", "all_gather", "send", "recv") for step in stage["steps"])
+        graph = len(stage["steps"]) * (8 << 10) + (exchanges + 1) * (2 << 20)  # cut at each exchange
+        sizes = {min(1 << i, plan["max_seqs"]) for i in range(13)}  # 1, 2, 4, ... and the most
+        self.assertEqual(stage["graphs_bytes"], len(sizes) * graph)
+        self.assertEqual(stage["communicators_bytes"], 0)
         said = {p["name"]: p["expected"] for p in plan["predictions"]}
         for name in ("workspace", "graphs", "communicators"):
             self.assertEqual(said[name], stage[f"{name}_bytes"])
@@ -85,21 +85,73 @@ class GpuPlans(unittest.TestCase):
 
     def test_what_is_said_of_it(self):
         text = plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--gpus", "2x24GB", "-o", self.out])
-        self.assertIn("\nnot yet      " + NOT_YET.format(2, "s", 2), text)
+        self.assertRegex(text, r"\nGPUs talk    staged: through pinned memory of their hosts, [0-9]+ times a forward, .*\n")
+        self.assertNotIn("not yet", text)
         self.assertRegex(text, r"\nmemory +[0-9.]+ MiB a rank: weights .*, CUDA .* \(workspace 32.0 MiB, graphs .*\)\n")
         self.assertIn(
-            "\nnot yet: " + NOT_YET.format(2, "s", 2), plan_tools.checked([self.tools.plan, "inspect", self.out])
+            '\noption "collectives" "staged"\n', plan_tools.checked([self.tools.plan, "inspect", self.out])
         )
         self.assertIn("; node 0, cuda 1; ", plan_tools.checked([self.tools.plan, "inspect", self.out, "--rank", "1"]))
         page = os.path.join(self.folder, "x.html")
         plan_tools.checked([self.tools.plan, "inspect", self.out, "--html", page])
         with open(page, encoding="utf-8") as file:
             page = file.read()
-        self.assertIn("mrs-exec has no CUDA backend yet", page)
         self.assertIn('<li class="mc">CUDA and NCCL</li>', page)
+        # Without such GPUs, or without CUDA, mrs-exec names a rank and what is missing.
         done = plan_tools.run([self.tools.exec, "--plan", self.out, "--model", plan_tools.MINI, "--prompt", "x"])
-        self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertEqual(done.stderr, "mrs-exec: " + NOT_YET.format(2, "s", 2))
+        self.assertEqual((done.returncode, done.stdout.strip()), (1, ""))
+        self.assertRegex(done.stderr, r"rank [01] failed .*(CUDA|cuda)")
+
+    def talks(self, plan):
+        return [option["value"] for option in plan["options"] if option["name"] == "collectives"]
+
+    def test_what_gpus_talk_by(self):
+        staged = self.bytes_of("--gpus", "2xEMU-2GB")
+        self.assertEqual(self.bytes_of("--gpus", "2xEMU-2GB", "--collectives", "staged"), staged)
+        self.assertEqual(self.bytes_of("--gpus", "2xEMU-2GB", "--collectives", "auto"), staged)
+        plan = self.build("--gpus", "2xEMU-2GB")
+        self.assertEqual(self.talks(plan), ["staged"])
+        self.assertEqual(plan["cluster"]["memory_bytes"], [(2 << 30) * 9 // 10] * 2)
+        for options in (("--gpus", "EMU-2GB"), ("--cpus", "2")):  # one alone talks to nobody; CPUs have no choice
+            self.assertEqual(self.talks(self.build(*options)), [])
+        # Who says that there is no NCCL gets stages, and who says staged besides may have sums.
+        self.assertEqual(self.build("--gpus", "2xEMU-2GB", "--no-nccl")["tp"], 1)
+        plan = self.build("--gpus", "2xEMU-2GB", "--no-nccl", "--collectives", "staged")
+        self.assertEqual((plan["tp"], self.talks(plan)), (2, ["staged"]))
+        done = plan_tools.run(
+            [self.tools.plan, "build", plan_tools.MINI, "--gpus", "2xL4", "--collectives", "ipc", "-o", self.out]
+        )
+        self.assertEqual((done.returncode, done.stderr), (1, f"mrs-plan: --collectives ipc: {NOT_THERE}\n"))
+        done = plan_tools.run(
+            [self.tools.plan, "build", plan_tools.MINI, "--cpus", "2", "--collectives", "staged", "-o", self.out]
+        )
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("build: --collectives staged is of GPUs, and the plan is for CPU ranks", done.stderr)
+
+    def test_nccl(self):
+        argv = [self.tools.plan, "build", plan_tools.MINI, "--gpus", "2xEMU-2GB", "--collectives", "nccl"]
+        argv += ["-o", self.out]
+        said = plan_tools.checked(argv)
+        self.assertRegex(said, r"\nGPUs talk    nccl: [0-9]+ times a forward, inside of its graphs; .*not run on a device yet\n")
+        plan = json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"]))
+        staged = self.build("--gpus", "2xEMU-2GB")
+        self.assertEqual(self.talks(plan), ["nccl"])
+        (stage,), (other,) = plan["stages"], staged["stages"]
+        self.assertGreater(stage["communicators_bytes"], 0)
+        self.assertEqual(stage["workspace_bytes"], other["workspace_bytes"])  # which a sum's parts are gathered into
+        self.assertLess(stage["graphs_bytes"], other["graphs_bytes"])  # no cuts
+        none = {"MISTRALRS_NO_NCCL": "1"}
+        for more, environment in ((["--no-nccl"], {}), ([], none)):
+            done = subprocess.run([*argv, *more], capture_output=True, text=True, env={**os.environ, **environment})
+            self.assertEqual(done.returncode, 2)
+            self.assertRegex(done.stderr, r"--collectives nccl needs NCCL, and (--no-nccl|MISTRALRS_NO_NCCL=1) says there is none")
+        # So does mrs-exec, of a plan that needs it.
+        plan_tools.checked(argv)
+        argv = [self.tools.exec, "--plan", self.out, "--model", plan_tools.MINI, "--prompt", "x"]
+        for more, environment in ((["--no-nccl"], {}), ([], none)):
+            done = subprocess.run([*argv, *more], capture_output=True, text=True, env={**os.environ, **environment})
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, r"talk by NCCL, and (--no-nccl|MISTRALRS_NO_NCCL=1) says there is none: rebuild it")
 
     def test_it_is_proved_and_checked(self):
         with open(os.path.join(self.folder, "rack.yaml"), "w", encoding="utf-8") as file:
@@ -134,8 +186,9 @@ class GpuPlans(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertEqual(
             done.stderr,
-            "mrs-exec: the plan's 4 CPU ranks are on 2 nodes, and mrs-exec starts the ranks of one host so far; to run "
-            "the model on this host, plan it with --cpus 2\n",
+            "mrs-exec: the plan has 2 nodes (node-0, node-1), and nothing says which of them this is: give --node K (0 to 1), "
+            "or start it by LeaderWorkerSet (LWS_WORKER_INDEX), srun (SLURM_NODEID), with mistral.rs' MISTRALRS_MN_* "
+            "variables, or with RING_CONFIG\n",
         )
 
     def test_the_same_bytes_on_unlike_hosts(self):

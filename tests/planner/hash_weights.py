@@ -80,10 +80,10 @@ class HashWeights(unittest.TestCase):
             file.seek(-1, os.SEEK_CUR)
             file.write(bytes([byte ^ 4]))
 
-    def answer(self):
+    def answer(self, *options, model=None):
         return plan_tools.run(
-            [self.tools.exec, "--plan", self.out, "--model", self.model, "--prompt", "Once", "--max-tokens", "3"]
-            + ["--temperature", "0"]
+            [self.tools.exec, "--plan", self.out, "--model", model or self.model, "--prompt", "Once", "--max-tokens", "3"]
+            + ["--temperature", "0", *options]
         )
 
     def test_they_are_of_the_bytes_that_ranks_read(self):
@@ -138,6 +138,37 @@ class HashWeights(unittest.TestCase):
                 # Headers alone are as they were.
                 plan_tools.checked([self.tools.plan, "verify", self.out, "--model", self.model])
             self.flip(name, 2 * 256 + 1)
+
+    def test_without_digests_copies_that_differ_are_told_by_what_ranks_share(self):
+        for tp, name, slices, ranks in (
+            (2, "model.layers.2.input_layernorm.weight", "0 of 1", "0 and 1"),
+            (8, "model.norm.weight", "0 of 1", "0 and 5"),
+            (8, "model.layers.1.self_attn.k_proj.weight", "2 of 4", "4 and 5"),  # four KV heads on eight ranks
+        ):
+            plan, _ = self.build("--tp", str(tp))
+            copies = os.path.join(self.folder, f"copies-{tp}-{slices[0]}")
+            bad = int(ranks[-1])
+            for rank in range(tp):
+                shutil.copytree(self.model, os.path.join(copies, str(rank)))
+            self.weights = os.path.join(copies, str(bad), "model.safetensors")
+            self.flip(name, 2 * 32 * 256 * 2 + 1 if "k_proj" in name else 3)
+            for transport in ("local", "shm"):
+                with self.subTest(name=name, transport=transport):
+                    done = self.answer("--transport", transport, model=os.path.join(copies, "{rank}"))
+                    self.assertEqual((done.returncode, done.stdout.strip()), (1, ""), done.stderr)
+                    self.assertRegex(
+                        done.stderr,
+                        f"while loading weights: model.safetensors: tensor {name}, slice {slices}: ranks {ranks} read "
+                        "different bytes \\(XXH3-128 [0-9a-f]{32} and [0-9a-f]{32}\\); their copies of the model differ: ",
+                    )
+            self.flip(name, 2 * 32 * 256 * 2 + 1 if "k_proj" in name else 3)
+            done = self.answer(model=os.path.join(copies, "{rank}"))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(
+                done.stderr,
+                "weights       not checked but for their headers, and what several ranks read \\([0-9.]+ [KM]iB of [0-9.]+ "
+                "MiB\\) for being the same: the plan has no digests of them ",
+            )
 
     def test_what_cannot_be_hashed_leaves_no_plan(self):
         done = plan_tools.run([self.tools.plan, "build", self.model, "--hash-weights", "md5", "-o", self.out])

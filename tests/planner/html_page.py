@@ -8,6 +8,7 @@ one: at two widths, light and dark, without a mouse.
 import base64
 import hashlib
 import html.parser
+import itertools
 import json
 import os
 import re
@@ -124,21 +125,21 @@ class Reader(html.parser.HTMLParser):
 
 
 class Plans(unittest.TestCase):
-    """Plans and their pages, made once for a class."""
+    """Plans and their pages, made once for all classes."""
+
+    folder, plans = None, {}
 
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="mrs_html_")
-        cls.plans = {}
+        if cls.plans:
+            return
+        Plans.folder = tempfile.mkdtemp(prefix="mrs_html_")
+        unittest.addModuleCleanup(shutil.rmtree, cls.folder)
         for name, options in SMALL.items():
             cls.add(name, plan_tools.MINI, [*options, "--memory", "1GiB"])
         large = os.path.join(cls.folder, "405B")
         plan_tools.write_checkpoint(large, plan_tools.LLAMA_405B, 191)
         cls.add(LARGE, large, ["--tp", "8", "--pp", "8", "--memory", "400GiB", "--numerics", "pair2"])
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
 
     @classmethod
     def add(cls, name, model, options):
@@ -246,6 +247,7 @@ class Shown(Plans):
     """The same pages as a browser shows them."""
 
     screenshots = None
+    shown = 0  # pages
 
     @classmethod
     def setUpClass(cls):
@@ -255,38 +257,70 @@ class Shown(Plans):
     @classmethod
     def tearDownClass(cls):
         cls.browser.__exit__()
-        super().tearDownClass()
 
-    def each(self, check, names=None, dark=(False, True)):
-        """Calls check(width) with each page open, at each width, in each colour scheme."""
+    def each(self, checks, names=None, dark=(False, True), anew=False):
+        """Opens each page, and calls all of checks(width) at each width in each colour scheme. No script runs in a page,
+        so one that is made narrow is one that was opened narrow, but for what has the focus (`anew`: opened again)."""
         for name in names or self.plans:
-            for width in WIDTHS:
-                for scheme in dark:
-                    with self.subTest(plan=name, width=width, dark=scheme):
-                        self.browser.open(self.plans[name] + ".html", width, dark=scheme)
+            for number, (width, scheme) in enumerate(itertools.product(WIDTHS, dark)):
+                if anew or number == 0:
+                    self.browser.open(self.plans[name] + ".html", width, dark=scheme)
+                else:
+                    self.browser.look(width, dark=scheme)
+                self.open_details("false")
+                for check in checks:
+                    with self.subTest(check.__name__, plan=name, width=width, dark=scheme):
                         check(width)
 
     def open_details(self, which="true"):
         """Opens those for which a JavaScript expression of d, the element, and i, its number, holds; closes others."""
         self.browser.js(f"document.querySelectorAll('details').forEach((d, i) => d.open = {which})")
 
-    def test_nothing_runs_over_and_nothing_is_complained_of(self):
-        shown = []
+    def test_each_page_at_each_width_in_each_scheme(self):
+        checks = (
+            self.headings_go_down_one_level_at_a_time,
+            self.nothing_runs_over_and_nothing_is_complained_of,
+            self.drawings_have_names_and_boxes_that_scroll_take_focus,
+            self.text_is_told_from_what_lies_behind_it,
+        )
+        self.each(checks)
+        self.assertEqual(self.shown, len(self.plans) * len(WIDTHS) * 2)
 
-        def check(width):
-            self.assertEqual(self.browser.js("document.documentElement.scrollWidth"), width)
-            shown.append(width)
-            if self.screenshots:
-                self.browser.screenshot(os.path.join(self.screenshots, f"{len(shown)}.png"))
-            self.open_details()  # what is hidden for now, too
-            self.assertEqual(self.browser.js("document.documentElement.scrollWidth"), width)
-            events = self.browser.events
-            complaints = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
-            self.assertEqual([event for event in events if event["method"] in complaints], [])
-            asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-            self.assertEqual([url.split(":")[0] for url in asked], ["file"], "the page alone is loaded")
+    def headings_go_down_one_level_at_a_time(self, _):
+        levels = self.browser.js("[...document.querySelectorAll('h1, h2, h3, h4')].map(h => +h.tagName[1])")
+        self.assertEqual(levels.count(1), 1)
+        self.assertEqual([pair for pair in zip(levels, levels[1:]) if pair[1] > pair[0] + 1], [])
 
-        self.each(check)
+    def nothing_runs_over_and_nothing_is_complained_of(self, width):
+        self.assertEqual(self.browser.js("document.documentElement.scrollWidth"), width)
+        self.shown += 1
+        if self.screenshots:
+            self.browser.screenshot(os.path.join(self.screenshots, f"{self.shown}.png"))
+        self.open_details()  # what is hidden for now, too
+        self.assertEqual(self.browser.js("document.documentElement.scrollWidth"), width)
+        events = self.browser.events
+        complaints = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+        self.assertEqual([event for event in events if event["method"] in complaints], [])
+        asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        self.assertEqual([url.split(":")[0] for url in asked], ["file"], "the page alone is loaded")
+
+    def drawings_have_names_and_boxes_that_scroll_take_focus(self, _):
+        nameless = """[...document.querySelectorAll('svg')].filter(s => !s.closest('[aria-hidden=true]') &&
+          !(s.role === 'img' && s.ariaLabel)).map(s => s.outerHTML.slice(0, 80))"""
+        self.assertEqual(self.browser.js(nameless), [])
+        self.open_details()
+        stuck = """[...document.querySelectorAll('body *')].filter(e => !(e instanceof SVGElement) &&
+          /auto|scroll/.test(getComputedStyle(e).overflowX + getComputedStyle(e).overflowY) && e.tabIndex !== 0)
+          .map(e => e.outerHTML.slice(0, 80))"""
+        self.assertEqual(self.browser.js(stuck), [])
+        unsaid = "[...document.querySelectorAll('[tabindex]')].filter(e => !e.ariaLabel).length"
+        self.assertEqual(self.browser.js(unsaid), 0)
+
+    def text_is_told_from_what_lies_behind_it(self, _):
+        self.open_details("d.querySelectorAll('tr').length < 30")
+        sample = self.browser.js(CONTRAST)
+        self.assertGreater(len(sample), 100)
+        self.assertEqual([found for found in sample if found[0] < 4.5], [])
 
     def test_the_policy_is_one_that_the_browser_holds_to(self):
         self.browser.open(self.plans["one rank"] + ".html", WIDTHS[0])
@@ -310,17 +344,8 @@ class Shown(Plans):
         self.browser.js("document.querySelector('figure').style.width = '500px'")
         self.assertGreater(self.browser.js("document.documentElement.scrollWidth"), WIDTHS[0])
 
-    def test_text_is_told_from_what_lies_behind_it(self):
-        def check(_):
-            self.open_details("d.querySelectorAll('tr').length < 30")
-            sample = self.browser.js(CONTRAST)
-            self.assertGreater(len(sample), 100)
-            self.assertEqual([found for found in sample if found[0] < 4.5], [])
-
-        self.each(check)
-
     def test_everything_is_reached_by_tab_and_shown_as_reached(self):
-        def check(_):
+        def reached_by_tab(_):
             self.open_details("i % 4 === 0")
             places = self.browser.js(FOCUSABLE)
             self.assertGreater(len(places), 20)
@@ -332,10 +357,10 @@ class Shown(Plans):
                 self.assertTrue(focused["outline"], f"no outline: {focused}")
                 self.assertTrue(focused["seen"], f"out of sight: {focused}")
 
-        self.each(check, ["two stages of two", LARGE], dark=(False,))
+        self.each([reached_by_tab], ["two stages of two", LARGE], dark=(False,), anew=True)
 
     def test_every_table_is_opened_and_scrolled_by_keys(self):
-        def check(_):
+        def opened_by_keys(_):
             for number in range(self.browser.js("document.querySelectorAll('details').length")):
                 details = f"document.querySelectorAll('details')[{number}]"
                 self.browser.js(f"{details}.querySelector('summary').focus()")
@@ -345,30 +370,7 @@ class Shown(Plans):
                 inside = f"document.activeElement.matches('.scroll, pre') && {details}.contains(document.activeElement)"
                 self.assertTrue(self.browser.js(inside))
 
-        self.each(check, ["two stages of two"], dark=(False,))
-
-    def test_drawings_have_names_and_boxes_that_scroll_take_focus(self):
-        def check(_):
-            nameless = """[...document.querySelectorAll('svg')].filter(s => !s.closest('[aria-hidden=true]') &&
-              !(s.role === 'img' && s.ariaLabel)).map(s => s.outerHTML.slice(0, 80))"""
-            self.assertEqual(self.browser.js(nameless), [])
-            self.open_details()
-            stuck = """[...document.querySelectorAll('body *')].filter(e => !(e instanceof SVGElement) &&
-              /auto|scroll/.test(getComputedStyle(e).overflowX + getComputedStyle(e).overflowY) && e.tabIndex !== 0)
-              .map(e => e.outerHTML.slice(0, 80))"""
-            self.assertEqual(self.browser.js(stuck), [])
-            unsaid = "[...document.querySelectorAll('[tabindex]')].filter(e => !e.ariaLabel).length"
-            self.assertEqual(self.browser.js(unsaid), 0)
-
-        self.each(check, dark=(False,))
-
-    def test_headings_go_down_one_level_at_a_time(self):
-        def check(_):
-            levels = self.browser.js("[...document.querySelectorAll('h1, h2, h3, h4')].map(h => +h.tagName[1])")
-            self.assertEqual(levels.count(1), 1)
-            self.assertEqual([pair for pair in zip(levels, levels[1:]) if pair[1] > pair[0] + 1], [])
-
-        self.each(check, dark=(False,))
+        self.each([opened_by_keys], ["two stages of two"], dark=(False,))
 
 
 def main():

@@ -16,6 +16,16 @@ import unittest
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MINI = os.path.join(SOURCE, "models", "mini")
 
+# Enough for what is refused, or read, before there are weights.
+TINY = {
+    "num_hidden_layers": 1,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 100,
+    "max_position_embeddings": 128,
+}
 LLAMA_70B = {
     "num_hidden_layers": 80,
     "hidden_size": 8192,
@@ -57,8 +67,9 @@ class Tools:
 
 
 # Set by whoever shares out the GPUs of this machine; a test that means them says so itself.
-for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "MISTRALRS_NO_NCCL", "MISTRALRS_MN_LOCAL_WORLD_SIZE"):
-    os.environ.pop(name, None)
+for name in list(os.environ):
+    if name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER") or name.startswith("MISTRALRS_"):
+        del os.environ[name]
 
 
 def run(command, **options):

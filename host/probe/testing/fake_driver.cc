@@ -124,6 +124,12 @@ int nvmlDeviceGetComputeMode(void*, int* mode) {
 int nvmlDeviceGetGpuFabricInfo(void*, nvmlFabric* fabric) {
   fabric->state = Is("no fabric manager") ? 1 : 3;
   fabric->status = 0;
+  std::memset(fabric->uuid, 0, sizeof(fabric->uuid));
+  fabric->clique = 0;
+  if (Is("grace")) {
+    for (int i = 0; i < 16; ++i) fabric->uuid[i] = static_cast<unsigned char>(0xa0 + i);
+    fabric->clique = 32766;
+  }
   return 0;
 }
 int nvmlDeviceGetNvLinkState(void* device, unsigned link, int* active) {
@@ -145,10 +151,33 @@ int nvmlDeviceGetNvLinkRemotePciInfo_v2(void* device, unsigned link, nvmlPciInfo
 }
 int nvmlDeviceGetFieldValues(void*, int count, nvmlFieldValue* values) {
   for (int i = 0; i < count; ++i) {
-    values[i].nvmlReturn = values[i].fieldId == 90 ? 0 : 3;
+    const bool c2c = Is("grace") && values[i].fieldId >= 170 && values[i].fieldId <= 172;
+    values[i].nvmlReturn = values[i].fieldId == 90 || c2c ? 0 : 3;
     values[i].valueType = 1;
-    values[i].value = 26562;
+    // Three links to the CPU, of which the last is down.
+    values[i].value = values[i].fieldId == 170   ? 3
+                      : values[i].fieldId == 171 ? values[i].scopeId != 2
+                      : values[i].fieldId == 172 ? 44712
+                                                 : 26562;
   }
+  return 0;
+}
+int nvmlDeviceGetEccMode(void*, int* current, int* pending) {
+  if (Is("no ecc")) return 3;
+  *current = *pending = !Is("ecc off");
+  return 0;
+}
+int nvmlDeviceGetTotalEccErrors(void* device, int type, int counter, unsigned long long* count) {
+  if (Is("no ecc") || Is("ecc off")) return 3;
+  *count = Is("memory errors") && IndexOf(device) == 1 && type == 1 && counter == 0 ? 5000000000ull : 0;
+  return 0;
+}
+int nvmlDeviceGetRemappedRows(void* device, unsigned* correctable, unsigned* uncorrectable, unsigned* pending,
+                              unsigned* failed) {
+  if (Is("no ecc")) return 3;
+  *correctable = *uncorrectable = 0;
+  *pending = Is("memory errors") && IndexOf(device) == 1;
+  *failed = Is("memory errors") && IndexOf(device) == 0;
   return 0;
 }
 

@@ -15,7 +15,8 @@ namespace mrs {
 class Arena {
  public:
   // kAll: will be touched throughout, huge pages where the host has them. kLazy: address space only, until touched.
-  enum class Use { kAll, kLazy };
+  // kZeros: only read, so that it takes no memory however large.
+  enum class Use { kAll, kLazy, kZeros };
 
   // `what` names the arena in the error. 0 bytes map nothing.
   static Result<Arena> Map(const char* what, uint64_t size_bytes, Use use);

@@ -5,6 +5,9 @@
 
 #include "host/process.h"
 #include "plans/contract.h"
+#include "runtime/rank/cpu/run_kernel.h"
+#include "runtime/rank/exchange.h"
+#include "runtime/rank/keep_layers.h"
 #include "runtime/rank/stages.h"
 #include "runtime/rank/weight_reads.h"
 
@@ -39,22 +42,6 @@ Status CheckRank(const plan::Plan& plan, uint32_t rank, const Communicator* worl
   return Status();
 }
 
-ReduceAlgorithm AlgorithmOf(plan::CollectiveAlgorithm algorithm) {
-  switch (algorithm) {
-    case plan::CollectiveAlgorithm::halving_doubling:
-      return ReduceAlgorithm::kHalvingDoubling;
-    case plan::CollectiveAlgorithm::gather_add:
-      return ReduceAlgorithm::kGatherAdd;
-    case plan::CollectiveAlgorithm::rank_order:
-      return ReduceAlgorithm::kRankOrder;
-    case plan::CollectiveAlgorithm::none:
-    case plan::CollectiveAlgorithm::doubling:
-    case plan::CollectiveAlgorithm::gather:
-      break;
-  }
-  return ReduceAlgorithm::kDoubling;
-}
-
 void CopyInput(const std::vector<int32_t>& values, int32_t* input) {
   if (!values.empty() && input != nullptr) std::memcpy(input, values.data(), values.size() * sizeof(int32_t));
 }
@@ -66,9 +53,11 @@ CpuExecutor::CpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* wo
     : plan_(plan),
       rank_(rank),
       world_(world),
+      pulse_(options.pulse),
       bounds_(BoundsOf(plan, rank, spaces)),
       space_of_class_(SpacesOfClasses(spaces, StageOf(plan, rank))),
-      pool_(options.threads, options.spin) {}
+      times_(options.times),
+      pool_(options.threads, options.spin, options.pulse) {}
 
 Result<std::unique_ptr<CpuExecutor>> MakeCpuExecutor(const plan::Plan& plan, uint32_t rank, Communicator* world,
                                                      CpuExecutorOptions options) try {
@@ -94,18 +83,33 @@ Status CpuExecutor::Load(const CpuExecutorOptions& options) {
                         .weight_bytes = stage.weight_arena_bytes(),
                         .activation_bytes = stage.activation_arena_bytes(),
                         .kv_bytes = stage.kv_arena_bytes()};
-  MRS_RETURN_IF_ERROR(
-      CheckMemory(need, RanksOnNodeOf(plan_, rank_), options.host_memory ? *options.host_memory : ReadHostMemory()));
+  if (options.rehearsal != RehearsalScope::kLayers) {
+    MRS_RETURN_IF_ERROR(
+        CheckMemory(need, RanksOnNodeOf(plan_, rank_), options.host_memory ? *options.host_memory : ReadHostMemory()));
+  }
   MRS_ASSIGN_OR_RETURN(activations_, Arena::Map("activations", stage.activation_arena_bytes(), Arena::Use::kAll));
   MRS_ASSIGN_OR_RETURN(kv_, Arena::Map("KV cache", stage.kv_arena_bytes(), Arena::Use::kLazy));
-  MRS_ASSIGN_OR_RETURN(LoadedWeights loaded, LoadWeights(plan_, rank_, options.model_dir, pool_, options.progress));
-  weights_ = std::move(loaded.arena);
-  counters_.read_bytes = loaded.read_bytes;
+  RehearsedStage rehearsed;
+  if (options.rehearsal != RehearsalScope::kNone) {
+    rehearsed = RehearsedStageOf(stage, options.rehearsal);
+    const bool touched = options.rehearsal == RehearsalScope::kAll;
+    MRS_ASSIGN_OR_RETURN(weights_, ZeroWeights(rehearsed.weight_bytes, touched, pool_, options.progress));
+    counters_.weight_bytes = rehearsed.weight_bytes;
+  } else {
+    MRS_ASSIGN_OR_RETURN(LoadedWeights loaded, LoadWeights(plan_, rank_, options.model_dir, pool_, options.progress));
+    weights_ = std::move(loaded.arena);
+    counters_.read_bytes = loaded.read_bytes;
+    shared_digests_ = std::move(loaded.shared_digests);
+  }
 
   const auto chain = static_cast<kernels::Chain>(plan_.numerics()->chain());  // the same values in both (plan.fbs)
   const kernels::KernelSet& kernels = kernels::SelectKernels(options.isa, chain);
-  const Arenas arenas{.weights = weights_.data(), .activations = activations_.data(), .kv = kv_.data()};
+  const Arenas arenas{.weights = weights_.data(),
+                      .activations = activations_.data(),
+                      .kv = kv_.data(),
+                      .weight_offsets = rehearsed.weight_offsets};
   buckets_ = BindPlan(plan_, rank_, kernels, arenas);
+  if (options.rehearsal == RehearsalScope::kLayers) KeepLayers(stage, rehearsed, buckets_);
   counters_.step_count = buckets_.back().candidates.launches.size();
   return Status();
 }
@@ -114,16 +118,6 @@ Status CpuExecutor::Enqueue(const Batch& batch) {
   MRS_RETURN_IF_ERROR(CheckBatch(bounds_, batch));
   enqueued_.push_back(&batch);
   return Status();
-}
-
-// The smallest that fits. The largest does: the batch was checked against it.
-BoundBucket& CpuExecutor::BucketOf(const Batch& batch) {
-  const auto tokens = static_cast<int64_t>(batch.tokens.size());
-  const auto sequences = static_cast<int64_t>(batch.sequence_count());
-  const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
-  return *std::find_if(buckets_.begin(), buckets_.end() - 1, [&](const BoundBucket& candidate) {
-    return tokens <= candidate.tokens && sequences <= candidate.sequences && logit_rows <= candidate.logit_rows;
-  });
 }
 
 void CpuExecutor::CopyInputs(const Batch& batch, const InputBuffers& inputs) const {
@@ -142,21 +136,25 @@ Result<StepOutput> CpuExecutor::Await() {
   MRS_CHECK(!enqueued_.empty());
   const Batch& batch = *enqueued_.front();
   enqueued_.pop_front();
-  BoundBucket& bucket = BucketOf(batch);
+  const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
+  auto& bucket = BucketFor(buckets_, static_cast<int64_t>(batch.tokens.size()),
+                           static_cast<int64_t>(batch.sequence_count()), logit_rows);
   CopyInputs(batch, bucket.inputs);
 
   const kernels::ScopedFlushToZero flush;
-  const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
   const int64_t rows_of[] = {1, static_cast<int64_t>(batch.tokens.size()),  // by plan::Rows
                              static_cast<int64_t>(batch.sequence_count()), logit_rows};
-  Program& program = batch.variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
-  for (Launch& launch : program.launches) {
+  auto& program = batch.variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
+  if (pulse_ != nullptr) pulse_->Expect(static_cast<uint32_t>(program.launches.size()));
+  uint32_t operation = 0;
+  for (auto& launch : program.launches) {
+    if (pulse_ != nullptr) pulse_->At(++operation, launch.step);
     const int64_t rows = rows_of[static_cast<size_t>(launch.rows)];
     Status moved;
     if (const auto* collective = std::get_if<CollectiveLaunch>(&launch.work)) {
-      moved = RunCollective(*collective, rows);
+      moved = Timed(times_, *collective, rows, [&] { return RunCollective(*collective, rows); });
     } else if (const auto* transfer = std::get_if<TransferLaunch>(&launch.work)) {
-      moved = RunTransfer(*transfer, rows);
+      moved = Timed(times_, *transfer, rows, [&] { return RunTransfer(*world_, *transfer, rows, transfer->data); });
     } else {
       RunKernel(launch, rows, pool_);
     }
@@ -173,26 +171,15 @@ Result<StepOutput> CpuExecutor::Await() {
 }
 
 Status CpuExecutor::RunCollective(const CollectiveLaunch& collective, int64_t rows) {
-  const size_t bytes = static_cast<size_t>(rows) * collective.row_bytes;
-  if (group_ == nullptr) {  // a group of one: its sum and its gathering are the operand
-    if (collective.x != collective.y) std::memcpy(collective.y, collective.x, bytes);
-    return Status();
+  if (group_ != nullptr) return mrs::RunCollective(*group_, collective, rows, collective.x, collective.y);
+  // A group of one: its sum and its gathering are the operand.
+  if (collective.x != collective.y) {
+    std::memcpy(collective.y, collective.x, static_cast<size_t>(rows) * collective.row_bytes);
   }
-  if (collective.is_gather) {
-    return group_->AllGather({collective.x, bytes}, {collective.y, bytes * static_cast<size_t>(group_->size())});
-  }
-  const size_t count = bytes / sizeof(float);
-  return group_->AllReduce({reinterpret_cast<const float*>(collective.x), count},
-                           {reinterpret_cast<float*>(collective.y), count}, AlgorithmOf(collective.algorithm));
+  return Status();
 }
 
-Status CpuExecutor::RunTransfer(const TransferLaunch& transfer, int64_t rows) {
-  const size_t bytes = static_cast<size_t>(rows) * transfer.row_bytes;
-  return transfer.is_send ? world_->Send(transfer.peer, {transfer.data, bytes})
-                          : world_->Recv(transfer.peer, {transfer.data, bytes});
-}
-
-Error CpuExecutor::AtStep(const Launch& launch, const Error& error) const {
+Error CpuExecutor::AtStep(const Launch<kernels::KernelSet>& launch, const Error& error) const {
   const plan::Step& step = *StageOf(plan_, rank_).steps()->Get(launch.step);
   return Error{error.kind, fmt::format("rank {} step {} '{}': {}", rank_, launch.step,
                                        plan_.names()->Get(step.name())->c_str(), error.message)};

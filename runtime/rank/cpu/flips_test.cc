@@ -9,7 +9,7 @@
 #include "plans/testing/tiny_plan.h"
 #include "plans/writer.h"
 #include "runtime/comm/region.h"
-#include "runtime/rank/cpu/bind.h"
+#include "runtime/rank/bind.h"
 #include "runtime/rank/cpu/cpu_executor.h"
 #include "runtime/testing/llama_plan.h"
 

@@ -31,12 +31,14 @@ uint32_t AwaitChange(const std::atomic<uint32_t>& word, uint32_t old, int spin_c
 
 }  // namespace
 
-ThreadPool::ThreadPool(int thread_count, bool spin) : spin_count_(spin ? kSpinCount : 0) {
+ThreadPool::ThreadPool(int thread_count, bool spin, Pulse* pulse)
+    : spin_count_(spin ? kSpinCount : 0), counter_(pulse == nullptr ? nullptr : pulse->AddCounter()) {
   MRS_CHECK(thread_count >= 1);
   workers_.reserve(static_cast<size_t>(thread_count) - 1);
   for (int i = 1; i < thread_count; ++i) {
+    Pulse::Counter* const counter = pulse == nullptr ? nullptr : pulse->AddCounter();
     Result<std::thread> worker = StartThread(
-        "a share of a rank's work", [this, i] { Work(i); },
+        "a share of a rank's work", [this, i, counter] { Work(i, counter); },
         [](const Error& error) { EndProcess("a worker of a rank", error); });
     if (!worker.ok()) {
       status_ = worker.error();
@@ -81,14 +83,16 @@ void ThreadPool::Fork(const Job& job) {
 void ThreadPool::ShareOrKeep(const Job& job, int64_t index) noexcept {
   try {
     Share(job, index);
+    CountWork();
   } catch (...) {
     if (!threw_.exchange(true)) thrown_ = std::current_exception();
   }
 }
 
 // Worker: wait for the next round, do the share, report.
-void ThreadPool::Work(int64_t index) {
+void ThreadPool::Work(int64_t index, Pulse::Counter* counter) {
   const kernels::ScopedFlushToZero flush;
+  const CounterScope counting(counter);
   for (uint32_t round = 0;;) {
     round = AwaitChange(round_, round, spin_count_);
     if (stop_.load(std::memory_order_relaxed)) return;

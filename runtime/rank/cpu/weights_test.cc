@@ -15,7 +15,7 @@
 #include "plans/sha256.h"
 #include "runtime/rank/model_files.h"
 #include "runtime/rank/weight_reads.h"
-#include "runtime/testing/llama_plan.h"
+#include "runtime/testing/weight_cases.h"
 
 namespace mrs {
 namespace {
@@ -145,27 +145,8 @@ TEST_F(WeightsTest, AddsOneInF32) {
 // Two tensors in one matrix, the second starting inside a block of 16 rows; large enough for several tiles.
 TEST_F(WeightsTest, PacksSeveralTensorsIntoOneMatrix) {
   TestModel model = testing::MakeTestModel({.tp = 2, .layers = 1, .hidden = 1040, .ffn = 1032}, directory_);
-  plan::StageT& stage = *model.tree.stages[0];
-  const auto source_of = [&](const char* name) {
-    for (const plan::WeightSource& source : stage.sources) {
-      if (model.tree.names[source.name()] == name) return source;
-    }
-    ADD_FAILURE() << name;
-    return stage.sources[0];
-  };
-  const plan::WeightSource gate = source_of("l0.gate");
-  const plan::WeightSource up = source_of("l0.up");
-  const uint64_t rows = gate.rows().size();
-  ASSERT_NE(rows % 16, 0);
-  const uint64_t bytes = (2 * rows + 15) / 16 * 16 * 1056 * 4;
-  stage.weights.emplace_back(stage.weight_arena_bytes, bytes, 2 * rows, 1040, 1, 1,
-                             static_cast<uint32_t>(stage.sources.size()), 2, gate.name(), kMatrixEncoding,
-                             plan::DType::f32);
-  stage.weight_arena_bytes += bytes;
-  stage.sources.push_back(gate);
-  stage.sources.emplace_back(up.rows(), up.columns(), up.row_begin(), up.row_count(), up.tensor_rows(),
-                             up.tensor_columns(), up.file_offset(), rows, up.name(), up.file(), up.dtype(),
-                             up.transform());
+  testing::FuseInto(&model, {"l0.gate", "l0.up"});
+  ASSERT_NE(model.tree.stages[0]->weights.back().n() / 2 % 16, 0);
   testing::Repack(&model);
   const Result<LoadedWeights> loaded = LoadWeights(model.plan(), 1, directory_, pool_, {});
   ASSERT_TRUE(loaded.ok()) << loaded.message();

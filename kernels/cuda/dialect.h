@@ -1,0 +1,104 @@
+// What CUDA kernels are written in here: nvcc compiles it for a device, any C++ compiler for the emulator.
+//
+//   __global__ void Twice(TwiceArgs a) {
+//     MRS_SHARED(bytes);
+//     float* const row = reinterpret_cast<float*>(bytes);
+//     ...
+//   }
+//   int error = Launch(Twice, {.grid = dim3(rows), .block = dim3(256), .shared_bytes = 1024}, stream, args);
+//
+// Rules: arguments by value; dynamic shared memory only; lane masks exact; every FMA written as __fmaf_rn, and compiled
+// with -fmad=false -ftz=true, so that a kernel has the bits that its text says; exp, log, sin and cos from
+// math_inline.h.
+#pragma once
+
+#include <cstdint>
+
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+#define MRS_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#else
+#include "kernels/cuda/emulation/builtins.h"
+#include "kernels/cuda/emulation/stream.h"
+#define MRS_SHARED(name) unsigned char* const name = reinterpret_cast<unsigned char*>(::mrs::emulation::Here().shared)
+#endif
+
+namespace mrs::kernels::cuda {
+
+// A cudaStream_t; of the emulator an emulation::Stream, or null for work that is done at once.
+using Stream = void*;
+
+struct LaunchShape {
+  dim3 grid, block;
+  unsigned shared_bytes = 0;
+  bool is_many_blocks = false;  // on a multiprocessor: of its memory as much as can be is shared memory
+};
+
+// What the calling thread's device has; asked once a thread, as a thread has one device. The emulator is an A100's
+// size.
+struct DeviceLimits {
+  int multiprocessors = 108;
+  int block_shared_bytes = 163 << 10;
+};
+inline const DeviceLimits& LimitsOfDevice() {
+  static thread_local const DeviceLimits limits = [] {
+    DeviceLimits of;
+#ifdef __CUDACC__
+    int device = 0;
+    if (cudaGetDevice(&device) == cudaSuccess) {  // else the launch says what is wrong
+      cudaDeviceGetAttribute(&of.multiprocessors, cudaDevAttrMultiProcessorCount, device);
+      cudaDeviceGetAttribute(&of.block_shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    }
+#endif
+    return of;
+  }();
+  return limits;
+}
+
+// 0 where the calling thread's device can run a kernel; else a cudaError_t, of one that was not built for it among
+// others.
+template <typename... Parameters>
+int CanRun([[maybe_unused]] void (*kernel)(Parameters...)) {
+#ifdef __CUDACC__
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel));
+#else
+  return 0;
+#endif
+}
+
+// 0, or a cudaError_t of the launch itself.
+#ifdef __CUDACC__
+template <typename... Parameters, typename... Arguments>
+int Launch(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Arguments... arguments) {
+  constexpr unsigned kWithoutAsking = 48 << 10;  // more shared memory than this must be asked for
+  if (shape.shared_bytes > kWithoutAsking) {
+    const cudaError_t error = cudaFuncSetAttribute(
+        reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, int(shape.shared_bytes));
+    if (error != cudaSuccess) return error;
+  }
+  if (shape.is_many_blocks) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributePreferredSharedMemoryCarveout,
+                             cudaSharedmemCarveoutMaxShared);
+    if (error != cudaSuccess) return error;
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = static_cast<cudaStream_t>(stream);
+  return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
+}
+#else
+template <typename... Parameters, typename... Arguments>
+int Launch(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Arguments... arguments) {
+  const auto run = [=] {
+    ::mrs::emulation::RunGrid({.grid = shape.grid, .block = shape.block, .shared_bytes = shape.shared_bytes},
+                              [=]() MRS_NOT_WATCHED { kernel(Parameters(arguments)...); });
+  };
+  return ::mrs::emulation::DoOn(stream, run, ::mrs::emulation::WordsOf(arguments...));
+}
+#endif
+
+}  // namespace mrs::kernels::cuda

@@ -1,0 +1,189 @@
+// The emulator: what threads see of each other, and that each fault a device would hide is told.
+#include "kernels/cuda/emulation/machine.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <vector>
+
+#include "kernels/cuda/copies.h"
+#include "kernels/cuda/dialect.h"
+
+namespace mrs::kernels::cuda {
+namespace {
+
+using emulation::Order;
+using emulation::SetSchedule;
+
+struct PlacesArgs {
+  int* out;
+};
+__global__ void Places(PlacesArgs a) {
+  const unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
+  const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+  a.out[block * blockDim.x * blockDim.y * blockDim.z + thread] += int(block * 1000 + thread);
+}
+
+TEST(Emulation, RunsEveryThreadOfEveryBlockOnce) {
+  for (Order order : {Order::kForward, Order::kReverse, Order::kRandom}) {
+    SetSchedule({.order = order, .seed = 3});
+    std::vector<int> out(2 * 3 * 2 * 24, 0);
+    Launch(Places, {dim3{2, 3, 2}, dim3{4, 3, 2}}, nullptr, PlacesArgs{out.data()});
+    for (int i = 0; i < 12 * 24; ++i) EXPECT_EQ(out[i], i / 24 * 1000 + i % 24);
+  }
+}
+
+struct SumArgs {
+  const float* x;
+  float* sum;
+  bool waits;
+};
+__global__ void Sum(SumArgs a) {
+  MRS_SHARED(bytes);
+  float* const sums = reinterpret_cast<float*>(bytes);
+  float own = a.x[threadIdx.x];
+  for (int s = 16; s > 0; s /= 2) own = own + __shfl_xor_sync(~0u, own, s);
+  if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = own;
+  if (a.waits) __syncthreads();
+  if (threadIdx.x == 0) {
+    float total = 0;
+    for (unsigned i = 0; i < blockDim.x / 32; ++i) total += sums[i];
+    *a.sum = total;
+  }
+}
+
+float SumOf(Order order, bool waits) {
+  SetSchedule({.order = order, .seed = 1});
+  std::vector<float> x(256);
+  std::iota(x.begin(), x.end(), 1.0f);
+  float sum = 0;
+  Launch(Sum, {dim3{1}, dim3{256}, 8 * sizeof(float)}, nullptr, SumArgs{x.data(), &sum, waits});
+  return sum;
+}
+
+TEST(Emulation, ShufflesAndBarriersOrderWhatThreadsWrite) {
+  for (Order order : {Order::kForward, Order::kReverse, Order::kRandom}) EXPECT_EQ(SumOf(order, true), 256 * 257 / 2);
+}
+
+// Shared memory starts as NaNs, so that what is read too early shows.
+TEST(Emulation, AMissingBarrierShows) { EXPECT_NE(SumOf(Order::kForward, false), 256 * 257 / 2); }
+
+// Each lane copies four floats; what it reads of a neighbour's is there after a wait and a barrier.
+struct CopiesArgs {
+  const float* from;
+  float* to;
+  bool waits;
+};
+__global__ void ReadsItsNeighboursCopy(CopiesArgs a) {
+  MRS_SHARED(bytes);
+  float* const shared = reinterpret_cast<float*>(bytes);
+  CopyAsync16(shared + threadIdx.x * 4, a.from + threadIdx.x * 4);
+  CommitCopies();
+  CopyAsync16(shared + 128 + threadIdx.x * 4, a.from + threadIdx.x * 4);
+  CommitCopies();
+  a.waits ? WaitForCopies<1>() : WaitForCopies<2>();
+  __syncwarp();
+  a.to[threadIdx.x] = shared[(threadIdx.x + 1) % 32 * 4 + 3];
+  WaitForCopies<0>();
+}
+
+std::vector<float> NeighboursCopies(Order order, bool waits) {
+  SetSchedule({.order = order, .seed = 1});
+  alignas(16) float from[128];
+  std::iota(from, from + 128, 0.0f);
+  std::vector<float> to(32);
+  Launch(ReadsItsNeighboursCopy, {dim3{1}, dim3{32}, 256 * sizeof(float)}, nullptr, CopiesArgs{from, to.data(), waits});
+  return to;
+}
+
+TEST(Emulation, CopiesAreThereWhenTheyAreWaitedFor) {
+  std::vector<float> expected;
+  for (int i = 0; i < 32; ++i) expected.push_back(static_cast<float>((i + 1) % 32 * 4 + 3));
+  for (Order order : {Order::kForward, Order::kReverse, Order::kRandom}) {
+    EXPECT_EQ(NeighboursCopies(order, true), expected);
+  }
+  EXPECT_NE(NeighboursCopies(Order::kForward, false), expected) << "a missing wait does not show";
+  EXPECT_EQ(NeighboursCopies(Order::kReverse, false), expected) << "as early as a device may";
+}
+
+struct NoArgs {};
+__global__ void HalfAWarpShuffles(NoArgs) {
+  if (threadIdx.x < 16) __shfl_xor_sync(~0u, 1, 1);
+}
+__global__ void ShufflesOutsideItsMask(NoArgs) {
+  if (threadIdx.x < 16) __shfl_xor_sync(0xffffu, 1, 16);
+}
+__global__ void IsNotInItsMask(NoArgs) { __syncwarp(1u); }
+__global__ void MeetsAtTwoBarriers(NoArgs) {
+  if (threadIdx.x < 32) {
+    __syncthreads();
+  } else {
+    __syncthreads();
+  }
+}
+__global__ void MeetsAtTwoBarriersOfALine(NoArgs) { threadIdx.x < 32 ? __syncthreads() : __syncthreads(); }
+__global__ void HalfABlockMeets(NoArgs) {
+  if (threadIdx.x < 32) __syncthreads();
+  if (threadIdx.x >= 32) __syncwarp(threadIdx.x < 48 ? 0xffffu : ~0u);
+}
+__global__ void ShufflesAtTwoPlaces(NoArgs) {
+  threadIdx.x % 2 == 0 ? __shfl_xor_sync(~0u, 1, 1) : __shfl_xor_sync(~0u, 2, 1);
+}
+__global__ void EndsBeforeItsCopies(NoArgs) {
+  MRS_SHARED(bytes);
+  CopyAsync16(bytes, bytes + 16);
+  CommitCopies();
+}
+__global__ void CopiesToAnOddPlace(NoArgs) {
+  MRS_SHARED(bytes);
+  CopyAsync16(bytes + 8, bytes + 16);
+}
+__global__ void LeavesAWarpWaiting(NoArgs) {
+  if (threadIdx.x != 5) __syncwarp();
+}
+
+void RunKernel(void (*kernel)(NoArgs), unsigned threads = 64) {
+  SetSchedule({});
+  Launch(kernel, {dim3{1}, dim3{threads}, 32}, nullptr, NoArgs{});
+}
+
+TEST(EmulationDeathTest, TellsWhatADeviceWouldHangOn) {
+  EXPECT_DEATH(RunKernel(HalfAWarpShuffles),
+               "no thread of the block can go on, in block 0,0,0\n  thread 0 waits at "
+               ".*machine_test.cc:[0-9]+:[0-9]+ for the lanes ffffffff of its warp");
+  EXPECT_DEATH(RunKernel(LeavesAWarpWaiting), "no thread of the block can go on");
+  EXPECT_DEATH(RunKernel(ShufflesOutsideItsMask), "a shuffle reads outside its mask");
+  EXPECT_DEATH(RunKernel(IsNotInItsMask), "a lane is not in its own mask");
+  EXPECT_DEATH(RunKernel(MeetsAtTwoBarriers), "threads of a block are at different barriers");
+  EXPECT_DEATH(RunKernel(MeetsAtTwoBarriersOfALine), "threads of a block are at different barriers");
+  EXPECT_DEATH(RunKernel(HalfABlockMeets),
+               "no thread of the block can go on, in block 0,0,0\n  thread 0 waits at "
+               ".*machine_test.cc:[0-9]+:[0-9]+ for its block, and 31 others do\n  thread 48 waits at "
+               ".*machine_test.cc:[0-9]+:[0-9]+ for the lanes ffffffff of its warp, and 15 others do");
+  EXPECT_DEATH(RunKernel(EndsBeforeItsCopies), "a thread ends before its copies");
+  EXPECT_DEATH(RunKernel(CopiesToAnOddPlace), "a copy is not aligned to its size");
+  EXPECT_DEATH(RunKernel(ShufflesAtTwoPlaces), "lanes of a warp are at different operations");
+}
+
+TEST(EmulationDeathTest, RefusesWhatNoDeviceTakes) {
+  EXPECT_DEATH(RunKernel(IsNotInItsMask, 1025), "no device takes a grid of 1 x 1 x 1 blocks of 1025 x 1 x 1 threads");
+  EXPECT_DEATH(Launch(IsNotInItsMask, {dim3{1, 65536}, dim3{1}}, nullptr, NoArgs{}), "no device takes a grid");
+  EXPECT_DEATH(Launch(IsNotInItsMask, {dim3{1}, dim3{1}, (163 << 10) + 1}, nullptr, NoArgs{}), "with 166913 bytes");
+}
+
+// Denormals are zero within, and as before after.
+struct DenormalArgs {
+  volatile float* x;
+};
+__global__ void Halve(DenormalArgs a) { *a.x = *a.x * 0.5f; }
+
+TEST(Emulation, FlushesDenormals) {
+  volatile float x = 0x1p-126f;
+  Launch(Halve, {dim3{1}, dim3{1}}, nullptr, DenormalArgs{&x});
+  EXPECT_EQ(x, 0.0f);
+  volatile float smallest = 0x1p-126f;
+  EXPECT_NE(smallest * 0.5f, 0.0f);
+}
+
+}  // namespace
+}  // namespace mrs::kernels::cuda

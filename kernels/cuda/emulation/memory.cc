@@ -1,0 +1,201 @@
+#include "kernels/cuda/emulation/memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <set>
+#include <utility>
+
+namespace mrs::emulation {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+
+struct Entry {
+  Memory memory;
+  uint64_t mapped_bytes;  // and a page that faults
+  bool is_freed = false;
+  int graph_count = 0;
+};
+struct Registry {
+  std::mutex mutex;
+  std::map<uintptr_t, Entry> entries;  // by their first byte; those that were freed stay, and so does their address
+};
+std::atomic<uint64_t> generation = 0;
+
+// Never destroyed: memory may be given back when the program ends.
+Registry& Memories() {
+  static Registry* const registry = [] {
+    std::atexit([] {
+      const std::string left = LeftOf(nullptr);
+      if (left.empty()) return;
+      std::fprintf(stderr, "emulated device: the program ends without giving back %s\n", left.c_str());
+      _exit(1);
+    });
+    return new Registry;
+  }();
+  return *registry;
+}
+
+std::string Quoted(const Memory& memory) { return "'" + memory.what + "'"; }
+std::string Text(const void* data) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%p", data);
+  return text;
+}
+std::string DeviceText(int device) { return "cuda:" + std::to_string(device); }
+
+// The entry whose bytes, or whose page that faults behind them, have the address.
+std::pair<const uintptr_t, Entry>* Find(Registry& registry, uintptr_t at) {
+  const auto after = registry.entries.upper_bound(at);
+  if (after == registry.entries.begin()) return nullptr;
+  auto& found = *std::prev(after);
+  return at < found.first + found.second.mapped_bytes ? &found : nullptr;
+}
+
+}  // namespace
+
+std::byte* TakeMemory(const Memory& memory) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  if (memory.bytes == 0 || memory.bytes > UINT64_MAX / 2) return nullptr;
+  const uint64_t readable = (memory.bytes + kPage - 1) / kPage * kPage;
+  void* const data =
+      mmap(nullptr, readable + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
+  if (mprotect(static_cast<std::byte*>(data) + readable, kPage, PROT_NONE) != 0) {
+    munmap(data, readable + kPage);
+    return nullptr;
+  }
+  registry.entries[reinterpret_cast<uintptr_t>(data)] = {.memory = memory, .mapped_bytes = readable + kPage};
+  return static_cast<std::byte*>(data);
+}
+
+void GiveMemory(void* data) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  const auto at = registry.entries.find(reinterpret_cast<uintptr_t>(data));
+  if (at == registry.entries.end()) EndByName(Text(data) + " is freed, which nobody was given");
+  Entry& entry = at->second;
+  if (entry.is_freed) EndByName(Quoted(entry.memory) + " is freed twice");
+  if (entry.graph_count != 0) {
+    EndByName(Quoted(entry.memory) + " is freed, and " + std::to_string(entry.graph_count) +
+              " graph(s) that use it are there: graphs go first");
+  }
+  entry.is_freed = true;
+  ++generation;
+  // The address stays taken, so that whoever uses it is found; its bytes do not.
+  if (mmap(data, entry.mapped_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) !=
+      data) {
+    EndByName("the host cannot take " + Quoted(entry.memory) + " back");
+  }
+}
+
+uint64_t TakenBytes(int device, Where where) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  uint64_t bytes = 0;
+  for (const auto& [_, entry] : registry.entries) {
+    const bool counts = !entry.is_freed && entry.memory.device == device && entry.memory.where == where;
+    if (counts) bytes += entry.memory.bytes;
+  }
+  return bytes;
+}
+
+std::string LeftOf(const void* owner) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  std::string left;
+  for (const auto& [_, entry] : registry.entries) {
+    if (entry.is_freed || (owner != nullptr && entry.memory.owner != owner)) continue;
+    if (!left.empty()) left += ", ";
+    left += Quoted(entry.memory) + " (" + std::to_string(entry.memory.bytes) + " bytes)";
+  }
+  return left;
+}
+
+std::string WhyNot(const void* data, uint64_t bytes, Where where, int device) {
+  if (bytes == 0) return "";
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  const auto at = reinterpret_cast<uintptr_t>(data);
+  const auto* const found = Find(registry, at);
+  if (found == nullptr) {
+    return where == Where::kHost ? "" : Text(data) + " is no memory of " + DeviceText(device);
+  }
+  const Entry& entry = found->second;
+  const uint64_t offset = at - found->first;
+  const std::string what = std::to_string(bytes) + " bytes ";
+  if (entry.is_freed) return what + "of " + Quoted(entry.memory) + ", which was freed";
+  if (entry.memory.where != where) {
+    return Quoted(entry.memory) + (where == Where::kHost ? " is a device's, not the host's" : " is the host's");
+  }
+  if (where == Where::kDevice && entry.memory.device != device) {
+    return Quoted(entry.memory) + " is of " + DeviceText(entry.memory.device) + ", not of " + DeviceText(device);
+  }
+  if (offset > entry.memory.bytes || bytes > entry.memory.bytes - offset) {
+    return what + "at byte " + std::to_string(offset) + " of " + Quoted(entry.memory) + ", which has " +
+           std::to_string(entry.memory.bytes);
+  }
+  return "";
+}
+
+std::string WhyNoArgument(uint64_t word, int device) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  const auto* const found = Find(registry, static_cast<uintptr_t>(word));
+  if (found == nullptr) return "";
+  const Entry& entry = found->second;
+  if (entry.is_freed) return "an argument points to " + Quoted(entry.memory) + ", which was freed";
+  if (entry.memory.where == Where::kDevice && entry.memory.device != device) {
+    return "an argument points to " + Quoted(entry.memory) + " of " + DeviceText(entry.memory.device) + ", not of " +
+           DeviceText(device);
+  }
+  return "";
+}
+
+std::vector<const void*> MemoryAmong(const std::vector<uint64_t>& words) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  std::set<const void*> among;
+  for (const uint64_t word : words) {
+    const auto* const found = Find(registry, static_cast<uintptr_t>(word));
+    if (found != nullptr && !found->second.is_freed) among.insert(reinterpret_cast<const void*>(found->first));
+  }
+  return {among.begin(), among.end()};
+}
+
+void HoldMemory(const std::vector<const void*>& held) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  for (const void* data : held) ++registry.entries.at(reinterpret_cast<uintptr_t>(data)).graph_count;
+}
+
+void LetGoOfMemory(const std::vector<const void*>& held) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  for (const void* data : held) --registry.entries.at(reinterpret_cast<uintptr_t>(data)).graph_count;
+}
+
+uint64_t MemoryGeneration() { return generation; }
+
+std::optional<Stretch> StretchOf(const void* data) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  const auto* const found = Find(registry, reinterpret_cast<uintptr_t>(data));
+  if (found == nullptr || found->second.is_freed) return std::nullopt;
+  return Stretch{reinterpret_cast<const std::byte*>(found->first), found->second.memory.bytes};
+}
+
+void EndByName(const std::string& what) {
+  std::fprintf(stderr, "emulated device: %s\n", what.c_str());
+  std::abort();
+}
+
+}  // namespace mrs::emulation

@@ -1,0 +1,66 @@
+#include "kernels/cuda/emulation/planted.h"
+
+#include "kernels/cuda/copies.h"
+#include "kernels/cuda/dialect.h"
+
+namespace mrs::kernels::cuda {
+namespace {
+
+__global__ void Planted(PlantArgs a) {
+  MRS_SHARED(bytes);
+  float* const shared = reinterpret_cast<float*>(bytes);  // [256]
+  const unsigned t = threadIdx.x, lane = t % 32, warp = t / 32;
+  float* const y = a.y + blockIdx.x * 64;
+  // All write, and read their neighbours' of the other warp.
+  shared[t] = a.x[t];
+  if (a.plant != Plant::kBarrier) __syncthreads();
+  float sum = shared[(t + 32) % 64];
+  if (a.plant != Plant::kSecondBarrier) __syncthreads();
+  shared[t] = sum;
+  // Lanes of a warp.
+  if (a.plant == Plant::kShuffleInstead) {
+    sum = sum + __shfl_xor_sync(~0u, sum, 1);
+  } else if (a.plant == Plant::kHalfOfTheWarp) {
+    if (lane < 16) __syncwarp(0xffffu);
+  } else if (a.plant != Plant::kWarpBarrier) {
+    __syncwarp();
+  }
+  sum = sum + shared[warp * 32 + (lane + 20) % 32];
+  // Copies, of four floats a lane.
+  float* const copied = shared + 64 + (a.plant == Plant::kCopyPastShared && t == 63 ? 192 : 0);
+  if (a.plant == Plant::kCopyTooEarly) {
+    sum = sum + shared[64 + (t + 4) % 64];
+  }
+  if (t < 32) {
+    CopyAsync16(copied + t * 4, a.x + t * 4);
+    if (a.plant != Plant::kCommit) CommitCopies();
+    if (a.plant != Plant::kWait) WaitForCopies<0>();
+    if (a.plant != Plant::kWarpAfterWait) __syncwarp();
+    sum = sum + copied[(t * 4 + 4) % 128];
+    WaitForCopies<0>();
+  } else if (a.plant == Plant::kCopyPastShared && t == 63) {
+    CopyAsync16(shared + 256, a.x);
+    CommitCopies();
+    WaitForCopies<0>();
+  }
+  if (a.plant == Plant::kSharedOverlap) shared[192 + warp * 31 + lane] = sum;
+  if (t == 40) {
+    if (a.plant == Plant::kReadPastShared) sum = sum + shared[256];
+    if (a.plant == Plant::kWritePastShared) shared[256] = sum;
+    if (a.plant == Plant::kReadPastGlobal) sum = sum + a.x[256];
+    if (a.plant == Plant::kWritePastGlobal) a.y[2 * 64] = sum;
+    if (a.plant == Plant::kReadNowhere) sum = sum + *reinterpret_cast<const float*>(uintptr_t{64});
+    if (a.plant == Plant::kReadFreed) sum = sum + *a.freed;
+  }
+  y[t] = sum;
+  __syncthreads();
+  if (a.plant == Plant::kAllWriteOne) y[0] = 1;
+  if (a.plant == Plant::kBlocksWriteOne && t == 0) a.y[0] = 1;
+  if (a.plant == Plant::kBlocksReadOthers && t == 0) y[0] = a.y[64 - blockIdx.x * 64];
+}
+
+}  // namespace
+
+void StartPlanted(const PlantArgs& args) { Launch(Planted, {dim3{2}, dim3{64}, 256 * sizeof(float)}, nullptr, args); }
+
+}  // namespace mrs::kernels::cuda

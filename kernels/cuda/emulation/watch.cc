@@ -1,0 +1,334 @@
+#include "kernels/cuda/emulation/watch.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/emulation/fiber.h"
+#include "kernels/cuda/emulation/machine.h"
+#include "kernels/cuda/emulation/memory.h"
+
+extern "C" const char __executable_start[], _end[];  // the linker's: the program's own data lies between
+
+namespace mrs::emulation {
+namespace {
+
+constexpr unsigned kLanesOfWarp = 32;
+
+// Accesses of lanes of one warp, each at the same tick of its own. Epochs count the barriers of all blocks that this OS
+// thread has run; 0: none.
+struct Mark {
+  uint32_t epoch = 0, tick = 0, lanes = 0, warp = 0;
+};
+// Of a byte of shared memory. Readers since it was written: of three warps at most, as a writer of any other warp
+// conflicts with one of them.
+struct Cell {
+  Mark writer, readers[3];
+  uint32_t copied_by = 0;  // a thread and one, whose copy is on its way
+};
+
+class Watch final : public Watcher {
+ public:
+  Watch() {
+    pthread_attr_t attributes;
+    void* lowest = nullptr;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+    if (pthread_attr_getstack(&attributes, &lowest, &host_stack_bytes_) == 0) {
+      host_stack_ = reinterpret_cast<uintptr_t>(lowest);
+    }
+    pthread_attr_destroy(&attributes);
+  }
+  void GridBegins() override {
+    first_epoch_of_grid_ = ++epoch_;
+    is_on_ = true;
+  }
+  void GridEnds() override { is_on_ = false; }
+
+  void BlockBegins(unsigned threads, const std::byte* shared, size_t shared_bytes) override {
+    first_epoch_of_block_ = ++epoch_;
+    shared_ = reinterpret_cast<uintptr_t>(shared);
+    shared_bytes_ = shared_bytes;
+    if (cells_.size() < shared_bytes) cells_.resize(shared_bytes);
+    for (size_t i = 0; i < shared_bytes; ++i) cells_[i].copied_by = 0;
+    ticks_.assign(threads, {});
+    for (unsigned t = 0; t < threads; ++t) ticks_[t][t % kLanesOfWarp] = 1;
+  }
+  void ThreadRuns(unsigned thread) override { thread_ = thread; }
+  void BlockMet() override { ++epoch_; }
+
+  void WarpMet(unsigned first, uint32_t mask) override {
+    Ticks joined{};
+    ForLanes(mask, [&](unsigned lane) {
+      for (unsigned l = 0; l < kLanesOfWarp; ++l) joined[l] = std::max(joined[l], ticks_[first + lane][l]);
+    });
+    ForLanes(mask, [&](unsigned lane) {
+      ticks_[first + lane] = joined;
+      ++ticks_[first + lane][lane];
+    });
+  }
+
+  void CopyStarts(void* to, const void* from, size_t bytes) override {
+    at_ = nullptr;
+    Access(from, bytes, /*writes=*/false);
+    const auto offset = reinterpret_cast<uintptr_t>(to) - shared_;
+    if (offset >= shared_bytes_ || bytes > shared_bytes_ - offset) Tell("copies", bytes, to, "is not shared memory");
+    Access(to, bytes, /*writes=*/true);
+    for (size_t i = offset; i < offset + bytes; ++i) cells_[i].copied_by = thread_ + 1;
+  }
+  void CopyIsThere(void* to, size_t bytes) override {
+    const auto offset = reinterpret_cast<uintptr_t>(to) - shared_;
+    for (size_t i = offset; i < offset + bytes; ++i) {
+      cells_[i].copied_by = 0;
+      cells_[i].writer = Now();
+    }
+  }
+
+  // `at`: the call that asks, in a kernel.
+  void Seen(const void* data, size_t bytes, bool writes, const void* at) {
+    if (!is_on_) return;
+    at_ = at;
+    Access(data, bytes, writes);
+  }
+
+ private:
+  using Ticks = std::array<uint32_t, kLanesOfWarp>;
+
+  template <typename Do>
+  static void ForLanes(uint32_t mask, Do work) {
+    for (; mask != 0; mask &= mask - 1) work(static_cast<unsigned>(std::countr_zero(mask)));
+  }
+
+  Mark Now() const {
+    const unsigned lane = thread_ % kLanesOfWarp;
+    return {epoch_, ticks_[thread_][lane], 1u << lane, thread_ / kLanesOfWarp};
+  }
+
+  // A thread whose access is not before this one; -1: all of them are.
+  int Unordered(const Mark& mark) const {
+    if (mark.epoch != epoch_) return -1;  // a barrier is between them
+    if (mark.warp != thread_ / kLanesOfWarp) {
+      return static_cast<int>(mark.warp * kLanesOfWarp) + std::countr_zero(mark.lanes);
+    }
+    const Ticks& known = ticks_[thread_];
+    for (uint32_t lanes = mark.lanes & ~(1u << thread_ % kLanesOfWarp); lanes != 0; lanes &= lanes - 1) {
+      const auto lane = static_cast<unsigned>(std::countr_zero(lanes));
+      if (known[lane] < mark.tick) return static_cast<int>(mark.warp * kLanesOfWarp + lane);
+    }
+    return -1;
+  }
+
+  void Access(const void* data, size_t bytes, bool writes) {
+    const auto at = reinterpret_cast<uintptr_t>(data);
+    if (const uintptr_t offset = at - shared_; offset < shared_bytes_) return AccessShared(data, offset, bytes, writes);
+    // Locals: of this thread's stack, where this function's own are, too.
+    if (const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+        at - (here - Fiber::kStackBytes) < 2 * Fiber::kStackBytes) {
+      return;
+    }
+    if (at - reinterpret_cast<uintptr_t>(&Here()) < sizeof(Place) && !writes) return;
+    if (at - host_stack_ < host_stack_bytes_ && !writes) return;  // what the launch is called with
+    if (at >= reinterpret_cast<uintptr_t>(__executable_start) && at < reinterpret_cast<uintptr_t>(_end)) {
+      if (writes) Tell("writes", bytes, data, "is the program's own");
+      return;
+    }
+    AccessGlobal(data, at, bytes, writes);
+  }
+
+  void AccessShared(const void* data, uintptr_t offset, size_t bytes, bool writes) {
+    const char* const does = writes ? "writes" : "reads";
+    if (bytes > shared_bytes_ - offset) Tell(does, bytes, data, "ends behind shared memory");
+    const Mark now = Now();
+    for (Cell* cell = &cells_[offset]; cell != &cells_[offset] + bytes; ++cell) {
+      if (cell->copied_by != 0) {
+        Tell(does, bytes, data, "a copy of thread " + std::to_string(cell->copied_by - 1) + " is still on its way to");
+      }
+      if (const int other = Unordered(cell->writer); other >= 0) {
+        Tell(does, bytes, data, "thread " + std::to_string(other) + " wrote, and no barrier is between them");
+      }
+      if (!writes) {
+        AddReader(*cell, now);
+        continue;
+      }
+      for (Mark& reader : cell->readers) {
+        if (const int other = Unordered(reader); other >= 0) {
+          Tell(does, bytes, data, "thread " + std::to_string(other) + " read, and no barrier is between them");
+        }
+        reader = {};
+      }
+      cell->writer = now;
+    }
+  }
+
+  void AddReader(Cell& cell, const Mark& now) const {
+    Mark* free = nullptr;
+    for (Mark& reader : cell.readers) {
+      if (reader.epoch != now.epoch) {
+        free = free == nullptr ? &reader : free;
+      } else if (reader.warp == now.warp) {
+        if (reader.tick == now.tick) {
+          reader.lanes |= now.lanes;
+          return;
+        }
+        // What is before this one is before whatever comes after it.
+        if (Unordered(reader) < 0) {
+          reader = now;
+          return;
+        }
+      }
+    }
+    if (free != nullptr) *free = now;
+  }
+
+  // Writers alone are kept, where there are some: of a reader before a writer another order of threads tells.
+  struct Global {
+    Stretch stretch{};
+    Mark* writers = nullptr;  // a byte each
+  };
+  void AccessGlobal(const void* data, uintptr_t at, size_t bytes, bool writes) {
+    const char* const does = writes ? "writes" : "reads";
+    Global* const global = Find(at);
+    if (global == nullptr) Tell(does, bytes, data, "nobody allocated");
+    const uintptr_t offset = at - reinterpret_cast<uintptr_t>(global->stretch.data);
+    if (offset >= global->stretch.bytes || bytes > global->stretch.bytes - offset) {
+      Tell(does, bytes, data,
+           "lies at byte " + std::to_string(offset) + " of an allocation of " + std::to_string(global->stretch.bytes));
+    }
+    if (global->writers == nullptr) {
+      if (!writes) return;
+      void* const marks = mmap(nullptr, global->stretch.bytes * sizeof(Mark), PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (marks == MAP_FAILED) EndByName("no memory to watch an allocation");
+      global->writers = static_cast<Mark*>(marks);
+    }
+    const Mark now = Now();
+    for (Mark* mark = global->writers + offset; mark != global->writers + offset + bytes; ++mark) {
+      if (mark->epoch >= first_epoch_of_grid_) {
+        if (mark->epoch < first_epoch_of_block_) Tell(does, bytes, data, "another block wrote");
+        if (const int other = Unordered(*mark); other >= 0) {
+          Tell(does, bytes, data, "thread " + std::to_string(other) + " wrote, and no barrier is between them");
+        }
+      }
+      if (writes) *mark = now;
+    }
+  }
+
+  // What was found last is looked at first. An address is never given twice (memory.h), but may have been freed.
+  Global* Find(uintptr_t at) {
+    for (size_t i = 0; i < recent_.size(); ++i) {
+      Global* const global = recent_[i];
+      if (global == nullptr) break;
+      if (at - reinterpret_cast<uintptr_t>(global->stretch.data) >= global->stretch.bytes) continue;
+      if (recent_generation_ != MemoryGeneration()) break;
+      std::swap(recent_[i], recent_[i / 2]);
+      return recent_[i / 2];
+    }
+    if (recent_generation_ != MemoryGeneration()) recent_ = {};
+    recent_generation_ = MemoryGeneration();
+    const std::optional<Stretch> stretch = StretchOf(reinterpret_cast<const void*>(at));
+    if (!stretch) return nullptr;
+    Global& global = globals_[stretch->data];
+    if (global.stretch.data == nullptr) global.stretch = *stretch;
+    std::move_backward(recent_.begin(), recent_.end() - 1, recent_.end());
+    return recent_[0] = &global;
+  }
+
+  // "... which ...": what is wrong with the bytes.
+  [[noreturn]] void Tell(const char* does, size_t bytes, const void* data, const std::string& which) const {
+    const uintptr_t offset = reinterpret_cast<uintptr_t>(data) - shared_;
+    char where[64];
+    if (offset < shared_bytes_) {
+      std::snprintf(where, sizeof(where), "byte %zu of shared memory", static_cast<size_t>(offset));
+    } else {
+      std::snprintf(where, sizeof(where), "%p", data);
+    }
+    if (at_ != nullptr) SayWhere();
+    Fault(("thread " + std::to_string(thread_) + " " + does + " " + std::to_string(bytes) + " bytes at " + where +
+           ", which " + which)
+              .c_str());
+  }
+
+  // File and line, where addr2line is there.
+  void SayWhere() const {
+    char program[4096];
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    if (length <= 0) return;
+    program[length] = 0;
+    const auto offset = reinterpret_cast<uintptr_t>(at_) - reinterpret_cast<uintptr_t>(__executable_start) - 1;
+    char command[4200];
+    std::snprintf(command, sizeof(command), "addr2line -i -e '%s' 0x%zx >&2 2>/dev/null", program,
+                  static_cast<size_t>(offset));
+    [[maybe_unused]] const int done = std::system(command);
+  }
+
+  bool is_on_ = false;
+  uintptr_t host_stack_ = 0;
+  size_t host_stack_bytes_ = 0;
+  unsigned thread_ = 0;
+  const void* at_ = nullptr;
+  uint32_t epoch_ = 0, first_epoch_of_grid_ = 0, first_epoch_of_block_ = 0;
+  uintptr_t shared_ = 0;
+  size_t shared_bytes_ = 0;
+  std::vector<Cell> cells_;
+  std::vector<Ticks> ticks_;  // [thread][lane of its warp]: of which it knows
+  std::map<const std::byte*, Global> globals_;
+  std::array<Global*, 16> recent_{};
+  uint64_t recent_generation_ = 0;
+};
+
+// Of an OS thread, for as long as the program runs.
+Watch& TheWatch() {
+  thread_local Watch* const watch = new Watch;
+  return *watch;
+}
+
+[[maybe_unused]] const bool is_linked = [] {
+  make_watcher = []() -> Watcher* { return &TheWatch(); };
+  return true;
+}();
+
+}  // namespace
+}  // namespace mrs::emulation
+
+// What the compiler calls, by -fsanitize=thread.
+#define SEES(name, bytes, writes)                                                      \
+  extern "C" void __tsan_##name(void* data) {                                          \
+    mrs::emulation::TheWatch().Seen(data, bytes, writes, __builtin_return_address(0)); \
+  }
+SEES(read1, 1, false)
+SEES(read2, 2, false)
+SEES(read4, 4, false)
+SEES(read8, 8, false)
+SEES(read16, 16, false)
+SEES(write1, 1, true)
+SEES(write2, 2, true)
+SEES(write4, 4, true)
+SEES(write8, 8, true)
+SEES(write16, 16, true)
+SEES(unaligned_read2, 2, false)
+SEES(unaligned_read4, 4, false)
+SEES(unaligned_read8, 8, false)
+SEES(unaligned_read16, 16, false)
+SEES(unaligned_write2, 2, true)
+SEES(unaligned_write4, 4, true)
+SEES(unaligned_write8, 8, true)
+SEES(unaligned_write16, 16, true)
+#undef SEES
+extern "C" void __tsan_read_range(void* data, size_t bytes) {
+  mrs::emulation::TheWatch().Seen(data, bytes, false, __builtin_return_address(0));
+}
+extern "C" void __tsan_write_range(void* data, size_t bytes) {
+  mrs::emulation::TheWatch().Seen(data, bytes, true, __builtin_return_address(0));
+}
+extern "C" void __tsan_vptr_update(void**, void*) {}
+extern "C" void __tsan_func_entry(void*) {}
+extern "C" void __tsan_func_exit() {}
+extern "C" void __tsan_init() {}

@@ -1,0 +1,278 @@
+// Products in the CPU's order, and from the CPU's layout: each output is one chain of FMAs down each chunk, then the
+// tree over chunks.
+//
+// A thread keeps `kColumns` outputs that lie side by side in a block of sixteen, of kRows rows; a warp has 32 *
+// kColumns outputs. Of these a chunk's weights come into shared memory a stage after another, by copies that run
+// kMatmulStages ahead: a chain waits for its own FMAs (four cycles each), not for memory. x follows as f32, a stage
+// ahead. What a block is made of (matmul_split.h): groups of rows on the same weights, threadIdx.y, and warps that
+// share the chunks, threadIdx.z, each a range and so a subtree.
+#include "kernels/cuda/copies.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/exact.h"
+#include "kernels/cuda/matmul_split.h"
+
+namespace mrs::kernels::cuda {
+namespace {
+
+constexpr int kTile = kMatmulTile;  // k: a granule, and the group of kBlock32
+static_assert(kTile == kGranule);
+constexpr int kPairs = kTile / 2;
+// Constants, of calls that device code may not make.
+template <typename T, int kColumns>
+constexpr int kMostOf = MostTiles(sizeof(T), kColumns);
+template <int kRows, int kColumns>
+constexpr bool kHaveFetchers = HaveFetchers(kRows, kColumns);
+
+// Even and odd k of a thread's outputs: a word of bf16 a column, two of f32.
+template <typename T, int kColumns>
+struct alignas(sizeof(T) * 2 * kColumns) Pair {
+  uint32_t words[sizeof(T) / 2 * kColumns];
+  __device__ float Even(int c) const { return FloatOf(sizeof(T) == 2 ? words[c] << 16 : words[2 * c]); }
+  __device__ float Odd(int c) const { return FloatOf(sizeof(T) == 2 ? words[c] & 0xffff0000u : words[2 * c + 1]); }
+};
+
+template <Chain chain, int kRows, int kColumns>
+struct Chains {
+  float sums[kRows][kColumns] = {};
+
+  // One tile: weights of this thread's first pair of k, the others `kStep` further each, and x, [kRows][stride].
+  template <typename T, int kStep>
+  __device__ void Take(const Pair<T, kColumns>* w, const float* x, int stride) {
+    float evens[kRows][kColumns] = {}, odds[kRows][kColumns] = {};
+#pragma unroll
+    for (int i = 0; i < kPairs; i += 2) {
+      const Pair<T, kColumns> first = w[i * kStep], second = w[(i + 1) * kStep];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        const float4 four = *reinterpret_cast<const float4*>(x + r * stride + 2 * i);
+        Add(r, four.x, four.y, first, evens[r], odds[r]);
+        Add(r, four.z, four.w, second, evens[r], odds[r]);
+      }
+    }
+    if constexpr (chain == Chain::kBlock32) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c) sums[r][c] = sums[r][c] + (evens[r][c] + odds[r][c]);
+      }
+    }
+  }
+
+  template <typename T>
+  __device__ void Add(int r, float even_x, float odd_x, const Pair<T, kColumns>& w, float* evens, float* odds) {
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      if constexpr (chain == Chain::kPair2) {
+        sums[r][c] = __fmaf_rn(even_x, w.Even(c), __fmaf_rn(odd_x, w.Odd(c), sums[r][c]));
+      } else {
+        evens[c] = __fmaf_rn(even_x, w.Even(c), evens[c]);
+        odds[c] = __fmaf_rn(odd_x, w.Odd(c), odds[c]);
+      }
+    }
+  }
+};
+
+struct StageShape {
+  int chunk_tiles, tiles;
+};
+// Where a warp is in its chunks; the last stage of a chunk may be short.
+struct Stage {
+  int number, chunk, tile;
+  __device__ int Tiles(const StageShape& shape) const {
+    return shape.chunk_tiles - tile < shape.tiles ? shape.chunk_tiles - tile : shape.tiles;
+  }
+  __device__ void Next(const StageShape& shape) {
+    ++number;
+    tile += shape.tiles;
+    if (tile < shape.chunk_tiles) return;
+    tile = 0;
+    ++chunk;
+  }
+};
+
+struct MatmulLaunchArgs {
+  MatmulArgs product;
+  unsigned blocks_of_rows;
+  int stage_tiles;
+  int64_t ring_floats, x_floats, sum_floats;
+};
+
+template <typename T, Chain chain, int kRows, int kColumns>
+__global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(MatmulLaunchArgs launch) {
+  MRS_SHARED(bytes);
+  constexpr int kOutputs = 32 * kColumns;                         // of a warp
+  constexpr int kRuns = kOutputs / kSumLanes;                     // blocks of sixteen outputs
+  constexpr int kThreads = kSumLanes / kColumns;                  // on one
+  constexpr int kTileBytes = kTile * kSumLanes * int(sizeof(T));  // of a run
+  constexpr int kMost = kMostOf<T, kColumns>;
+  const MatmulArgs& a = launch.product;
+  constexpr bool kAreTwo = kHaveFetchers<kRows, kColumns>;
+  const int lane = int(threadIdx.x % 32), group = int(threadIdx.y), warp = int(threadIdx.z);
+  const bool fetches = !kAreTwo || threadIdx.x >= 32, multiplies = !kAreTwo || threadIdx.x < 32;
+  const int groups = int(blockDim.y), warps = int(blockDim.z);
+  const StageShape shape = {int((a.shape.chunk_k + kTile - 1) / kTile), launch.stage_tiles};
+  const int chunks = int(a.shape.chunk_count) / warps, first_chunk = warp * chunks;
+  const int run_bytes = shape.tiles * kTileBytes + 64;  // RunFloats
+  const int stage_bytes = kRuns * run_bytes, x_stride = shape.tiles * kTile;
+  // Weights a warp, then of each group and warp x, then its sums.
+  unsigned char* const ring = bytes + warp * launch.ring_floats * 4;
+  float* const own = reinterpret_cast<float*>(bytes + warps * launch.ring_floats * 4);
+  float* const x_stages = own + (warp * groups + group) * launch.x_floats;
+  float* const all_sums = own + warps * groups * launch.x_floats;
+  float* const sums = all_sums + (warp * groups + group) * launch.sum_floats;  // [levels][kRows][kOutputs]
+  // Blocks of the same weights and other rows come one after another.
+  const int64_t strip = blockIdx.x / launch.blocks_of_rows;
+  const int64_t first_row = (blockIdx.x % launch.blocks_of_rows * groups + group) * int64_t{kRows};
+  const int64_t first_run = strip * kRuns, runs = (a.shape.n + kSumLanes - 1) / kSumLanes;
+  const int thread_at = lane / kThreads * run_bytes + lane % kThreads * int(sizeof(Pair<T, kColumns>));
+
+  // A stage of this warp's chunks: its groups copy it together.
+  const int64_t run_step = a.shape.chunk_count * shape.chunk_tiles * kTileBytes;
+  const unsigned char* const weights = static_cast<const unsigned char*>(a.w) + first_run * run_step +
+                                       int64_t{first_chunk} * shape.chunk_tiles * kTileBytes;
+  const auto copy = [&](Stage at) {
+    if (at.chunk < chunks) {
+      const int end = at.Tiles(shape) * kTileBytes, step = groups * 32 * 16;
+      unsigned char* to = ring + at.number % kMatmulStages * stage_bytes;
+      const unsigned char* from = weights + (int64_t{at.chunk} * shape.chunk_tiles + at.tile) * kTileBytes;
+#pragma unroll 1
+      for (int run = 0; run < kRuns && first_run + run < runs; ++run, to += run_bytes, from += run_step) {
+#pragma unroll 4
+        for (int i = (group * 32 + lane) * 16; i < end; i += step) CopyAsync16(to + i, from + i);
+      }
+    }
+    CommitCopies();
+  };
+  T x_next[kRows][kMost] = {};
+  const auto fetch_x = [&](Stage at) {
+    const int64_t k = at.tile * kTile + lane;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const T* const x =
+          static_cast<const T*>(a.x) + (first_row + r) * a.x_stride + (first_chunk + at.chunk) * a.shape.chunk_k;
+      const bool is_row = first_row + r < a.rows && at.chunk < chunks;
+#pragma unroll
+      for (int t = 0; t < kMost; ++t) {
+        const bool is_there = is_row && t < shape.tiles && k + t * kTile < a.shape.chunk_k;
+        x_next[r][t] = is_there ? x[k + t * kTile] : T{};
+      }
+    }
+  };
+  Stage fetched = {};
+  if (fetches) {
+    fetch_x(fetched);
+#pragma unroll 1
+    for (int s = 0; s < kMatmulStages - 1; ++s, fetched.Next(shape)) copy(fetched);
+  }
+  Chains<chain, kRows, kColumns> chains;
+  for (Stage at = {}; at.chunk < chunks; at.Next(shape)) {
+    if (fetches) {
+      WaitForCopies<kMatmulStages - 2>();
+      float* const x = x_stages + at.number % 2 * kRows * x_stride;
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+        for (int t = 0; t < kMost; ++t) {
+          if (t < shape.tiles) x[r * x_stride + t * kTile + lane] = ToF32(x_next[r][t]);
+        }
+      }
+    }
+    // This stage is there for all, and all have done with the one before, whose place the next copy takes.
+    if (groups == 1 && !kAreTwo) {
+      __syncwarp();
+    } else {
+      __syncthreads();
+    }
+    if (fetches) {
+      Stage next = at;
+      next.Next(shape);
+      fetch_x(next);
+      copy(fetched);
+      fetched.Next(shape);
+    }
+    if (!multiplies) continue;
+    const float* const x_stage = x_stages + at.number % 2 * kRows * x_stride;
+    const int tiles = at.Tiles(shape);
+    const unsigned char* w = ring + at.number % kMatmulStages * stage_bytes + thread_at;
+#pragma unroll kMost
+    for (int t = 0; t < tiles; ++t, w += kTileBytes) {
+      chains.template Take<T, kThreads>(reinterpret_cast<const Pair<T, kColumns>*>(w), x_stage + t * kTile, x_stride);
+    }
+    if (at.tile + tiles != shape.chunk_tiles) continue;
+    // A chunk's end. Its sums join what waits of a left subtree as large, and so on; then they wait, or are the
+    // warp's. Each thread keeps its own.
+    int level = 0;
+    for (; at.chunk >> level & 1; ++level) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c) {
+          chains.sums[r][c] = sums[(level * kRows + r) * kOutputs + lane * kColumns + c] + chains.sums[r][c];
+        }
+      }
+    }
+    if (at.chunk + 1 == chunks) level = 0;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        sums[(level * kRows + r) * kOutputs + lane * kColumns + c] = chains.sums[r][c];
+      }
+    }
+    chains = {};
+  }
+  __syncthreads();
+  // A thread an output of a row: the tree over the warps.
+  const int64_t warp_floats = groups * launch.sum_floats;
+  for (int i = warp * int(blockDim.x) + int(threadIdx.x); i < kRows * kOutputs; i += int(blockDim.x) * warps) {
+    const int64_t n = strip * kOutputs + i % kOutputs;
+    const int64_t row = first_row + i / kOutputs;
+    if (n >= a.shape.n || row >= a.rows) continue;
+    float* const parts = all_sums + group * launch.sum_floats + i;
+    for (int d = 1; d < warps; d *= 2) {
+      for (int p = 0; p < warps; p += 2 * d)
+        parts[p * warp_floats] = parts[p * warp_floats] + parts[(p + d) * warp_floats];
+    }
+    const float y = parts[0];
+    a.y[row * a.y_stride + n] = a.bias == nullptr ? y : y + a.bias[n];
+  }
+}
+
+template <typename T, Chain chain, int kRows, int kColumns>
+int StartMatmul(const MatmulArgs& a, const MatmulSplit& s, void* stream) {
+  const MatmulLaunchArgs launch = {a,           unsigned(s.blocks_of_rows), int(s.tiles), s.ring_floats, s.x_floats,
+                                   s.sum_floats};
+  const LaunchShape shape = {dim3{unsigned(s.strips * s.blocks_of_rows)},
+                             dim3{HaveFetchers(kRows, kColumns) ? 64u : 32u, unsigned(s.groups), unsigned(s.warps)},
+                             unsigned(s.SharedBytes()), true};
+  return Launch(Matmul<T, chain, kRows, kColumns>, shape, stream, launch);
+}
+
+}  // namespace
+
+template <typename T, Chain chain>
+int StartSplit(const MatmulArgs& args, const MatmulSplit& split, void* stream) {
+  if (args.rows == 0 || args.shape.n == 0) return 0;
+  if (split.rows == 1) return StartMatmul<T, chain, 1, 1>(args, split, stream);
+  if (split.rows == 2) return StartMatmul<T, chain, 2, 1>(args, split, stream);
+  if (split.rows == 4) return StartMatmul<T, chain, 4, 2>(args, split, stream);
+  return StartMatmul<T, chain, 8, MostColumns(sizeof(T))>(args, split, stream);
+}
+
+template <typename T, Chain chain>
+int Start(const MatmulArgs& args, void* stream) {
+  const MatmulSize size = {args.rows, args.shape.n, args.shape.chunk_count, int64_t{sizeof(T)}};
+  const DeviceLimits& limits = LimitsOfDevice();
+  return StartSplit<T, chain>(args, SplitOf(size, {limits.multiprocessors, limits.block_shared_bytes}), stream);
+}
+
+#define BOTH(T, chain)                                                             \
+  template int StartSplit<T, chain>(const MatmulArgs&, const MatmulSplit&, void*); \
+  template int Start<T, chain>(const MatmulArgs&, void*)
+BOTH(float, Chain::kPair2);
+BOTH(float, Chain::kBlock32);
+BOTH(bf16, Chain::kPair2);
+BOTH(bf16, Chain::kBlock32);
+#undef BOTH
+
+}  // namespace mrs::kernels::cuda

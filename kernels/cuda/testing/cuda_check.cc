@@ -1,0 +1,296 @@
+// On a machine with a GPU: every exact kernel against the CPU's reference, bit for bit, then how fast the products are
+// beside a copy of the same run. Prints a line a kernel; exits with 1 if one differs.
+//
+//   cmake --build build --target cuda_check && build/kernels/cuda/cuda_check
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/cuda/exact.h"
+#include "kernels/cuda/testing/splits.h"
+#include "kernels/testing/cases.h"
+
+namespace mrs::kernels::cuda {
+namespace {
+
+constexpr uint64_t kSeed = 20261126;
+
+void Must(int error, const char* what) {
+  if (error == cudaSuccess) return;
+  fmt::print(stderr, "cuda_check: {}: {}\n", what, cudaGetErrorString(static_cast<cudaError_t>(error)));
+  std::exit(2);
+}
+
+void* TakePinned(size_t bytes) {
+  void* memory = nullptr;
+  Must(cudaHostAlloc(&memory, bytes, cudaHostAllocMapped), "no pinned memory");
+  return memory;
+}
+void GivePinned(void* memory) { cudaFreeHost(memory); }
+
+int differing = 0;
+
+// Of a NaN the payload may differ: the CPU's is that of an operand, the GPU's one for all.
+bool AreBothNan(const std::byte* a, const std::byte* b) {
+  float x, y;
+  std::memcpy(&x, a, sizeof(x));
+  std::memcpy(&y, b, sizeof(y));
+  return x != x && y != y;
+}
+
+// Where the first word (of records, f32 and i32) or byte differs; the size where none does.
+template <typename Args>
+size_t Difference(const std::vector<std::byte>& a, const std::vector<std::byte>& b) {
+  constexpr size_t kStep = std::is_same_v<Args, TopCandidatesArgs> ? 4 : 1;
+  for (size_t i = 0; i < a.size(); i += kStep) {
+    if (std::memcmp(&a[i], &b[i], kStep) != 0 && !(kStep == 4 && AreBothNan(&a[i], &b[i]))) return i;
+  }
+  return a.size();
+}
+
+template <typename Args>
+void Check(const char* name, Kernel<Args> KernelSet::*of_cpu, CudaKernel<Args> CudaKernels::*of_cuda) {
+  int count = 0, differ = 0;
+  std::string first;
+  for (const Case<Args>& c : TestCases<Args>(TypeOfKernel(name), kSeed)) {
+    for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
+      const auto expected = [&] {
+        const ScopedFlushToZero flush;
+        return OutputsOf(c, [&] { (SelectKernels(Isa::kReference, chain).*of_cpu)(c.args, 0, c.items); });
+      }();
+      const auto actual = OutputsOf(c, [&] {
+        Must((ExactKernels(chain).*of_cuda)(c.args, nullptr), name);
+        Must(cudaDeviceSynchronize(), name);
+      });
+      ++count;
+      const size_t at = Difference<Args>(actual, expected);
+      if (at == actual.size()) continue;
+      ++differ;
+      if (first.empty()) first = fmt::format(": {}, byte {} of {}", c.name, at, actual.size());
+    }
+  }
+  fmt::print("{:<16} {:>4} cases  {}\n", name, count,
+             differ == 0 ? "the CPU's bits" : fmt::format("{} DIFFER{}", differ, first));
+  differing += differ;
+}
+
+// Products however they are spread, as those of the cases are too small for most ways.
+template <typename T>
+void CheckSplits(Type type) {
+  int count = 0, differ = 0;
+  for (const Case<MatmulArgs>& c : TestCases<MatmulArgs>(type, kSeed)) {
+    for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
+      const auto expected = [&] {
+        const ScopedFlushToZero flush;
+        const KernelSet& reference = SelectKernels(Isa::kReference, chain);
+        const auto of_cpu = type == Type::kBf16 ? reference.matmul_bf16 : reference.matmul_f32;
+        return OutputsOf(c, [&] { of_cpu(c.args, 0, c.items); });
+      }();
+      const auto start = chain == Chain::kPair2 ? StartSplit<T, Chain::kPair2> : StartSplit<T, Chain::kBlock32>;
+      for (const MatmulSplit& split :
+           SplitsOf({c.args.rows, c.args.shape.n, c.args.shape.chunk_count, int64_t{sizeof(T)}})) {
+        ++count;
+        const auto actual = OutputsOf(c, [&] {
+          Must(start(c.args, split, nullptr), "a product");
+          Must(cudaDeviceSynchronize(), "a product");
+        });
+        if (actual == expected) continue;
+        fmt::print("  {} x {}, {} groups, {} warps, {}: DIFFERS\n", split.rows, split.columns, split.groups,
+                   split.warps, c.name);
+        ++differ;
+      }
+    }
+  }
+  fmt::print("{:<16} {:>4} cases  {}\n", type == Type::kBf16 ? "splits_bf16" : "splits_f32", count,
+             differ == 0 ? "the CPU's bits" : fmt::format("{} DIFFER", differ));
+  differing += differ;
+}
+
+// However a context is spread over blocks, as a device with as many multiprocessors spreads none of the cases.
+template <typename T>
+void CheckAttentionSplits(Type type) {
+  int count = 0, differ = 0;
+  for (const Case<AttentionArgs>& c : TestCases<AttentionArgs>(type, kSeed)) {
+    const AttentionArgs& a = c.args;
+    const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
+    const int64_t segments = SplitOf(size, 1, 0).segments;
+    for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
+      const auto expected = [&] {
+        const ScopedFlushToZero flush;
+        const KernelSet& reference = SelectKernels(Isa::kReference, chain);
+        const auto of_cpu = type == Type::kBf16 ? reference.attention_bf16 : reference.attention_f32;
+        return OutputsOf(c, [&] { of_cpu(a, 0, c.items); });
+      }();
+      const auto start = chain == Chain::kPair2 ? StartSpread<T, Chain::kPair2> : StartSpread<T, Chain::kBlock32>;
+      for (int64_t blocks = 2; blocks <= segments + 1; ++blocks) {
+        const AttentionSplit split = {blocks, segments};
+        void* const parts = TakePinned(static_cast<size_t>(split.Bytes(size)) + 1);
+        const auto actual = OutputsOf(c, [&] {
+          Must(start(a, split, parts, nullptr), "attention");
+          Must(cudaDeviceSynchronize(), "attention");
+        });
+        GivePinned(parts);
+        ++count;
+        if (actual == expected) continue;
+        fmt::print("  {} blocks, {}: DIFFERS\n", blocks, c.name);
+        ++differ;
+      }
+    }
+  }
+  fmt::print("{:<16} {:>4} cases  {}\n", type == Type::kBf16 ? "spread_attn_bf16" : "spread_attn_f32", count,
+             differ == 0 ? "the CPU's bits" : fmt::format("{} DIFFER", differ));
+  differing += differ;
+}
+
+// Seconds of one launch: the best of some, each of several in a row.
+template <typename Launch>
+double Seconds(Launch launch) {
+  cudaEvent_t begin, end;
+  Must(cudaEventCreate(&begin), "event");
+  Must(cudaEventCreate(&end), "event");
+  double best = INFINITY;
+  for (int round = 0; round < 5; ++round) {
+    constexpr int kLaunches = 10;
+    Must(cudaEventRecord(begin), "event");
+    for (int i = 0; i < kLaunches; ++i) launch(i);
+    Must(cudaEventRecord(end), "event");
+    Must(cudaEventSynchronize(end), "a measured launch");
+    float milliseconds = 0;
+    Must(cudaEventElapsedTime(&milliseconds, begin, end), "event");
+    best = std::min(best, milliseconds / 1000.0 / kLaunches);
+  }
+  return best;
+}
+
+void* OnDevice(size_t bytes) {
+  void* memory = nullptr;
+  Must(cudaMalloc(&memory, bytes), "no device memory");
+  Must(cudaMemset(memory, 0, bytes), "memset");
+  return memory;
+}
+
+// Bytes that a copy on the device reads, a second; as many are written.
+double CopyRate() {
+  constexpr size_t kBytes = size_t{2} << 30;
+  void* const from = OnDevice(kBytes);
+  void* const to = OnDevice(kBytes);
+  const double seconds =
+      Seconds([&](int) { Must(cudaMemcpyAsync(to, from, kBytes, cudaMemcpyDeviceToDevice), "copy"); });
+  cudaFree(from);
+  cudaFree(to);
+  return 2.0 * kBytes / seconds;
+}
+
+// Weights lie further apart than the caches are large, so that each launch reads memory.
+void BenchProduct(const char* name, double copy_rate, int64_t n, int64_t k, int64_t chunk_count) {
+  const PackedShape shape = {n, k / chunk_count, chunk_count};
+  const size_t bytes = static_cast<size_t>(PackedElements(shape)) * 2;
+  const int copies = static_cast<int>(std::max<size_t>(1, (size_t{1} << 30) / bytes));
+  std::byte* const w = static_cast<std::byte*>(OnDevice(bytes * copies));
+  for (int64_t rows : {1, 2, 4, 8, 16}) {
+    void* const x = OnDevice(static_cast<size_t>(rows * k) * 2);
+    float* const y = static_cast<float*>(OnDevice(static_cast<size_t>(rows * n) * 4));
+    std::string line;
+    for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
+      const double seconds = Seconds([&](int i) {
+        const MatmulArgs args = {x, w + bytes * static_cast<size_t>(i % copies), nullptr, y, rows, shape, k, n};
+        Must(ExactKernels(chain).matmul_bf16(args, nullptr), "product");
+      });
+      const double rate = static_cast<double>(bytes) / seconds;
+      line += fmt::format("  {} {:>6.1f} us {:>6.0f} GB/s {:>4.0f} %", chain == Chain::kPair2 ? "pair2" : "block32",
+                          seconds * 1e6, rate / 1e9, 100 * rate / copy_rate);
+    }
+    fmt::print("{:<10} {} x {} rows {:>2}{}\n", name, n, k, rows, line);
+    cudaFree(x);
+    cudaFree(y);
+  }
+  cudaFree(w);
+}
+
+// One new token of each of `tokens` sequences, over `length` tokens of context: reads each sequence's cache once.
+void BenchAttention(double copy_rate, int64_t tokens, int64_t length) {
+  constexpr int64_t kHeads = 32, kKvHeads = 8, kHeadDim = 128;
+  const int64_t blocks = (length + kBlockTokens - 1) / kBlockTokens;
+  const size_t cache_bytes = static_cast<size_t>(tokens * blocks * kBlockTokens * kKvHeads * kHeadDim) * 2;
+  std::vector<int32_t> table(static_cast<size_t>(tokens * blocks)), sequence(static_cast<size_t>(tokens));
+  for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
+  for (size_t i = 0; i < sequence.size(); ++i) sequence[i] = static_cast<int32_t>(i);
+  const std::vector<int32_t> positions(sequence.size(), static_cast<int32_t>(length - 1));
+  const auto to_device = [](const std::vector<int32_t>& values) {
+    void* const memory = OnDevice(values.size() * 4);
+    Must(cudaMemcpy(memory, values.data(), values.size() * 4, cudaMemcpyHostToDevice), "copy");
+    return static_cast<int32_t*>(memory);
+  };
+  AttentionArgs args = {};
+  const size_t q_bytes = static_cast<size_t>(tokens * kHeads * kHeadDim) * 2;
+  args.q = OnDevice(q_bytes);
+  args.cache = {OnDevice(cache_bytes), OnDevice(cache_bytes), tokens * blocks, kKvHeads, kHeadDim};
+  args.sequence = to_device(sequence);
+  args.positions = to_device(positions);
+  args.block_table = to_device(table);
+  args.table_stride = blocks;
+  args.y = OnDevice(q_bytes);
+  args.tokens = tokens;
+  args.heads = kHeads;
+  args.scale = 0.088f;
+  std::string line;
+  for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
+    const double seconds = Seconds([&](int) { Must(ExactKernels(chain).attention_bf16(args, nullptr), "attention"); });
+    const double rate = 2.0 * static_cast<double>(cache_bytes) / seconds;
+    line += fmt::format("  {} {:>6.1f} us {:>6.0f} GB/s {:>4.0f} %", chain == Chain::kPair2 ? "pair2" : "block32",
+                        seconds * 1e6, rate / 1e9, 100 * rate / copy_rate);
+  }
+  fmt::print("attention  {} sequences of {} tokens{}\n", tokens, length, line);
+  for (const void* memory : {args.q, static_cast<const void*>(args.cache.k), static_cast<const void*>(args.cache.v),
+                             static_cast<const void*>(args.sequence), static_cast<const void*>(args.positions),
+                             static_cast<const void*>(args.block_table), static_cast<const void*>(args.y)}) {
+    cudaFree(const_cast<void*>(memory));
+  }
+}
+
+int Main() {
+  cudaDeviceProp properties;
+  Must(cudaGetDeviceProperties(&properties, 0), "no GPU");
+  fmt::print("{}, sm_{}{}, {} multiprocessors\n", properties.name, properties.major, properties.minor,
+             properties.multiProcessorCount);
+  Buffers::Use({.take = TakePinned, .give = GivePinned});
+#define ROW(name, Args) Check<Args>(#name, &KernelSet::name, &CudaKernels::name);
+  MRS_KERNELS(ROW)
+#undef ROW
+  CheckSplits<bf16>(Type::kBf16);
+  CheckSplits<float>(Type::kF32);
+  CheckAttentionSplits<bf16>(Type::kBf16);
+  CheckAttentionSplits<float>(Type::kF32);
+  const double copy_rate = CopyRate();
+  fmt::print("copy       {:.0f} GB/s read and written\n", copy_rate / 1e9);
+  // Of an 8B model what ranks that do not share K have, in one chunk: key, query, gate, output.
+  BenchProduct("key", copy_rate, 1024, 4096, 1);
+  BenchProduct("query", copy_rate, 4096, 4096, 1);
+  BenchProduct("gate", copy_rate, 14336, 4096, 1);
+  BenchProduct("lm_head", copy_rate, 128256, 4096, 1);
+  // In sixteen: query, key and value together; down; gate and up; the output.
+  BenchProduct("qkv", copy_rate, 6144, 4096, 16);
+  BenchProduct("down", copy_rate, 4096, 14336, 16);
+  BenchProduct("gate_up", copy_rate, 28672, 4096, 16);
+  BenchProduct("lm_head", copy_rate, 128256, 4096, 16);
+  constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;  // as a plan has
+  UseWorkspace({OnDevice(kWorkspaceBytes), kWorkspaceBytes});
+  for (int64_t tokens : {1, 8, 64}) {
+    for (int64_t length : {512, 4096, 32768}) {
+      if (tokens * length <= 8 * 32768) BenchAttention(copy_rate, tokens, length);
+    }
+  }
+  return differing == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace mrs::kernels::cuda
+
+int main() { return mrs::kernels::cuda::Main(); }

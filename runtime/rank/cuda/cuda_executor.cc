@@ -1,0 +1,467 @@
+#include "runtime/rank/cuda/cuda_executor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "host/process.h"
+#include "kernels/cuda/exact.h"
+#include "plans/cuda_graphs.h"
+#include "plans/rank_memory.h"
+#include "runtime/rank/batch_bounds.h"
+#include "runtime/rank/bind.h"
+#include "runtime/rank/cuda/device.h"
+#include "runtime/rank/cuda/device_weights.h"
+#include "runtime/rank/cuda/nccl_exchange.h"
+#include "runtime/rank/cuda/staged.h"
+#include "runtime/rank/cuda/step_inputs.h"
+#include "runtime/rank/exchange.h"
+#include "runtime/rank/keep_layers.h"
+#include "runtime/rank/kv_spaces.h"
+#include "runtime/rank/stages.h"
+#include "runtime/rank/weight_reads.h"
+
+namespace mrs {
+namespace {
+
+using kernels::cuda::CudaKernels;
+
+Status CheckRank(const plan::Plan& plan, uint32_t rank, const Communicator* world) {
+  if (rank >= plan.ranks()->size() || plan.ranks()->Get(rank)->kind() != plan::DeviceKind::cuda) {
+    return Refuse("rank {}: not a CUDA rank of this plan", rank);
+  }
+  const uint32_t world_size = world == nullptr ? 1 : static_cast<uint32_t>(world->size());
+  if (plan.ranks()->size() != world_size) {
+    return Refuse("rank {}: the plan has {} ranks, {} run; start exactly those", rank, plan.ranks()->size(),
+                  world_size);
+  }
+  return Status();
+}
+
+// Rows of a step, by plan::Rows: as kernels run them, and those that the batch has.
+using RowsBy = std::array<int64_t, 4>;
+struct RowCounts {
+  RowsBy of_kernels, of_batch;
+};
+
+bool IsExchange(plan::OpKind op) {
+  return op == plan::OpKind::all_reduce || op == plan::OpKind::all_gather || op == plan::OpKind::send ||
+         op == plan::OpKind::recv;
+}
+
+// A decode: each token is another sequence's, and wants logits.
+bool IsDecode(const Batch& batch) {
+  return batch.tokens.size() == batch.sequence_count() && batch.tokens.size() == batch.logit_rows.size();
+}
+
+// A device is given many steps before it has done the first; how far it is, is counted by so many.
+constexpr uint32_t kStepsAMark = 8;
+
+// How many forwards' graphs the plan has counted.
+size_t PlannedGraphs(const plan::Stage& stage) {
+  int64_t exchanges = 0;
+  const bool cuts = stage.communicators_bytes() == 0;  // else NCCL's are inside
+  for (const plan::Step* step : *stage.steps()) exchanges += cuts && IsExchange(step->op()) ? 1 : 0;
+  return static_cast<size_t>(stage.graphs_bytes()) / static_cast<size_t>(GraphBytes(stage.steps()->size(), exchanges));
+}
+
+// What the plan may use of a device is a part of the memory that such a device has.
+Status CheckDevice(const plan::Plan& plan, uint32_t rank, Device& device) {
+  MRS_ASSIGN_OR_RETURN(const uint64_t total_bytes, device.TotalBytes());
+  if (rank >= plan.cluster()->memory_bytes()->size()) return Status();  // it is not said
+  const uint64_t planned_bytes = plan.cluster()->memory_bytes()->Get(rank);
+  if (planned_bytes <= total_bytes) return Status();
+  return Refuse(
+      "rank {}: the plan uses up to {} bytes of its device, and {} has {}: it is another one than the plan is for; run "
+      "on a node that the plan is for, or plan for this one (mrs-exec doctor says what it has)",
+      rank, planned_bytes, device.name(), total_bytes);
+}
+
+template <typename Args>
+int Start(KernelLaunch<CudaKernels, Args>& launch, int64_t rows, void* stream) {
+  RowsOf(launch.args) = rows * launch.rows_per_row;
+  return launch.kernel(launch.args, stream);
+}
+
+class CudaExecutor final : public Executor {
+ public:
+  CudaExecutor(const plan::Plan& plan, uint32_t rank, Communicator* world, const std::vector<KvSpace>& spaces,
+               Pulse* pulse)
+      : plan_(plan),
+        rank_(rank),
+        world_(world),
+        pulse_(pulse),
+        bounds_(BoundsOf(plan, rank, spaces)),
+        space_of_class_(SpacesOfClasses(spaces, StageOf(plan, rank))),
+        most_decode_rows_(static_cast<int64_t>(std::min({bounds_.tokens, bounds_.sequences, bounds_.logit_rows}))),
+        graphs_(PlannedGraphs(StageOf(plan, rank))) {}
+
+  // What an error left under way reads memory that goes now.
+  ~CudaExecutor() override {
+    if (is_under_way_) Drain();
+  }
+
+  Status Load(const CudaExecutorOptions& options) {
+    MRS_ASSIGN_OR_RETURN(device_, Device::Open(static_cast<uint32_t>(plan_.ranks()->Get(rank_)->device())));
+    if (pulse_ != nullptr) device_->OnPassed([this] { pulse_->Count(); });
+    MRS_RETURN_IF_ERROR(CheckDevice(plan_, rank_, *device_));
+    if (const std::vector<int> group = TpGroupOf(plan_, rank_); group.size() > 1) {
+      MRS_ASSIGN_OR_RETURN(group_, world_->Group(group));
+    }
+    exchange_.emplace(*device_, world_, group_.get());
+    const plan::Stage& stage = StageOf(plan_, rank_);
+    const RankMemory memory = MemoryOf(stage);
+    MRS_ASSIGN_OR_RETURN(const uint64_t free_bytes, device_->FreeBytes());
+    // Some layers alone take less.
+    if (options.rehearsal != RehearsalScope::kLayers && memory.Total() > free_bytes) {
+      return Refuse(
+          "rank {}: needs {} bytes of {} ({}), but {} are free now; end what else uses it, or plan for less "
+          "with --memory",
+          rank_, memory.Total(), device_->name(),
+          MemoryText(memory, [](uint64_t bytes) { return std::to_string(bytes); }), free_bytes);
+    }
+    MRS_ASSIGN_OR_RETURN(activations_, device_->Allocate("activations", stage.activation_arena_bytes()));
+    MRS_ASSIGN_OR_RETURN(kv_, device_->Allocate("the KV cache", stage.kv_arena_bytes()));
+    MRS_ASSIGN_OR_RETURN(workspace_, device_->Allocate("a workspace", stage.workspace_bytes()));
+    RehearsedStage rehearsed;
+    if (options.rehearsal != RehearsalScope::kNone) rehearsed = RehearsedStageOf(stage, options.rehearsal);
+    MRS_ASSIGN_OR_RETURN(
+        weights_, device_->Allocate("weights", options.rehearsal == RehearsalScope::kNone ? stage.weight_arena_bytes()
+                                                                                          : rehearsed.weight_bytes));
+    if (options.rehearsal == RehearsalScope::kNone) {
+      MRS_ASSIGN_OR_RETURN(StreamedWeights loaded, LoadDeviceWeights(plan_, rank_, *device_, weights_.data(),
+                                                                     {.model_dir = options.model_dir,
+                                                                      .threads = options.threads,
+                                                                      .progress = options.progress,
+                                                                      .pulse = pulse_}));
+      if (options.shared_digests != nullptr) *options.shared_digests = std::move(loaded.shared_digests);
+    }
+    MRS_ASSIGN_OR_RETURN(const std::vector<const float*> frequencies, CopyFrequencies());
+    MRS_ASSIGN_OR_RETURN(const std::vector<std::byte*> inputs, AllocateInputs());
+    const auto chain = static_cast<kernels::Chain>(plan_.numerics()->chain());  // the same values in both (plan.fbs)
+    buckets_ = BindPlan(plan_, rank_, kernels::cuda::ExactKernels(chain),
+                        Arenas{.weights = weights_.data(),
+                               .activations = activations_.data(),
+                               .kv = kv_.data(),
+                               .weight_offsets = rehearsed.weight_offsets,
+                               .frequencies = frequencies,
+                               .inputs = inputs});
+    if (options.rehearsal == RehearsalScope::kLayers) KeepLayers(stage, rehearsed, buckets_);
+    times_ = options.times;
+    with_graphs_ = options.graphs;
+    graph_counts_ = options.graph_counts;
+    MRS_RETURN_IF_ERROR(device_->Finish());
+    return MeetByNccl(options);
+  }
+
+  Status Enqueue(const Batch& batch) override {
+    MRS_RETURN_IF_ERROR(CheckBatch(bounds_, batch));
+    enqueued_.push_back(&batch);
+    return Status();
+  }
+
+  Result<StepOutput> Await() override {
+    MRS_CHECK(!enqueued_.empty());
+    if (failed_) return *failed_;
+    Result<StepOutput> out = Forward();
+    if (out.ok() || nccl_ == nullptr) return out;
+    failed_ = out.error();  // no rank can tell another where it is, so there is no next forward
+    Drain();
+    return out;
+  }
+
+ private:
+  Result<StepOutput> Forward() {
+    MRS_RETURN_IF_ERROR(device_->Use());  // another thread may have loaded
+    kernels::cuda::UseWorkspace({workspace_.data(), static_cast<int64_t>(StageOf(plan_, rank_).workspace_bytes())});
+    const Batch& batch = *enqueued_.front();
+    enqueued_.pop_front();
+    const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
+    // What NCCL moves has the rows of the kernels, which must not depend on how each rank runs them.
+    const bool pads = (with_graphs_ || nccl_ != nullptr) && IsDecode(batch);
+    const int64_t padded = pads ? GraphRows(logit_rows, most_decode_rows_) : 0;
+    const RowsBy of_batch = {1, static_cast<int64_t>(batch.tokens.size()), static_cast<int64_t>(batch.sequence_count()),
+                             logit_rows};
+    const RowCounts rows = {padded > 0 ? RowsBy{1, padded, padded, padded} : of_batch, of_batch};
+    auto& bucket = BucketFor(buckets_, rows.of_kernels[1], rows.of_kernels[2], rows.of_kernels[3]);
+    is_under_way_ = true;
+    MRS_RETURN_IF_ERROR(CopyInputs(batch, bucket.inputs, rows.of_kernels));
+    auto& program = batch.variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
+    MRS_RETURN_IF_ERROR(padded > 0 && with_graphs_ ? RunDecode({.rows = padded, .variant = batch.variant}, program, rows)
+                                   : RunSteps(program, rows));
+    const uint64_t output_bytes = static_cast<uint64_t>(logit_rows) * program.output_row_bytes;
+    if (output_bytes > 0) {  // none of a stage that does not end the model
+      MRS_RETURN_IF_ERROR(output_.Grow(*device_, "a result", output_bytes));
+      MRS_RETURN_IF_ERROR(CopyOutput(program, rows.of_kernels[3], logit_rows));
+    }
+    if (const Status done = nccl_ != nullptr ? nccl_->Finish() : device_->Finish(); !done.ok()) {
+      return Error{done.error().kind, fmt::format("rank {}: {}", rank_, done.message())};
+    }
+    is_under_way_ = false;
+    if (graph_counts_ != nullptr) *graph_counts_ = graphs_.counts;
+    if (batch.variant == Variant::kCandidates) {
+      return StepOutput{.candidates = {output_.data(), static_cast<size_t>(output_bytes)}, .logits = {}};
+    }
+    return StepOutput{.candidates = {},
+                      .logits = {reinterpret_cast<const float*>(output_.data()), output_bytes / sizeof(float)}};
+  }
+
+  // Where the plan counts communicators, which no more than its ranks have.
+  Status MeetByNccl(const CudaExecutorOptions& options) {
+    const plan::Stage& stage = StageOf(plan_, rank_);
+    if (stage.communicators_bytes() == 0 || world_ == nullptr) return Status();
+    if (options.rehearsal != RehearsalScope::kNone) {
+      return Refuse("rank {}: not there yet: rehearsing GPUs that talk by NCCL; plan with --collectives staged", rank_);
+    }
+    Result<std::unique_ptr<NcclExchange>> met = NcclExchange::Meet(
+        *device_, {.world = world_,
+                   .group = group_.get(),
+                   .has_transfers = plan_.stages()->size() > 1,
+                   .most_decode_rows = most_decode_rows_,
+                   .workspace = {workspace_.data(), static_cast<int64_t>(stage.workspace_bytes())},
+                   .abort = options.abort});
+    if (!met.ok()) return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
+    nccl_ = std::move(*met);
+    return Status();
+  }
+
+  // Until nothing is under way. Graphs go before communicators, and these before a wait for what waits for them.
+  void Drain() {
+    if (nccl_ != nullptr) {
+      device_->Forsake();
+      graphs_.Clear();
+      nccl_->Abort();
+    }
+    [[maybe_unused]] const Status done = device_->Finish();
+    is_under_way_ = false;
+  }
+
+  // The batch's rows. Of a gathering of more, as NCCL does it, each rank's part has such that pad behind them.
+  Status CopyOutput(const Program<CudaKernels>& program, int64_t rows_of_kernels, int64_t rows) {
+    size_t parts = 1;
+    for (const auto& launch : program.launches) {
+      const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work);
+      if (collective == nullptr || collective->y != program.output) continue;
+      parts = nccl_ != nullptr && nccl_->has_group() && collective->is_gather ? static_cast<size_t>(nccl_->group_size())
+                                                                              : 1;
+    }
+    const uint64_t row_bytes = program.output_row_bytes / parts;
+    const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes;
+    const uint64_t padded_bytes = static_cast<uint64_t>(rows_of_kernels) * row_bytes;
+    if (parts == 1 || bytes == padded_bytes) {
+      return device_->CopyOut(output_.data(), program.output, bytes * parts);
+    }
+    for (size_t part = 0; part < parts; ++part) {
+      MRS_RETURN_IF_ERROR(
+          device_->CopyOut(output_.data() + part * bytes, program.output + part * padded_bytes, bytes));
+    }
+    return Status();
+  }
+
+  // The rotations' frequencies, which the plan's bytes hold, where a kernel can read them.
+  Result<std::vector<const float*>> CopyFrequencies() {
+    uint64_t count = 0;
+    for (const plan::Rope* rope : *plan_.ropes()) count += rope->inv_freq()->size();
+    MRS_ASSIGN_OR_RETURN(frequencies_, device_->Allocate("frequencies", count * sizeof(float)));
+    std::vector<const float*> copied;
+    float* at = reinterpret_cast<float*>(frequencies_.data());
+    for (const plan::Rope* rope : *plan_.ropes()) {
+      MRS_RETURN_IF_ERROR(device_->CopyIn(at, rope->inv_freq()->data(), rope->inv_freq()->size() * sizeof(float)));
+      copied.push_back(at);
+      at += rope->inv_freq()->size();
+    }
+    return copied;
+  }
+
+  // Where inputs lie, by the stage's buffers; null: not an input.
+  Result<std::vector<std::byte*>> AllocateInputs() {
+    const InputPlaces places = PlaceInputs(StageOf(plan_, rank_));
+    MRS_ASSIGN_OR_RETURN(inputs_, device_->Allocate("a batch", places.bytes));
+    MRS_ASSIGN_OR_RETURN(host_inputs_, device_->AllocateHost("a batch", places.bytes));
+    std::vector<std::byte*> of_buffers;
+    for (const uint64_t offset : places.offsets) {
+      of_buffers.push_back(offset == InputPlaces::kNone ? nullptr : inputs_.data() + offset);
+    }
+    return of_buffers;
+  }
+
+  // A row that is not there is a token 0 at position 0 of the first sequence, which is written nowhere: it may read
+  // what it likes, as no row's result depends on another's.
+  Status CopyInputs(const Batch& batch, const InputBuffers& to, const RowsBy& rows) {
+    const auto tokens = static_cast<size_t>(rows[1]), logit_rows = static_cast<size_t>(rows[3]);
+    StepInputs inputs(inputs_.data(), host_inputs_.data());
+    inputs.Put(batch.tokens, to.ids, tokens, 0);
+    inputs.Put(batch.positions, to.positions, tokens, 0);
+    inputs.Put(batch.sequence, to.sequence, tokens, 0);
+    inputs.Put(batch.logit_rows, to.logit_rows, logit_rows, 0);
+    for (size_t kv_class = 0; kv_class < space_of_class_.size(); ++kv_class) {
+      const KvBatch& kv = batch.kv[space_of_class_[kv_class]];
+      inputs.Put(kv.slots, to.slots[kv_class], tokens, -1);
+      inputs.Put(kv.block_table, to.block_tables[kv_class], 0, 0);
+    }
+    return device_->CopyIn(inputs_.data(), host_inputs_.data(), inputs.used());
+  }
+
+  // By graphs, where its size was used before.
+  Status RunDecode(const GraphCache::Key& key, Program<CudaKernels>& program, const RowCounts& rows) {
+    const GraphCache::Graphs* graphs = graphs_.Find(key);
+    if (graphs == nullptr) return RunSteps(program, rows);
+    if (graphs->empty()) {
+      MRS_ASSIGN_OR_RETURN(GraphCache::Graphs captured, Capture(program, rows));
+      graphs = graphs_.Keep(key, std::move(captured));
+    }
+    if (pulse_ != nullptr) pulse_->Expect(static_cast<uint32_t>(program.launches.size()));
+    size_t next = 0;
+    for (size_t at = 0; at < program.launches.size();) {
+      if (pulse_ != nullptr) pulse_->At(static_cast<uint32_t>(at + 1), program.launches[at].step);
+      const size_t end = SegmentEnd(program, at);
+      Status done = end > at ? device_->Launch((*graphs)[next++]) : RunExchange(program.launches[at], rows);
+      if (done.ok() && end > at) done = device_->Mark();
+      if (!done.ok()) return AtStep(program.launches[at].step, done.error());
+      at = std::max(end, at + 1);
+    }
+    ++graphs_.counts.launched;
+    return Status();
+  }
+
+  // A graph a segment; nothing runs, and nothing is exchanged.
+  Result<GraphCache::Graphs> Capture(Program<CudaKernels>& program, const RowCounts& rows) {
+    GraphCache::Graphs graphs;
+    for (size_t at = 0; at < program.launches.size();) {
+      const size_t end = SegmentEnd(program, at);
+      if (end > at) {
+        Result<DeviceGraph> captured = device_->Capture([&]() -> Status {
+          for (size_t i = at; i < end; ++i) {
+            const Status kept = Run(program.launches[i], rows, Device::kMostBranches);
+            if (!kept.ok()) return AtStep(program.launches[i].step, kept.error());
+          }
+          return Status();
+        });
+        if (!captured.ok()) {
+          return Error{captured.error().kind, fmt::format("rank {}: {}; --cuda-graphs off runs every step by itself",
+                                                          rank_, captured.message())};
+        }
+        graphs.push_back(std::move(*captured));
+      }
+      at = std::max(end, at + 1);
+    }
+    return graphs;
+  }
+
+  // What waits for other ranks by the host, which no graph holds.
+  bool IsCut(const Launch<CudaKernels>& launch) const {
+    if (nccl_ != nullptr) return false;
+    return std::holds_alternative<TransferLaunch>(launch.work) ||
+           (group_ != nullptr && std::holds_alternative<CollectiveLaunch>(launch.work));
+  }
+  // Of the launches from `begin` on that one graph holds; `begin`, where it is an exchange.
+  size_t SegmentEnd(const Program<CudaKernels>& program, size_t begin) const {
+    const auto first = program.launches.begin();
+    const auto cut = std::find_if(first + static_cast<std::ptrdiff_t>(begin), program.launches.end(),
+                                  [&](const auto& launch) { return IsCut(launch); });
+    return static_cast<size_t>(cut - first);
+  }
+
+  Status RunSteps(Program<CudaKernels>& program, const RowCounts& rows) {
+    if (pulse_ != nullptr) pulse_->Expect(static_cast<uint32_t>(program.launches.size()));
+    uint32_t operation = 0;
+    for (auto& launch : program.launches) {
+      if (pulse_ != nullptr) pulse_->At(++operation, launch.step);
+      Status ran = IsCut(launch) ? RunExchange(launch, rows) : Run(launch, rows, /*most_branches=*/1);
+      if (ran.ok() && operation % kStepsAMark == 0) ran = device_->Mark();
+      if (!ran.ok()) return AtStep(launch.step, ran.error());
+    }
+    return Status();
+  }
+
+  // Only rows of the batch: with rows that pad, a gathering's parts would not lie as the batch's result does.
+  Status RunExchange(const Launch<CudaKernels>& launch, const RowCounts& rows) {
+    const int64_t count = rows.of_batch[static_cast<size_t>(launch.rows)];
+    if (times_ != nullptr) MRS_RETURN_IF_ERROR(device_->Finish());  // what is timed is the exchange
+    const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work);
+    if (collective != nullptr) {
+      return Timed(times_, *collective, count, [&] { return exchange_->Run(*collective, count); });
+    }
+    const auto& transfer = std::get<TransferLaunch>(launch.work);
+    return Timed(times_, transfer, count, [&] { return exchange_->Run(transfer, count); });
+  }
+
+  // With more branches than one, products of one step run side by side: 1024 outputs do not fill a device.
+  Status Run(Launch<CudaKernels>& launch, const RowCounts& counts, size_t most_branches) {
+    const int64_t rows = counts.of_kernels[static_cast<size_t>(launch.rows)];
+    if (auto* const products = std::get_if<MatmulLaunch<CudaKernels>>(&launch.work)) {
+      return RunProducts(*products, rows, most_branches);
+    }
+    if (const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work)) {
+      return group_ != nullptr ? nccl_->Run(*collective, rows) : exchange_->Run(*collective, rows);
+    }
+    if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return nccl_->Run(*transfer, rows);
+    return std::visit(
+        [&](auto& work) -> Status {
+          if constexpr (requires { Start(work, rows, device_->stream()); }) {
+            return device_->Launched(Start(work, rows, device_->stream()));
+          } else {
+            return Status();
+          }
+        },
+        launch.work);
+  }
+
+  Status RunProducts(MatmulLaunch<CudaKernels>& launch, int64_t rows, size_t most_branches) {
+    const size_t branches = std::min(launch.parts.size(), most_branches);
+    if (branches > 1) MRS_RETURN_IF_ERROR(device_->Fork(branches));
+    for (size_t i = 0; i < launch.parts.size(); ++i) {
+      launch.parts[i].rows = rows;
+      MRS_RETURN_IF_ERROR(device_->Launched(launch.kernel(launch.parts[i], device_->branch(i % branches))));
+    }
+    return branches > 1 ? device_->Join(branches) : Status();
+  }
+
+  Error AtStep(uint32_t index, const Error& error) const {
+    const plan::Step& step = *StageOf(plan_, rank_).steps()->Get(index);
+    return Error{error.kind, fmt::format("rank {} step {} '{}': {}", rank_, index,
+                                         plan_.names()->Get(step.name())->c_str(), error.message)};
+  }
+
+  const plan::Plan& plan_;
+  const uint32_t rank_;
+  Communicator* const world_;            // null: one rank
+  Pulse* const pulse_;                   // null: nobody looks
+  std::unique_ptr<Communicator> group_;  // of the collectives; null: one rank
+  const BatchBounds bounds_;
+  const std::vector<uint32_t> space_of_class_;
+  const int64_t most_decode_rows_;
+  std::unique_ptr<Device> device_;  // outlives what follows
+  DeviceArena weights_, activations_, kv_, workspace_, frequencies_, inputs_, host_inputs_;
+  PinnedBytes output_;  // so that the copy out does not wait for a copy on the host
+  std::optional<StagedExchange> exchange_;
+  std::unique_ptr<NcclExchange> nccl_;  // null: staged. Outlives the graphs
+  std::optional<Error> failed_;         // of a forward by NCCL: all that come have failed
+  std::vector<BoundBucket<CudaKernels>> buckets_;
+  CollectiveTimes* times_ = nullptr;
+  bool with_graphs_ = true;
+  bool is_under_way_ = false;  // a forward, until the device has been waited for
+  GraphCache graphs_;
+  GraphCache::Counts* graph_counts_ = nullptr;
+  std::deque<const Batch*> enqueued_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Executor>> MakeCudaExecutor(const plan::Plan& plan, uint32_t rank, Communicator* world,
+                                                   CudaExecutorOptions options) try {
+  MRS_RETURN_IF_ERROR(CheckRank(plan, rank, world));
+  MRS_ASSIGN_OR_RETURN(const std::vector<KvSpace> spaces, KvSpacesOf(plan));
+  auto executor = std::make_unique<CudaExecutor>(plan, rank, world, spaces, options.pulse);
+  MRS_RETURN_IF_ERROR(executor->Load(options));
+  return std::unique_ptr<Executor>(std::move(executor));
+} catch (...) {  // no memory from the standard library
+  return Refuse("rank {}: cannot load the plan: {}", rank, CaughtError().message);
+}
+
+}  // namespace mrs

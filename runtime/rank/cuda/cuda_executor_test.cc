@@ -1,0 +1,259 @@
+// Decodes as graphs on the emulated device: what a device would refuse is refused, and a replay has the bits of the
+// steps run one by one, over random batches that share a cache. Several ranks have the bits of as many CPU ranks.
+#include "runtime/rank/cuda/cuda_executor.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "plans/cuda_graphs.h"
+#include "runtime/comm/region.h"
+#include "runtime/rank/cpu/cpu_executor.h"
+#include "runtime/rank/cuda/device.h"
+#include "runtime/rank/cuda/graph_cache.h"
+#include "runtime/rank/cuda/random_batches_for_test.h"
+#include "runtime/rank/kv_spaces.h"
+#include "runtime/rank/stages.h"
+#include "runtime/testing/llama_plan.h"
+
+namespace mrs {
+namespace {
+
+using testing::TestModel;
+
+TEST(CudaGraphs, RowsArePaddedToTheNextSize) {
+  const int64_t of_six[] = {1, 2, 4, 4, 6, 6, 0};
+  for (int64_t rows = 1; rows <= 7; ++rows) EXPECT_EQ(GraphRows(rows, 6), of_six[rows - 1]) << rows;
+  for (int64_t most = 1; most <= 70; ++most) {
+    int64_t sizes = 0;
+    for (int64_t rows = 1; rows <= most; ++rows) {
+      EXPECT_GE(GraphRows(rows, most), rows);
+      sizes += GraphRows(rows, most) == rows ? 1 : 0;
+    }
+    EXPECT_EQ(GraphCount(most), sizes) << most;
+  }
+}
+
+// ---- The device ----
+
+struct Host {
+  std::unique_ptr<Device> device = *Device::Open(0);
+  DeviceArena from = *device->Allocate("from", 4), to = *device->Allocate("to", 4);
+  int At(const DeviceArena& arena) const { return *reinterpret_cast<int*>(arena.data()); }
+  void Set(int value) { EXPECT_TRUE(device->CopyIn(from.data(), &value, sizeof(value)).ok()); }
+};
+
+TEST(DeviceGraph, RunsWhatWasCapturedEachTimeAndNotBefore) {
+  Host host;
+  host.Set(7);
+  const Result<DeviceGraph> graph =
+      host.device->Capture([&] { return host.device->CopyWithin(host.to.data(), host.from.data(), 4); });
+  ASSERT_TRUE(graph.ok()) << graph.message();
+  EXPECT_EQ(graph->node_count(), 1u);
+  EXPECT_EQ(host.At(host.to), 0);
+  for (const int value : {7, 8}) {
+    host.Set(value);
+    EXPECT_TRUE(host.device->Launch(*graph).ok());
+    EXPECT_TRUE(host.device->Finish().ok());
+    EXPECT_EQ(host.At(host.to), value);
+  }
+}
+
+TEST(DeviceGraph, WhatADeviceRefusesWhileItCapturesLeavesNoGraph) {
+  Host host;
+  int word = 0;
+  struct Row {
+    const char* what;
+    std::function<Status()> work;
+  };
+  const Row rows[] = {
+      {"an allocation", [&] { return host.device->Allocate("x", 4).status(); }},
+      {"an allocation", [&] { return host.device->AllocateHost("x", 4).status(); }},
+      {"a copy from the host", [&] { return host.device->CopyIn(host.to.data(), &word, 4); }},
+      {"a copy to the host", [&] { return host.device->CopyOut(&word, host.to.data(), 4); }},
+      {"a wait", [&] { return host.device->Finish(); }},
+      {"another capture", [&] { return host.device->Capture([] { return Status(); }).status(); }},
+  };
+  for (const Row& row : rows) {
+    const std::string said = std::string("cuda:0 (emulated): ") + row.what + " while a graph is captured";
+    EXPECT_EQ(host.device->Capture(row.work).message(), said);
+    // Who takes no notice of it has no graph either.
+    const Result<DeviceGraph> graph = host.device->Capture([&] {
+      EXPECT_EQ(row.work().message(), said);
+      return Status();
+    });
+    EXPECT_EQ(graph.message(),
+              "cuda:0 (emulated): a graph could not be captured: something was done that no graph holds");
+    EXPECT_TRUE(host.device->Finish().ok());  // the stream is as before
+  }
+}
+
+// ---- Which graphs there are ----
+
+TEST(GraphCache, CapturesTheSecondTimeAndDropsTheLongestUnused) {
+  const std::unique_ptr<Device> device = *Device::Open(0);
+  GraphCache cache(2);
+  const auto use = [&](int64_t rows) -> std::string {
+    const GraphCache::Key key = {rows, Variant::kCandidates};
+    const GraphCache::Graphs* graphs = cache.Find(key);
+    if (graphs == nullptr) return "steps";
+    if (!graphs->empty()) return "graph";
+    GraphCache::Graphs captured;
+    captured.push_back(*device->Capture([] { return Status(); }));
+    cache.Keep(key, std::move(captured));
+    return "capture";
+  };
+  const std::pair<int64_t, const char*> uses[] = {{1, "steps"},   {1, "capture"}, {2, "steps"}, {1, "graph"},
+                                                  {2, "capture"}, {1, "graph"},   {4, "steps"}, {2, "graph"},
+                                                  {4, "capture"}, {2, "graph"},   {1, "steps"}, {4, "graph"}};
+  for (const auto& [rows, expected] : uses) {
+    EXPECT_EQ(use(rows), expected) << rows;
+    EXPECT_LE(cache.size(), 2u);
+  }
+  EXPECT_EQ(cache.counts.captured, 3u);
+  EXPECT_EQ(cache.counts.dropped, 1u);
+  EXPECT_EQ(cache.Find({4, Variant::kAllLogits}), nullptr);  // another graph
+  GraphCache none(0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(none.Find({1, Variant::kCandidates}), nullptr);
+}
+
+// ---- Whole forwards ----
+
+void CompareWithSteps(const TestModel& model, int batch_count, GraphCache::Counts* counts) {
+  const auto steps = MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory, .graphs = false});
+  const auto graphs =
+      MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory, .graph_counts = counts});
+  ASSERT_TRUE(steps.ok()) << steps.message();
+  ASSERT_TRUE(graphs.ok()) << graphs.message();
+  RandomBatches batches(model, 20261126);
+  size_t decodes = 0;
+  for (int i = 0; i < batch_count; ++i) {
+    const Batch batch = batches.Next();
+    decodes += batch.tokens.size() == batch.sequence_count() ? 1 : 0;
+    const std::string expected = BytesOf(RunForward(**steps, batch));
+    ASSERT_FALSE(expected.empty());
+    ASSERT_TRUE(BytesOf(RunForward(**graphs, batch)) == expected)
+        << "batch " << i << " of " << batch.tokens.size() << " tokens";
+  }
+  EXPECT_GT(decodes, static_cast<size_t>(batch_count) / 2);
+}
+
+std::string Folder(const char* name) { return ::testing::TempDir() + "/" + name; }
+
+TEST(CudaExecutor, GraphsHaveTheBitsOfSteps) {
+  for (const plan::DType dtype : {plan::DType::f32, plan::DType::bf16}) {
+    const TestModel model =
+        OnGpus({.dtype = dtype, .window = dtype == plan::DType::f32 ? 40u : 0u, .max_seqs = 6, .max_tokens = 96},
+               Folder("graphs"), GraphCount(6) * 2);
+    GraphCache::Counts counts;
+    CompareWithSteps(model, 150, &counts);
+    EXPECT_EQ(counts.captured, 8u);  // of 1, 2, 4 and 6 rows, in both variants
+    EXPECT_EQ(counts.dropped, 0u);
+    EXPECT_GT(counts.launched, 90u);
+  }
+}
+
+// The plan counts two: there are never more, and what is dropped and made again has the same bits.
+TEST(CudaExecutor, HasNoMoreGraphsThanThePlanCounts) {
+  const TestModel model = OnGpus({.max_seqs = 4}, Folder("two"), 2);
+  GraphCache::Counts counts;
+  CompareWithSteps(model, 60, &counts);
+  EXPECT_GT(counts.dropped, 3u);
+  EXPECT_LE(counts.captured, counts.dropped + 2);
+  EXPECT_GT(counts.launched, counts.captured);
+}
+
+// ---- Several ranks ----
+
+using Maker =
+    std::function<Result<std::unique_ptr<Executor>>(const TestModel& model, uint32_t rank, Communicator* world)>;
+
+// What the rank that answers gives for each batch; a thread a rank.
+std::vector<std::string> RunRanks(const TestModel& model, const std::vector<Batch>& batches, const Maker& make) {
+  const uint32_t rank_count = model.plan().ranks()->size();
+  std::vector<std::unique_ptr<Communicator>> world = *MakeLocalCommunicators(static_cast<int>(rank_count));
+  std::vector<std::string> answers;
+  std::vector<std::thread> ranks;
+  for (uint32_t rank = 0; rank < rank_count; ++rank) {
+    ranks.emplace_back([&, rank] {
+      const kernels::ScopedFlushToZero flush;
+      const auto executor = make(model, rank, world[rank].get());
+      ASSERT_TRUE(executor.ok()) << executor.message();
+      for (const Batch& batch : batches) {
+        const Result<StepOutput> out = RunForward(**executor, batch);
+        ASSERT_TRUE(out.ok()) << out.message();
+        if (rank == AnsweringRank(model.plan())) answers.push_back(BytesOf(out));
+      }
+    });
+  }
+  for (std::thread& rank : ranks) rank.join();
+  return answers;
+}
+
+TEST(CudaExecutor, SeveralRanksHaveTheBitsOfCpuRanks) {
+  struct Row {
+    uint32_t tp, stages;
+    plan::DType dtype;
+    plan::CollectiveAlgorithm sum;
+  };
+  const Row rows[] = {{2, 1, plan::DType::bf16, plan::CollectiveAlgorithm::doubling},
+                      {4, 1, plan::DType::f32, plan::CollectiveAlgorithm::halving_doubling},
+                      {1, 2, plan::DType::f32, plan::CollectiveAlgorithm::doubling},
+                      {2, 2, plan::DType::bf16, plan::CollectiveAlgorithm::gather_add}};
+  for (const Row& row : rows) {
+    SCOPED_TRACE(fmt::format("tp {}, {} stages", row.tp, row.stages));
+    testing::TestModelConfig config = {.tp = row.tp, .stages = row.stages, .dtype = row.dtype, .sum = row.sum};
+    config.max_seqs = 5;
+    config.max_tokens = 64;
+    const std::string folder = Folder(fmt::format("ranks-{}-{}", row.tp, row.stages).c_str());
+    std::filesystem::create_directories(folder);
+    const TestModel cpus = MakeTestModel(config, folder);
+    const TestModel staged = OnGpus(config, folder, GraphCount(5) * 2);
+    const TestModel by_nccl = OnGpus(config, folder, GraphCount(5) * 2, /*nccl=*/true);
+    RandomBatches random(cpus, 20261127);
+    std::vector<Batch> batches;
+    for (int i = 0; i < 60; ++i) batches.push_back(random.Next());
+    const std::vector<std::string> expected =
+        RunRanks(cpus, batches, [](const TestModel& model, uint32_t rank, Communicator* world) {
+          return Result<std::unique_ptr<Executor>>(
+              *MakeCpuExecutor(model.plan(), rank, world, {.model_dir = model.directory}));
+        });
+    ASSERT_EQ(expected.size(), batches.size());
+    for (const auto& [nccl, graphs] : {std::pair{false, true}, {false, false}, {true, true}, {true, false}}) {
+      const TestModel& gpus = nccl ? by_nccl : staged;
+      const bool with_graphs = graphs;
+      SCOPED_TRACE(fmt::format("{}, graphs {}", nccl ? "nccl" : "staged", graphs));
+      std::vector<GraphCache::Counts> counts(row.tp * row.stages);
+      const std::vector<std::string> actual =
+          RunRanks(gpus, batches, [&](const TestModel& model, uint32_t rank, Communicator* world) {
+            return MakeCudaExecutor(
+                model.plan(), rank, world,
+                {.model_dir = model.directory, .graphs = with_graphs, .graph_counts = &counts[rank]});
+          });
+      ASSERT_EQ(actual.size(), batches.size());
+      for (size_t i = 0; i < batches.size(); ++i) ASSERT_TRUE(actual[i] == expected[i]) << "batch " << i;
+      for (const GraphCache::Counts& of_rank : counts) EXPECT_EQ(of_rank.launched > 20, with_graphs);
+    }
+  }
+}
+
+TEST(CudaExecutor, RefusesAWorldAndADeviceThatAreNotThePlans) {
+  TestModel model = OnGpus({.tp = 2}, Folder("unlike"), 1);
+  EXPECT_EQ(MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory}).message(),
+            "rank 0: the plan has 2 ranks, 1 run; start exactly those");
+  const auto world = *MakeLocalCommunicators(2);
+  model.tree.cluster->memory_bytes = {1000000, (uint64_t{2} << 30) + 1};
+  Repack(&model);
+  EXPECT_EQ(MakeCudaExecutor(model.plan(), 1, world[1].get(), {.model_dir = model.directory}).message(),
+            "rank 1: the plan uses up to 2147483649 bytes of its device, and cuda:1 (emulated) has 2147483648: it is "
+            "another one than the plan is for; run on a node that the plan is for, or plan for this one (mrs-exec "
+            "doctor says what it has)");
+}
+
+}  // namespace
+}  // namespace mrs

@@ -1,0 +1,140 @@
+// Graphs replayed in every legal order, and errors of the device at every point: over whole forwards of a small model
+// on the emulated device.
+//
+// MRS_EVERY_FAULT=1: 1,000 batches, each dependency and each point; else some of them.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/emulation/memory.h"
+#include "runtime/rank/cuda/cuda_executor.h"
+#include "runtime/rank/cuda/emulated_faults.h"
+#include "runtime/rank/cuda/random_batches_for_test.h"
+
+namespace mrs {
+namespace {
+
+using emulated::ParseFaults;
+using emulated::Point;
+using testing::TestModel;
+
+constexpr uint64_t kSeed = 20261126;
+
+bool IsEvery() { return std::getenv("MRS_EVERY_FAULT") != nullptr; }
+
+struct Asked {
+  explicit Asked(const std::string& faults) { emulated::UseFaults(*ParseFaults(faults)); }
+  ~Asked() { emulated::UseFaults({}); }
+};
+
+std::string Folder(const char* name) { return ::testing::TempDir() + "/" + name; }
+
+Result<std::unique_ptr<Executor>> Make(const TestModel& model, bool graphs, GraphCache::Counts* counts = nullptr) {
+  return MakeCudaExecutor(model.plan(), 0, nullptr,
+                          {.model_dir = model.directory, .graphs = graphs, .graph_counts = counts});
+}
+
+std::vector<Batch> Batches(const TestModel& model, int count) {
+  RandomBatches random(model, kSeed);
+  std::vector<Batch> batches;
+  for (int i = 0; i < count; ++i) batches.push_back(random.Next());
+  return batches;
+}
+
+// Of each batch, step by step.
+std::vector<std::string> Expected(const TestModel& model, const std::vector<Batch>& batches) {
+  const auto steps = Make(model, /*graphs=*/false);
+  std::vector<std::string> expected;
+  if (!steps.ok()) ADD_FAILURE() << steps.message();
+  for (const Batch& batch : batches) expected.push_back(BytesOf(RunForward(**steps, batch)));
+  return expected;
+}
+
+// The first batch whose bytes differ; -1: none.
+int FirstThatDiffers(const TestModel& model, const std::vector<Batch>& batches,
+                     const std::vector<std::string>& expected, GraphCache::Counts* counts = nullptr) {
+  const auto graphs = Make(model, /*graphs=*/true, counts);
+  if (!graphs.ok()) ADD_FAILURE() << graphs.message();
+  for (size_t i = 0; i < batches.size(); ++i) {
+    if (BytesOf(RunForward(**graphs, batches[i])) != expected[i]) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+TEST(CudaReplay, EveryLegalOrderHasTheBitsOfSteps) {
+  for (const plan::Chain chain : {plan::Chain::pair2, plan::Chain::block32}) {
+    const TestModel model =
+        OnGpus({.dtype = plan::DType::bf16, .chain = chain, .window = 40u, .max_seqs = 6, .max_tokens = 96},
+               Folder("orders"), GraphCount(6) * 2);
+    const std::vector<Batch> batches = Batches(model, IsEvery() ? 1000 : 50);
+    const std::vector<std::string> expected = Expected(model, batches);
+    for (const uint64_t seed : {1, 2}) {
+      const Asked asked(fmt::format("order:{}", seed));
+      GraphCache::Counts counts;
+      EXPECT_EQ(FirstThatDiffers(model, batches, expected, &counts), -1) << "orders of seed " << seed;
+      EXPECT_GE(counts.captured, 7u);  // of 1, 2, 4 and 6 rows, in both variants
+      EXPECT_GT(counts.launched, batches.size() / 2);
+    }
+  }
+}
+
+// A dependency that is forgotten shows: some order runs what reads before what writes.
+TEST(CudaReplay, EachMissingDependencyShows) {
+  const TestModel model = OnGpus({.layers = 2, .max_seqs = 2}, Folder("missing"), GraphCount(2) * 2);
+  const std::vector<Batch> batches = Batches(model, 60);
+  const std::vector<std::string> expected = Expected(model, batches);
+  int tried = 0;
+  std::vector<int> missed;
+  for (int number = 1;; number += IsEvery() ? 1 : 9) {
+    const Asked asked(fmt::format("missing-dependency:{},order:{}", number, kSeed));
+    const int differs = FirstThatDiffers(model, batches, expected);
+    if (emulated::ForgottenCount() == 0) break;  // no graph has so many
+    ++tried;
+    if (differs < 0) missed.push_back(number);
+  }
+  EXPECT_GT(tried, 4);
+  EXPECT_EQ(missed, std::vector<int>{}) << tried << " tried, seed " << kSeed;
+}
+
+// What was taken is given back in order, whatever fails: else the emulated device ends the program.
+TEST(CudaFaults, AtEachPointTheErrorIsNamedAndNothingIsLeft) {
+  const TestModel model = OnGpus({.layers = 1, .max_seqs = 2}, Folder("faults"), GraphCount(2) * 2);
+  const std::vector<Batch> batches = Batches(model, 12);
+  const auto run = [&]() -> Status {
+    MRS_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor, Make(model, /*graphs=*/true));
+    for (const Batch& batch : batches) MRS_RETURN_IF_ERROR(RunForward(*executor, batch).status());
+    return Status();
+  };
+  std::vector<uint64_t> counts;
+  {
+    const Asked asked("");
+    const Status done = run();
+    ASSERT_TRUE(done.ok()) << done.message();
+    for (size_t i = 0; i < emulated::kPointNames.size(); ++i) {
+      counts.push_back(emulated::CountOf(static_cast<Point>(i)));
+    }
+  }
+  uint64_t tried = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const uint64_t step = IsEvery() || counts[i] < 5 ? 1 : counts[i] / 4;
+    for (uint64_t number = 1; number <= counts[i]; number += step) {
+      const std::string fault = fmt::format("{}:{}", emulated::kPointNames[i], number);
+      SCOPED_TRACE(fault);
+      const Asked asked(fault);
+      const Status done = run();
+      ASSERT_FALSE(done.ok());
+      EXPECT_NE(done.message().find("MRS_EMULATED_FAULT=" + fault), std::string::npos) << done.message();
+      EXPECT_EQ(emulation::LeftOf(nullptr), "");
+      ++tried;
+    }
+  }
+  EXPECT_GT(tried, 40u);
+}
+
+}  // namespace
+}  // namespace mrs

@@ -1,0 +1,121 @@
+// One GPU as an executor needs it: memory, copies, and one stream in whose order everything runs.
+//
+//   MRS_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, Device::Open(0));
+//   MRS_ASSIGN_OR_RETURN(DeviceArena weights, device->Allocate("weights", bytes));
+//   MRS_RETURN_IF_ERROR(device->CopyIn(weights.data(), host, bytes));
+//   MRS_RETURN_IF_ERROR(device->Finish());   // until here host memory is borrowed, and errors may still come
+//
+//   MRS_ASSIGN_OR_RETURN(DeviceGraph graph, device->Capture([&] { return launch_all(); }));   // runs nothing
+//   MRS_RETURN_IF_ERROR(device->Launch(graph));                                               // all of it, once
+//
+// Chosen at link time: device_cuda.cc is CUDA, device_emulated.cc the host with the emulator's kernels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "plans/status.h"
+
+namespace mrs {
+
+// Memory of a device, or of the host where the device can copy from and to it; freed with it.
+class DeviceArena {
+ public:
+  DeviceArena() = default;
+  DeviceArena(std::byte* data, void (*release)(void*)) : data_(data), release_(release) {}
+  DeviceArena(DeviceArena&& other) noexcept : data_(std::exchange(other.data_, nullptr)), release_(other.release_) {}
+  DeviceArena& operator=(DeviceArena&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(release_, other.release_);
+    return *this;
+  }
+  ~DeviceArena() {
+    if (data_ != nullptr) release_(data_);
+  }
+  std::byte* data() const { return data_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  void (*release_)(void*) = nullptr;
+};
+
+// What a stream was given while it was captured, to be launched any number of times. Goes before its device.
+class DeviceGraph {
+ public:
+  DeviceGraph() = default;
+  DeviceGraph(void* graph, size_t node_count, void (*release)(void*))
+      : node_count_(node_count), graph_(graph, release) {}
+  void* get() const { return graph_.get(); }
+  size_t node_count() const { return node_count_; }
+
+ private:
+  size_t node_count_ = 0;
+  std::unique_ptr<void, void (*)(void*)> graph_{nullptr, [](void*) {}};
+};
+
+class Device {
+ public:
+  // `ordinal` counts the devices that CUDA_VISIBLE_DEVICES leaves. Errors: no driver, no such device, one for which
+  // this program has no kernels.
+  static Result<std::unique_ptr<Device>> Open(uint32_t ordinal);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const std::string& name() const { return name_; }  // "cuda:0 (NVIDIA H200)"
+  void* stream() const { return stream_; }           // for kernels/cuda/exact.h
+
+  // What does not depend on each other, side by side: from Fork to Join work for a branch goes into its own stream,
+  // branch 0 being the stream itself. Join comes after all of it.
+  static constexpr size_t kMostBranches = 4;
+  Status Fork(size_t branches);
+  void* branch(size_t branch) const;
+  Status Join(size_t branches);
+
+  // Makes it the calling thread's; before anything else there.
+  Status Use();
+  Result<uint64_t> FreeBytes();
+  Result<uint64_t> TotalBytes();
+  // Zeros, aligned to 256 bytes. `what` names it in the error.
+  Result<DeviceArena> Allocate(const char* what, uint64_t bytes);
+  // Of the host, pinned; not zeroed.
+  Result<DeviceArena> AllocateHost(const char* what, uint64_t bytes);
+  // In the stream's order.
+  Status CopyIn(void* to, const void* from_host, size_t bytes);
+  Status CopyOut(void* to_host, const void* from, size_t bytes);
+  Status CopyWithin(void* to, const void* from, size_t bytes);
+  // What a launch returned, as an error.
+  Status Launched(int code);
+  // Waits for all of it, mark by mark.
+  Status Finish();
+  // A place in the stream's order that Finish tells of when it has passed: a long queue is work, not silence. Not while
+  // a graph is captured.
+  Status Mark();
+  void OnPassed(std::function<void()> passed) { passed_ = std::move(passed); }
+  // Whether there is nothing left to wait for.
+  Result<bool> IsDone();
+  // Graphs that were launched may go before they are done: they wait for a rank that is gone, and who waits for that
+  // ends it by other means (nccl_exchange.h).
+  void Forsake();
+
+  // Runs `work` with the stream captured: its launches and copies within the device go into the graph, with the
+  // arguments that they have now. Anything else is an error, and leaves no graph; so is an error of `work`.
+  Result<DeviceGraph> Capture(const std::function<Status()>& work);
+  Status Launch(const DeviceGraph& graph);
+
+ private:
+  struct Branches;
+  Device(uint32_t ordinal, std::string name, void* stream, std::unique_ptr<Branches> branches);
+  Status Checked(const char* what, int error) const;  // of CUDA
+  const uint32_t ordinal_;
+  const std::string name_;
+  void* const stream_;
+  const std::unique_ptr<Branches> branches_;
+  std::function<void()> passed_ = [] {};
+};
+
+}  // namespace mrs

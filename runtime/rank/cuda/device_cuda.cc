@@ -1,0 +1,216 @@
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include <type_traits>
+#include <vector>
+
+#include "kernels/cuda/exact.h"
+#include "runtime/rank/cuda/device.h"
+
+namespace mrs {
+namespace {
+
+cudaStream_t Stream(void* stream) { return static_cast<cudaStream_t>(stream); }
+
+}  // namespace
+
+// Streams of the branches past the first, and events that they wait for: of the fork, then one a branch that ends; and
+// those of marks.
+struct Device::Branches {
+  cudaStream_t streams[kMostBranches - 1] = {};
+  cudaEvent_t forked = nullptr, joined[kMostBranches - 1] = {};
+  std::vector<cudaEvent_t> marks = {};
+  size_t marked = 0, passed = 0;  // of `marks`, since the last Finish
+
+  cudaError_t Make() {
+    cudaError_t error = cudaEventCreateWithFlags(&forked, cudaEventDisableTiming);
+    for (size_t b = 0; b + 1 < kMostBranches && error == cudaSuccess; ++b) {
+      error = cudaStreamCreateWithFlags(&streams[b], cudaStreamNonBlocking);
+      if (error == cudaSuccess) error = cudaEventCreateWithFlags(&joined[b], cudaEventDisableTiming);
+    }
+    return error;
+  }
+  ~Branches() {
+    if (forked != nullptr) cudaEventDestroy(forked);
+    for (const cudaEvent_t event : joined) {
+      if (event != nullptr) cudaEventDestroy(event);
+    }
+    for (const cudaEvent_t mark : marks) cudaEventDestroy(mark);
+    for (const cudaStream_t stream : streams) {
+      if (stream != nullptr) cudaStreamDestroy(stream);
+    }
+  }
+};
+
+Device::Device(uint32_t ordinal, std::string name, void* stream, std::unique_ptr<Branches> branches)
+    : ordinal_(ordinal), name_(std::move(name)), stream_(stream), branches_(std::move(branches)) {}
+
+Result<std::unique_ptr<Device>> Device::Open(uint32_t ordinal) {
+  int driver = 0, count = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    return Unavailable("cuda:{}: this host has no NVIDIA driver (libcuda.so.1); run on a node that the plan is for",
+                       ordinal);
+  }
+  if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) {
+    return Unavailable("cuda:{}: no device can be used: {} ({}); see mrs-exec doctor", ordinal,
+                       cudaGetErrorString(error), cudaGetErrorName(error));
+  }
+  if (ordinal >= static_cast<uint32_t>(count)) {
+    return Refuse("cuda:{}: the plan is for this device, and {} {} visible here; see CUDA_VISIBLE_DEVICES", ordinal,
+                  count, count == 1 ? "is" : "are");
+  }
+  cudaDeviceProp properties;
+  cudaStream_t stream = nullptr;
+  cudaError_t error = cudaSetDevice(static_cast<int>(ordinal));
+  if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, static_cast<int>(ordinal));
+  if (error == cudaSuccess) error = static_cast<cudaError_t>(kernels::cuda::CanRunHere());
+  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {
+    return Refuse("cuda:{} ({}) has compute capability {}.{}, which this mrs-exec has no kernels for; {}", ordinal,
+                  properties.name, properties.major, properties.minor,
+                  properties.major < 8
+                      ? std::string("they need 8.0 or later: run on another device, or plan for CPUs with --cpus N")
+                      : fmt::format("rebuild it with CUDA_COMPUTE_CAP={}{}", properties.major, properties.minor));
+  }
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  auto branches = std::make_unique<Branches>();
+  if (error == cudaSuccess) error = branches->Make();
+  if (error != cudaSuccess) {
+    return Unavailable("cuda:{}: cannot be used: {} ({})", ordinal, cudaGetErrorString(error), cudaGetErrorName(error));
+  }
+  return std::unique_ptr<Device>(
+      new Device(ordinal, fmt::format("cuda:{} ({})", ordinal, properties.name), stream, std::move(branches)));
+}
+
+Device::~Device() { cudaStreamDestroy(Stream(stream_)); }
+
+Status Device::Checked(const char* what, int error) const {
+  if (error == cudaSuccess) return Status();
+  const auto code = static_cast<cudaError_t>(error);
+  return Unavailable("{}: {}: {} ({})", name_, what, cudaGetErrorString(code), cudaGetErrorName(code));
+}
+
+Status Device::Use() { return Checked("it cannot be used", cudaSetDevice(static_cast<int>(ordinal_))); }
+
+Result<uint64_t> Device::FreeBytes() {
+  size_t free_bytes = 0, total_bytes = 0;
+  MRS_RETURN_IF_ERROR(Checked("its memory cannot be asked for", cudaMemGetInfo(&free_bytes, &total_bytes)));
+  return uint64_t{free_bytes};
+}
+
+Result<uint64_t> Device::TotalBytes() {
+  size_t free_bytes = 0, total_bytes = 0;
+  MRS_RETURN_IF_ERROR(Checked("its memory cannot be asked for", cudaMemGetInfo(&free_bytes, &total_bytes)));
+  return uint64_t{total_bytes};
+}
+
+Result<DeviceArena> Device::Allocate(const char* what, uint64_t bytes) {
+  if (bytes == 0) return DeviceArena();
+  void* data = nullptr;
+  const cudaError_t error = cudaMalloc(&data, bytes);
+  if (error != cudaSuccess)
+    return Checked(fmt::format("no {} bytes of memory for {}", bytes, what).c_str(), error).error();
+  DeviceArena arena(static_cast<std::byte*>(data), [](void* memory) { cudaFree(memory); });
+  MRS_RETURN_IF_ERROR(Checked("zeroing failed", cudaMemsetAsync(data, 0, bytes, Stream(stream_))));
+  return arena;
+}
+
+Result<DeviceArena> Device::AllocateHost(const char* what, uint64_t bytes) {
+  if (bytes == 0) return DeviceArena();
+  void* data = nullptr;
+  const cudaError_t error = cudaHostAlloc(&data, bytes, cudaHostAllocDefault);
+  if (error != cudaSuccess) {
+    return Checked(fmt::format("no {} bytes of the host's memory, pinned, for {}", bytes, what).c_str(), error).error();
+  }
+  return DeviceArena(static_cast<std::byte*>(data), [](void* memory) { cudaFreeHost(memory); });
+}
+
+Status Device::CopyIn(void* to, const void* from_host, size_t bytes) {
+  return Checked("a copy to it failed", cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, Stream(stream_)));
+}
+Status Device::CopyOut(void* to_host, const void* from, size_t bytes) {
+  return Checked("a copy from it failed",
+                 cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, Stream(stream_)));
+}
+Status Device::CopyWithin(void* to, const void* from, size_t bytes) {
+  return Checked("a copy within it failed",
+                 cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, Stream(stream_)));
+}
+Status Device::Launched(int code) { return Checked("a kernel could not be launched", code); }
+
+Status Device::Finish() {
+  Branches& all = *branches_;
+  cudaError_t error = cudaSuccess;
+  for (; all.passed < all.marked && error == cudaSuccess; ++all.passed) {
+    error = cudaEventSynchronize(all.marks[all.passed]);
+    passed_();
+  }
+  all.marked = all.passed = 0;
+  if (error == cudaSuccess) error = cudaStreamSynchronize(Stream(stream_));
+  return Checked("what was launched failed", error);
+}
+
+Status Device::Mark() {
+  Branches& all = *branches_;
+  if (all.marked == all.marks.size()) {
+    cudaEvent_t mark = nullptr;
+    const cudaError_t error = cudaEventCreateWithFlags(&mark, cudaEventDisableTiming);
+    if (error != cudaSuccess) return Checked("its work could not be marked", error);
+    all.marks.push_back(mark);
+  }
+  return Checked("its work could not be marked", cudaEventRecord(all.marks[all.marked++], Stream(stream_)));
+}
+
+Result<bool> Device::IsDone() {
+  for (Branches& all = *branches_; all.passed < all.marked && cudaEventQuery(all.marks[all.passed]) == cudaSuccess;
+       ++all.passed) {
+    passed_();
+  }
+  const cudaError_t error = cudaStreamQuery(Stream(stream_));
+  if (error == cudaErrorNotReady) return false;
+  MRS_RETURN_IF_ERROR(Checked("what was launched failed", error));
+  return true;
+}
+// "If the executable graph is in-flight, it will not be terminated, but rather freed asynchronously on completion"
+// (cudaGraphExecDestroy).
+void Device::Forsake() {}
+
+Status Device::Fork(size_t branches) {
+  cudaError_t error = cudaEventRecord(branches_->forked, Stream(stream_));
+  for (size_t b = 0; b + 1 < branches && error == cudaSuccess; ++b) {
+    error = cudaStreamWaitEvent(branches_->streams[b], branches_->forked, 0);
+  }
+  return Checked("its work could not be forked", error);
+}
+void* Device::branch(size_t branch) const { return branch == 0 ? stream_ : branches_->streams[branch - 1]; }
+Status Device::Join(size_t branches) {
+  cudaError_t error = cudaSuccess;
+  for (size_t b = 0; b + 1 < branches && error == cudaSuccess; ++b) {
+    error = cudaEventRecord(branches_->joined[b], branches_->streams[b]);
+    if (error == cudaSuccess) error = cudaStreamWaitEvent(Stream(stream_), branches_->joined[b], 0);
+  }
+  return Checked("its work could not be joined", error);
+}
+
+Result<DeviceGraph> Device::Capture(const std::function<Status()>& work) {
+  MRS_RETURN_IF_ERROR(
+      Checked("no graph can be captured", cudaStreamBeginCapture(Stream(stream_), cudaStreamCaptureModeThreadLocal)));
+  const Status done = work();
+  cudaGraph_t graph = nullptr;
+  const cudaError_t ended = cudaStreamEndCapture(Stream(stream_), &graph);  // on every path: else the stream stays so
+  const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, void (*)(cudaGraph_t)> owned(
+      graph, [](cudaGraph_t captured) { cudaGraphDestroy(captured); });
+  MRS_RETURN_IF_ERROR(done);
+  MRS_RETURN_IF_ERROR(Checked("a graph could not be captured", ended));
+  size_t node_count = 0;
+  MRS_RETURN_IF_ERROR(Checked("a graph has no nodes", cudaGraphGetNodes(graph, nullptr, &node_count)));
+  cudaGraphExec_t executable = nullptr;
+  MRS_RETURN_IF_ERROR(Checked("a graph could not be made ready", cudaGraphInstantiateWithFlags(&executable, graph, 0)));
+  return DeviceGraph(executable, node_count, [](void* of) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(of)); });
+}
+
+Status Device::Launch(const DeviceGraph& graph) {
+  return Checked("a graph could not be launched",
+                 cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph.get()), Stream(stream_)));
+}
+
+}  // namespace mrs

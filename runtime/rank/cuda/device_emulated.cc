@@ -1,0 +1,377 @@
+// Host memory, and an order of work that is the program's. What a device refuses is refused here, too, with its error:
+// what no graph can hold while one is captured, memory that is not there, streams of another device. What it would not
+// notice ends the program (kernels/cuda/emulation/memory.h), or is an error that it has no name for. And it fails where
+// a test asks it to (emulated_faults.h).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/emulation/memory.h"
+#include "kernels/cuda/emulation/stream.h"
+#include "runtime/rank/cuda/device.h"
+#include "runtime/rank/cuda/emulated_faults.h"
+
+namespace mrs {
+namespace {
+
+using emulated::Fails;
+using emulated::Point;
+using emulation::Where;
+
+// cudaError_t
+enum Code : int {
+  kInvalidValue = 1,
+  kMemoryAllocation = 2,
+  kUnknown = 999,
+  kInvalidResourceHandle = 400,
+  kIllegalAddress = 700,
+  kLaunchOutOfResources = 701,
+  kLaunchFailure = 719,
+  kCaptureInvalidated = 901,
+};
+const char* TextOf(int code) {
+  switch (code) {
+    case kInvalidValue:
+      return "invalid argument (cudaErrorInvalidValue)";
+    case kMemoryAllocation:
+      return "out of memory (cudaErrorMemoryAllocation)";
+    case kInvalidResourceHandle:
+      return "invalid resource handle (cudaErrorInvalidResourceHandle)";
+    case kIllegalAddress:
+      return "an illegal memory access was encountered (cudaErrorIllegalAddress)";
+    case kLaunchOutOfResources:
+      return "too many resources requested for launch (cudaErrorLaunchOutOfResources)";
+    case kLaunchFailure:
+      return "unspecified launch failure (cudaErrorLaunchFailure)";
+    case kCaptureInvalidated:
+      return "operation failed due to a previous error during capture (cudaErrorStreamCaptureInvalidated)";
+    default:
+      return "unknown error (cudaErrorUnknown)";
+  }
+}
+
+thread_local int current_device = -1;       // of this thread, as cudaSetDevice has it
+thread_local std::string why_not_launched;  // of the last launch that was refused
+
+struct EmulatedGraph;
+
+struct EmulatedStream final : emulation::Stream {
+  EmulatedStream(int of, EmulatedStream* main) : device(of), main_stream(main == nullptr ? this : main) {}
+
+  int Admit(const emulation::Words& words) override {
+    if (main_stream->lost != 0) return main_stream->lost;
+    if (device != current_device) {
+      why_not_launched = fmt::format("the stream is of cuda:{}, and the thread's device is {}", device,
+                                     current_device < 0 ? "none" : fmt::format("cuda:{}", current_device));
+      return kInvalidResourceHandle;
+    }
+    if (std::optional<std::string> asked = Fails(Point::kLaunch, static_cast<uint32_t>(device))) {
+      why_not_launched = std::move(*asked);
+      return kLaunchOutOfResources;
+    }
+    for (const uint64_t word : words) {
+      why_not_launched = emulation::WhyNoArgument(word, device);
+      if (!why_not_launched.empty()) return kIllegalAddress;
+    }
+    is_awaited = false;
+    return 0;
+  }
+
+  const int device;
+  EmulatedStream* const main_stream;
+  bool is_awaited = true;                    // of a branch: what it was given has been joined
+  int lost = 0;                              // of the device: what every call returns from now on
+  int graph_count = 0;                       // that are there
+  std::vector<const EmulatedGraph*> flying;  // launched, not waited for
+};
+EmulatedStream& StreamOf(void* stream) {
+  return *static_cast<EmulatedStream*>(static_cast<emulation::Stream*>(stream));
+}
+
+struct EmulatedGraph {
+  EmulatedStream* stream;
+  std::vector<emulation::Node> nodes;
+  std::vector<const void*> held;  // memory whose addresses its nodes have
+
+  ~EmulatedGraph() {
+    if (std::find(stream->flying.begin(), stream->flying.end(), this) != stream->flying.end()) {
+      emulation::EndByName("a graph is destroyed that was launched and not waited for");
+    }
+    emulation::LetGoOfMemory(held);
+    --stream->graph_count;
+  }
+};
+
+// As a test asks: the n-th dependency of all is forgotten.
+void ForgetDependency(uint64_t number, std::vector<emulation::Node>* nodes) {
+  for (emulation::Node& node : *nodes) {
+    if (number > node.after.size()) {
+      number -= node.after.size();
+      continue;
+    }
+    node.after.erase(node.after.begin() + static_cast<std::ptrdiff_t>(number - 1));
+    emulated::NoteForgotten();
+    return;
+  }
+}
+
+// What a stream in capture takes no part in.
+Status OutsideCapture(const std::string& name, void* stream, const char* what) {
+  emulation::Capture* const capture = StreamOf(stream).capture();
+  if (capture == nullptr) return Status();
+  if (capture->spoilt.empty()) capture->spoilt = fmt::format("{} while a graph is captured", what);
+  return Unavailable("{}: {} while a graph is captured", name, what);
+}
+
+Error FailureOf(const std::string& name, const std::string& what, int code, const std::string& why) {
+  return Unavailable("{}: {}: {}{}", name, what, TextOf(code), why.empty() ? "" : fmt::format(": {}", why));
+}
+
+// Where a test asks for it, or where the device is lost.
+Status Ask(const std::string& name, void* stream, Point point, const std::string& what, int code) {
+  EmulatedStream& of = StreamOf(stream);
+  if (of.lost != 0) return FailureOf(name, what, of.lost, "");
+  const std::optional<std::string> asked = Fails(point, static_cast<uint32_t>(of.device));
+  return asked ? Status(FailureOf(name, what, code, *asked)) : Status();
+}
+
+void Copy(void* to, const void* from, size_t bytes) {
+  if (bytes != 0) std::memcpy(to, from, bytes);
+}
+
+}  // namespace
+
+uint32_t emulated::CurrentDevice() { return static_cast<uint32_t>(std::max(current_device, 0)); }
+
+struct Device::Branches {
+  std::unique_ptr<EmulatedStream> streams[kMostBranches - 1];
+  size_t marked = 0;  // since the last Finish
+};
+
+Device::Device(uint32_t ordinal, std::string name, void* stream, std::unique_ptr<Branches> branches)
+    : ordinal_(ordinal), name_(std::move(name)), stream_(stream), branches_(std::move(branches)) {}
+
+Result<std::unique_ptr<Device>> Device::Open(uint32_t ordinal) {
+  MRS_RETURN_IF_ERROR(emulated::CurrentFaults().status());
+  if (const std::optional<std::string> asked = Fails(Point::kOpen, ordinal)) {
+    return FailureOf(fmt::format("cuda:{}", ordinal), "cannot be used", kUnknown, *asked);
+  }
+  current_device = static_cast<int>(ordinal);
+  auto* const main_stream = new EmulatedStream(current_device, nullptr);
+  auto branches = std::make_unique<Branches>();
+  for (auto& branch : branches->streams) branch = std::make_unique<EmulatedStream>(current_device, main_stream);
+  return std::unique_ptr<Device>(new Device(ordinal, fmt::format("cuda:{} (emulated)", ordinal),
+                                            static_cast<emulation::Stream*>(main_stream), std::move(branches)));
+}
+
+Device::~Device() {
+  if (StreamOf(stream_).graph_count != 0) emulation::EndByName(name_ + " is closed before its graphs");
+  const std::string left = emulation::LeftOf(stream_);
+  if (!left.empty()) emulation::EndByName(fmt::format("{} is closed before {}", name_, left));
+  delete &StreamOf(stream_);
+}
+
+Status Device::Checked(const char* what, int code) const {
+  return code == 0 ? Status() : Status(FailureOf(name_, what, code, ""));
+}
+
+Status Device::Use() {
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kUse, "it cannot be used", kUnknown));
+  current_device = static_cast<int>(ordinal_);
+  return Status();
+}
+
+Result<uint64_t> Device::FreeBytes() {
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kMemoryQuery, "its memory cannot be asked for", kUnknown));
+  MRS_ASSIGN_OR_RETURN(const emulated::Faults* const faults, emulated::CurrentFaults());
+  return faults->device_bytes - emulation::TakenBytes(static_cast<int>(ordinal_), Where::kDevice);
+}
+Result<uint64_t> Device::TotalBytes() {
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kMemoryQuery, "its memory cannot be asked for", kUnknown));
+  MRS_ASSIGN_OR_RETURN(const emulated::Faults* const faults, emulated::CurrentFaults());
+  return faults->device_bytes;
+}
+
+Result<DeviceArena> Device::Allocate(const char* what, uint64_t bytes) {
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "an allocation"));
+  if (bytes == 0) return DeviceArena();
+  const std::string failing = fmt::format("no {} bytes of memory for {}", bytes, what);
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kAllocation, failing, kMemoryAllocation));
+  MRS_ASSIGN_OR_RETURN(const emulated::Faults* const faults, emulated::CurrentFaults());
+  const uint64_t taken = emulation::TakenBytes(static_cast<int>(ordinal_), Where::kDevice);
+  if (bytes > faults->device_bytes || taken > faults->device_bytes - bytes) {
+    return FailureOf(name_, failing, kMemoryAllocation, fmt::format("{} of {} are taken", taken, faults->device_bytes));
+  }
+  std::byte* const data = emulation::TakeMemory(
+      {.what = what, .bytes = bytes, .device = static_cast<int>(ordinal_), .where = Where::kDevice, .owner = stream_});
+  if (data == nullptr) return FailureOf(name_, failing, kMemoryAllocation, "of the host");
+  return DeviceArena(data, emulation::GiveMemory);
+}
+
+Result<DeviceArena> Device::AllocateHost(const char* what, uint64_t bytes) {
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "an allocation"));
+  if (bytes == 0) return DeviceArena();
+  const std::string failing = fmt::format("no {} bytes of the host's memory, pinned, for {}", bytes, what);
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kHostAllocation, failing, kMemoryAllocation));
+  std::byte* const data = emulation::TakeMemory(
+      {.what = what, .bytes = bytes, .device = static_cast<int>(ordinal_), .where = Where::kHost, .owner = stream_});
+  if (data == nullptr) return FailureOf(name_, failing, kMemoryAllocation, "of the host");
+  return DeviceArena(data, emulation::GiveMemory);
+}
+
+// `to_where`, `from_where`: on which side each must lie.
+static Status CheckCopy(const std::string& name, int device, const char* what, const void* to, Where to_where,
+                        const void* from, Where from_where, size_t bytes) {
+  for (const auto& [at, where, which] : {std::tuple{to, to_where, "to"}, {from, from_where, "from"}}) {
+    const std::string why = emulation::WhyNot(at, bytes, where, device);
+    if (!why.empty()) return FailureOf(name, what, kInvalidValue, fmt::format("{} {}", which, why));
+  }
+  return Status();
+}
+
+Status Device::CopyIn(void* to, const void* from_host, size_t bytes) {
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "a copy from the host"));
+  constexpr const char* kWhat = "a copy to it failed";
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kCopyIn, kWhat, kInvalidValue));
+  MRS_RETURN_IF_ERROR(
+      CheckCopy(name_, static_cast<int>(ordinal_), kWhat, to, Where::kDevice, from_host, Where::kHost, bytes));
+  Copy(to, from_host, bytes);
+  return Status();
+}
+Status Device::CopyOut(void* to_host, const void* from, size_t bytes) {
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "a copy to the host"));
+  constexpr const char* kWhat = "a copy from it failed";
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kCopyOut, kWhat, kInvalidValue));
+  MRS_RETURN_IF_ERROR(
+      CheckCopy(name_, static_cast<int>(ordinal_), kWhat, to_host, Where::kHost, from, Where::kDevice, bytes));
+  Copy(to_host, from, bytes);
+  return Status();
+}
+Status Device::CopyWithin(void* to, const void* from, size_t bytes) {
+  constexpr const char* kWhat = "a copy within it failed";
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kCopyWithin, kWhat, kInvalidValue));
+  MRS_RETURN_IF_ERROR(
+      CheckCopy(name_, static_cast<int>(ordinal_), kWhat, to, Where::kDevice, from, Where::kDevice, bytes));
+  EmulatedStream& stream = StreamOf(stream_);
+  if (!stream.is_capturing()) {
+    Copy(to, from, bytes);
+    return Status();
+  }
+  stream.Keep([=] { Copy(to, from, bytes); }, emulation::WordsOf(to, from));
+  return Status();
+}
+Status Device::Launched(int code) {
+  if (code == 0) return Status();
+  return FailureOf(name_, "a kernel could not be launched", code, std::exchange(why_not_launched, {}));
+}
+Status Device::Finish() {
+  constexpr const char* kWhat = "what was launched failed";
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "a wait"));
+  EmulatedStream& stream = StreamOf(stream_);
+  const Status asked = Ask(name_, stream_, Point::kWait, kWhat, kLaunchFailure);
+  stream.flying.clear();
+  for (; branches_->marked > 0; --branches_->marked) passed_();
+  if (!asked.ok()) {
+    stream.lost = kLaunchFailure;  // as an error of a kernel is: nothing brings the device back
+    return asked;
+  }
+  for (const auto& branch : branches_->streams) {
+    if (!branch->is_awaited) return Unavailable("{}: {}: a branch's work was not joined", name_, kWhat);
+  }
+  return Status();
+}
+
+// What the stream is given is done at once.
+Result<bool> Device::IsDone() {
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "a look at the stream"));
+  return true;
+}
+void Device::Forsake() { StreamOf(stream_).flying.clear(); }
+
+Status Device::Mark() {
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "a mark"));
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kMark, "its work could not be marked", kUnknown));
+  ++branches_->marked;
+  return Status();
+}
+
+Status Device::Fork(size_t branches) {
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kFork, "its work could not be forked", kUnknown));
+  if (branches > kMostBranches) {
+    return FailureOf(name_, "its work could not be forked", kInvalidValue, fmt::format("{} branches", branches));
+  }
+  EmulatedStream& stream = StreamOf(stream_);
+  if (!stream.is_capturing()) return Status();
+  for (size_t b = 0; b + 1 < branches; ++b) branches_->streams[b]->Join(stream.capture(), stream.last());
+  return Status();
+}
+void* Device::branch(size_t branch) const {
+  return branch == 0 ? stream_ : static_cast<emulation::Stream*>(branches_->streams[branch - 1].get());
+}
+Status Device::Join(size_t branches) {
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kJoin, "its work could not be joined", kUnknown));
+  for (size_t b = 0; b + 1 < branches; ++b) {
+    EmulatedStream& branch = *branches_->streams[b];
+    if (branch.is_capturing()) StreamOf(stream_).Await(branch.last());
+    branch.is_awaited = true;
+  }
+  return Status();
+}
+
+Result<DeviceGraph> Device::Capture(const std::function<Status()>& work) {
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "another capture"));
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kCapture, "no graph can be captured", kUnknown));
+  EmulatedStream& stream = StreamOf(stream_);
+  emulation::Capture capture;
+  stream.Join(&capture, {});
+  const Status done = work();
+  stream.Leave();
+  for (const auto& branch : branches_->streams) {
+    branch->Leave();
+    branch->is_awaited = true;
+  }
+  MRS_RETURN_IF_ERROR(done);
+  constexpr const char* kWhat = "a graph could not be captured";
+  if (!capture.spoilt.empty()) {
+    return Unavailable("{}: {}: something was done that no graph holds", name_, kWhat);
+  }
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kInvalidated, kWhat, kCaptureInvalidated));
+  for (const uint32_t last : emulation::LastOf(capture.nodes)) {
+    if (std::find(stream.last().begin(), stream.last().end(), last) != stream.last().end()) continue;
+    return Unavailable("{}: {}: a branch's work was not joined (cudaErrorStreamCaptureUnjoined)", name_, kWhat);
+  }
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kInstantiate, "a graph could not be made ready", kMemoryAllocation));
+  MRS_ASSIGN_OR_RETURN(const emulated::Faults* const faults, emulated::CurrentFaults());
+  if (faults->missing_dependency != 0) ForgetDependency(faults->missing_dependency, &capture.nodes);
+  const size_t node_count = capture.nodes.size();
+  emulation::Words words;
+  for (const emulation::Node& node : capture.nodes) words.insert(words.end(), node.words.begin(), node.words.end());
+  std::vector<const void*> held = emulation::MemoryAmong(words);
+  emulation::HoldMemory(held);
+  ++stream.graph_count;
+  return DeviceGraph(new EmulatedGraph{&stream, std::move(capture.nodes), std::move(held)}, node_count,
+                     [](void* of) { delete static_cast<EmulatedGraph*>(of); });
+}
+
+Status Device::Launch(const DeviceGraph& graph) {
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "a graph's launch"));
+  constexpr const char* kWhat = "a graph could not be launched";
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kGraphLaunch, kWhat, kLaunchOutOfResources));
+  EmulatedStream& stream = StreamOf(stream_);
+  const auto* const launched = static_cast<const EmulatedGraph*>(graph.get());
+  if (launched == nullptr) return FailureOf(name_, kWhat, kInvalidValue, "it is none");
+  if (launched->stream != &stream) return FailureOf(name_, kWhat, kInvalidValue, "it is another device's");
+  stream.flying.push_back(launched);
+  for (const uint32_t node : emulation::OrderOf(launched->nodes, emulated::NextOrderSeed())) {
+    launched->nodes[node].work();
+  }
+  return Status();
+}
+
+}  // namespace mrs

@@ -1,0 +1,200 @@
+#include "runtime/rank/cuda/nccl_exchange.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/cuda/sum_parts.h"
+#include "plans/printable.h"
+
+namespace mrs {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+// What a rank says of itself before NCCL is asked for anything.
+struct Hello {
+  int32_t version = 0;  // 0: it cannot be had, and why
+  int64_t most_decode_rows = 0;
+  char why[512] = {};
+};
+
+Status CompareHellos(const std::vector<Hello>& hellos, int own) {
+  const Hello& mine = hellos[static_cast<size_t>(own)];
+  if (mine.version == 0) return Refuse("{}", mine.why);
+  for (size_t rank = 0; rank < hellos.size(); ++rank) {
+    const Hello& other = hellos[rank];
+    if (other.version == 0) {
+      const std::string why(other.why, strnlen(other.why, sizeof(other.why)));
+      return Refuse("rank {} cannot use NCCL: {}", rank, Printable(why));
+    }
+    if (other.version != mine.version) {
+      return Refuse(
+          "NCCL is {} here and {} on rank {}: install one version on all nodes, or plan with mrs-plan build "
+          "--collectives staged",
+          nccl::VersionText(mine.version), nccl::VersionText(other.version), rank);
+    }
+    if (other.most_decode_rows != mine.most_decode_rows) {
+      return Refuse("decodes are of up to {} rows here and {} on rank {}, and ranks pad them alike: rebuild the plan",
+                    mine.most_decode_rows, other.most_decode_rows, rank);
+    }
+  }
+  return Status();
+}
+
+template <typename T>
+std::span<std::byte> BytesOf(T& value) {
+  return std::as_writable_bytes(std::span<T, 1>(&value, 1));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NcclExchange>> NcclExchange::Meet(Device& device, const NcclOptions& options) {
+  std::unique_ptr<NcclExchange> made(new NcclExchange(device, options));
+  Hello mine;
+  mine.most_decode_rows = options.most_decode_rows;
+  const Result<int> version = nccl::Open();
+  if (version.ok()) {
+    mine.version = *version;
+  } else {
+    const std::string& why = version.message();
+    std::copy_n(why.data(), std::min(why.size(), sizeof(mine.why) - 1), mine.why);
+  }
+  std::vector<Hello> hellos(static_cast<size_t>(options.world->size()));
+  MRS_RETURN_IF_ERROR(options.world->AllGather(BytesOf(mine), std::as_writable_bytes(std::span(hellos))));
+  MRS_RETURN_IF_ERROR(CompareHellos(hellos, options.world->rank()));
+  if (options.has_transfers) MRS_RETURN_IF_ERROR(made->Make(*options.world, "all ranks", &made->world_));
+  if (options.group != nullptr) MRS_RETURN_IF_ERROR(made->Make(*options.group, "tensor parallelism", &made->group_));
+  return made;
+}
+
+Status NcclExchange::Make(Communicator& ranks, const char* what, Group* group) {
+  struct {
+    int32_t code = nccl::kSuccess;
+    nccl::UniqueId id{};
+  } told;
+  std::string why;
+  if (ranks.rank() == 0) {
+    told.code = nccl::MakeUniqueId(&told.id);
+    if (told.code != nccl::kSuccess) why = nccl::Text(told.code, nullptr);
+  }
+  MRS_RETURN_IF_ERROR(ranks.Broadcast(BytesOf(told), 0));
+  if (told.code != nccl::kSuccess) {
+    return Unavailable("NCCL: no unique id for {}: {}", what,
+                       why.empty() ? fmt::format("its first rank got code {}", told.code) : why);
+  }
+  group->what = what;
+  group->size = ranks.size();
+  const int code = nccl::Init(&group->comm, ranks.size(), told.id, ranks.rank(), [this] { return IsAborted(); });
+  return Settle(*group, "a communicator could not be made", code, deadline_);
+}
+
+// Until a call that returned `code` is done.
+Status NcclExchange::Settle(const Group& group, const char* what, int code, milliseconds limit) {
+  const steady_clock::time_point end = steady_clock::now() + limit;
+  for (milliseconds pause(0); code == nccl::kInProgress; pause = std::min(pause + milliseconds(1), milliseconds(20))) {
+    if (IsAborted()) return Unavailable("NCCL: {} ({}): given up", what, group.what);
+    if (steady_clock::now() > end) {
+      return TimedOut(
+          "NCCL: {} ({}): not all of its {} ranks have come within {} ms; see NCCL_DEBUG=INFO, and whether its nodes "
+          "reach each other (NCCL_SOCKET_IFNAME)",
+          what, group.what, group.size, limit.count());
+    }
+    if (pause.count() > 0) std::this_thread::sleep_for(pause);
+    int state = nccl::kSuccess;
+    const int asked = nccl::AsyncError(group.comm, &state);
+    code = asked == nccl::kSuccess ? state : asked;
+  }
+  if (code == nccl::kSuccess) return Status();
+  return Unavailable("NCCL: {} ({}): {}", what, group.what, nccl::Text(code, group.comm));
+}
+
+NcclExchange::~NcclExchange() {
+  for (Group* const group : {&group_, &world_}) {
+    if (group->comm == nullptr) continue;
+    // Without the other ranks, which may be gone, there is no orderly end.
+    const Status ended = Settle(*group, "its end", nccl::Finalize(group->comm), milliseconds(2000));
+    ended.ok() ? nccl::Destroy(group->comm) : nccl::Abort(group->comm);
+  }
+}
+
+void NcclExchange::Abort() {
+  for (Group* const group : {&group_, &world_}) {
+    if (group->comm != nullptr) nccl::Abort(group->comm);
+    group->comm = nullptr;
+  }
+}
+
+Status NcclExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
+  if (!collective.is_gather) return Sum(collective, rows);
+  const size_t bytes = static_cast<size_t>(rows) * collective.row_bytes;
+  return Settle(group_, "a gathering",
+                nccl::AllGather(collective.x, collective.y, bytes, group_.comm, device_.stream()), deadline_);
+}
+
+Status NcclExchange::Sum(const CollectiveLaunch& collective, int64_t rows) {
+  constexpr int64_t kGrain = 64;  // of a piece, in elements: 256 bytes, as memory is aligned
+  const int64_t ranks = group_.size;
+  const bool canonical = collective.algorithm != plan::CollectiveAlgorithm::rank_order;
+  const int64_t count = rows * static_cast<int64_t>(collective.row_bytes / sizeof(float));
+  const int64_t fits = workspace_.bytes / static_cast<int64_t>(sizeof(float)) / ranks / kGrain * kGrain;
+  if (fits == 0) {
+    return Refuse("the plan's workspace of {} bytes holds no sum of {} ranks: rebuild the plan", workspace_.bytes,
+                  ranks);
+  }
+  auto* const parts = static_cast<float*>(workspace_.data);
+  for (int64_t done = 0; done < count; done += fits) {
+    const int64_t piece = std::min(fits, count - done);
+    const auto* const x = reinterpret_cast<const float*>(collective.x) + done;
+    auto* const y = reinterpret_cast<float*>(collective.y) + done;
+    const size_t bytes = static_cast<size_t>(piece) * sizeof(float);
+    MRS_RETURN_IF_ERROR(Settle(group_, "a sum's gathering",
+                               nccl::AllGather(x, parts, bytes, group_.comm, device_.stream()), deadline_));
+    MRS_RETURN_IF_ERROR(
+        device_.Launched(kernels::cuda::StartSumParts({parts, y, piece, ranks, canonical}, device_.stream())));
+  }
+  return Status();
+}
+
+Status NcclExchange::Run(const TransferLaunch& transfer, int64_t rows) {
+  const size_t bytes = static_cast<size_t>(rows) * transfer.row_bytes;
+  if (transfer.is_send) {
+    return Settle(world_, "a send", nccl::Send(transfer.data, bytes, transfer.peer, world_.comm, device_.stream()),
+                  deadline_);
+  }
+  return Settle(world_, "a receipt", nccl::Recv(transfer.data, bytes, transfer.peer, world_.comm, device_.stream()),
+                deadline_);
+}
+
+Status NcclExchange::CheckErrors() const {
+  for (const Group* const group : {&world_, &group_}) {
+    if (group->comm == nullptr) continue;
+    int state = nccl::kSuccess;
+    const int asked = nccl::AsyncError(group->comm, &state);
+    const int code = asked == nccl::kSuccess ? state : asked;
+    if (code == nccl::kSuccess || code == nccl::kInProgress) continue;
+    return Unavailable("NCCL: what was under way failed ({}): {}", group->what, nccl::Text(code, group->comm));
+  }
+  return Status();
+}
+
+Status NcclExchange::Finish() {
+  // A collective whose other ranks are gone never ends by itself, so the host may not wait for the stream alone.
+  for (bool is_done = false; !is_done;) {
+    for (int looks = 0; looks < 200 && !is_done; ++looks) {
+      MRS_ASSIGN_OR_RETURN(is_done, device_.IsDone());
+      if (!is_done) std::this_thread::yield();
+    }
+    MRS_RETURN_IF_ERROR(CheckErrors());
+    if (IsAborted()) return Unavailable("NCCL: given up");
+  }
+  return device_.Finish();
+}
+
+}  // namespace mrs

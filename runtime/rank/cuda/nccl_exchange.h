@@ -1,0 +1,75 @@
+// What a GPU's rank tells other ranks, by NCCL: in the order of its stream, and so inside of its graphs.
+//
+//   MRS_ASSIGN_OR_RETURN(auto exchange, NcclExchange::Meet(*device, {.world = world, .group = group, ...}));
+//   MRS_RETURN_IF_ERROR(exchange->Run(collective, /*rows=*/4));   // also while the stream is captured
+//   MRS_RETURN_IF_ERROR(exchange->Finish());                      // the stream is done, or NCCL has an error
+//
+// NCCL only moves bytes: of a sum it gathers the parts of all ranks, as much at a time as the workspace holds, and a
+// kernel adds them in the order that communicators of the host have. So the bits are the CPU's. All ranks tell each
+// other as many rows: those that their kernels run, with rows that pad.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+
+#include "kernels/cuda/exact.h"
+#include "runtime/comm/communicator.h"
+#include "runtime/rank/cuda/device.h"
+#include "runtime/rank/cuda/nccl.h"
+#include "runtime/rank/launch.h"
+
+namespace mrs {
+
+struct NcclOptions {
+  // Borrowed, and used while ranks meet alone: all ranks of the plan, and those of this rank's sums (null: itself).
+  Communicator* world = nullptr;
+  Communicator* group = nullptr;
+  bool has_transfers = false;                 // the plan has stages
+  int64_t most_decode_rows = 0;               // which all ranks must pad alike
+  kernels::cuda::Workspace workspace = {};    // of the device, for what a sum gathers
+  const std::atomic<bool>* abort = nullptr;   // borrowed; once true, waits end within about 100 ms
+  std::chrono::milliseconds deadline{60000};  // of a communicator's making
+};
+
+class NcclExchange {
+ public:
+  // All ranks of the world at once; `device` is borrowed. Each compares what the others have before any of NCCL's own
+  // waits, and where one has no NCCL, or another version, all say so by its name.
+  static Result<std::unique_ptr<NcclExchange>> Meet(Device& device, const NcclOptions& options);
+  // After the graphs that have calls of it.
+  ~NcclExchange();
+  NcclExchange(const NcclExchange&) = delete;
+  NcclExchange& operator=(const NcclExchange&) = delete;
+
+  bool has_group() const { return group_.comm != nullptr; }
+  int group_size() const { return group_.size; }
+  Status Run(const CollectiveLaunch& collective, int64_t rows);
+  Status Run(const TransferLaunch& transfer, int64_t rows);
+  // Waits for the stream. An error of NCCL's ends the wait: after it, Abort.
+  Status Finish();
+  // Ends what is under way, here and, by and by, on other ranks. After the graphs, as the destructor.
+  void Abort();
+
+ private:
+  struct Group {
+    nccl::Comm comm = nullptr;
+    const char* what = "";
+    int size = 1;
+  };
+  NcclExchange(Device& device, const NcclOptions& options)
+      : device_(device), workspace_(options.workspace), abort_(options.abort), deadline_(options.deadline) {}
+  Status Make(Communicator& ranks, const char* what, Group* group);
+  Status Settle(const Group& group, const char* what, int code, std::chrono::milliseconds limit);
+  Status Sum(const CollectiveLaunch& collective, int64_t rows);
+  Status CheckErrors() const;
+  bool IsAborted() const { return abort_ != nullptr && abort_->load(std::memory_order_relaxed); }
+
+  Device& device_;
+  const kernels::cuda::Workspace workspace_;
+  const std::atomic<bool>* const abort_;
+  const std::chrono::milliseconds deadline_;
+  Group world_, group_;
+};
+
+}  // namespace mrs

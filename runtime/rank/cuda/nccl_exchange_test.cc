@@ -1,0 +1,220 @@
+// By the emulated NCCL: ranks that meet, what they then have, and each way in which it goes wrong. A thread a rank.
+#include "runtime/rank/cuda/nccl_exchange.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/comm/region.h"
+#include "runtime/rank/cuda/emulated_faults.h"
+
+namespace mrs {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+
+struct Asked {
+  explicit Asked(const std::string& faults) { emulated::UseFaults(*emulated::ParseFaults(faults)); }
+  ~Asked() { emulated::UseFaults({}); }
+};
+
+struct Rank {
+  int rank = 0;
+  Device* device = nullptr;
+  NcclExchange* exchange = nullptr;
+  std::byte* memory = nullptr;  // of the device, kMemory bytes
+  Status Fill(float value, int64_t count) {
+    const std::vector<float> values(static_cast<size_t>(count), value);
+    return device->CopyIn(memory, values.data(), values.size() * sizeof(float));
+  }
+  float At(int64_t index) {
+    float value = 0;
+    const Status copied = device->CopyOut(&value, memory + index * 4, sizeof(value));
+    return copied.ok() ? value : -1;
+  }
+};
+constexpr uint64_t kMemory = 1 << 20;
+
+// What each rank says in the end, "" where all went well.
+std::vector<std::string> RunRanks(int size, milliseconds deadline, int64_t other_rows,
+                                  const std::function<Status(Rank&)>& run) {
+  const auto world = *MakeLocalCommunicators(size);
+  std::vector<std::string> said(static_cast<size_t>(size));
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < size; ++rank) {
+    ranks.emplace_back([&, rank] {
+      const Status ran = [&]() -> Status {
+        MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(static_cast<uint32_t>(rank)));
+        MRS_ASSIGN_OR_RETURN(const DeviceArena workspace, device->Allocate("a workspace", 4096));
+        MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
+        MRS_ASSIGN_OR_RETURN(const auto exchange,
+                             NcclExchange::Meet(*device, {.world = world[static_cast<size_t>(rank)].get(),
+                                                          .group = world[static_cast<size_t>(rank)].get(),
+                                                          .has_transfers = true,
+                                                          .most_decode_rows = rank == 1 ? other_rows : 4,
+                                                          .workspace = {workspace.data(), 4096},
+                                                          .deadline = deadline}));
+        Rank own{rank, device.get(), exchange.get(), memory.data()};
+        const Status done = run(own);
+        if (!done.ok()) exchange->Abort();
+        return done;
+      }();
+      if (!ran.ok()) said[static_cast<size_t>(rank)] = ran.message();
+    });
+  }
+  for (std::thread& rank : ranks) rank.join();
+  return said;
+}
+
+CollectiveLaunch SumOf(Rank& rank, uint64_t row_bytes) {
+  return {.algorithm = plan::CollectiveAlgorithm::doubling, .x = rank.memory, .y = rank.memory, .row_bytes = row_bytes};
+}
+Status SumOnce(Rank& rank) {
+  MRS_RETURN_IF_ERROR(rank.Fill(1, 100));
+  MRS_RETURN_IF_ERROR(rank.exchange->Run(SumOf(rank, 400), 1));
+  return rank.exchange->Finish();
+}
+Status SumTwice(Rank& rank) {
+  MRS_RETURN_IF_ERROR(SumOnce(rank));
+  return SumOnce(rank);
+}
+
+// A sum of several pieces of the workspace, at once and as a graph.
+TEST(NcclExchange, SumsInPiecesAndInGraphs) {
+  const auto said = RunRanks(4, milliseconds(20000), 4, [](Rank& rank) -> Status {
+    constexpr int64_t kCount = 3000;
+    const CollectiveLaunch sum = SumOf(rank, kCount * 4);
+    MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(1 << rank.rank), kCount));
+    MRS_RETURN_IF_ERROR(rank.exchange->Run(sum, 1));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    for (const int64_t at : {int64_t{0}, int64_t{255}, int64_t{256}, kCount - 1}) EXPECT_EQ(rank.At(at), 15);
+    MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&] { return rank.exchange->Run(sum, 1); }));
+    EXPECT_EQ(rank.At(0), 15);  // nothing ran
+    for (int i = 0; i < 3; ++i) MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    EXPECT_EQ(rank.At(kCount - 1), 15 * 64);
+    return Status();
+  });
+  for (const std::string& one : said) EXPECT_EQ(one, "");
+}
+
+TEST(NcclExchange, GathersAndTransfersLongerThanAPiece) {
+  const auto said = RunRanks(2, milliseconds(20000), 4, [](Rank& rank) -> Status {
+    constexpr int64_t kCount = 50000;  // 200,000 bytes
+    MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(rank.rank + 1), kCount));
+    MRS_RETURN_IF_ERROR(rank.exchange->Run(TransferLaunch{rank.rank == 0, 1 - rank.rank, rank.memory, kCount * 4}, 1));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    EXPECT_EQ(rank.At(kCount - 1), 1);
+    MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(rank.rank + 1), kCount));
+    std::byte* const y = rank.memory + 400000;
+    MRS_RETURN_IF_ERROR(
+        rank.exchange->Run(CollectiveLaunch{.is_gather = true, .x = rank.memory, .y = y, .row_bytes = kCount * 4}, 1));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    EXPECT_EQ(rank.At(100000), 1);
+    EXPECT_EQ(rank.At(100000 + kCount), 2);
+    EXPECT_EQ(rank.At(100000 + 2 * kCount - 1), 2);
+    return Status();
+  });
+  for (const std::string& one : said) EXPECT_EQ(one, "");
+}
+
+TEST(NcclExchange, EachErrorIsNamed) {
+  struct Row {
+    const char* fault;
+    std::vector<const char*> says;  // by rank
+  };
+  const Row rows[] = {
+      {"nccl-open:1@1",
+       {"rank 1 cannot use NCCL: no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@1",
+        "no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@1; plan with mrs-plan build --collectives staged"}},
+      {"nccl-version:1@1",
+       {"NCCL is 2.28.9 here and 2.27.3 on rank 1: install one version on all nodes",
+        "NCCL is 2.27.3 here and 2.28.9 on rank 0"}},
+      {"nccl-id:1@0",
+       {"NCCL: no unique id for all ranks: unhandled system error",
+        "NCCL: no unique id for all ranks: its first rank got code 2"}},
+      {"nccl-init:1@1",
+       {"NCCL: a communicator could not be made (all ranks): not all of its 2 ranks have come within 300 ms",
+        "NCCL: a communicator could not be made (all ranks): unhandled system error"}},
+      {"nccl-hang:1@1",
+       {"NCCL: a communicator could not be made (all ranks): not all of its 2 ranks have come within 300 ms; see "
+        "NCCL_DEBUG=INFO",
+        "not all of its 2 ranks have come within 300 ms"}},
+      {"nccl-call:2@1",
+       {"NCCL: what was under way failed (tensor parallelism): remote process exited or there was a network error: "
+        "rank "
+        "1 has left",
+        "NCCL: a sum's gathering (tensor parallelism): unhandled cuda error: MRS_EMULATED_FAULT=nccl-call:2@1"}},
+      {"nccl-async:2@1",
+       {"rank 1 has left",
+        "NCCL: what was under way failed (tensor parallelism): remote process exited or there was a network error: "
+        "MRS_EMULATED_FAULT=nccl-async:2@1"}},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.fault);
+    const Asked asked(row.fault);
+    const auto said = RunRanks(2, milliseconds(300), 4, SumTwice);
+    for (size_t rank = 0; rank < 2; ++rank) EXPECT_THAT(said[rank], HasSubstr(row.says[rank])) << "rank " << rank;
+  }
+}
+
+TEST(NcclExchange, AnErrorInAGraphIsFound) {
+  const Asked asked("nccl-async:3@1");
+  const auto said = RunRanks(2, milliseconds(300), 4, [](Rank& rank) -> Status {
+    MRS_RETURN_IF_ERROR(SumOnce(rank));
+    MRS_ASSIGN_OR_RETURN(const DeviceGraph graph,
+                         rank.device->Capture([&] { return rank.exchange->Run(SumOf(rank, 400), 1); }));
+    MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
+    const Status done = rank.exchange->Finish();
+    rank.device->Forsake();
+    return done;
+  });
+  EXPECT_THAT(said[0], HasSubstr("NCCL: what was under way failed (tensor parallelism): "));
+  EXPECT_THAT(said[1], HasSubstr("MRS_EMULATED_FAULT=nccl-async:3@1"));
+}
+
+TEST(NcclExchange, RanksThatPadUnlikeAreRefused) {
+  const auto said = RunRanks(2, milliseconds(20000), 8, SumOnce);
+  EXPECT_EQ(said[0], "decodes are of up to 4 rows here and 8 on rank 1, and ranks pad them alike: rebuild the plan");
+  EXPECT_EQ(said[1], "decodes are of up to 8 rows here and 4 on rank 0, and ranks pad them alike: rebuild the plan");
+}
+
+TEST(NcclExchange, UnlikeSizesAreAnErrorOfBoth) {
+  for (const std::string& one : RunRanks(2, milliseconds(20000), 4, [](Rank& rank) -> Status {
+         MRS_RETURN_IF_ERROR(rank.exchange->Run(SumOf(rank, 400), 1 + rank.rank));
+         return rank.exchange->Finish();
+       })) {
+    EXPECT_THAT(one, HasSubstr("invalid usage: rank "));
+    EXPECT_THAT(one, HasSubstr(" gathers 400"));
+    EXPECT_THAT(one, HasSubstr(" gathers 800"));
+  }
+}
+
+TEST(NcclExchangeDeathTest, EndsBeforeItsGraphs) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(RunRanks(2, milliseconds(20000), 4,
+                        [](Rank& rank) -> Status {
+                          MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&] {
+                            return rank.exchange->Run(SumOf(rank, 400), 1);
+                          }));
+                          rank.exchange->Abort();
+                          return Status();
+                        }),
+               "a communicator of NCCL ends before the graphs that have calls of it");
+}
+
+TEST(NcclEmulatedDeathTest, IsGivenWhatIsNoCommunicator) {
+  int state = 0;
+  EXPECT_DEATH(nccl::AsyncError(&state, &state), "NCCL is given a communicator that is none, or is none any more");
+}
+
+}  // namespace
+}  // namespace mrs

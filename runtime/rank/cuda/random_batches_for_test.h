@@ -1,0 +1,109 @@
+// A small model on GPUs, and batches for it: sequences that come and go, prompts and decodes in turn. For tests.
+//
+//   const TestModel model = OnGpus({.max_seqs = 6}, folder, /*graph_count=*/8);
+//   RandomBatches batches(model, seed);
+//   BytesOf(RunForward(*executor, batches.Next()))
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "plans/cuda_graphs.h"
+#include "runtime/rank/executor.h"
+#include "runtime/rank/kv_spaces.h"
+#include "runtime/testing/llama_plan.h"
+
+namespace mrs {
+
+inline testing::TestModel OnGpus(const testing::TestModelConfig& config, const std::string& directory,
+                                 int64_t graph_count, bool nccl = false) {
+  std::filesystem::create_directories(directory);
+  testing::TestModel model = MakeTestModel(config, directory);
+  uint32_t device = 0;
+  for (plan::Rank& rank : model.tree.ranks) {
+    rank.mutate_kind(plan::DeviceKind::cuda);
+    rank.mutate_device(device++);
+  }
+  for (auto& stage : model.tree.stages) {
+    int64_t exchanges = 0;
+    for (const plan::Step& step : stage->steps) {
+      exchanges += step.op() == plan::OpKind::all_reduce || step.op() == plan::OpKind::all_gather ||
+                           step.op() == plan::OpKind::send || step.op() == plan::OpKind::recv
+                       ? 1
+                       : 0;
+    }
+    if (nccl) exchanges = 0;
+    stage->workspace_bytes = nccl ? 4096 : 1;  // a sum of many rows is of several pieces
+    stage->communicators_bytes = nccl ? 1 : 0;
+    stage->graphs_bytes =
+        static_cast<uint64_t>(graph_count * GraphBytes(static_cast<int64_t>(stage->steps.size()), exchanges));
+  }
+  Repack(&model);
+  return model;
+}
+
+// Sequences of a world of `most`, each with its own blocks, which come and go: a prompt, or a token of each of some.
+class RandomBatches {
+ public:
+  RandomBatches(const testing::TestModel& model, uint64_t seed)
+      : config_(model.config), spaces_(*KvSpacesOf(model.plan())), random_(seed), lengths_(config_.max_seqs) {}
+
+  Batch Next() {
+    Batch batch;
+    batch.variant = Below(4) == 0 ? Variant::kAllLogits : Variant::kCandidates;
+    batch.table_stride = (config_.max_len + 31) / 32;
+    batch.kv.resize(spaces_.size());
+    const bool is_decode = Below(8) != 0;
+    const uint32_t most = 1 + Below(config_.max_seqs);
+    uint32_t row = 0;
+    const uint32_t first = Below(config_.max_seqs);
+    for (uint32_t i = 0; i < config_.max_seqs && row < most; ++i) {
+      const uint32_t sequence = (first + i) % config_.max_seqs;
+      const uint32_t tokens = is_decode ? 1 : 1 + Below(12);
+      if (lengths_[sequence] + tokens > config_.max_len || Below(64) == 0) lengths_[sequence] = 0;
+      for (uint32_t t = 0; t < tokens; ++t) Add(sequence, row, /*wants_logits=*/t + 1 == tokens, &batch);
+      for (size_t space = 0; space < spaces_.size(); ++space) {
+        for (uint32_t block = 0; block < batch.table_stride; ++block) {
+          batch.kv[space].block_table.push_back(BlockOf(space, sequence, block));
+        }
+      }
+      ++row;
+    }
+    return batch;
+  }
+
+ private:
+  uint32_t Below(uint32_t count) { return static_cast<uint32_t>(random_() % count); }
+  int32_t BlockOf(size_t space, uint32_t sequence, uint32_t block) const {
+    return static_cast<int32_t>(block % spaces_[space].sequence_blocks * config_.max_seqs + sequence);
+  }
+  void Add(uint32_t sequence, uint32_t row, bool wants_logits, Batch* batch) {
+    const uint32_t position = lengths_[sequence]++;
+    if (wants_logits) batch->logit_rows.push_back(static_cast<int32_t>(batch->tokens.size()));
+    batch->tokens.push_back(static_cast<int32_t>(Below(config_.vocab)));
+    batch->positions.push_back(static_cast<int32_t>(position));
+    batch->sequence.push_back(static_cast<int32_t>(row));
+    for (size_t space = 0; space < spaces_.size(); ++space) {
+      batch->kv[space].slots.push_back(BlockOf(space, sequence, position / 32) * 32 +
+                                       static_cast<int32_t>(position % 32));
+    }
+  }
+
+  const testing::TestModelConfig& config_;
+  const std::vector<KvSpace> spaces_;
+  std::mt19937_64 random_;
+  std::vector<uint32_t> lengths_;  // of each sequence so far
+};
+
+inline std::string BytesOf(const Result<StepOutput>& out) {
+  EXPECT_TRUE(out.ok()) << out.message();
+  if (!out.ok()) return "";
+  const auto bytes = out->logits.empty() ? out->candidates : std::as_bytes(out->logits);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace mrs

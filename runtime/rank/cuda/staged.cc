@@ -1,0 +1,48 @@
+#include "runtime/rank/cuda/staged.h"
+
+#include "runtime/rank/exchange.h"
+
+namespace mrs {
+
+Status PinnedBytes::Grow(Device& device, const char* what, uint64_t bytes) {
+  if (bytes <= bytes_) return Status();
+  if (bytes_ > 0) MRS_RETURN_IF_ERROR(device.Finish());  // a copy may still be under way
+  arena_ = DeviceArena();
+  bytes_ = 0;
+  MRS_ASSIGN_OR_RETURN(arena_, device.AllocateHost(what, bytes));
+  bytes_ = bytes;
+  return Status();
+}
+
+Status StagedExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
+  const uint64_t bytes = static_cast<uint64_t>(rows) * collective.row_bytes;
+  if (group_ == nullptr) {  // a group of one: its sum and its gathering are the operand
+    if (collective.x == collective.y) return Status();
+    return device_.CopyWithin(collective.y, collective.x, bytes);
+  }
+  const uint64_t result_bytes = ResultBytes(collective, rows, group_->size());
+  MRS_RETURN_IF_ERROR(pinned_.Grow(device_, "what ranks exchange", result_bytes));
+  std::byte* const y = pinned_.data();
+  std::byte* const x = y + (collective.is_gather ? bytes * static_cast<uint64_t>(group_->rank()) : 0);
+  // After what an earlier exchange copies in from there, as the stream's order is.
+  MRS_RETURN_IF_ERROR(device_.CopyOut(x, collective.x, bytes));
+  MRS_RETURN_IF_ERROR(device_.Finish());
+  MRS_RETURN_IF_ERROR(RunCollective(*group_, collective, rows, x, y));
+  return device_.CopyIn(collective.y, y, result_bytes);
+}
+
+Status StagedExchange::Run(const TransferLaunch& transfer, int64_t rows) {
+  if (world_ == nullptr) return Refuse("a plan of one rank sends nothing to others");
+  const uint64_t bytes = static_cast<uint64_t>(rows) * transfer.row_bytes;
+  MRS_RETURN_IF_ERROR(pinned_.Grow(device_, "what ranks exchange", bytes));
+  if (!transfer.is_send) {
+    MRS_RETURN_IF_ERROR(device_.Finish());  // an earlier exchange may still copy in from there
+    MRS_RETURN_IF_ERROR(RunTransfer(*world_, transfer, rows, pinned_.data()));
+    return device_.CopyIn(transfer.data, pinned_.data(), bytes);
+  }
+  MRS_RETURN_IF_ERROR(device_.CopyOut(pinned_.data(), transfer.data, bytes));
+  MRS_RETURN_IF_ERROR(device_.Finish());
+  return RunTransfer(*world_, transfer, rows, pinned_.data());
+}
+
+}  // namespace mrs

@@ -1,0 +1,48 @@
+// What a GPU's rank tells other ranks, through pinned memory of its host: out of the device, by the communicator that
+// CPU ranks use, and into the device. So its sums are the CPU's, bit for bit.
+//
+//   StagedExchange exchange(*device, world, group);
+//   MRS_RETURN_IF_ERROR(exchange.Run(collective, /*rows=*/3));   // in the stream's order; the host waits for the
+//   device
+//
+// No graph holds it: the host has a part in it. An executor cuts its graphs there.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/comm/communicator.h"
+#include "runtime/rank/cuda/device.h"
+#include "runtime/rank/launch.h"
+
+namespace mrs {
+
+// Memory of the host that a device copies from and to, as large as the largest so far.
+class PinnedBytes {
+ public:
+  // At least `bytes`, whose contents are lost where there were fewer; `what` names it in the error.
+  Status Grow(Device& device, const char* what, uint64_t bytes);
+  std::byte* data() const { return arena_.data(); }
+
+ private:
+  DeviceArena arena_;
+  uint64_t bytes_ = 0;
+};
+
+class StagedExchange {
+ public:
+  // All borrowed. `world`: null of one rank; `group`, of the collectives: null where it is one rank.
+  StagedExchange(Device& device, Communicator* world, Communicator* group)
+      : device_(device), world_(world), group_(group) {}
+
+  // Of `rows` of the batch.
+  Status Run(const CollectiveLaunch& collective, int64_t rows);
+  Status Run(const TransferLaunch& transfer, int64_t rows);
+
+ private:
+  Device& device_;
+  Communicator* const world_;
+  Communicator* const group_;
+  PinnedBytes pinned_;
+};
+
+}  // namespace mrs

@@ -1,0 +1,78 @@
+// A step of the plan with every address resolved: all that a forward still fills in is how many rows there are.
+//
+//   Launch<KernelSet>{.step = 7, .rows = plan::Rows::tokens, .work = KernelLaunch<KernelSet, AddArgs>{k.add, {...}}}
+//
+// `Set` is the kernel table of a device: kernels::KernelSet of a CPU, kernels::cuda::CudaKernels of a GPU. Made by
+// bind.h, replayed by the device's executor.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "plans/plan_generated.h"
+
+namespace mrs {
+
+template <typename Set, typename Args>
+struct KernelLaunch {
+  typename Set::template Function<Args> kernel = nullptr;
+  Args args{};
+  int64_t rows_per_row = 1;  // kernel rows of one buffer row: heads, where a norm runs per head
+};
+
+// Matrices that read one x.
+template <typename Set>
+struct MatmulLaunch {
+  typename Set::template Function<kernels::MatmulArgs> kernel = nullptr;
+  int64_t x_bytes = 0;  // of an element
+  std::vector<kernels::MatmulArgs> parts;
+};
+
+// One entry of the collective schedule. An in-place all-reduce has x == y.
+struct CollectiveLaunch {
+  bool is_gather = false;  // else it reduces
+  plan::CollectiveAlgorithm algorithm = plan::CollectiveAlgorithm::none;
+  const std::byte* x = nullptr;
+  std::byte* y = nullptr;
+  uint64_t row_bytes = 0;  // on this rank
+};
+
+// What goes to, or comes from, one rank of a neighbouring stage.
+struct TransferLaunch {
+  bool is_send = false;
+  int peer = 0;  // in the world
+  std::byte* data = nullptr;
+  uint64_t row_bytes = 0;
+};
+
+template <typename Set>
+struct Launch {
+  // Every kernel of the table has its alternative; those with one kernel a type, which the table lists twice, by hand.
+#define ROW(name, args) , KernelLaunch<Set, kernels::args>
+  using Work =
+      std::variant<MatmulLaunch<Set>, CollectiveLaunch, TransferLaunch, KernelLaunch<Set, kernels::AttentionArgs>,
+                   KernelLaunch<Set, kernels::KvAppendArgs> MRS_PLAIN_KERNELS(ROW)>;
+#undef ROW
+
+  uint32_t step = 0;  // Stage.steps, for messages
+  plan::Rows rows = plan::Rows::one;
+  Work work;
+};
+
+// What a kernel calls its rows: tokens, where they must be such; `count`, where `rows` is an array that says which.
+template <typename Args>
+int64_t& RowsOf(Args& args) {
+  if constexpr (requires { args.tokens; }) {
+    return args.tokens;
+  } else if constexpr (requires { args.count; }) {
+    static_assert(!std::is_same_v<decltype(args.rows), int64_t>);
+    return args.count;
+  } else {
+    return args.rows;
+  }
+}
+
+}  // namespace mrs

@@ -1,0 +1,459 @@
+"""What holds on this machine's GPU, a row each: see gpu-check.sh. Python's standard library alone.
+
+A part has a bound of its own and never more than what is left of the whole; a row that cannot be run for want of time
+fails. Benchmarks are of zeros: what a step moves and multiplies is a real model's, its power is not.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPOSITORY = os.path.dirname(HERE)
+sys.path.insert(0, os.path.join(REPOSITORY, "tests", "exactness"))
+import cuda as exactness  # noqa: E402
+
+WHOLE_S = 470  # of everything; eight minutes with what the interpreter and the ends of processes take
+STEPS = 32  # that a decode's time is taken from
+
+
+class Failed(Exception):
+    pass
+
+
+class NotThere(Exception):
+    """Of a part that has nothing to run here, by name."""
+
+
+def tensors_of(config):
+    """[(name, shape)] of a Llama checkpoint."""
+    hidden, ffn, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
+    q, kv = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
+    found = [("model.embed_tokens.weight", [config["vocab_size"], hidden]), ("model.norm.weight", [hidden])]
+    if not config["tie_word_embeddings"]:
+        found.append(("lm_head.weight", [config["vocab_size"], hidden]))
+    of_layer = [
+        ("input_layernorm", [hidden]),
+        ("post_attention_layernorm", [hidden]),
+        ("self_attn.q_proj", [q, hidden]),
+        ("self_attn.k_proj", [kv, hidden]),
+        ("self_attn.v_proj", [kv, hidden]),
+        ("self_attn.o_proj", [hidden, q]),
+        ("mlp.gate_proj", [ffn, hidden]),
+        ("mlp.up_proj", [ffn, hidden]),
+        ("mlp.down_proj", [hidden, ffn]),
+    ]
+    for layer in range(config["num_hidden_layers"]):
+        found += [(f"model.layers.{layer}.{name}.weight", shape) for name, shape in of_layer]
+    return found
+
+
+def elements(shape):
+    return shape[0] * (shape[1] if len(shape) > 1 else 1)
+
+
+def product_weights(config):
+    """How many weights a token is multiplied with: the table of embeddings only where it is the output's, too."""
+    every = sum(elements(shape) for _, shape in tensors_of(config) if len(shape) == 2)
+    return every - (0 if config["tie_word_embeddings"] else config["vocab_size"] * config["hidden_size"])
+
+
+def write_zeros(folder, config):
+    """A checkpoint in bf16 whose weights are a hole in the file."""
+    header, end = {}, 0
+    for name, shape in tensors_of(config):
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + 2 * elements(shape)]}
+        end += 2 * elements(shape)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "config.json"), "w") as file:
+        json.dump(config, file)
+    with open(os.path.join(folder, "model.safetensors"), "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+
+
+class Clock:
+    def __init__(self, seconds, patience):
+        self.end, self.patience = time.monotonic() + seconds * patience, patience
+
+    def left(self, bound):
+        left = min(bound * self.patience, self.end - time.monotonic())
+        if left < 1:
+            raise Failed("not run: the eight minutes are over")
+        return left
+
+
+def run(argv, seconds, env=None):
+    """(exit code, stdout, stderr) of a program that ends within so many seconds; what it started ends with it."""
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+        env=env, start_new_session=True,
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(timeout=seconds)
+        return process.returncode, out, err
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise Failed(f"no end within {seconds:.0f} s: {' '.join(argv[:4])} ...") from None
+
+
+class Server:
+    """mrs-exec serving a plan on a free port, from its first /health of 200 on; ends by SIGTERM with exit code 0."""
+
+    def __init__(self, argv, clock, bound):
+        self.clock, self.seconds = clock, clock.left(bound)
+        self.deadline = time.monotonic() + self.seconds
+        self.lines = []
+        self.process = subprocess.Popen(
+            [*argv, "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", start_new_session=True,
+        )  # fmt: skip
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def _until(self, what, find):
+        while time.monotonic() < self.deadline:
+            if (found := find()) is not None:
+                return found
+            if self.process.poll() is not None:
+                time.sleep(0.2)  # its last words
+                raise Failed(f"it ended with {self.process.returncode}: {' '.join(self.lines[-2:])}")
+            time.sleep(0.02)
+        raise Failed(f"no {what} within {self.seconds:.0f} s: {' '.join(self.lines[-2:])}")
+
+    def _port(self):
+        found = [re.match(r"serving +http://127\.0\.0\.1:(\d+)/v1$", line) for line in list(self.lines)]
+        return next((int(match[1]) for match in found if match), None)
+
+    def _is_ready(self):
+        with contextlib.suppress(OSError):
+            return True if self.request("GET", "/health", None)[0] == 200 else None
+        return None
+
+    def __enter__(self):
+        try:
+            self.port = self._until("address", self._port)
+            self._until("readiness", self._is_ready)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def request(self, method, path, body):
+        left = self.deadline - time.monotonic()
+        if left < 0.1:
+            raise Failed(f"no answer within the part's {self.seconds:.0f} s")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=left)
+        try:
+            connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return response.status, response.read().decode(errors="replace")
+        except TimeoutError:
+            raise Failed(f"no answer within the part's {self.seconds:.0f} s") from None
+        finally:
+            connection.close()
+
+    def complete(self, body):
+        status, text = self.request("POST", "/v1/completions", body)
+        if status != 200:
+            raise Failed(f"/v1/completions says {status}: {text[:200]}")
+        return json.loads(text)
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def __exit__(self, kind, *_):
+        self.process.terminate()
+        try:
+            code = self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = "no end within 10 s of SIGTERM"
+        if kind is None and code != 0:
+            raise Failed(f"its end: {code}: {' '.join(self.lines[-2:])}")
+
+
+class Check:
+    def __init__(self, options):
+        self.options = options
+        # An emulated GPU is a busy host's, which has other things to do.
+        self.clock = Clock(options.seconds, 5 if options.emulated else 1)
+        self.program = os.path.join(options.bin, "mrs-exec-emulated" if options.emulated else "mrs-exec")
+        self.failures, self.copy_rate, self.hashes = 0, None, {}
+        self.bench_folder = None
+
+    def plans(self, *parts):
+        return os.path.join(self.options.plans, *parts)
+
+    def read(self, *parts):
+        with open(self.plans(*parts)) as file:
+            return json.load(file)
+
+    def row(self, part, result, seconds, what):
+        if self.options.emulated and result in ("ok", "measured"):
+            result = "emulated"
+        first, *more = what.splitlines() or [""]
+        print(f"{part:<34} {result:<9} {seconds:>7}  {first}", flush=True)
+        for line in more:
+            print(f"{'':<52}  {line}", flush=True)
+
+    def part(self, name, work):
+        """A row; what is measured within it has rows of its own before."""
+        started = time.monotonic()
+
+        def took():
+            return f"{time.monotonic() - started:.1f} s"
+
+        try:
+            said = work()
+            self.row(name, "ok", took(), said)
+        except NotThere as why:
+            self.row(name, "not there", "", str(why))
+        except Failed as why:
+            self.failures += 1
+            self.row(name, "FAILED", took(), str(why))
+        except Exception as why:  # a file that is not as it should be, or a bug here: the others go on
+            self.failures += 1
+            self.row(name, "FAILED", took(), f"{type(why).__name__}: {why}")
+
+    # The parts.
+
+    def kernels(self):
+        if self.options.emulated:
+            raise NotThere("of an emulated GPU: kernels_cuda_exact_test")
+        if not os.access(self.options.cuda_check, os.X_OK):
+            raise Failed(f"no {self.options.cuda_check}; cmake --build build --target cuda_check, or --cuda-check FILE")
+        code, out, err = run([self.options.cuda_check], self.clock.left(150))
+        lines = out.splitlines()
+        cases = [int(m[1]) for line in lines if (m := re.search(r"(\d+) cases", line))]
+        for line in lines:
+            if match := re.match(r"copy +(\d+) GB/s", line):
+                self.copy_rate = float(match[1])
+        if code != 0 or not cases:
+            differ = [line for line in lines if "DIFFER" in line]
+            raise Failed("\n".join([f"exit code {code} {err.strip()}", *differ[:20]]))
+        rates = [line for line in lines if "GB/s" in line]
+        return "\n".join([f"{lines[0]}: {sum(cases)} cases of {len(cases)} kernels, the CPU's bits", *rates])
+
+    def exact(self, graphs):
+        cases, wrong, count = self.read("exact", "cases.json"), [], 0
+        bound = self.clock.left(75)
+        end = time.monotonic() + bound
+        for case in cases:
+            if time.monotonic() > end:
+                all_prompts = sum(len(c["prompts"]) for c in cases)
+                raise Failed(f"{count} prompts of {all_prompts} within {bound:.0f} s, then no time")
+            argv = exactness.argv_of(self.program, self.plans("exact"), case, True, graphs)
+            code, out, err = run(argv, self.clock.left(60))
+            if code != 0:
+                raise Failed(f"{case['name']}: exit code {code}: {err.strip()} {out.strip()[-300:]}")
+            actual = [json.loads(line)["logits_sha256"] for line in out.splitlines()]
+            self.hashes[graphs, case["name"]] = actual
+            count += len(actual)
+            if actual != case["hashes"]:
+                wrong.append(f"{case['name']}: {actual[0][:16]}..., the CPU's {case['hashes'][0][:16]}...")
+        if wrong:
+            raise Failed("\n".join([f"{len(wrong)} of {len(cases)} models and orders of sums differ", *wrong]))
+        return f"{len(cases)} models and orders of sums, {count} prompts: the CPU's logits_sha256"
+
+    def graphs_are_eager(self):
+        names = [name for graphs, name in self.hashes if graphs == "on"]
+        if not names or any(("off", name) not in self.hashes for name in names):
+            raise Failed("not run: one of the two above did not end")
+        differ = [name for name in names if self.hashes["on", name] != self.hashes["off", name]]
+        if differ:
+            raise Failed(f"differ: {', '.join(differ)}")
+        return f"the same bits of all {len(names)}"
+
+    def served(self):
+        asked = self.read("http", "asked.json")
+        argv = [self.program, "--plan", self.plans("http", "gpu.mrsplan"), "--model", self.plans("http", "model")]
+        with Server(argv, self.clock, 60) as server, concurrent.futures.ThreadPoolExecutor(len(asked)) as pool:
+
+            def answer(case):
+                body = {"prompt": case["prompt"], "max_tokens": case["max_tokens"]}
+                answered = server.complete({**body, "temperature": 0, "return_token_ids": True})
+                return answered["choices"][0]["token_ids"]
+
+            answers = list(pool.map(answer, asked))
+        wrong = [
+            f"{case['prompt']!r}: {ids}, the CPU's {case['token_ids']}"
+            for case, ids in zip(asked, answers)
+            if ids != case["token_ids"]
+        ]
+        if wrong:
+            raise Failed("\n".join(wrong))
+        return f"{len(asked)} questions at once: the CPU's tokens; SIGTERM ends it with 0"
+
+    def refused(self, plan, model, pattern, env=None):
+        argv = [self.program, "--plan", self.plans("refused", plan), "--model", model, "--prompt-ids", "1,2", "--quiet"]
+        code, out, err = run(argv, self.clock.left(30), env)
+        said = err.strip() or out.strip()
+        if code != 1 or not re.search(pattern, said):
+            raise Failed(f"exit code {code}, expected 1 and {pattern!r}: {said[-400:]}")
+        return said.splitlines()[-1]
+
+    def no_device(self):
+        if self.options.emulated:
+            raise NotThere("of an emulated GPU: it has whatever device a plan names")
+        env = dict(os.environ, CUDA_VISIBLE_DEVICES=os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0])
+        said = r"cuda:7: the plan is for this device, and 1 is"
+        return self.refused("device.mrsplan", self.plans("http", "model"), said, env)
+
+    def no_visible(self):
+        if self.options.emulated:
+            raise NotThere("of an emulated GPU: CUDA_VISIBLE_DEVICES is CUDA's")
+        env = dict(os.environ, CUDA_VISIBLE_DEVICES="-1")
+        said = r"no device can be used: .*mrs-exec doctor"
+        return self.refused("device.mrsplan", self.plans("http", "model"), said, env)
+
+    def two(self):
+        asked = self.read("http", "asked.json")
+        argv = [self.program, "--plan", self.plans("two", "two.mrsplan"), "--model", self.plans("http", "model")]
+        argv += ["--json", "--quiet", "--max-tokens", str(asked[0]["max_tokens"])]
+        for case in asked:
+            argv += ["--prompt", case["prompt"]]
+        code, out, err = run(argv, self.clock.left(60))
+        if code != 0 and (alone := re.search(r"cuda:1: the plan is for this device, and 1 is visible here", out + err)):
+            raise NotThere(alone[0])
+        actual = [json.loads(line).get("logits_sha256") for line in out.splitlines()]
+        if code != 0 or actual != [case["logits_sha256"] for case in asked]:
+            raise Failed(f"exit code {code}, {actual}, the CPU's {[c['logits_sha256'] for c in asked]}: {err.strip()}")
+        return f"{len(actual)} prompts, sums through the host's memory: the CPU's logits_sha256"
+
+    def another_device(self):
+        with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
+            write_zeros(folder, self.read("refused", "memory.json"))
+            said = r"uses up to \d+ bytes of its device, and .* has \d+: it is another"
+            return self.refused("memory.mrsplan", folder, said)
+
+    def bench(self, bench):
+        """A row a size, in one server."""
+        name, config = bench["name"], bench["config"]
+        weights = product_weights(config)
+        with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
+            write_zeros(folder, config)
+            argv = [self.program, "--plan", self.plans("bench", f"{name}.mrsplan"), "--model", folder]
+            began = time.monotonic()
+
+            def measured(what, said):
+                nonlocal began
+                self.row(f"{name}: {what}", "measured", f"{time.monotonic() - began:.1f} s", said)
+                began = time.monotonic()
+
+            with self.started(argv) as server:
+                measured("start", "until /health says 200")
+                for batch in bench["batches"]:
+                    step = self.decode(server, config["vocab_size"], batch)
+                    rate = 2e-9 * weights / step
+                    beside = f", {100 * rate / self.copy_rate:.0f} % of the copy" if self.copy_rate else ""
+                    said = f"{1e3 * step:.2f} ms a step, {batch / step:.0f} tokens/s, {rate:.0f} GB/s of weights"
+                    measured(f"decode, batch {batch}", said + beside)
+                for length in bench["prompts"]:
+                    seconds = statistics.median(self.prefill(server, config["vocab_size"], length, n) for n in range(3))
+                    flops = 2e-12 * weights * length / seconds
+                    measured(f"prompt of {length}", f"{1e3 * seconds:.0f} ms, {flops:.1f} TFLOP/s of products")
+        return "" if self.copy_rate else "no copy of the same run to compare with"
+
+    @contextlib.contextmanager
+    def started(self, argv):
+        """A server of a benchmark, whose plan may be too large for this device."""
+        with contextlib.ExitStack() as stack:
+            try:
+                server = stack.enter_context(Server(argv, self.clock, 150))
+            except Failed as why:
+                if large := re.search(r"the plan uses up to \d+ bytes of its device, and .* has \d+", str(why)):
+                    raise NotThere(large[0]) from None
+                raise
+            yield server
+
+    def ask(self, server, prompts, tokens):
+        body = {"prompt": prompts, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
+        began = time.monotonic()
+        usage = server.complete(body)["usage"]
+        seconds = time.monotonic() - began
+        if usage["completion_tokens"] != len(prompts) * tokens:
+            raise Failed(f"another answer than asked for: {usage}")
+        return seconds
+
+    def decode(self, server, vocab, batch):
+        """Seconds of a step: a long answer less a short one, the median of three; sixteen tokens of context."""
+        prompts = [[(7 * i + j) % vocab for j in range(16)] for i in range(batch)]
+        self.ask(server, prompts, 4)  # graphs are captured
+        seconds = [(self.ask(server, prompts, 2 + STEPS) - self.ask(server, prompts, 2)) / STEPS for _ in range(3)]
+        return max(statistics.median(seconds), 1e-9)
+
+    def prefill(self, server, vocab, length, number):
+        return self.ask(server, [[(11 * number + j) % vocab for j in range(length)]], 1)
+
+    def all(self):
+        where = " (emulated: mrs-exec-emulated, no GPU)" if self.options.emulated else ""
+        print(f"gpu-check{where}, {time.strftime('%Y-%m-%d %H:%M')}, {self.version()}")
+        print(f"{'part':<34} {'result':<9} {'took':>7}  what", flush=True)
+        self.row("wrappers' conformance", "not there", "", "alone: products read through cp.async, the only one")
+        self.part("kernels = reference", self.kernels)
+        for graphs in ("on", "off"):
+            self.part(f"exact = CPU's hash, graphs {graphs}", lambda: self.exact(graphs))
+        self.part("graph = eager", self.graphs_are_eager)
+        self.part("two GPUs (staged) = CPU's hash", self.two)
+        self.part("the bundled model over HTTP", self.served)
+        self.part("refused: a device not there", self.no_device)
+        self.part("refused: no device visible", self.no_visible)
+        self.part("refused: too little memory", self.another_device)
+        for name in ("fast numerics", "two ranks on one device (ipc)", "NCCL", "GEMM rate (cuBLASLt)"):
+            self.row(name, "not there", "", "mrs-exec has none yet")
+        try:
+            benches = self.read("bench", "benches.json")
+        except (OSError, ValueError) as why:
+            benches = []
+            self.failures += 1
+            self.row("benchmarks", "FAILED", "", str(why))
+        for bench in benches:
+            self.part(f"{bench['name']}: bf16 of zeros, exact", lambda: self.bench(bench))
+        print(f"{self.failures} failed" if self.failures else "all that is there holds")
+        return 1 if self.failures else 0
+
+    def version(self):
+        try:
+            return run([self.program, "--version"], 10)[1].strip()
+        except OSError as why:
+            sys.exit(f"gpu-check: {why}; give the folder of mrs-exec with --bin DIR")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plans", required=True, help="what gpu-check-plans.sh made")
+    parser.add_argument("--bin", default=os.path.join(REPOSITORY, "build", "cli"), help="folder of mrs-exec")
+    parser.add_argument("--cuda-check", help="the built program [../kernels/cuda/cuda_check beside --bin]")
+    parser.add_argument("--emulated", action="store_true", help="mrs-exec-emulated of that folder")
+    parser.add_argument("--seconds", type=float, default=WHOLE_S, help="of everything")
+    options = parser.parse_args()
+    options.cuda_check = options.cuda_check or os.path.join(options.bin, "..", "kernels", "cuda", "cuda_check")
+    if not os.path.isdir(options.plans):
+        sys.exit(f"gpu-check: {options.plans}: no such folder; scripts/gpu-check-plans.sh makes it where mrs-plan runs")
+    return Check(options).all()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""Every error of an emulated GPU, at every point at which it can come, ends mrs-exec with its name.
+
+    python3 gpu_faults.py --bin build/cli            in CTest: of each kind of point the first, the last and one more
+    MRS_EVERY_FAULT=1 python3 gpu_faults.py ...      every one
+
+The bundled model answers on one emulated GPU, twice the same sizes, so that graphs are captured and launched. A first run
+counts what is asked of the device (MRS_EMULATED_FAULT=count:FILE); then each of those fails in turn: exit code 1 within
+five seconds, a line that names the rank, the device, what failed and how, and no process is left.
+"""
+
+import json
+import os
+import random
+import time
+
+from harness import MINI, Run, Workplace, check, check_equal, parse_arguments, run_cases, run_main
+
+SECONDS = 5
+SAMPLED = 1  # of a kind of point, besides its first and last
+SEED = 20261126
+FAULT = "MRS_EMULATED_FAULT"
+# What an error at each point is called, after "cuda:0 (emulated): ".
+SAYS = {
+    "open": "cuda:0: cannot be used: unknown error (cudaErrorUnknown)",
+    "use": "it cannot be used: unknown error (cudaErrorUnknown)",
+    "memory-query": "its memory cannot be asked for: unknown error (cudaErrorUnknown)",
+    "allocation": "out of memory (cudaErrorMemoryAllocation)",
+    "host-allocation": "the host's memory, pinned, for ",
+    "copy-in": "a copy to it failed: invalid argument (cudaErrorInvalidValue)",
+    "copy-out": "a copy from it failed: invalid argument (cudaErrorInvalidValue)",
+    "copy-within": "a copy within it failed: invalid argument (cudaErrorInvalidValue)",
+    "launch": "a kernel could not be launched: too many resources requested for launch (cudaErrorLaunchOutOfResources)",
+    "fork": "its work could not be forked: unknown error (cudaErrorUnknown)",
+    "join": "its work could not be joined: unknown error (cudaErrorUnknown)",
+    "mark": "its work could not be marked: unknown error (cudaErrorUnknown)",
+    "capture": "no graph can be captured: unknown error (cudaErrorUnknown)",
+    "capture-invalidated": "a graph could not be captured: operation failed due to a previous error during capture",
+    "instantiate": "a graph could not be made ready: out of memory (cudaErrorMemoryAllocation)",
+    "graph-launch": "a graph could not be launched: too many resources requested for launch",
+    "wait": "what was launched failed: unspecified launch failure (cudaErrorLaunchFailure)",
+}
+# Of NCCL, which a model on one GPU has nothing of (nccl_ranks.py).
+NCCL = [f"nccl-{point}" for point in ("open", "version", "id", "init", "hang", "call", "async", "lost")]
+# Of a model on one GPU nothing is copied from one place of it to another: its collectives' operands are their results.
+NEVER = {"copy-within", *NCCL}
+
+
+def plan_of(work):
+    def build():
+        path = work.path("plans", "gpu.mrsplan")
+        work.tools.call([
+            work.tools.plan_program, "build", MINI, "--gpus", "2GB", "--max-len", "128", "--max-seqs", "2", "--numerics",
+            "pair2", "-o", path
+        ])
+        return path
+
+    return work.once("gpu", build)
+
+
+def answer(work, faults):
+    program = os.path.join(work.tools_folder, "mrs-exec-emulated")
+    return Run(work, "--plan", plan_of(work), "--model", MINI, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
+               "--max-tokens", "4", "--ignore-eos", "--json", "--quiet", program=program,
+               environment={FAULT: faults} if faults else None)
+
+
+def counts_of(work):
+    """{point: how often it is asked for}, and the answers where nothing fails."""
+    def count():
+        path = work.path("counts")
+        run = answer(work, f"count:{path}")
+        check_equal(run.ended(60), 0, f"exit code\n  {run.described()}")
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        check_equal(len(lines), 1, "processes that opened a device")
+        words = lines[0].split()
+        return dict(zip(words[::2], map(int, words[1::2]))), run.output
+
+    return work.once("counts", count)
+
+
+def each_point_is_met(work):
+    counts, _ = counts_of(work)
+    check_equal(list(counts), [*SAYS, *NCCL], "points")
+    check_equal({point for point, count in counts.items() if count == 0}, NEVER, "points that nothing comes to")
+
+
+def fails(work, point, number, expected_says):
+    run = answer(work, f"{point}:{number}")
+    try:
+        begin = time.monotonic()
+        code = run.ended(60)
+        seconds = time.monotonic() - begin
+        said = [line for line in run.lines if f"{FAULT}={point}:{number}" in line]
+        what = f"{point}:{number}\n  {run.described()}"
+        check_equal(code, 1, f"exit code, {what}")
+        check(seconds < SECONDS, f"{seconds:.1f} s, {what}")
+        check(said, f"no line names it, {what}")  # one a prompt
+        for line in said:
+            check("rank 0" in line and "cuda:0" in line and expected_says in line, f"says {line!r}, {what}")
+        check(not any("emulated device: " in line for line in run.lines), f"the device has a complaint, {what}")
+    finally:
+        run.clean_up()
+
+
+def each_fails(work):
+    counts, _ = counts_of(work)
+    chosen = random.Random(SEED)
+    tried = 0
+    for point, count in counts.items():
+        numbers = range(1, count + 1)
+        if not os.environ.get("MRS_EVERY_FAULT") and count > SAMPLED + 2:
+            numbers = sorted({1, count, *chosen.sample(range(2, count), SAMPLED)})
+        for number in numbers:
+            fails(work, point, number, SAYS[point])
+            tried += 1
+    print(f"{tried} of {sum(counts.values())} points failed, each by name (seed {SEED})")
+
+
+def past_the_last_nothing_fails(work):
+    counts, output = counts_of(work)
+    faults = ",".join(f"{point}:{count + 1}" for point, count in counts.items())
+    run = answer(work, faults)
+    check_equal(run.ended(60), 0, f"exit code with {faults}\n  {run.described()}")
+    check_equal(run.output, output, "the answers")
+
+
+def graphs_in_other_orders(work):
+    _, output = counts_of(work)
+    for seed in (1, 2, 3):
+        run = answer(work, f"order:{seed}")
+        check_equal(run.ended(60), 0, f"exit code, order:{seed}\n  {run.described()}")
+        check_equal([json.loads(line)["logits_sha256"] for line in run.output.splitlines()],
+                    [json.loads(line)["logits_sha256"] for line in output.splitlines()], f"order:{seed}")
+
+
+def less_memory_than_planned(work):
+    run = answer(work, "device-memory:8MiB")
+    check_equal(run.ended(60), 1, f"exit code\n  {run.described()}")
+    run.said(r"rank 0.* bytes.*cuda:0 \(emulated\)")
+
+
+def no_such_fault(work):
+    run = answer(work, "launch:first")
+    check_equal(run.ended(60), 1, f"exit code\n  {run.described()}")
+    run.said(r"MRS_EMULATED_FAULT: 'launch:first': expected launch:NUMBER, from 1")
+
+
+# Of two GPUs that talk by NCCL: what is asked for, and what some rank says of it.
+NCCL_FAULTS = {
+    "nccl-open:1@1": r"rank 1\b.*no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@1; plan with mrs-plan build",
+    "nccl-version:1@1": r"rank [01]\b.*NCCL is 2\.(28\.9|27\.3) here and 2\.(28\.9|27\.3) on rank [01]: install one version",
+    "nccl-id:1@0": r"rank [01]\b.*NCCL: no unique id for tensor parallelism: ",
+    "nccl-init:1@1": r"rank 1\b.*NCCL: a communicator could not be made \(tensor parallelism\): unhandled system error",
+    "nccl-call:9@1": r"rank 1\b.*unhandled cuda error: MRS_EMULATED_FAULT=nccl-call:9@1",
+    "nccl-async:40@1": r"rank [01]\b.*NCCL: .*(MRS_EMULATED_FAULT=nccl-async:40@1|rank 1 has left)",
+    "nccl-lost:40@1": r"rank [01]\b",  # the process ends in the middle of a collective
+}
+
+
+def nccl_plan_of(work):
+    def build():
+        path = work.path("plans", "nccl.mrsplan")
+        work.tools.call([
+            work.tools.plan_program, "build", MINI, "--gpus", "2xEMU-2GB", "--collectives", "nccl", "--max-len", "128",
+            "--max-seqs", "2", "-o", path
+        ])
+        return path
+
+    return work.once("nccl", build)
+
+
+def by_nccl_each_fails(work):
+    program = os.path.join(work.tools_folder, "mrs-exec-emulated")
+    for fault, says in NCCL_FAULTS.items():
+        run = Run(work, "--plan", nccl_plan_of(work), "--model", MINI, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
+                  "--max-tokens", "8", "--ignore-eos", "--json", "--quiet", program=program, environment={FAULT: fault})
+        try:
+            begin = time.monotonic()
+            check_equal(run.ended(60), 1, f"exit code, {fault}\n  {run.described()}")
+            seconds = time.monotonic() - begin
+            check(seconds < SECONDS, f"{seconds:.1f} s, {fault}\n  {run.described()}")
+            run.said(says)
+            check(not any("emulated device: " in line for line in run.lines), f"{fault}\n  {run.described()}")
+        finally:
+            run.clean_up()
+
+
+CASES = [
+    each_point_is_met, each_fails, past_the_last_nothing_fails, graphs_in_other_orders, less_memory_than_planned,
+    no_such_fault, by_nccl_each_fails
+]
+
+
+def main():
+    options = parse_arguments(__doc__)
+    with Workplace("gpu-faults", options.bin) as work:
+        work.tools_folder = options.bin
+        return run_cases([(case.__name__.replace("_", " "), lambda case=case: case(work)) for case in CASES], 1,
+                         options.only)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,130 @@
+"""Several emulated GPUs as their users meet them: on nodes, over HTTP, and when one of them fails.
+
+    python3 gpu_ranks.py --bin build/cli
+
+mrs-exec-emulated on plans for EMU-2GB devices, which answer with the bits of one CPU rank. Nodes are addresses of the
+loopback. Errors of one GPU end the world with its rank, its device and what failed, within five seconds, and no process
+is left. Which layouts and transports have the same bits, tests/exactness/cuda_ranks.py tries.
+"""
+
+import json
+import os
+import time
+
+import nodes
+from gpu_faults import FAULT, SAYS
+from harness import MINI, START_S, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main
+
+SECONDS = 5
+PLANNED = ("--max-len", "256", "--max-seqs", "4", "--numerics", "pair2")
+SMALL = ("--max-len", "16", "--max-seqs", "2", "--numerics", "pair2")  # batches of 32 tokens at most
+ASKED = {"max_tokens": 5, "ignore_eos": True, "temperature": 0, "return_token_ids": True}
+# What fails at the second of two GPUs, and when: while it loads, in its first forward, in a graph, between graphs.
+FAULTS = [("open", 1), ("allocation", 2), ("host-allocation", 2), ("copy-in", 1), ("copy-in", 9), ("copy-out", 3),
+          ("launch", 5), ("launch", 150), ("capture", 1), ("capture", 4), ("capture-invalidated", 2), ("instantiate", 3),
+          ("graph-launch", 1), ("graph-launch", 7), ("wait", 2), ("wait", 30)]
+
+
+def program_of(work):
+    return os.path.join(work.tools_folder, "mrs-exec-emulated")
+
+
+def plan_for(work, name, *options, planned=PLANNED):
+    def build():
+        path = work.path("plans", f"{name}.mrsplan")
+        work.tools.call([work.tools.plan_program, "build", MINI, *options, *planned, "-o", path])
+        return path
+
+    return work.once(("gpus", name), build)
+
+
+def gpu_cluster(work, name, gpus, *options):
+    """A plan of nodes of the loopback with so many GPUs on each."""
+    yaml = "version: 1\nnodes:\n" + "".join(
+        f"  - {{name: n{i}, address: {address}, memory: 64MiB, gpus: {gpus}xEMU-2GB}}\n"
+        for i, address in enumerate(nodes.loopback(2)))
+    return plan_for(work, name, "--cluster", work.text_file(os.path.join("plans", f"{name}.yaml"), yaml), *options)
+
+
+class Cluster(nodes.Cluster):
+    def start(self, node, **more):
+        super().start(node, program=program_of(self.made[0]), **more)
+
+
+def on_nodes(work, name, gpus, *options, common=()):
+    plan = gpu_cluster(work, name, gpus, *options)
+    with Cluster(work, plan, 2, *nodes.ASK, common=common) as cluster:
+        cluster.ended([0, 0], START_S)
+        check_equal(json.loads(cluster[0].output)["logits_sha256"], nodes.alone(work), cluster[0].described())
+        cluster[1].said("ended +by the head, in order")
+
+
+def serves(work):
+    """Clients of four GPUs get what those of a CPU get, and SIGTERM ends it in order."""
+    asked = [{**ASKED, "prompt": [i, i + 1, i + 2]} for i in range(3, 6)]
+    answers = []
+    for plan, program in ((work.plan(MINI, tp=1, max_len=256, max_seqs=4), None),
+                          (plan_for(work, "four", "--gpus", "4xEMU-2GB", "--tp", "2", "--pp", "2"), program_of(work))):
+        with Server(work, plan, MINI, program=program) as server:
+            answers.append([server.ask("/v1/completions", body)["choices"] for body in asked])
+    check_equal(answers[1], answers[0], "answers of four GPUs")
+
+
+def fails(work, point, number):
+    plan = plan_for(work, "two", "--gpus", "2xEMU-2GB")
+    run = Run(work, "--plan", plan, "--model", MINI, "--prompt-ids", "1,2,3", "--max-tokens", "5", "--ignore-eos", "--json",
+              "--quiet", program=program_of(work), environment={FAULT: f"{point}:{number}@1"})
+    try:
+        begin = time.monotonic()
+        code = run.ended(60)
+        seconds = time.monotonic() - begin
+        what = f"{point}:{number}@1\n  {run.described()}"
+        check_equal(code, 1, f"exit code, {what}")
+        check(seconds < SECONDS, f"{seconds:.1f} s, {what}")
+        says = SAYS[point].replace("cuda:0", "cuda:1")
+        said = [line for line in run.lines if line.startswith("mrs-exec: ")]
+        check(said, f"no line says why, {what}")
+        for line in said:
+            check("rank 1" in line and "cuda:1" in line and says in line, f"says {line!r}, {what}")
+        check(not any("emulated device: " in line for line in run.lines), f"the device has a complaint, {what}")
+    finally:
+        run.clean_up()
+
+
+def rehearses(work, layers):
+    """Links, programs on zeros, and what each exchange takes; no file of the model is opened."""
+    plan = plan_for(work, "small", "--gpus", "4xEMU-2GB", "--tp", "2", "--pp", "2", planned=SMALL)
+    run = Run(work, "--plan", plan, "--rehearse", "--rehearse-layers", layers, "--json", program=program_of(work))
+    try:
+        check_equal(run.ended(60), 0, f"exit code\n  {run.described()}")
+        told = json.loads(run.output)
+        check_equal((told["ok"], told["isa"], len(told["links"])), (True, "cuda", 12), "ok, isa and links")
+        check(told["steps"], "no step was run")
+        for step in told["steps"]:
+            kinds = {exchange["kind"] for exchange in step["exchanges"]}
+            check({"all-reduce", "all-gather", "send", "recv"} >= kinds and len(kinds) > 2, f"exchanges {kinds}")
+            check(all(exchange["median_ns"] > 0 for exchange in step["exchanges"]), f"not measured: {step}")
+    finally:
+        run.clean_up()
+
+
+CASES = [
+    ("two nodes, tensor parallel, tcp", lambda w: on_nodes(w, "tp2", 1, "--tp", "2")),
+    ("two nodes, stages, ring", lambda w: on_nodes(w, "pp2", 1, "--pp", "2", common=["--transport", "ring"])),
+    ("two nodes of two, mixed", lambda w: on_nodes(w, "tp2pp2", 2, "--tp", "2", "--pp", "2")),
+    ("serves", serves),
+    *((f"fails at {point}:{number}", lambda w, p=point, n=number: fails(w, p, n)) for point, number in FAULTS),
+    ("rehearses all layers", lambda w: rehearses(w, "all")),
+    ("rehearses a layer", lambda w: rehearses(w, "1")),
+]
+
+
+def main():
+    options = parse_arguments(__doc__)
+    with Workplace("gpu-ranks", options.bin) as work:
+        work.tools_folder = options.bin
+        return run_cases([(name, lambda case=case: case(work)) for name, case in CASES], 1, options.only)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,188 @@
+"""Barriers, waits, lanes and guards of the CUDA kernels, left out one at a time: the test must find each.
+
+    python3 kernels.py --build build                     what CTest runs: one of each kind, from a seed
+    python3 kernels.py --build build --all --jobs 2      every one, half an hour
+    python3 kernels.py --build build --only LaneSum      those whose name has a match
+
+kernel_sites.py finds them. Of each, one source is compiled anew, for the emulator that watches every access, and linked to
+kernels_cuda_watched_test; its tests of that file must fail: by what the emulator tells, by other bits, or because they do
+not end. What is not found is in HARMLESS, with the reason; a row of it that nothing matches, or that is found, is an
+error, too. Of all sites at least 95 of 100 must be found.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import random
+import re
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from fnmatch import fnmatch
+
+from kernel_sites import KINDS, sites
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+KERNELS = "kernels/cuda"
+TEST = "kernels_cuda_watched_test"
+LIBRARY = "mrs_cuda_kernels_watched"
+SECONDS = 60  # of a processor; a test that takes more does not end, whatever else the host does
+LEAST = 0.95
+# Tests of the files that have many; of another file all the rest.
+CASES = {"matmul.cu": "ExactCuda.matmul*:ExactCuda.Matmul*", "attention.cu": "ExactCuda.attention*:ExactCuda.Attention*"}
+REST = "-" + ":".join(CASES.values())
+NOT_THERE = {"fence"}  # no kernel has one yet
+# (pattern of names, why nothing finds it)
+HARMLESS = [
+    ("attention.cu Scores: for: group < head_dim by <=", "a group more has no elements: it adds zero"),
+    ("attention.cu Attention: for: first_head < group by <=", "heads past the last are none, and nothing is written"),
+    ("norm.cu LaneSum: if: first < width is true", "past the row's end zeros are fetched, which nobody adds"),
+    ("norm.cu LaneSum: if: threadIdx.x < kSumLanes is true", "more threads add, and nobody reads their sums"),
+    ("rows.cu ValidEntries: left < 0 ? is false", "a count below zero is none to every loop"),
+    ("rows.cu Candidates: if: better < k is true", "places past the k-th are written, in memory that is there, and not read"),
+    ("rows.cu Candidates: if: step == 1 is false", "a fault that is not found: it reads shared memory that nobody wrote, "
+     "which has the bits here that go on; products read such memory rightly, for columns that are not there"),
+    ("attention.cu Weighed: if: kAreAllAhead is true", "how values are fetched, for speed; the same chain"),
+]
+
+
+class Builder:
+    """Compiles a changed kernel and links it before the library that has the unchanged one."""
+
+    def __init__(self, build, folder):
+        self.build, self.folder = os.path.abspath(build), folder
+        with open(os.path.join(self.build, "compile_commands.json")) as file:
+            commands = json.load(file)
+        self.compiles = {
+            os.path.basename(entry["file"]): shlex.split(entry["command"])
+            for entry in commands if LIBRARY in entry["command"] and entry["file"].endswith(".cu")
+        }
+        said = subprocess.run(["ninja", "-C", self.build, "-t", "commands", TEST], capture_output=True, text=True,
+                              check=True).stdout.splitlines()[-1]
+        self.link = shlex.split(re.sub(r"^: && | && :$", "", said))
+
+    def program(self, name, file, text):
+        """The test with the text for the file; None: it does not compile."""
+        source, made = f"{self.folder}/{name}.cu", f"{self.folder}/{name}.o"
+        with open(source, "w") as out:
+            out.write(text)
+        command = list(self.compiles[file])
+        command[command.index("-o") + 1] = made
+        command[command.index("-c") + 1] = source
+        if subprocess.run([*command, "-w"], cwd=self.build, capture_output=True).returncode != 0:
+            return None
+        program = f"{self.folder}/{name}"
+        link = list(self.link)
+        at = link.index("-o")
+        link[at + 1] = program
+        subprocess.run([*link[:at], made, *link[at:]], cwd=self.build, check=True, capture_output=True)
+        os.remove(made)
+        os.remove(source)
+        return program
+
+
+def bounded():
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+
+
+def run(program, file):
+    """(whether the tests fail, how)."""
+    argv = [program, "--gtest_break_on_failure", "--gtest_brief=1", f"--gtest_filter={CASES.get(file, REST)}"]
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", preexec_fn=bounded)
+    if done.returncode == 0:
+        return False, ""
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return True, "it does not end"
+    if told := re.search(r"^emulation: (.*)$", done.stderr, re.M):
+        return True, f"told: {told[1]}"
+    if ": Failure" in done.stdout + done.stderr:
+        return True, "other bits"
+    return True, f"ends by signal {-done.returncode}"
+
+
+def all_sites(builder):
+    found = []
+    for file in sorted(builder.compiles):
+        with open(os.path.join(REPOSITORY, KERNELS, file)) as source:
+            found += [(file, site) for site in sites(f"{KERNELS}/{file}", source.read())]
+    return found
+
+
+def chosen(options, found):
+    if options.only or options.kind:
+        kinds = options.kind or KINDS
+        return [(file, site) for file, site in found if re.search(options.only, site.name) and site.kind in kinds]
+    if options.all:
+        return found
+    chance = random.Random(options.seed)
+    by_kind = [[one for one in found if one[1].kind == kind] for kind in KINDS]
+    return [chance.choice(group) for group in by_kind if group]
+
+
+def harmless(name):
+    return next((reason for pattern, reason in HARMLESS if fnmatch(name, pattern.replace("[", "[[]"))), None)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True, help=f"a build folder that has {TEST}")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--only", default="", help="a regular expression")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="all of this kind; may be given again")
+    parser.add_argument("--seed", type=int, default=20261126)
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mrs_kernels_") as folder:
+        builder = Builder(options.build, folder)
+        everything = all_sites(builder)
+        stale = [p for p, _ in HARMLESS if not any(fnmatch(s.name, p.replace("[", "[[]")) for _, s in everything)]
+        picked = chosen(options, everything)
+        outcomes, wrong = Counter(), [f"HARMLESS has a row that no site matches: {pattern}" for pattern in stale]
+        unread = [k for k in KINDS if k not in NOT_THERE and not any(s.kind == k for _, s in everything)]
+        wrong += [f"no {kind} was found in the kernels: are they written otherwise now?" for kind in unread]
+
+        def judge(index):
+            file, site = picked[index]
+            program = builder.program(f"mutant{index}", file, site.mutated)
+            if program is None:
+                return None, "does not compile"
+            verdict = run(program, file)
+            os.remove(program)
+            return verdict
+
+        # What is unchanged passes, or what fails would say nothing. In CTest the test itself says so.
+        for file in sorted({file for file, _ in picked}) if options.all or options.only or options.kind else ():
+            with open(os.path.join(REPOSITORY, KERNELS, file)) as source:
+                program = builder.program("unchanged", file, source.read())
+            failed, how = run(program, file) if program else (True, "does not compile")
+            if failed:
+                sys.exit(f"the unchanged {file} fails: {how}")
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            for (file, site), (failed, how) in zip(picked, pool.map(judge, range(len(picked)))):
+                reason = harmless(site.name)
+                outcome = "BROKEN" if failed is None else "found" if failed else "harmless" if reason else "MISSED"
+                outcomes[outcome] += 1
+                print(f"{outcome:8} {site.kind:8} {file}:{site.line}: {site.name}: {how or reason or ''}", flush=True)
+                if outcome in ("BROKEN", "MISSED"):
+                    wrong.append(f"{outcome}: {site.name}")
+                if outcome == "found" and reason:
+                    wrong.append(f"HARMLESS says of what is found: {site.name}")
+    share = outcomes["found"] / max(1, sum(outcomes.values()))
+    print(f"{len(picked)} of {len(everything)} sites, seed {options.seed}: {dict(outcomes)}, {100 * share:.1f} % found, "
+          f"{time.monotonic() - started:.0f} s")
+    if options.all and share < LEAST:
+        wrong.append(f"fewer than {100 * LEAST:.0f} % are found")
+    for line in wrong:
+        print(line)
+    return 1 if wrong or not picked else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
