@@ -9,6 +9,8 @@
 #include <new>
 #include <string>
 
+#include "host/source_dir_for_test.h"
+
 namespace {
 thread_local int64_t allocations_left = -1;  // -1: as many as there are
 }
@@ -201,7 +203,7 @@ TEST(Getters, FallBackOnlyWhenAbsentOrNull) {
 TEST(ReadFile, RefusesWhatIsNoFileOrTooLarge) {
   EXPECT_THAT(ReadFile("/nonexistent/x", 10).message(), HasSubstr("/nonexistent/x: cannot be opened: No such file"));
   EXPECT_EQ(ReadFile("/", 10).message(), "/: is a directory, expected a file");
-  const std::string self = std::string(MRS_SOURCE_DIR) + "/formats/json_test.cc";
+  const std::string self = SourceDir() + "/formats/json_test.cc";
   EXPECT_THAT(ReadFile(self, 10).message(), HasSubstr("at most 10 are accepted"));
   EXPECT_THAT(*ReadFile(self, 1 << 20), HasSubstr("RefusesWhatIsNoFileOrTooLarge"));
 }

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "host/source_dir_for_test.h"
 #include "planner/build.h"
 #include "planner/compiler.h"
 #include "planner/erasure.h"
@@ -30,7 +31,7 @@ struct Cut {
 inline BuildOptions Options(const std::string& model, const Cut& cut) {
   const bool random = model.find('/') == std::string::npos;
   BuildOptions options;
-  options.model_dir = fmt::format("{}/{}", random ? MRS_RANDOM_MODELS : MRS_SOURCE_DIR, model);
+  options.model_dir = fmt::format("{}/{}", random ? MRS_RANDOM_MODELS : SourceDir(), model);
   options.name = "subject";
   options.tp = cut.tp;
   options.pp = cut.stages;

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "host/source_dir_for_test.h"
+
 namespace mrs {
 namespace {
 
@@ -69,7 +71,7 @@ TEST(FactKeys, KnowsNamedTokensWhateverTheirNames) {
 
 // No key stands in two rows: the second would never be read. Nor does a key of one file count in another.
 TEST(FactKeys, TheTableIsTheOneInTheReadme) {
-  const Result<std::string> readme = ReadFile(MRS_SOURCE_DIR "/planner/README.md", 1 << 20);
+  const Result<std::string> readme = ReadFile(SourceDir() + "/planner/README.md", 1 << 20);
   ASSERT_TRUE(readme.ok()) << readme.message();
   EXPECT_NE(readme->find(fmt::format("\n{}", KeysWithoutEffect())), std::string::npos)
       << "put this into planner/README.md:\n"

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/source_dir_for_test.h"
 #include "mlir/Pass/PassManager.h"
 #include "planner/compiler.h"
 #include "planner/emit_plan.h"
@@ -21,7 +22,7 @@ namespace {
 // The bundled model, its layers 0 and 1 on ranks 0 and 1, layers 2 and 3 on ranks 2 and 3.
 plan::PlanT TwoStages() {
   BuildOptions options;
-  options.model_dir = MRS_SOURCE_DIR "/models/mini";
+  options.model_dir = SourceDir() + "/models/mini";
   options.tp = 2;
   options.pp = 2;
   options.max_len = 256;

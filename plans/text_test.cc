@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "host/source_dir_for_test.h"
 #include "plans/printable.h"
 #include "plans/reader.h"
 #include "plans/sha256.h"
@@ -39,7 +40,7 @@ void CollectKeys(const json& value, std::set<std::string>* keys) {
 // Field lines of the schema: "  name: type ...".
 std::set<std::string> SchemaFields() {
   std::set<std::string> fields;
-  std::ifstream schema(MRS_SOURCE_DIR "/plans/plan.fbs");
+  std::ifstream schema(SourceDir() + "/plans/plan.fbs");
   std::string line;
   while (std::getline(schema, line)) {
     const size_t colon = line.find(':');

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "formats/json.h"
+#include "host/source_dir_for_test.h"
 
 namespace mrs::text {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 using ::testing::HasSubstr;
 
 Json Golden() {
-  const std::string path = std::string(MRS_SOURCE_DIR) + "/formats/text/golden/templates.json";
+  const std::string path = SourceDir() + "/formats/text/golden/templates.json";
   const Result<std::string> text = ReadFile(path, 1 << 20);
   EXPECT_TRUE(text.ok()) << text.message();
   Result<Json> json = ParseJson(*text, "templates.json");

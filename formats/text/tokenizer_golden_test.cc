@@ -8,11 +8,12 @@
 #include "formats/text/detokenizer.h"
 #include "formats/text/tokenizer.h"
 #include "formats/text/utf8.h"
+#include "host/source_dir_for_test.h"
 
 namespace mrs::text {
 namespace {
 
-std::string GoldenPath(const std::string& name) { return std::string(MRS_SOURCE_DIR) + "/formats/text/golden/" + name; }
+std::string GoldenPath(const std::string& name) { return SourceDir() + "/formats/text/golden/" + name; }
 
 class TokenizerGolden : public ::testing::TestWithParam<std::string> {
  protected:

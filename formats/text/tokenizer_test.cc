@@ -10,6 +10,7 @@
 #include "formats/text/regex.h"
 #include "formats/text/unicode.h"
 #include "formats/text/utf8.h"
+#include "host/source_dir_for_test.h"
 
 namespace mrs::text {
 namespace {
@@ -98,7 +99,7 @@ TEST(Encode, NamesACharacterThatNothingCanWrite) {
 }
 
 TEST(Encode, TakesALongLineOfAnyOneThingInBoundedTime) {
-  const std::string folder = std::string(MRS_SOURCE_DIR) + "/formats/text/golden/";
+  const std::string folder = SourceDir() + "/formats/text/golden/";
   for (const char* name : {"gpt2", "llama3", "qwen", "deepseek", "llama2", "metaspace"}) {
     const Result<Tokenizer> tokenizer = LoadTokenizer(folder + name + ".tokenizer.json");
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.message();
@@ -114,7 +115,7 @@ TEST(Encode, TakesALongLineOfAnyOneThingInBoundedTime) {
 }
 
 TEST(TokenBytes, GivesHalvesOfCharacters) {
-  const std::string folder = std::string(MRS_SOURCE_DIR) + "/formats/text/golden/";
+  const std::string folder = SourceDir() + "/formats/text/golden/";
   for (const char* name : {"gpt2", "llama2"}) {
     const Tokenizer tokenizer = *LoadTokenizer(folder + name + ".tokenizer.json");
     std::string bytes;

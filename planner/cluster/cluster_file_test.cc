@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "formats/json.h"
+#include "host/source_dir_for_test.h"
 #include "planner/cluster/limits.h"
 #include "planner/cluster/map_reader.h"
 #include "planner/cluster/short_form.h"
@@ -114,7 +115,7 @@ TEST(ClusterFile, CanonicalTextIsTheCluster) {
 
 // The example of README.md is read, and is what the text beside it says.
 TEST(ClusterFile, TheReadmesExample) {
-  const Result<std::string> readme = ReadFile(std::string(MRS_SOURCE_DIR) + "/planner/cluster/README.md", 1 << 20);
+  const Result<std::string> readme = ReadFile(SourceDir() + "/planner/cluster/README.md", 1 << 20);
   ASSERT_TRUE(readme) << readme.message();
   const size_t begin = readme->find("```yaml\n");
   ASSERT_NE(begin, std::string::npos);
@@ -378,7 +379,7 @@ TEST(ClusterFile, BusIds) {
 
 // What the schema and the parser say of keys is one: the same maps, the same keys, nothing beside them, the same words.
 TEST(ClusterFile, SchemaHasTheParsersKeys) {
-  const std::string path = std::string(MRS_SOURCE_DIR) + "/planner/cluster/cluster.schema.json";
+  const std::string path = SourceDir() + "/planner/cluster/cluster.schema.json";
   const Result<std::string> text = ReadFile(path, 1 << 20);
   ASSERT_TRUE(text) << text.message();
   const Result<Json> schema = ParseJson(*text, path);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "formats/json.h"
+#include "host/source_dir_for_test.h"
 #include "planner/cluster/planted_faults_for_test.h"
 #include "planner/cluster/short_form.h"
 
@@ -37,7 +38,7 @@ TEST(Findings, SoundNodesAreQuiet) {
 }
 
 TEST(Findings, ReadmeListsEveryKind) {
-  const auto readme = ReadFile(fmt::format("{}/planner/cluster/README.md", MRS_SOURCE_DIR), 1 << 20);
+  const auto readme = ReadFile(fmt::format("{}/planner/cluster/README.md", SourceDir()), 1 << 20);
   ASSERT_TRUE(readme.ok()) << readme.message();
   for (const FindingKind& kind : FindingKinds()) {
     EXPECT_THAT(*readme, HasSubstr(fmt::format("| `{}` | {} |\n", kind.id, kind.when)));

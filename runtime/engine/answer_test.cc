@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/text/tokenizer.h"
+#include "host/source_dir_for_test.h"
 
 namespace mrs {
 namespace {
@@ -25,7 +26,7 @@ std::string TextOf(const text::Tokenizer& tokenizer, Request request, const std:
 class AnswerTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    const std::string golden = std::string(MRS_SOURCE_DIR) + "/formats/text/golden/";
+    const std::string golden = SourceDir() + "/formats/text/golden/";
     Result<text::Tokenizer> tokenizer = text::LoadTokenizer(golden + GetParam() + ".tokenizer.json");
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.message();
     tokenizer_.emplace(std::move(*tokenizer));

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "formats/text/tokenizer.h"
+#include "host/source_dir_for_test.h"
 #include "plans/sha256.h"
 
 namespace mrs {
@@ -340,7 +341,7 @@ TEST(Engine, QueuesWhileLoadingAndMoreThanItsSeats) {
 
 // A request's prompts share its lists and, once one of them runs, the automaton of its stop strings.
 TEST(Engine, BuildsNothingForRequestsThatWait) {
-  const Result<text::Tokenizer> tokenizer = text::LoadTokenizer(MRS_SOURCE_DIR "/models/mini/tokenizer.json");
+  const Result<text::Tokenizer> tokenizer = text::LoadTokenizer(SourceDir() + "/models/mini/tokenizer.json");
   ASSERT_TRUE(tokenizer.ok());
   EngineConfig config = Config();
   config.tokenizer = &*tokenizer;

@@ -4,13 +4,14 @@
 #include <memory>
 
 #include "formats/text/tokenizer.h"
+#include "host/source_dir_for_test.h"
 #include "runtime/engine/served_model.h"
 
 namespace mrs::serve {
 
 inline const text::Tokenizer& TestTokenizer() {
   static const text::Tokenizer tokenizer = [] {
-    Result<text::Tokenizer> loaded = text::LoadTokenizer(MRS_SOURCE_DIR "/models/mini/tokenizer.json");
+    Result<text::Tokenizer> loaded = text::LoadTokenizer(SourceDir() + "/models/mini/tokenizer.json");
     MRS_CHECK(loaded.ok());
     return *std::move(loaded);
   }();
