@@ -14,8 +14,8 @@ namespace mrs {
 namespace {
 
 // A reader starts on what is there while the writer copies on: a message moves in chunks of at most this, which stay in
-// the L1/L2 caches of both.
-constexpr size_t kChunkBytes = 32 * 1024;
+// the L2 caches of both.
+constexpr size_t kChunkBytes = 64 * 1024;
 
 void FutexWait(std::atomic<uint32_t>& word, uint32_t expected, std::chrono::milliseconds limit) {
   const timespec time{.tv_sec = limit.count() / 1000, .tv_nsec = limit.count() % 1000 * 1000000};
@@ -94,7 +94,7 @@ Result<size_t> RegionTransport::TryWrite(int peer, std::span<const std::byte> he
       end += bytes;
     }
   }
-  ring.written.store(end, std::memory_order_release);
+  ring.written.store(end);
   RingDoorbell(peer);
   return static_cast<size_t>(end - begin);
 }
@@ -124,15 +124,16 @@ Result<size_t> RegionTransport::TryRead(int peer, std::span<std::byte> head, std
       end += bytes;
     }
   }
-  ring.read.store(end, std::memory_order_release);
+  ring.read.store(end);
   RingDoorbell(peer);
   return static_cast<size_t>(end - begin);
 }
 
 void RegionTransport::RingDoorbell(int rank) const {
   Doorbell& doorbell = region_->doorbell(rank);
-  doorbell.count.fetch_add(1);
   const uint32_t sleeping = doorbell.sleeping.load();
+  if (sleeping == kAwake) return;
+  doorbell.count.fetch_add(1);
   if (sleeping == kAtDoorbell) FutexWake(doorbell.count);
   if (sleeping == kAtBell && bell_fd_ >= 0) eventfd_write(bell_fd_, 1);
 }

@@ -5,9 +5,10 @@
 //   full
 //
 // Layout: RegionHeader, one Doorbell per rank, then size * size rings, row = writer. Each rank sleeps at its own
-// doorbell; whoever writes to it or makes room for it rings. The order that loses no wake-up: the sleeper says so,
-// reads the doorbell's count, looks at its rings once more, and sleeps only if the count is still that; the ringer
-// changes the ring, then the count, then looks whether somebody sleeps.
+// doorbell; whoever writes to it or makes room for it looks whether it does, and rings. The order that loses no wake-up:
+// the sleeper says so, reads the doorbell's count, looks at its rings once more, and sleeps only if the count is still
+// that; the ringer changes the ring, then looks whether somebody sleeps, and only then changes the count and wakes. All of
+// it is sequentially consistent: of the two that say something and then look, one sees the other.
 //
 // Where a world has sockets, too, a rank that waits for both sleeps in poll, and its peers wake it by an eventfd that
 // the ranks of the host share (mixed_transport.h).

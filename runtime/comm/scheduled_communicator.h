@@ -325,9 +325,20 @@ class ScheduledCommunicator final : public Communicator {
       }
       received_.resize(std::max(received_.size(), step.recv.count));
       const std::span<float> part = std::span(received_).first(step.recv.count);
-      MRS_RETURN_IF_ERROR(
-          Exchange(operation, step.send_to, range(step.send), step.recv_from, std::as_writable_bytes(part)));
-      AddTo({reinterpret_cast<float*>(data.data()) + step.recv.begin, step.recv.count}, part);
+      const std::span<float> sum{reinterpret_cast<float*>(data.data()) + step.recv.begin, step.recv.count};
+      // Where what is sent is not what is summed, each piece is added as it comes, while a cache has it.
+      const bool apart = step.send.begin + step.send.count <= step.recv.begin ||
+                         step.recv.begin + step.recv.count <= step.send.begin;
+      size_t added = 0;
+      const auto add_up_to = [&](size_t count) {
+        AddTo(sum.subspan(added, count - added), part.subspan(added, count - added));
+        added = count;
+      };
+      MRS_RETURN_IF_ERROR(Exchange(operation, step.send_to, range(step.send), step.recv_from,
+                                   std::as_writable_bytes(part), [&](size_t bytes) {
+                                     if (apart) add_up_to(bytes / sizeof(float));
+                                   }));
+      add_up_to(part.size());
     }
     return Status();
   }
@@ -335,8 +346,15 @@ class ScheduledCommunicator final : public Communicator {
   // One message to send_to and one from recv_from at the same time; -1: none. Peers are ranks of the group. Whoever
   // makes no progress polls, then blocks; both directions go on together, so two ranks that send much never wait for
   // each other.
+  // on_arrival is told how many bytes of recv have come, whenever there are more.
   Status Exchange(const Operation& operation, int send_to, std::span<const std::byte> send, int recv_from,
                   std::span<std::byte> recv) {
+    return Exchange(operation, send_to, send, recv_from, recv, [](size_t) {});
+  }
+
+  template <typename OnArrival>
+  Status Exchange(const Operation& operation, int send_to, std::span<const std::byte> send, int recv_from,
+                  std::span<std::byte> recv, OnArrival on_arrival) {
     T& transport = link_->transport;
     if (link_->failure) {
       return Unavailable("{}: rank {} of {}: failed before: {}", OperationName(operation.kind), transport.rank(),
@@ -380,6 +398,7 @@ class ScheduledCommunicator final : public Communicator {
         if (!had_header && received >= sizeof(header) && actual != expected) {
           return Fail(MismatchError(expected, actual, transport.rank(), transport.size(), members_[recv_from]));
         }
+        if (*got > 0 && received > sizeof(header)) on_arrival(received - sizeof(header));
       }
       // Last, because what a peer said before it went explains more than that it went.
       if (write_error && moved == 0) return Fail(operation, WhyBroken(*write_error));
