@@ -358,6 +358,15 @@ class Stream:
         self.connection.close()
 
 
+def stretch(model, length):
+    """As if the model in the folder had been made for so many tokens."""
+    path = os.path.join(model, "config.json")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({**config, "max_position_embeddings": length}, file)
+
+
 def write_zeros_model(folder, layers):
     """A checkpoint of 32 MB a layer whose weights are a hole in the file: slow enough to be caught at work."""
     config = {

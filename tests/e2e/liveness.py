@@ -12,7 +12,6 @@ fault that came too late for its phase is tried again with another server.
 """
 
 import ctypes
-import json
 import os
 import re
 import signal
@@ -20,8 +19,8 @@ import threading
 import time
 import uuid
 
-from harness import (START_S, Failed, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main, wait_until,
-                     write_zeros_model)
+from harness import (START_S, Failed, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main, stretch,
+                     wait_until, write_zeros_model)
 from progress_board import IDLE, LOADING, MEETING, SENDING, STARTING, UNSEEN, WORKING, Board
 
 PATH = "/v1/completions"
@@ -210,15 +209,7 @@ class Cases:
         self.work, self.hang_s, self.lock = work, hang_s, threading.Lock()
         self.models = {layers: write_zeros_model(work.path(f"zeros-{layers}"), layers) for layers in (8, 2)}
         self.long = write_zeros_model(work.path("zeros-long"), 1)
-        self.stretch(self.long, 131072)
-
-    @staticmethod
-    def stretch(model, length):
-        path = os.path.join(model, "config.json")
-        with open(path) as file:
-            config = json.load(file)
-        with open(path, "w") as file:
-            json.dump({**config, "max_position_embeddings": length}, file)
+        stretch(self.long, 131072)
 
     def plan(self, phase, ranks, stages):
         """The plan and the model on which a phase lasts long enough to be caught."""
