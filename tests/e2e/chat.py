@@ -6,12 +6,11 @@ tests/e2e/chat.py --bin build/cli [--only REGEX]
 import os
 import pty
 import select
-import shutil
 import signal
 import subprocess
 import time
 
-from harness import MINI, Workplace, check, check_equal, parse_arguments, processes, run_cases, run_main, stretch
+from harness import MINI, Workplace, check, check_equal, parse_arguments, processes, run_cases, run_main
 
 MARK = "MRS_E2E_RUN"
 
@@ -114,17 +113,14 @@ class Cases:
             check_equal((done.returncode, done.stderr), (2, f"mrs-exec: {why}\n"), arguments)
 
     def a_terminal(self):
-        # An answer of minutes, so that Ctrl-C comes before its end however late the terminal is served.
-        model = self.work.path("long")
-        shutil.copytree(MINI, model)
-        stretch(model, 16384)
-        long = {self.plan: self.work.plan(model, tp=2, max_len=16384, max_seqs=1), MINI: model}
-        command = [long.get(word, word) for word in self.command]
-        command += ["--temperature", "0", "--ignore-eos", "--max-tokens"]
-        begin = subprocess.run([*command, "100"], input="Tell me a story.\n", capture_output=True, text=True, timeout=120)
-        whole = len(begin.stdout) * 15000 // 100
+        # Ctrl-C comes before the end, however late the terminal is served.
+        plan, model, long_answer = self.work.chatty(tp=2)
+        command = [{self.plan: plan, MINI: model}.get(word, word) for word in self.command]
+        begin = subprocess.run([*command, *long_answer[:-1], "100"], input="Tell me a story.\n", capture_output=True,
+                               text=True, timeout=120).stdout  # fmt: skip
+        whole = len(begin) * int(long_answer[-1]) // 100
         marker = f"chat-{os.getpid()}"
-        terminal = Terminal([*command, "15000"], marker)
+        terminal = Terminal([*command, *long_answer], marker)
         terminal.until("> ")
         # A terminal drops what nobody has read yet when Ctrl-C comes, so the answer has to have begun.
         for line in ("Tell me a story.", "And then?"):

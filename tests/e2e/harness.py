@@ -91,6 +91,18 @@ class Workplace:
 
         return self.once((name, text), write)
 
+    def chatty(self, tp, tokens=15000):
+        """A plan, its model and what makes an answer of so many tokens, which takes minutes."""
+        def make():
+            model = self.path("chatty")
+            shutil.copytree(MINI, model)
+            stretch(model, tokens + 1000)
+            return model
+
+        model = self.once("chatty", make)
+        return (self.plan(model, tp, max_len=tokens + 1000, max_seqs=1), model,
+                ["--temperature", "0", "--ignore-eos", "--max-tokens", str(tokens)])
+
     def plan(self, model, tp=1, max_len=512, max_seqs=8, memory="1GiB"):
         """The plan of these options, made once."""
         def make():

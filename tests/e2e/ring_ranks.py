@@ -175,9 +175,9 @@ def chats(work):
 
 def chats_in_a_terminal(work):
     """Ctrl-C reaches every process of a terminal, also those that a shell has put into the background."""
-    plan = work.plan(MINI, tp=2, max_len=2048)  # an answer of seconds
+    plan, model, long_answer = work.chatty(tp=2)
     ring = Ring(work, plan, 2, start=[])
-    words = f"exec {work.tools.exec_program} --plan {plan} --model {MINI} --quiet --temperature 0 --ignore-eos --max-tokens 900 -i"
+    words = f"exec {work.tools.exec_program} --plan {plan} --model {model} --quiet {' '.join(long_answer)} -i"
     marker = f"ring-chat-{os.getpid()}"
     terminal = Terminal(["/bin/sh", "-c", f"(RING_CONFIG={ring.files[1]} {words}) & RING_CONFIG={ring.files[0]} {words}"],
                         marker)
