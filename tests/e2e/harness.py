@@ -147,6 +147,15 @@ def by_age(found):
     return lambda one: (one[0], first[one[0]] - one[1] > half, one[1])
 
 
+def is_stopped(pid):
+    """Whether a SIGSTOP has reached every thread of the process."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat") as file:
+            if file.read().rsplit(")", 1)[1].split()[0] != "T":
+                return False
+    return True
+
+
 def is_free(port):
     """Whether a server can listen there now."""
     with socket.socket() as listener:

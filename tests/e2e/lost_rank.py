@@ -13,8 +13,9 @@ import signal
 import threading
 import time
 
-from harness import (START_S, Run, Server, Workplace, check, check_equal, is_free, parse_arguments, processes,
-                     run_cases, run_main, wait_until, write_zeros_model)
+from harness import (START_S, Failed, Run, Server, Workplace, check, check_equal, is_free, is_stopped, parse_arguments,
+                     processes, run_cases, run_main, wait_until, write_zeros_model)
+from progress_board import LOADING, Board
 
 TRANSPORTS = ("local", "shm", "tcp")
 BOUND_S = 5  # from the loss to the client's error
@@ -44,17 +45,31 @@ def killed(transport, victim, pid, phase):
 STEP = r"(at|after) step \d+"
 
 
-def stop_while_loading(run, count, victim):
-    """Stops the victim in the middle of its weights; the pids of all ranks."""
+def stopped_while_loading(start, count, victim):
+    """What start() runs, with the victim stopped in the middle of its weights; and the pids of all ranks. Loading is over
+    within a tenth of a second: where it was missed, another is started."""
 
     def has_read(pid):
         with open(f"/proc/{pid}/io") as file:
             return int(file.readline().split()[1]) > 4 << 20
 
-    pids = run.ranks(count)
-    wait_until(lambda: has_read(pids[victim]), START_S, "the rank reads weights", interval=0.0005)
-    os.kill(pids[victim], signal.SIGSTOP)
-    return pids
+    for _ in range(50):
+        run = start()
+        try:
+            pids = run.ranks(count)
+            board = Board(run.process.pid, count)
+            wait_until(lambda: has_read(pids[victim]), START_S, "the rank reads weights", interval=0.0005)
+            os.kill(pids[victim], signal.SIGSTOP)
+            wait_until(lambda: is_stopped(pids[victim]), START_S, "the rank stands", interval=0.001)
+            caught = board.line(victim).phase == LOADING
+            board.close()
+        except BaseException:
+            run.clean_up()
+            raise
+        if caught:
+            return run, pids
+        run.clean_up()
+    raise Failed("50 ranks had loaded before they were stopped")
 
 
 class Waiting:
@@ -110,6 +125,11 @@ class Cases:
         return Server(self.work, self.plans[in_load], self.models[in_load], "--transport", transport, "--threads", "1",
                       "--quiet", "--drain", "0", *arguments)
 
+    def serve_to_load(self, transport, victim):
+        """A server whose victim stands in the middle of its weights, and the victim's pid."""
+        server, pids = stopped_while_loading(lambda: self.serve(transport, in_load=True), process_count(transport), victim)
+        return server, pids[victim]
+
     def once(self, transport, in_load):
         return Run(self.work, "--plan", self.plans[in_load], "--model", self.models[in_load], "--transport", transport,
                    "--threads", "1", "--quiet", "--prompt-ids", "1,2,3", "--max-tokens", LONG["max_tokens"],
@@ -148,9 +168,8 @@ class Cases:
             server.clean_up()
 
     def kill_in_load(self, transport, victim):
-        server = self.serve(transport, in_load=True)
+        server, pid = self.serve_to_load(transport, victim)
         try:
-            pid = stop_while_loading(server, process_count(transport), victim)[victim]
             check_equal(server.get("/health"), (503, {"status": "loading"}), "health while loading")
             waiting = Waiting(server)
             os.kill(pid, signal.SIGKILL)
@@ -168,7 +187,7 @@ class Cases:
         try:
             pid = server.ranks(process_count(transport))[victim]
             os.kill(pid, signal.SIGKILL)
-            phase = "(while starting|while meeting the others|while loading weights|before its first step)"
+            phase = "(while starting|while meeting the others|while loading weights|before its first step|while idle)"
             check_gone(server, 1)
             pattern = killed(transport, victim, pid, phase)[1:]
             check(re.search(f"^mrs-exec: {pattern}", server.lines[-1]),
@@ -177,12 +196,11 @@ class Cases:
             server.clean_up()
 
     def kill_once(self, transport, victim, in_load):
-        run = self.once(transport, in_load)
+        start = lambda: self.once(transport, in_load)
+        run, pids = stopped_while_loading(start, process_count(transport), victim) if in_load else (start(), None)
         try:
-            if in_load:
-                pid = stop_while_loading(run, process_count(transport), victim)[victim]
-            else:
-                pid = run.ranks(process_count(transport))[victim]
+            pid = (pids or run.ranks(process_count(transport)))[victim]
+            if not in_load:
                 self.wait_for_steps(pid)
             killed_at = time.monotonic()
             os.kill(pid, signal.SIGKILL)
@@ -238,9 +256,8 @@ class Cases:
             server.clean_up()
 
     def stop_in_load(self, transport, victim):
-        server = self.serve(transport, in_load=True)
+        server, pid = self.serve_to_load(transport, victim)
         try:
-            pid = stop_while_loading(server, process_count(transport), victim)[victim]
             waiting = Waiting(server)
             status, answer = waiting.answer(SILENCE_S + BOUND_S)
             pattern = self.frozen(transport, victim, pid, "while loading weights")
@@ -249,13 +266,12 @@ class Cases:
             server.clean_up()
 
     def kill_supervisor(self, transport, when):
-        server = self.serve(transport, in_load=when == "loading")
+        server = (self.serve_to_load(transport, process_count(transport) - 1)[0] if when == "loading" else
+                  self.serve(transport))
         try:
             if when == "starting":
                 server.ranks(process_count(transport))
-            elif when == "loading":
-                stop_while_loading(server, process_count(transport), process_count(transport) - 1)
-            else:
+            elif when == "streaming":
                 server.wait_ready()
                 server.ranks(process_count(transport))
                 stream = server.stream(PATH, LONG)
@@ -270,7 +286,7 @@ class Cases:
 
     def end_supervisor(self, transport, when):
         """SIGTERM: clients are told, exit code 0."""
-        server = self.serve(transport, in_load=when == "loading")
+        server = self.serve_to_load(transport, 0)[0] if when == "loading" else self.serve(transport)
 
         def end():
             server.process.send_signal(signal.SIGTERM)
@@ -280,9 +296,7 @@ class Cases:
                 server.wait_ready()
                 self.in_stream(server, end, BOUND_S, "shutting_down", "^the server is shutting down$")
             else:
-                if when == "loading":
-                    stop_while_loading(server, process_count(transport), 0)
-                else:
+                if when == "idle":
                     server.wait_ready()
                 end()
             check_gone(server, 0)
