@@ -8,9 +8,11 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
+# One cache serves all checkouts: what a source is compiled to does not depend on where it lies.
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
 endif()
 
 # Sums must be what the source says: no contraction into FMAs, no reassociation.
@@ -56,11 +58,10 @@ function(mrs_library name)
   mrs_warnings(${name})
 endfunction()
 
-# What only tests run is compiled with -O1, which takes a sixth less time, and warns alike; under sanitizers all is.
+# What only tests run: -O1 takes a sixth less time than -O3 and warns alike; under sanitizers, -O0 takes two fifths less
+# than -O1.
 function(mrs_only_tested target)
-  if(NOT MRS_SANITIZE)
-    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
-  endif()
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:$<IF:$<BOOL:${MRS_SANITIZE}>,-O0,-O1>>)
 endfunction()
 
 # One GoogleTest binary, registered with CTest as one test: mrs_test(name SOURCES ... LINK ... LABELS ...).
