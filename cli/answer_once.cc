@@ -10,6 +10,7 @@
 #include "formats/json.h"
 #include "host/output.h"
 #include "host/process.h"
+#include "plans/append.h"
 
 namespace mrs::cli {
 namespace {
@@ -40,8 +41,8 @@ const char* ReasonName(FinishReason reason) {
 std::string JsonLine(const Answered& answer) {
   std::string logprobs;
   for (const float logprob : answer.logprobs) {
-    fmt::format_to(std::back_inserter(logprobs), "{}{}", logprobs.empty() ? "" : ",",
-                   std::isfinite(logprob) ? fmt::format("{}", logprob) : "null");
+    Append(&logprobs, "{}{}", logprobs.empty() ? "" : ",",
+           std::isfinite(logprob) ? fmt::format("{}", logprob) : "null");
   }
   std::string line = fmt::format(
       R"({{"text":{},"token_ids":[{}],"logprobs":[{}],"logits_sha256":{},"finish_reason":"{}","prompt_tokens":{})",

@@ -2,12 +2,12 @@
 
 #include <fmt/ranges.h>
 
-#include <iterator>
 #include <map>
 
 #include "planner/legality.h"
 #include "planner/model_facts.h"
 #include "planner/weight_index.h"
+#include "plans/append.h"
 
 namespace mrs::planner {
 namespace {
@@ -47,7 +47,6 @@ std::string LegalityLine(const ModelSpec& model) {
 }
 
 void AddStage(const Layout& layout, const FitVerdict& verdict, size_t index, std::string& text) {
-  auto out = std::back_inserter(text);
   const LayoutStage& stage = layout.stages[index];
   const RankNeed& need = verdict.needs[index];
   const int64_t tp = layout.mesh.tp;
@@ -55,19 +54,19 @@ void AddStage(const Layout& layout, const FitVerdict& verdict, size_t index, std
   for (const KvClassBlocks& of_class : verdict.kv[index].classes) {
     kv += (of_class.block_count * of_class.block_bytes + 63) / 64 * 64;
   }
-  fmt::format_to(out, "stage {:<6} layers {} to {} on device {}, {} rank{}; each needs {}\n", index, stage.layer_begin,
-                 stage.layer_end - 1, stage.device, tp, tp == 1 ? "" : "s", Bytes(need.Fixed() + kv));
-  fmt::format_to(out, "  weights      {}\n  activations  {}\n  KV cache     {}\n", Bytes(need.weights),
-                 Bytes(need.activations), Bytes(kv));
+  Append(&text, "stage {:<6} layers {} to {} on device {}, {} rank{}; each needs {}\n", index, stage.layer_begin,
+         stage.layer_end - 1, stage.device, tp, tp == 1 ? "" : "s", Bytes(need.Fixed() + kv));
+  Append(&text, "  weights      {}\n  activations  {}\n  KV cache     {}\n", Bytes(need.weights),
+         Bytes(need.activations), Bytes(kv));
   for (const KvClassBlocks& of_class : verdict.kv[index].classes) {
-    fmt::format_to(out, "    {} layer{}, {}: {} blocks of {} tokens, {} bytes each\n", of_class.layers,
-                   of_class.layers == 1 ? "" : "s",
-                   of_class.window == 0 ? "all tokens" : fmt::format("a window of {}", of_class.window),
-                   of_class.block_count, kKvBlockTokens, of_class.block_bytes);
+    Append(&text, "    {} layer{}, {}: {} blocks of {} tokens, {} bytes each\n", of_class.layers,
+           of_class.layers == 1 ? "" : "s",
+           of_class.window == 0 ? "all tokens" : fmt::format("a window of {}", of_class.window), of_class.block_count,
+           kKvBlockTokens, of_class.block_bytes);
   }
   if (need.beside.workspace == 0) return;
-  fmt::format_to(out, "  workspace    {}\n  graphs       {}\n  communicators {}\n", Bytes(need.beside.workspace),
-                 Bytes(need.beside.graphs), Bytes(need.beside.communicators));
+  Append(&text, "  workspace    {}\n  graphs       {}\n  communicators {}\n", Bytes(need.beside.workspace),
+         Bytes(need.beside.graphs), Bytes(need.beside.communicators));
 }
 
 }  // namespace
@@ -82,20 +81,19 @@ Result<DryRunReport> DryRun(const BuildOptions& options) {
   const LayerSpec& layer = spec.layers.front();
   const int64_t element_bytes = spec.config_type == ElementType::kF32 ? 4 : 2;
   std::string text;
-  auto out = std::back_inserter(text);
-  fmt::format_to(out, "model        {} ({}), hidden {}, {} heads over {} x {}, FFN {}, vocabulary {}, {} tokens\n",
-                 spec.name, spec.architecture, spec.hidden, layer.heads, layer.kv_heads, layer.head_dim, layer.ffn,
-                 spec.vocab, spec.max_position);
-  fmt::format_to(out, "layers       {}\n", LayerLine(spec));
-  fmt::format_to(out, "parameters   {}, {} bytes as {}\n", model.facts.parameter_count,
-                 model.facts.parameter_count * element_bytes, DtypeName(spec.config_type));
-  if (!model.index.empty()) fmt::format_to(out, "index        {}\n", model.index);
-  fmt::format_to(out, "legal tp     {}\n", LegalityLine(spec));
-  fmt::format_to(out, "layout       tp {}, {} stage{}, for {} sequences of {} tokens, computed as {}\n",
-                 model.layout.mesh.tp, model.layout.mesh.stage, model.layout.mesh.stage == 1 ? "" : "s",
-                 model.facts.max_seqs, model.facts.max_len, model.facts.weight_dtype);
-  for (const std::string& note : model.notes) fmt::format_to(out, "chosen       {}\n", note);
-  for (const std::string& place : model.places) fmt::format_to(out, "place        {}\n", place);
+  Append(&text, "model        {} ({}), hidden {}, {} heads over {} x {}, FFN {}, vocabulary {}, {} tokens\n", spec.name,
+         spec.architecture, spec.hidden, layer.heads, layer.kv_heads, layer.head_dim, layer.ffn, spec.vocab,
+         spec.max_position);
+  Append(&text, "layers       {}\n", LayerLine(spec));
+  Append(&text, "parameters   {}, {} bytes as {}\n", model.facts.parameter_count,
+         model.facts.parameter_count * element_bytes, DtypeName(spec.config_type));
+  if (!model.index.empty()) Append(&text, "index        {}\n", model.index);
+  Append(&text, "legal tp     {}\n", LegalityLine(spec));
+  Append(&text, "layout       tp {}, {} stage{}, for {} sequences of {} tokens, computed as {}\n", model.layout.mesh.tp,
+         model.layout.mesh.stage, model.layout.mesh.stage == 1 ? "" : "s", model.facts.max_seqs, model.facts.max_len,
+         model.facts.weight_dtype);
+  for (const std::string& note : model.notes) Append(&text, "chosen       {}\n", note);
+  for (const std::string& place : model.places) Append(&text, "place        {}\n", place);
   for (size_t stage = 0; stage < fitting.verdict.needs.size(); ++stage)
     AddStage(model.layout, fitting.verdict, stage, text);
   return DryRunReport{std::move(text), model.warnings};

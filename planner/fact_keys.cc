@@ -4,6 +4,8 @@
 #include <cmath>
 #include <iterator>
 
+#include "plans/append.h"
+
 namespace mrs {
 namespace {
 
@@ -202,7 +204,7 @@ std::string Code(std::string_view words, std::string_view separator) {
   std::string out;
   while (!words.empty()) {
     const size_t end = std::min(words.find(' '), words.size());
-    fmt::format_to(std::back_inserter(out), "{}`{}`", out.empty() ? "" : separator, words.substr(0, end));
+    Append(&out, "{}`{}`", out.empty() ? "" : separator, words.substr(0, end));
     words.remove_prefix(std::min(end + 1, words.size()));
   }
   return out;
@@ -228,7 +230,7 @@ void WarnOfKeys(FactFile file, const Json& facts, std::string_view where, std::v
       if (IsHarmless(*row, value)) continue;
       warnings->push_back(fmt::format("{}: '{}' {} is not used: {}", where, key, DescribeJson(value), row->why));
     } else if (++unknown_count <= kNamed) {
-      fmt::format_to(std::back_inserter(unknown), "{}{}", unknown.empty() ? "" : ", ", DescribeJson(Json(key)));
+      Append(&unknown, "{}{}", unknown.empty() ? "" : ", ", DescribeJson(Json(key)));
     }
   }
   if (unknown_count > kNamed) unknown += fmt::format(" and {} more", unknown_count - kNamed);

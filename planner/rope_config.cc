@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "planner/fact_keys.h"
+#include "plans/append.h"
 
 namespace mrs {
 namespace {
@@ -242,7 +243,7 @@ void WarnBesideTypes(const Json& config, std::string_view where, const Family& f
   std::string names;
   for (const auto& [name, value] : *parameters->get_ptr<const Json::object_t*>()) {
     if (value.is_null() || name == kFull || name == kSliding) continue;
-    fmt::format_to(std::back_inserter(names), "{}{}", names.empty() ? "" : ", ", DescribeJson(Json(name)));
+    Append(&names, "{}{}", names.empty() ? "" : ", ", DescribeJson(Json(name)));
   }
   if (names.empty()) return;
   warnings->push_back(fmt::format("{}: rope_parameters: nothing of {} is used: {} reads the rules of {} and {} alone",

@@ -1,8 +1,7 @@
 #include "planner/rules.h"
 
-#include <iterator>
-
 #include "formats/json.h"
+#include "plans/append.h"
 
 namespace mrs {
 namespace {
@@ -14,8 +13,8 @@ std::string_view NameOf(Severity severity) { return severity == Severity::kError
 std::string RulesText() {
   std::string text;
   for (const Rule& rule : kRules) {
-    fmt::format_to(std::back_inserter(text), "{}{} ({})\n  holds    {}\n  because  {}\n  remedy   {}\n",
-                   text.empty() ? "" : "\n", rule.name, NameOf(rule.severity), rule.formula, rule.source, rule.remedy);
+    Append(&text, "{}{} ({})\n  holds    {}\n  because  {}\n  remedy   {}\n", text.empty() ? "" : "\n", rule.name,
+           NameOf(rule.severity), rule.formula, rule.source, rule.remedy);
   }
   return text;
 }

@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 
+#include "plans/append.h"
 #include "plans/diff.h"
 #include "plans/diff/shorten.h"
 #include "plans/printable.h"
@@ -23,8 +23,7 @@ constexpr size_t kValueBytes = 400;  // of a value, with --all
 template <typename... Args>
 void Line(std::string* out, fmt::format_string<Args...> format, Args&&... args) {
   out->append("  ");
-  fmt::format_to(std::back_inserter(*out), format, std::forward<Args>(args)...);
-  out->push_back('\n');
+  AppendLine(out, format, std::forward<Args>(args)...);
 }
 
 std::string Plural(uint64_t count, std::string_view one, std::string_view many) {
@@ -238,7 +237,7 @@ std::string SummaryOf(FactGroup group, const Summary& summary, bool all) {
 }
 
 void AppendSide(char name, std::string_view path, std::string_view sha256, std::string* out) {
-  fmt::format_to(std::back_inserter(*out), "{} {} {}\n", name, sha256, Printable(path));
+  Append(out, "{} {} {}\n", name, sha256, Printable(path));
 }
 
 }  // namespace
@@ -263,17 +262,16 @@ std::string DiffText(const PlanDiff& diff, const Summary& summary) {
     const std::string about = SummaryOf(static_cast<FactGroup>(i), summary, diff.all);
     // A rank more, of a stage that is as it was, reads bytes and has memory: no field of either group changed.
     if (!changed && !about.empty()) {
-      fmt::format_to(std::back_inserter(out), "{}: no field changed\n{}", NameOf(static_cast<FactGroup>(i)), about);
+      Append(&out, "{}: no field changed\n{}", NameOf(static_cast<FactGroup>(i)), about);
     }
     if (!changed) continue;
-    fmt::format_to(std::back_inserter(out), "{}: {}\n{}", NameOf(group->group),
-                   Plural(group->count, "change", "changes"), about);
+    Append(&out, "{}: {}\n{}", NameOf(group->group), Plural(group->count, "change", "changes"), about);
     AppendFields(*group, diff.all, &out);
     for (const FieldDiff& field : group->fields) shortened = shortened || field.count > 1;
     ++group;
   }
   if (diff.left_out > 0) {
-    fmt::format_to(std::back_inserter(out), "{} changes more are counted above, and not shown\n", diff.left_out);
+    Append(&out, "{} changes more are counted above, and not shown\n", diff.left_out);
   }
   if (!diff.all && shortened) out += "every change: mrs-plan diff --all\n";
   return out;

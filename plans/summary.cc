@@ -1,9 +1,9 @@
 // PlanSummary: what a person wants to know before the first token.
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <vector>
 
+#include "plans/append.h"
 #include "plans/dtype.h"
 #include "plans/printable.h"
 #include "plans/rank_memory.h"
@@ -69,10 +69,10 @@ std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
         HumanBytes(most_communicators));
   }
   return fmt::format(
-      "staged: through pinned memory of their hosts, {} times a forward, at each of which a GPU waits and a graph is cut; "
+      "staged: through pinned memory of their hosts, {} times a forward, at each of which a GPU waits and a graph is "
+      "cut; "
       "{} a sequence out of a rank and {} into it, a decode",
-      most_exchanges, HumanBytes(most_out),
-      HumanBytes(most_in));
+      most_exchanges, HumanBytes(most_out), HumanBytes(most_in));
 }
 
 // How an answer is drawn and where it ends, unless a request says otherwise.
@@ -116,9 +116,7 @@ std::string HumanCount(uint64_t count) {
 std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
   const plan::Model& model = *plan.model();
   std::string out;
-  const auto line = [&](std::string_view what, const std::string& text) {
-    fmt::format_to(std::back_inserter(out), "{:<12} {}\n", what, text);
-  };
+  const auto line = [&](std::string_view what, const std::string& text) { Append(&out, "{:<12} {}\n", what, text); };
   line("plan", std::string(name));
   line("model", fmt::format("{} ({}), {} parameters, {} layers, hidden {}, {} heads ({} KV) of {}",
                             Printable(model.name()->string_view()), Printable(model.architecture()->string_view()),

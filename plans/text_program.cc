@@ -1,8 +1,8 @@
 #include "plans/text_program.h"
 
-#include <iterator>
 #include <vector>
 
+#include "plans/append.h"
 #include "plans/rank_memory.h"
 #include "plans/text.h"
 
@@ -10,12 +10,6 @@ namespace mrs {
 namespace {
 
 using verify::StageView;
-
-template <typename... Args>
-void Line(std::string* out, fmt::format_string<Args...> format, Args&&... args) {
-  fmt::format_to(std::back_inserter(*out), format, std::forward<Args>(args)...);
-  out->push_back('\n');
-}
 
 // "[0 + 32 * tp, +32)", "[0, +64)", "[0 + 32 * (tp / 2), +32)"
 std::string SliceText(const plan::Slice& slice) {
@@ -28,14 +22,15 @@ std::string SliceText(const plan::Slice& slice) {
 void AppendWeights(const StageView& stage, std::string* out) {
   for (uint32_t w = 0; w < stage.weights.size(); ++w) {
     const plan::Weight& weight = stage.weights[w];
-    Line(out, "  {}", WeightText(stage, w));
+    AppendLine(out, "  {}", WeightText(stage, w));
     for (const plan::WeightSource& source : stage.sources.subspan(weight.source_begin(), weight.source_count())) {
       const bool whole = source.row_count() == source.tensor_rows();
-      Line(out, "    row {} <- '{}' {} [{}, {}]{} rows {} columns {}, file {} at {}{}", source.dest_row(),
-           stage.Name(source.name()), plan::EnumNameDType(source.dtype()), source.tensor_rows(),
-           source.tensor_columns(), whole ? "" : fmt::format(" of [{}, +{}),", source.row_begin(), source.row_count()),
-           SliceText(source.rows()), SliceText(source.columns()), source.file(), source.file_offset(),
-           source.transform() == plan::Transform::add_one ? ", 1 added" : "");
+      AppendLine(out, "    row {} <- '{}' {} [{}, {}]{} rows {} columns {}, file {} at {}{}", source.dest_row(),
+                 stage.Name(source.name()), plan::EnumNameDType(source.dtype()), source.tensor_rows(),
+                 source.tensor_columns(),
+                 whole ? "" : fmt::format(" of [{}, +{}),", source.row_begin(), source.row_count()),
+                 SliceText(source.rows()), SliceText(source.columns()), source.file(), source.file_offset(),
+                 source.transform() == plan::Transform::add_one ? ", 1 added" : "");
     }
   }
 }
@@ -111,19 +106,19 @@ std::string StepText(const StageView& stage, uint32_t index) {
 
 void AppendStage(const StageView& stage, std::string* out) {
   const plan::Stage& facts = stage.stage;
-  Line(out, "stage {}: layers [{}, {}), group {}", stage.index, facts.layer_begin(), facts.layer_end(),
-       facts.tp_group());
-  Line(out, "  memory of a rank: {} bytes",
-       MemoryText(MemoryOf(facts), [](uint64_t bytes) { return std::to_string(bytes); }));
+  AppendLine(out, "stage {}: layers [{}, {}), group {}", stage.index, facts.layer_begin(), facts.layer_end(),
+             facts.tp_group());
+  AppendLine(out, "  memory of a rank: {} bytes",
+             MemoryText(MemoryOf(facts), [](uint64_t bytes) { return std::to_string(bytes); }));
   for (size_t i = 0; i < stage.buckets.size(); ++i) {
     const plan::Bucket& bucket = stage.buckets[i];
-    Line(out, "  bucket {}: {} tokens, {} sequences, {} logit rows, {} bytes", i, bucket.tokens(), bucket.sequences(),
-         bucket.logit_rows(), bucket.arena_bytes());
+    AppendLine(out, "  bucket {}: {} tokens, {} sequences, {} logit rows, {} bytes", i, bucket.tokens(),
+               bucket.sequences(), bucket.logit_rows(), bucket.arena_bytes());
   }
-  for (uint32_t i = 0; i < stage.kv_classes.size(); ++i) Line(out, "  {}", KvClassText(stage, i));
+  for (uint32_t i = 0; i < stage.kv_classes.size(); ++i) AppendLine(out, "  {}", KvClassText(stage, i));
   AppendWeights(stage, out);
-  for (uint32_t b = 0; b < stage.buffers.size(); ++b) Line(out, "  {}", BufferText(stage, b));
-  for (uint32_t i = 0; i < stage.steps.size(); ++i) Line(out, "  {}", StepText(stage, i));
+  for (uint32_t b = 0; b < stage.buffers.size(); ++b) AppendLine(out, "  {}", BufferText(stage, b));
+  for (uint32_t i = 0; i < stage.steps.size(); ++i) AppendLine(out, "  {}", StepText(stage, i));
 }
 
 }  // namespace mrs

@@ -1,5 +1,6 @@
 #include "plans/html/markup.h"
 
+#include "plans/append.h"
 #include "plans/printable.h"
 
 namespace mrs::html {
@@ -11,7 +12,7 @@ std::string Escaped(std::string_view text, size_t max_bytes, bool keep_lines) {
   while (at < text.size()) {
     const auto [code, length] = FirstCharacter(text.substr(at));
     if (at + length > max_bytes) {
-      Put(&out, "… ({} bytes more)", text.size() - at);
+      Append(&out, "… ({} bytes more)", text.size() - at);
       break;
     }
     const std::string_view bytes = text.substr(at, length);
@@ -27,7 +28,7 @@ std::string Escaped(std::string_view text, size_t max_bytes, bool keep_lines) {
     } else if (code == '\'') {
       out += "&#39;";
     } else if (IsHidden(code) && !(keep_lines && code == U'\n')) {
-      Put(&out, "\\u{{{:x}}}", static_cast<uint32_t>(code));
+      Append(&out, "\\u{{{:x}}}", static_cast<uint32_t>(code));
     } else if (code == 0xFFFD) {
       out += "\uFFFD";
     } else {
@@ -61,14 +62,14 @@ Table::Table(std::string* out, uint64_t* rows_left, std::string_view id, std::st
   std::string classes = columns.end()[-1].number ? "" : "wrap";
   size_t number = 0;
   for (const Column& column : columns) {
-    if (++number; column.number) Put(&classes, "{}r{}", classes.empty() ? "" : " ", number);
+    if (++number; column.number) Append(&classes, "{}r{}", classes.empty() ? "" : " ", number);
   }
-  Put(out_,
-      "<details id=\"{}\"><summary>{}</summary>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" "
-      "aria-label=\"{}\"><table class=\"{}\">\n<thead><tr>",
-      id, summary, summary, classes);
-  for (const Column& column : columns) Put(out_, "<th scope=\"col\">{}</th>", column.title);
-  Put(out_, "</tr></thead>\n<tbody>\n");
+  Append(out_,
+         "<details id=\"{}\"><summary>{}</summary>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" "
+         "aria-label=\"{}\"><table class=\"{}\">\n<thead><tr>",
+         id, summary, summary, classes);
+  for (const Column& column : columns) Append(out_, "<th scope=\"col\">{}</th>", column.title);
+  Append(out_, "</tr></thead>\n<tbody>\n");
 }
 
 bool Table::Row() {
@@ -83,10 +84,11 @@ bool Table::Row() {
 
 Table::~Table() {
   if (left_out_ > 0) {
-    Put(out_, "<tr><td colspan=\"{}\">{} more are not on this page; mrs-plan inspect PLAN --json has all.</td></tr>\n",
-        column_count_, left_out_);
+    Append(out_,
+           "<tr><td colspan=\"{}\">{} more are not on this page; mrs-plan inspect PLAN --json has all.</td></tr>\n",
+           column_count_, left_out_);
   }
-  Put(out_, "</tbody></table></div></details>\n");
+  Append(out_, "</tbody></table></div></details>\n");
 }
 
 }  // namespace mrs::html

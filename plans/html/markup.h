@@ -1,15 +1,12 @@
 // How the page's text is made: what comes from a plan passes Text, and only markup of this folder does not.
 //
-//   Put(&out, "<td>{}</td>", Text("a<b\n"));   // <td>a&lt;b\u{a}</td>
+//   Append(&out, "<td>{}</td>", Text("a<b\n"));   // <td>a&lt;b\u{a}</td>
 //
 // The result is HTML and, at the same time, well-formed XML: every element is closed, every attribute quoted.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <cstdint>
 #include <initializer_list>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,11 +20,6 @@ std::string Text(std::string_view text, size_t max_bytes = 96);
 
 // The same with its line breaks, for <pre>.
 std::string Lines(std::string_view text, size_t max_bytes);
-
-template <typename... Args>
-void Put(std::string* out, fmt::format_string<Args...> format, Args&&... args) {
-  fmt::format_to(std::back_inserter(*out), format, std::forward<Args>(args)...);
-}
 
 // A share of a whole as SVG takes it, to a hundredth: "12.5%". Of nothing: "0%".
 std::string Percent(double part, double whole = 1);

@@ -1,5 +1,6 @@
 #include "plans/html/page.h"
 
+#include "plans/append.h"
 #include "plans/html/facts.h"
 #include "plans/html/markup.h"
 #include "plans/html/sections.h"
@@ -12,14 +13,14 @@ using namespace html;
 std::string PlanToHtml(const plan::Plan& plan, std::string_view name) {
   const PageFacts facts = FactsOf(plan);
   std::string out;
-  Put(&out,
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{}'; base-uri 'none'; "
-      "form-action 'none'\"/>\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-      "<meta name=\"color-scheme\" content=\"light dark\"/>\n<meta name=\"referrer\" content=\"no-referrer\"/>\n"
-      "<title>{} · mrs plan</title>\n<style>{}</style></head>\n<body>\n",
-      StyleHash(), Text(plan.model()->name()->string_view()), StyleText());
+  Append(&out,
+         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{}'; base-uri 'none'; "
+         "form-action 'none'\"/>\n"
+         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+         "<meta name=\"color-scheme\" content=\"light dark\"/>\n<meta name=\"referrer\" content=\"no-referrer\"/>\n"
+         "<title>{} · mrs plan</title>\n<style>{}</style></head>\n<body>\n",
+         StyleHash(), Text(plan.model()->name()->string_view()), StyleText());
   out += "<a class=\"skip\" href=\"#findings\">Skip to findings</a>\n<main>\n";
   AppendHead(facts, name, &out);
   out +=

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "plans/append.h"
 #include "plans/html/facts.h"
 #include "plans/html/findings.h"
 #include "plans/html/markup.h"
@@ -288,7 +289,7 @@ TEST(Table, CountsTheRowsThatThePageHasNoRoomFor) {
   {
     Table table(&out, &rows_left, "t", "Rows (5)", {{"a"}, {"b", true}});
     for (int i = 0; i < 5; ++i) {
-      if (table.Row()) Put(&out, "<tr><td>{}</td></tr>", i);
+      if (table.Row()) Append(&out, "<tr><td>{}</td></tr>", i);
     }
   }
   EXPECT_THAT(out, HasSubstr("<tr><td>1</td></tr><tr><td colspan=\"2\">3 more are not on this page; "));

@@ -3,6 +3,7 @@
 #include <map>
 #include <span>
 
+#include "plans/append.h"
 #include "plans/html/cluster_layout.h"
 #include "plans/html/markup.h"
 #include "plans/html/sections.h"
@@ -14,27 +15,27 @@ namespace {
 
 void AppendChip(const PageFacts& facts, const Chip& chip, std::string* out) {
   const RankFacts& rank = facts.ranks[chip.rank];
-  Put(out, "<rect class=\"chip\" x=\"{}\" y=\"{:.0f}\" width=\"{}\" height=\"{:.0f}\" rx=\"2\"/>", Percent(chip.at.x),
-      chip.at.y, Percent(chip.at.width), chip.at.height);
+  Append(out, "<rect class=\"chip\" x=\"{}\" y=\"{:.0f}\" width=\"{}\" height=\"{:.0f}\" rx=\"2\"/>",
+         Percent(chip.at.x), chip.at.y, Percent(chip.at.width), chip.at.height);
   if (rank.budget_bytes.value_or(0) > 0) {
     const double used =
         static_cast<double>(facts.stages[rank.at.stage()].memory.Total()) / static_cast<double>(*rank.budget_bytes);
-    Put(out, "<rect class=\"used\" x=\"{}\" y=\"{:.0f}\" width=\"{}\" height=\"3\"/>", Percent(chip.at.x),
-        chip.at.y + chip.at.height - 3, Percent(chip.at.width * std::min(used, 1.0)));
+    Append(out, "<rect class=\"used\" x=\"{}\" y=\"{:.0f}\" width=\"{}\" height=\"3\"/>", Percent(chip.at.x),
+           chip.at.y + chip.at.height - 3, Percent(chip.at.width * std::min(used, 1.0)));
   }
   const std::string middle = Percent(chip.at.x + chip.at.width / 2);
-  Put(out, "<text class=\"c nar\" x=\"{}\" y=\"{:.0f}\">{}</text>", middle, chip.at.y + 14, chip.rank);
-  Put(out, "<text class=\"c wid\" x=\"{}\" y=\"{:.0f}\">rank {} · {} {}</text>\n", middle, chip.at.y + 14, chip.rank,
-      plan::EnumNameDeviceKind(rank.at.kind()), rank.at.device());
+  Append(out, "<text class=\"c nar\" x=\"{}\" y=\"{:.0f}\">{}</text>", middle, chip.at.y + 14, chip.rank);
+  Append(out, "<text class=\"c wid\" x=\"{}\" y=\"{:.0f}\">rank {} · {} {}</text>\n", middle, chip.at.y + 14, chip.rank,
+         plan::EnumNameDeviceKind(rank.at.kind()), rank.at.device());
 }
 
 void AppendFrame(const PageFacts& facts, const Frame& frame, std::string* out) {
   const StageFacts& stage = facts.stages[frame.stage];
-  Put(out, "<rect class=\"frame\" x=\"{}\" y=\"{:.0f}\" width=\"{}\" height=\"{:.0f}\" rx=\"3\"/>", Percent(frame.at.x),
-      frame.at.y, Percent(frame.at.width), frame.at.height);
+  Append(out, "<rect class=\"frame\" x=\"{}\" y=\"{:.0f}\" width=\"{}\" height=\"{:.0f}\" rx=\"3\"/>",
+         Percent(frame.at.x), frame.at.y, Percent(frame.at.width), frame.at.height);
   const std::string left = Percent(frame.at.x + 0.006);
   const std::string replica = facts.plan->dp() > 1 ? fmt::format(" · replica {}", frame.replica) : "";
-  Put(out, "<text class=\"nar\" x=\"{}\" y=\"{:.0f}\">s{}</text>", left, frame.at.y + 14, frame.stage);
+  Append(out, "<text class=\"nar\" x=\"{}\" y=\"{:.0f}\">s{}</text>", left, frame.at.y + 14, frame.stage);
   // The longest that fits on a page of 1000 pixels, at 6.7 pixels a character.
   const std::string layers = fmt::format("{}–{}", stage.layer_begin, stage.layer_end - 1);
   std::string label;
@@ -44,18 +45,18 @@ void AppendFrame(const PageFacts& facts, const Frame& frame, std::string* out) {
     label = candidate;
     if (static_cast<double>(label.size()) * 6.7 <= frame.at.width * 1000) break;
   }
-  Put(out, "<text class=\"wid\" x=\"{}\" y=\"{:.0f}\">{}</text>\n", left, frame.at.y + 14, label);
+  Append(out, "<text class=\"wid\" x=\"{}\" y=\"{:.0f}\">{}</text>\n", left, frame.at.y + 14, label);
   if (!frame.followed) return;
-  Put(out, "<rect class=\"link\" x=\"{}\" y=\"{:.0f}\" width=\"{}\" height=\"4\"/>\n",
-      Percent(frame.at.x + frame.at.width), frame.at.y + frame.at.height / 2 - 2, Percent(kFrameGap));
+  Append(out, "<rect class=\"link\" x=\"{}\" y=\"{:.0f}\" width=\"{}\" height=\"4\"/>\n",
+         Percent(frame.at.x + frame.at.width), frame.at.y + frame.at.height / 2 - 2, Percent(kFrameGap));
 }
 
 void AppendNode(const PageFacts& facts, const NodeDrawing& node, std::string* out) {
-  Put(out, "<div class=\"node\"><h3>node {}</h3>\n", node.node);
-  Put(out,
-      "<svg role=\"img\" width=\"100%\" height=\"{:.0f}\" aria-label=\"Node {}: {}; the table of ranks says the "
-      "same\">\n",
-      node.height, node.node, Count(node.rank_count, "rank"));
+  Append(out, "<div class=\"node\"><h3>node {}</h3>\n", node.node);
+  Append(out,
+         "<svg role=\"img\" width=\"100%\" height=\"{:.0f}\" aria-label=\"Node {}: {}; the table of ranks says the "
+         "same\">\n",
+         node.height, node.node, Count(node.rank_count, "rank"));
   for (const Frame& frame : node.frames) {
     AppendFrame(facts, frame, out);
     for (const Chip& chip : frame.chips) AppendChip(facts, chip, out);
@@ -88,12 +89,12 @@ void AppendTables(const PageFacts& facts, uint64_t* rows_left, std::string* out)
     for (const RankFacts& rank : facts.ranks) {
       if (!table.Row()) continue;
       const StageFacts& stage = facts.stages[rank.at.stage()];
-      Put(out,
-          "<tr><th scope=\"row\">{}</th><td>{}</td><td>{} "
-          "{}</td><td>{}</td><td>{}–{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-          rank.rank, rank.at.node(), plan::EnumNameDeviceKind(rank.at.kind()), rank.at.device(), rank.at.stage(),
-          stage.layer_begin, stage.layer_end - 1, rank.at.tp(), rank.at.ep(), rank.at.dp(),
-          rank.budget_bytes.has_value() ? HumanBytes(*rank.budget_bytes) : "not said");
+      Append(out,
+             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{} "
+             "{}</td><td>{}</td><td>{}–{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+             rank.rank, rank.at.node(), plan::EnumNameDeviceKind(rank.at.kind()), rank.at.device(), rank.at.stage(),
+             stage.layer_begin, stage.layer_end - 1, rank.at.tp(), rank.at.ep(), rank.at.dp(),
+             rank.budget_bytes.has_value() ? HumanBytes(*rank.budget_bytes) : "not said");
     }
   }
   const std::span<const plan::Group> groups = verify::View(facts.plan->groups());
@@ -104,9 +105,9 @@ void AppendTables(const PageFacts& facts, uint64_t* rows_left, std::string* out)
       if (!table.Row()) continue;
       const uint32_t stage = facts.ranks[groups[g].first()].at.stage();
       const bool tp = groups[g].axis() == plan::Axis::tp;
-      Put(out, "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", g,
-          plan::EnumNameAxis(groups[g].axis()), GroupRanks(groups[g]), tp ? fmt::format("{}", stage) : "",
-          tp ? TrafficText(facts.stages[stage].traffic) : "");
+      Append(out, "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", g,
+             plan::EnumNameAxis(groups[g].axis()), GroupRanks(groups[g]), tp ? fmt::format("{}", stage) : "",
+             tp ? TrafficText(facts.stages[stage].traffic) : "");
     }
   }
 }
@@ -119,13 +120,13 @@ void AppendCluster(const PageFacts& facts, uint64_t* rows_left, std::string* out
   *out += "<figure><ul class=\"key\"><li class=\"mw\">share of a rank's memory that is used</li>";
   if (facts.stages.size() > 1) {
     const auto of = [](const StageFacts& stage) { return stage.traffic.send_token_bytes; };
-    Put(out, "<li class=\"st\">a stage hands on to the next, from rank to rank, at most {} a token</li>",
-        HumanBytes(of(*std::ranges::max_element(facts.stages, {}, of))));
+    Append(out, "<li class=\"st\">a stage hands on to the next, from rank to rank, at most {} a token</li>",
+           HumanBytes(of(*std::ranges::max_element(facts.stages, {}, of))));
   }
   *out += "</ul>\n";
   for (const NodeDrawing& node : drawing.nodes) AppendNode(facts, node, out);
   *out += "<figcaption>A frame is the ranks that share a stage's layers: a group; a box is a rank.";
-  if (drawing.ranks_left_out > 0) Put(out, " {} more ranks are in the table only.", drawing.ranks_left_out);
+  if (drawing.ranks_left_out > 0) Append(out, " {} more ranks are in the table only.", drawing.ranks_left_out);
   *out += " Which links join the devices is not drawn.</figcaption></figure>\n";
   AppendTables(facts, rows_left, out);
   AppendText("t-cluster", "Cluster as the plan has it", facts.plan->cluster()->description()->string_view(), out);

@@ -1,6 +1,7 @@
 // What holds, who says so, and what a reader should know.
 #include <algorithm>
 
+#include "plans/append.h"
 #include "plans/html/findings.h"
 #include "plans/html/markup.h"
 #include "plans/html/sections.h"
@@ -15,8 +16,8 @@ bool WasCheckedNow(const plan::Certificate* c) {
 }
 
 void AppendCertificate(std::string_view name, std::string_view statement, bool checked_now, std::string* out) {
-  Put(out, "<li class=\"{}\"><b>{}</b> <code>{}</code> <span>{}</span></li>\n", checked_now ? "good" : "note",
-      checked_now ? "Checked now" : "As the file says", Text(name), Text(statement, 400));
+  Append(out, "<li class=\"{}\"><b>{}</b> <code>{}</code> <span>{}</span></li>\n", checked_now ? "good" : "note",
+         checked_now ? "Checked now" : "As the file says", Text(name), Text(statement, 400));
 }
 
 }  // namespace
@@ -28,8 +29,8 @@ void AppendFindings(const PageFacts& facts, uint64_t* rows_left, std::string* ou
   *out += "<ul class=\"findings\">\n";
   for (const Finding& finding : FindingsOf(facts)) {
     const auto weighing = static_cast<size_t>(finding.weighing);
-    Put(out, "<li class=\"{}\"><b>{}</b> <code>{}</code> <span>{}</span></li>\n", kClasses[weighing], kWords[weighing],
-        finding.id, finding.text);
+    Append(out, "<li class=\"{}\"><b>{}</b> <code>{}</code> <span>{}</span></li>\n", kClasses[weighing],
+           kWords[weighing], finding.id, finding.text);
   }
   *out += "</ul>\n<h3>Certificates</h3>\n<ul class=\"findings\">\n";
   AppendCertificate(kVerifyName, kVerifyStatement, true, out);
@@ -49,11 +50,11 @@ void AppendFindings(const PageFacts& facts, uint64_t* rows_left, std::string* ou
                 {{"what"}, {"expected", true}, {"low", true}, {"high", true}, {"unit"}, {"from"}});
     for (const plan::Prediction* p : predictions) {
       if (!table.Row()) continue;
-      Put(out,
-          "<tr><td>{}</td><td>{}</td><td>{}</td><td "
-          "class=\"n\">{}</td><td>{}</td><td>{}</td></tr>\n",
-          Text(p->name()->string_view()), p->expected(), p->low(), p->high(), Text(p->unit()->string_view()),
-          Text(p->provenance()->string_view(), 240));
+      Append(out,
+             "<tr><td>{}</td><td>{}</td><td>{}</td><td "
+             "class=\"n\">{}</td><td>{}</td><td>{}</td></tr>\n",
+             Text(p->name()->string_view()), p->expected(), p->low(), p->high(), Text(p->unit()->string_view()),
+             Text(p->provenance()->string_view(), 240));
     }
   }
   EndSection(out);

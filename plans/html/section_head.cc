@@ -3,6 +3,7 @@
 #include <set>
 #include <vector>
 
+#include "plans/append.h"
 #include "plans/html/markup.h"
 #include "plans/html/sections.h"
 #include "plans/html/timeline.h"
@@ -13,7 +14,7 @@ namespace mrs::html {
 namespace {
 
 void Fact(std::string* out, std::string_view what, const std::string& markup) {
-  Put(out, "<div><dt>{}</dt><dd>{}</dd></div>\n", what, markup);
+  Append(out, "<div><dt>{}</dt><dd>{}</dd></div>\n", what, markup);
 }
 
 std::string TextOf(const flatbuffers::String* text, size_t max_bytes = 96) {
@@ -42,20 +43,20 @@ std::string ClusterFact(const PageFacts& facts) {
 
 void AppendText(std::string_view id, std::string_view title, std::string_view text, std::string* out) {
   if (text.empty()) return;
-  Put(out,
-      "<details id=\"{}\"><summary>{} ({} bytes)</summary><pre tabindex=\"0\" role=\"region\" "
-      "aria-label=\"{}\">{}</pre></details>\n",
-      id, title, text.size(), title, Lines(text, 64 << 10));
+  Append(out,
+         "<details id=\"{}\"><summary>{} ({} bytes)</summary><pre tabindex=\"0\" role=\"region\" "
+         "aria-label=\"{}\">{}</pre></details>\n",
+         id, title, text.size(), title, Lines(text, 64 << 10));
 }
 
 namespace {
 
 void AppendFile(std::string_view what, const plan::File& file, std::string* out) {
-  Put(out,
-      "<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td "
-      "class=\"n\">{}</td><td><code>{}</code></td></tr>\n",
-      what, TextOf(file.name()), file.size_bytes(), file.header_bytes(),
-      Hex({file.header_sha256()->data(), file.header_sha256()->size()}));
+  Append(out,
+         "<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td "
+         "class=\"n\">{}</td><td><code>{}</code></td></tr>\n",
+         what, TextOf(file.name()), file.size_bytes(), file.header_bytes(),
+         Hex({file.header_sha256()->data(), file.header_sha256()->size()}));
 }
 
 std::string Answers(const plan::Model& model) {
@@ -64,17 +65,17 @@ std::string Answers(const plan::Model& model) {
                          ? "greedy"
                          : fmt::format("temperature {}, top_p {}, top_k {}, min_p {}", sampling.temperature(),
                                        sampling.top_p(), sampling.top_k(), sampling.min_p());
-  Put(&text, "; penalties: repetition {}, presence {}, frequency {}", sampling.repetition_penalty(),
-      sampling.presence_penalty(), sampling.frequency_penalty());
-  if (sampling.max_tokens() > 0) Put(&text, "; at most {} tokens", sampling.max_tokens());
-  for (const flatbuffers::String* stop : *sampling.stop()) Put(&text, "; stop <code>{}</code>", TextOf(stop));
+  Append(&text, "; penalties: repetition {}, presence {}, frequency {}", sampling.repetition_penalty(),
+         sampling.presence_penalty(), sampling.frequency_penalty());
+  if (sampling.max_tokens() > 0) Append(&text, "; at most {} tokens", sampling.max_tokens());
+  for (const flatbuffers::String* stop : *sampling.stop()) Append(&text, "; stop <code>{}</code>", TextOf(stop));
   return text;
 }
 
 }  // namespace
 
 void BeginSection(std::string* out, std::string_view id, std::string_view title) {
-  Put(out, "<section id=\"{0}\" aria-labelledby=\"h-{0}\"><h2 id=\"h-{0}\">{1}</h2>\n", id, title);
+  Append(out, "<section id=\"{0}\" aria-labelledby=\"h-{0}\"><h2 id=\"h-{0}\">{1}</h2>\n", id, title);
 }
 
 void EndSection(std::string* out) { *out += "</section>\n"; }
@@ -91,8 +92,8 @@ std::string RankNumbers(const PageFacts& facts, uint32_t stage) {
 void AppendHead(const PageFacts& facts, std::string_view name, std::string* out) {
   const plan::Plan& plan = *facts.plan;
   const plan::Model& model = *plan.model();
-  Put(out, "<header><p class=\"kind\">mrs execution plan</p>\n<h1><bdi>{}</bdi></h1>\n", TextOf(model.name()));
-  Put(out, "<p class=\"hash\"><span>sha256</span> <code>{}</code></p>\n", Text(name));
+  Append(out, "<header><p class=\"kind\">mrs execution plan</p>\n<h1><bdi>{}</bdi></h1>\n", TextOf(model.name()));
+  Append(out, "<p class=\"hash\"><span>sha256</span> <code>{}</code></p>\n", Text(name));
   *out += "<dl class=\"facts\">\n";
   Fact(out, "Model",
        fmt::format("<bdi>{}</bdi>, <b>{}</b> parameters", TextOf(model.architecture()),
@@ -103,8 +104,8 @@ void AppendHead(const PageFacts& facts, std::string_view name, std::string* out)
                    model.vocab()));
   std::string layout = fmt::format("<b>{}</b>: {}, tensor parallel {}", Count(facts.ranks.size(), "rank"),
                                    Count(facts.stages.size(), "stage"), plan.tp());
-  if (plan.dp() > 1) Put(&layout, ", {} replicas", plan.dp());
-  if (plan.ep() > 1) Put(&layout, ", expert parallel {}", plan.ep());
+  if (plan.dp() > 1) Append(&layout, ", {} replicas", plan.dp());
+  if (plan.ep() > 1) Append(&layout, ", expert parallel {}", plan.ep());
   Fact(out, "Layout", layout);
   Fact(out, "Numerics",
        fmt::format("{}, {} sums, weights {}, revision {}", plan::EnumNameChain(plan.numerics()->chain()),
@@ -144,8 +145,8 @@ void AppendInputs(const PageFacts& facts, uint64_t* rows_left, std::string* out)
                 {{"option"}, {"value"}});
     for (const plan::Option* option : *plan.options()) {
       if (!table.Row()) continue;
-      Put(out, "<tr><td><code>{}</code></td><td><code>{}</code></td></tr>\n", TextOf(option->name()),
-          TextOf(option->value(), 400));
+      Append(out, "<tr><td><code>{}</code></td><td><code>{}</code></td></tr>\n", TextOf(option->name()),
+             TextOf(option->value(), 400));
     }
   }
   const size_t file_count = plan.files()->size() + (model.tokenizer() != nullptr ? 1 : 0);

@@ -1,6 +1,7 @@
 // Which stage, and so which ranks, have which layers.
 #include <algorithm>
 
+#include "plans/append.h"
 #include "plans/html/markup.h"
 #include "plans/html/sections.h"
 #include "plans/text.h"
@@ -16,9 +17,10 @@ double LaneHeight(uint64_t ranks) { return std::clamp(6.0 * static_cast<double>(
 void AppendLane(const PageFacts& facts, const StageFacts& stage, uint64_t ranks, std::string* out) {
   const double height = LaneHeight(ranks),
                width = kUnit * static_cast<double>(std::max<size_t>(facts.layers.size(), 1));
-  Put(out, "<div class=\"lane\"><span>stage {}<small>{} {}</small></span>", stage.index, ranks == 1 ? "rank" : "ranks",
-      RankNumbers(facts, stage.index));
-  Put(out,
+  Append(out, "<div class=\"lane\"><span>stage {}<small>{} {}</small></span>", stage.index,
+         ranks == 1 ? "rank" : "ranks", RankNumbers(facts, stage.index));
+  Append(
+      out,
       "<svg class=\"map lm\" viewBox=\"0 0 {:.0f} {:.0f}\" height=\"{:.0f}\" preserveAspectRatio=\"none\" role=\"img\" "
       "aria-label=\"Stage {}: layers {} to {}\">",
       width, height, height, stage.index, stage.layer_begin, stage.layer_end - 1);
@@ -26,17 +28,17 @@ void AppendLane(const PageFacts& facts, const StageFacts& stage, uint64_t ranks,
   for (const LayerFacts& layer : facts.layers) {
     const double x = kUnit * static_cast<double>(place++);
     if (layer.stage != stage.index) continue;
-    Put(out, "<rect class=\"{}\" x=\"{:.0f}\" width=\"10\" height=\"{:.0f}\"/>",
-        !layer.attends      ? "ln"
-        : layer.window == 0 ? "lf"
-                            : "lw",
-        x, height);
+    Append(out, "<rect class=\"{}\" x=\"{:.0f}\" width=\"10\" height=\"{:.0f}\"/>",
+           !layer.attends      ? "ln"
+           : layer.window == 0 ? "lf"
+                               : "lw",
+           x, height);
   }
   if (ranks > 1 && ranks <= 16) {
     *out += "<path class=\"hair\" d=\"";
     for (uint64_t r = 1; r < ranks; ++r) {
-      Put(out, "M{:.0f} {:.1f}H{:.0f}", kUnit * stage.layer_begin,
-          height * static_cast<double>(r) / static_cast<double>(ranks), kUnit * stage.layer_end);
+      Append(out, "M{:.0f} {:.1f}H{:.0f}", kUnit * stage.layer_begin,
+             height * static_cast<double>(r) / static_cast<double>(ranks), kUnit * stage.layer_end);
     }
     *out += "\"/>";
   }
@@ -52,8 +54,8 @@ void AppendAxis(size_t layer_count, std::string* out) {
   }
   *out += "<div class=\"lane axis\" aria-hidden=\"true\"><span>layer</span><svg width=\"100%\" height=\"16\">";
   for (size_t layer = 0; layer < layer_count; layer += every) {
-    Put(out, "<text x=\"{}\" y=\"12\">{}</text>", Percent(static_cast<double>(layer), static_cast<double>(layer_count)),
-        layer);
+    Append(out, "<text x=\"{}\" y=\"12\">{}</text>",
+           Percent(static_cast<double>(layer), static_cast<double>(layer_count)), layer);
   }
   *out += "</svg></div>\n";
 }
@@ -74,7 +76,7 @@ void AppendLayers(const PageFacts& facts, uint64_t* rows_left, std::string* out)
   AppendAxis(facts.layers.size(), out);
   *out += "<figcaption>A lane is a stage, a box one of its layers, a line in it one of the ranks that share the layer.";
   if (facts.stages.size() > kMaxLanes)
-    Put(out, " {} more stages are in the table only.", facts.stages.size() - kMaxLanes);
+    Append(out, " {} more stages are in the table only.", facts.stages.size() - kMaxLanes);
   *out += "</figcaption></figure>\n";
   {
     Table table(out, rows_left, "t-layers", fmt::format("Layers ({})", facts.layers.size()),
@@ -90,12 +92,13 @@ void AppendLayers(const PageFacts& facts, uint64_t* rows_left, std::string* out)
       if (!table.Row()) continue;
       const LayerFacts& layer = facts.layers[i];
       if (i == 0 || facts.layers[i - 1].stage != layer.stage) numbers = RankNumbers(facts, layer.stage);
-      Put(out, "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-          layer.layer, layer.stage, numbers,
-          !layer.attends      ? "none"
-          : layer.window == 0 ? "all tokens"
-                              : fmt::format("{} tokens", layer.window),
-          layer.step_count, layer.weight_count, layer.weight_bytes);
+      Append(out,
+             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+             layer.layer, layer.stage, numbers,
+             !layer.attends      ? "none"
+             : layer.window == 0 ? "all tokens"
+                                 : fmt::format("{} tokens", layer.window),
+             layer.step_count, layer.weight_count, layer.weight_bytes);
     }
   }
   EndSection(out);

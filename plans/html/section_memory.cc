@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 
+#include "plans/append.h"
 #include "plans/html/markup.h"
 #include "plans/html/sections.h"
 #include "plans/text.h"
@@ -49,7 +50,7 @@ void AppendPart(std::string_view css, uint64_t part, uint64_t whole, double* at,
   if (part == 0 || whole == 0) return;
   const double width =
       std::clamp(1000 * static_cast<double>(part) / static_cast<double>(whole), 2.0, std::max(2.0, 1000 - *at));
-  Put(out, "<rect class=\"{}\" x=\"{:.1f}\" width=\"{:.1f}\" height=\"10\"/>", css, *at, width);
+  Append(out, "<rect class=\"{}\" x=\"{:.1f}\" width=\"{:.1f}\" height=\"10\"/>", css, *at, width);
   *at += width;
 }
 
@@ -64,16 +65,16 @@ void AppendParts(const RankMemory& memory, uint64_t whole, std::string* out) {
 void AppendBar(const Bar& bar, uint64_t most_used, std::string* out) {
   const StageFacts& stage = *bar.stage;
   const uint64_t whole = std::max(bar.budget_bytes.value_or(most_used), stage.memory.Total());
-  Put(out, "<li><span>{}</span>",
-      bar.rank_count == 1 ? fmt::format("rank {}", bar.first_rank)
-                          : fmt::format("rank {} and {} alike", bar.first_rank, bar.rank_count - 1));
+  Append(out, "<li><span>{}</span>",
+         bar.rank_count == 1 ? fmt::format("rank {}", bar.first_rank)
+                             : fmt::format("rank {} and {} alike", bar.first_rank, bar.rank_count - 1));
   *out += "<svg class=\"bar\" viewBox=\"0 0 1000 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">";
   AppendParts(stage.memory, whole, out);
   *out += "</svg>";
   if (bar.budget_bytes.has_value()) {
-    Put(out, "<span>{} of {}</span></li>\n", HumanBytes(stage.memory.Total()), HumanBytes(*bar.budget_bytes));
+    Append(out, "<span>{} of {}</span></li>\n", HumanBytes(stage.memory.Total()), HumanBytes(*bar.budget_bytes));
   } else {
-    Put(out, "<span>{}</span></li>\n", HumanBytes(stage.memory.Total()));
+    Append(out, "<span>{}</span></li>\n", HumanBytes(stage.memory.Total()));
   }
 }
 
@@ -82,18 +83,18 @@ void AppendStageBars(const PageFacts& facts, uint64_t most_used, std::string* ou
   *out += "<h3>What a rank of each stage holds, to the scale of the fullest</h3>\n<ol class=\"bars one\">\n";
   for (size_t s = 0; s < std::min(facts.stages.size(), kMaxLanes); ++s) {
     const StageFacts& stage = facts.stages[s];
-    Put(out,
-        "<li><span>stage {}</span><svg class=\"bar\" viewBox=\"0 0 1000 10\" preserveAspectRatio=\"none\" "
-        "aria-hidden=\"true\">",
-        stage.index);
+    Append(out,
+           "<li><span>stage {}</span><svg class=\"bar\" viewBox=\"0 0 1000 10\" preserveAspectRatio=\"none\" "
+           "aria-hidden=\"true\">",
+           stage.index);
     AppendParts(stage.memory, most_used, out);
-    Put(out, "</svg><span>{} weights, {} KV, {} activations{}</span></li>\n", HumanBytes(stage.memory.weights),
-        HumanBytes(stage.memory.kv), HumanBytes(stage.memory.activations),
-        stage.memory.Beside() == 0 ? "" : fmt::format(", {} CUDA and NCCL", HumanBytes(stage.memory.Beside())));
+    Append(out, "</svg><span>{} weights, {} KV, {} activations{}</span></li>\n", HumanBytes(stage.memory.weights),
+           HumanBytes(stage.memory.kv), HumanBytes(stage.memory.activations),
+           stage.memory.Beside() == 0 ? "" : fmt::format(", {} CUDA and NCCL", HumanBytes(stage.memory.Beside())));
   }
   *out += "</ol>\n";
   if (facts.stages.size() > kMaxLanes)
-    Put(out, "<p>{} more stages are in the table only.</p>\n", facts.stages.size() - kMaxLanes);
+    Append(out, "<p>{} more stages are in the table only.</p>\n", facts.stages.size() - kMaxLanes);
 }
 
 void AppendRankTable(const PageFacts& facts, uint64_t* rows_left, std::string* out) {
@@ -110,7 +111,8 @@ void AppendRankTable(const PageFacts& facts, uint64_t* rows_left, std::string* o
   for (const RankFacts& rank : facts.ranks) {
     if (!table.Row()) continue;
     const StageFacts& stage = facts.stages[rank.at.stage()];
-    Put(out,
+    Append(
+        out,
         "<tr><th "
         "scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</"
         "td></tr>\n",
@@ -144,12 +146,12 @@ void AppendKvTable(const PageFacts& facts, uint64_t* rows_left, std::string* out
     uint32_t number = 0;
     for (const plan::KvClass& c : verify::View(stage.stage->kv_classes())) {
       if (!table.Row()) continue;
-      Put(out,
-          "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</"
-          "td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-          stage.index, number++, c.window() == 0 ? "all tokens" : fmt::format("{} tokens", c.window()), c.layer_count(),
-          c.kv_heads(), c.k_dim(), c.v_dim(), plan::EnumNameDType(c.dtype()), c.block_count(), c.block_tokens(),
-          c.block_bytes(), c.sequence_blocks());
+      Append(out,
+             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</"
+             "td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+             stage.index, number++, c.window() == 0 ? "all tokens" : fmt::format("{} tokens", c.window()),
+             c.layer_count(), c.kv_heads(), c.k_dim(), c.v_dim(), plan::EnumNameDType(c.dtype()), c.block_count(),
+             c.block_tokens(), c.block_bytes(), c.sequence_blocks());
     }
   }
 }
@@ -161,8 +163,8 @@ void AppendBucketTable(const PageFacts& facts, uint64_t* rows_left, std::string*
   for (const StageFacts& stage : facts.stages) {
     for (const plan::Bucket& b : verify::View(stage.stage->buckets())) {
       if (!table.Row()) continue;
-      Put(out, "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", stage.index, b.tokens(),
-          b.sequences(), b.logit_rows(), b.arena_bytes());
+      Append(out, "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", stage.index, b.tokens(),
+             b.sequences(), b.logit_rows(), b.arena_bytes());
     }
   }
 }
@@ -188,10 +190,10 @@ void AppendMemory(const PageFacts& facts, uint64_t* rows_left, std::string* out)
   for (size_t i = 0; i < std::min(bars.size(), kMaxBars); ++i) AppendBar(bars[i], most_used, out);
   *out += "</ol>\n";
   AppendStageBars(facts, most_used, out);
-  Put(out, "<figcaption>{}{} What there is of a kind is drawn at least 0.2 % wide.</figcaption></figure>\n",
-      has_budgets ? "A bar is all that a rank may use."
-                  : "The plan does not say what a rank may use: the widest bar is the rank that uses most.",
-      bars.size() > kMaxBars ? fmt::format(" {} more bars are in the table only.", bars.size() - kMaxBars) : "");
+  Append(out, "<figcaption>{}{} What there is of a kind is drawn at least 0.2 % wide.</figcaption></figure>\n",
+         has_budgets ? "A bar is all that a rank may use."
+                     : "The plan does not say what a rank may use: the widest bar is the rank that uses most.",
+         bars.size() > kMaxBars ? fmt::format(" {} more bars are in the table only.", bars.size() - kMaxBars) : "");
   AppendRankTable(facts, rows_left, out);
   AppendKvTable(facts, rows_left, out);
   AppendBucketTable(facts, rows_left, out);

@@ -1,6 +1,7 @@
 // One forward, step by step: all stages to one scale, then each kind of layer with its steps, then every step.
 #include <algorithm>
 
+#include "plans/append.h"
 #include "plans/html/markup.h"
 #include "plans/html/sections.h"
 #include "plans/html/timeline.h"
@@ -20,11 +21,11 @@ std::string_view StepClass(const StepFacts& step) {
 
 // Work above, what goes between ranks below.
 void AppendLane(const StageFacts& stage, const std::vector<LanePiece>& lane, std::string* out) {
-  Put(out,
-      "<div class=\"lane\"><span>stage {}</span><svg class=\"map\" viewBox=\"0 0 10000 20\" height=\"20\" "
-      "preserveAspectRatio=\"none\" "
-      "role=\"img\" aria-label=\"Stage {}: {} of layers {} to {}; the table of its steps says the same\">",
-      stage.index, stage.index, Count(stage.steps.size(), "step"), stage.layer_begin, stage.layer_end - 1);
+  Append(out,
+         "<div class=\"lane\"><span>stage {}</span><svg class=\"map\" viewBox=\"0 0 10000 20\" height=\"20\" "
+         "preserveAspectRatio=\"none\" "
+         "role=\"img\" aria-label=\"Stage {}: {} of layers {} to {}; the table of its steps says the same\">",
+         stage.index, stage.index, Count(stage.steps.size(), "step"), stage.layer_begin, stage.layer_end - 1);
   for (const LanePiece& piece : lane) {
     const bool work = piece.kind == StepKind::kCompute;
     const double width = std::max(10000 * (piece.end - piece.begin), work ? 2.0 : 8.0);
@@ -32,8 +33,8 @@ void AppendLane(const StageFacts& stage, const std::vector<LanePiece>& lane, std
                                  : piece.layer < 0      ? "ov"
                                  : piece.layer % 2 == 0 ? "oe"
                                                         : "oo";
-    Put(out, "<rect class=\"{}\" x=\"{:.0f}\" y=\"{}\" width=\"{:.0f}\" height=\"{}\"/>", css,
-        std::min(10000 * piece.begin, 10000 - width), work ? 0 : 13, width, work ? 12 : 7);
+    Append(out, "<rect class=\"{}\" x=\"{:.0f}\" y=\"{}\" width=\"{:.0f}\" height=\"{}\"/>", css,
+           std::min(10000 * piece.begin, 10000 - width), work ? 0 : 13, width, work ? 12 : 7);
   }
   *out += "</svg></div>\n";
 }
@@ -46,19 +47,19 @@ bool Fits(std::string_view text, double share, double page) {
 void AppendSegment(const PageFacts& facts, const FoldedSegment& folded, uint64_t scale, bool list, std::string* out) {
   const StageFacts& stage = facts.stages[folded.first.stage];
   const std::vector<double> shares = StepShares(stage, folded.first, scale, 0.006);
-  Put(out, "<div class=\"seg\"><h4>{} <small>{}{}</small></h4>\n", SegmentLabel(facts, folded),
-      folded.all.size() == 1 ? "" : fmt::format("{} alike, each ", folded.all.size()), HumanBytes(folded.bytes));
+  Append(out, "<div class=\"seg\"><h4>{} <small>{}{}</small></h4>\n", SegmentLabel(facts, folded),
+         folded.all.size() == 1 ? "" : fmt::format("{} alike, each ", folded.all.size()), HumanBytes(folded.bytes));
   *out += "<svg width=\"100%\" height=\"24\" aria-hidden=\"true\">";
   double at = 0;
   for (size_t i = 0; i < shares.size(); ++i) {
     const StepFacts& step = stage.steps[folded.first.begin + i];
-    Put(out, "<rect class=\"{}\" x=\"{}\" y=\"1\" width=\"{}\" height=\"22\"/>", StepClass(step), Percent(at),
-        Percent(std::max(shares[i] - 0.001, 0.0005)));
+    Append(out, "<rect class=\"{}\" x=\"{}\" y=\"1\" width=\"{}\" height=\"22\"/>", StepClass(step), Percent(at),
+           Percent(std::max(shares[i] - 0.001, 0.0005)));
     const std::string_view name = plan::EnumNameOpKind(step.op);
     const bool narrow = Fits(name, shares[i], 330), wide = Fits(name, shares[i], 1050);
     if (narrow || wide)
-      Put(out, "<text class=\"c{}{}\" x=\"{}\" y=\"16\">{}</text>", narrow ? "" : " wid",
-          step.kind == StepKind::kCompute ? "" : " inv", Percent(at + shares[i] / 2), name);
+      Append(out, "<text class=\"c{}{}\" x=\"{}\" y=\"16\">{}</text>", narrow ? "" : " wid",
+             step.kind == StepKind::kCompute ? "" : " inv", Percent(at + shares[i] / 2), name);
     at += shares[i];
   }
   *out += "</svg>\n";
@@ -66,8 +67,8 @@ void AppendSegment(const PageFacts& facts, const FoldedSegment& folded, uint64_t
     *out += "<ol class=\"ops\">";
     for (uint32_t i = folded.first.begin; i < folded.first.end; ++i) {
       const StepFacts& step = stage.steps[i];
-      Put(out, "<li class=\"{}\">{} <small>{}</small></li>", StepClass(step), plan::EnumNameOpKind(step.op),
-          HumanBytes(step.bytes()));
+      Append(out, "<li class=\"{}\">{} <small>{}</small></li>", StepClass(step), plan::EnumNameOpKind(step.op),
+             HumanBytes(step.bytes()));
     }
     *out += "</ol>";
   }
@@ -93,8 +94,8 @@ std::string Remarks(const verify::StageView& stage, const StepFacts& facts) {
   std::string names;
   for (const plan::Ref& ref : stage.Operands(step)) {
     if (ref.space() != plan::RefSpace::weight || ++weights > kShown) continue;
-    Put(&names, "{}<code>{}</code>", names.empty() ? "" : ", ",
-        Text(stage.Name(stage.weights[ref.index()].name()), 64));
+    Append(&names, "{}<code>{}</code>", names.empty() ? "" : ", ",
+           Text(stage.Name(stage.weights[ref.index()].name()), 64));
   }
   if (weights > 0) add(weights > kShown ? fmt::format("{} and {} more", names, weights - kShown) : names);
   if (facts.variant != plan::Variant::always) add(fmt::format("only for {}", plan::EnumNameVariant(facts.variant)));
@@ -124,12 +125,12 @@ void AppendStepTable(const PageFacts& facts, const StageFacts& stage, uint64_t* 
                {"remarks"}});
   for (const StepFacts& step : stage.steps) {
     if (!table.Row()) continue;
-    Put(out,
-        "<tr><th scope=\"row\">{}</th><td "
-        "class=\"{}\">{}</td><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        step.index, StepClass(step), plan::EnumNameOpKind(step.op), Text(step.name),
-        step.layer < 0 ? "" : fmt::format("{}", step.layer), step.weight_bytes, step.buffer_bytes,
-        After(view, view.steps[step.index]), Remarks(view, step));
+    Append(out,
+           "<tr><th scope=\"row\">{}</th><td "
+           "class=\"{}\">{}</td><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+           step.index, StepClass(step), plan::EnumNameOpKind(step.op), Text(step.name),
+           step.layer < 0 ? "" : fmt::format("{}", step.layer), step.weight_bytes, step.buffer_bytes,
+           After(view, view.steps[step.index]), Remarks(view, step));
   }
 }
 
@@ -139,9 +140,9 @@ std::string PredictedTimes(const PageFacts& facts) {
   size_t count = 0;
   for (const plan::Prediction* p : *facts.plan->predictions()) {
     if (p->unit()->string_view() != "ns" || ++count > 8) continue;
-    Put(&text, " Predicted <bdi>{}</bdi>: {:.3f} ms ({:.3f} to {:.3f}).", Text(p->name()->string_view()),
-        static_cast<double>(p->expected()) / 1e6, static_cast<double>(p->low()) / 1e6,
-        static_cast<double>(p->high()) / 1e6);
+    Append(&text, " Predicted <bdi>{}</bdi>: {:.3f} ms ({:.3f} to {:.3f}).", Text(p->name()->string_view()),
+           static_cast<double>(p->expected()) / 1e6, static_cast<double>(p->low()) / 1e6,
+           static_cast<double>(p->high()) / 1e6);
   }
   return count == 0 ? " The plan predicts no times." : text;
 }
@@ -152,7 +153,8 @@ void AppendSchedule(const PageFacts& facts, uint64_t* rows_left, std::string* ou
   constexpr size_t kMaxSegments = 64, kMaxSegmentSteps = 4000, kMaxLists = 24;
   BeginSection(out, "schedule", "Schedule of one forward");
   const plan::Bucket& bucket = facts.stages[0].smallest;
-  Put(out,
+  Append(
+      out,
       "<p>Widths are <strong>bytes</strong> that a rank reads and writes in a step (weights, operands and results; not "
       "the KV cache, which grows with the context) "
       "where up to {} run: the smallest batch.{}</p>\n",
@@ -165,7 +167,7 @@ void AppendSchedule(const PageFacts& facts, uint64_t* rows_left, std::string* ou
   const std::vector<std::vector<LanePiece>> lanes = LanesOf(facts);
   for (size_t s = 0; s < std::min(lanes.size(), kMaxLanes); ++s) AppendLane(facts.stages[s], lanes[s], out);
   *out += "<figcaption>All steps in their order, to one scale; a stage begins when the one before it has sent.";
-  if (lanes.size() > kMaxLanes) Put(out, " {} more stages are in the tables only.", lanes.size() - kMaxLanes);
+  if (lanes.size() > kMaxLanes) Append(out, " {} more stages are in the tables only.", lanes.size() - kMaxLanes);
   *out += "</figcaption></figure>\n";
 
   const std::vector<FoldedSegment> folded = FoldSegments(facts);
@@ -185,7 +187,7 @@ void AppendSchedule(const PageFacts& facts, uint64_t* rows_left, std::string* ou
     ++drawn;
   }
   *out += "<figcaption>To one scale; a step is drawn at least 0.6 % wide.";
-  if (drawn < folded.size()) Put(out, " {} more kinds are in the tables only.", folded.size() - drawn);
+  if (drawn < folded.size()) Append(out, " {} more kinds are in the tables only.", folded.size() - drawn);
   *out += "</figcaption></figure>\n";
   for (const StageFacts& stage : facts.stages) {
     AppendStepTable(facts, stage, rows_left, out);

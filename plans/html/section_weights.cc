@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "plans/append.h"
 #include "plans/html/markup.h"
 #include "plans/html/sections.h"
 #include "plans/html/weight_map.h"
@@ -20,8 +21,8 @@ void AppendLabel(const MapBox& box, double y, std::string_view css, std::string*
   const double needed = static_cast<double>(box.label.size()) * 6.3 + 6;
   if (box.at.height < 13 || needed > box.at.width * kWideScale) return;
   const bool narrow = needed <= box.at.width * kNarrowScale;
-  Put(out, "<text class=\"{}{}\" x=\"{}\" dx=\"3\" y=\"{:.1f}\">{}</text>", css, narrow ? "" : " wid",
-      Percent(box.at.x, kWidth), y, Text(box.label));
+  Append(out, "<text class=\"{}{}\" x=\"{}\" dx=\"3\" y=\"{:.1f}\">{}</text>", css, narrow ? "" : " wid",
+         Percent(box.at.x, kWidth), y, Text(box.label));
 }
 
 void AppendBox(const MapBox& box, std::string* out) {
@@ -29,10 +30,10 @@ void AppendBox(const MapBox& box, std::string* out) {
   const std::string_view css = box.kind == MapBox::Kind::kStage   ? "ts"
                                : box.kind == MapBox::Kind::kLayer ? "tl"
                                                                   : RoleClass(box.weight->role);
-  Put(out, "<rect class=\"{}\" x=\"{}\" y=\"{:.1f}\" width=\"{}\" height=\"{:.1f}\">", css, Percent(box.at.x, kWidth),
-      box.at.y, Percent(box.at.width, kWidth), box.at.height);
-  Put(out, "<title>{}, {}</title></rect>", box.weight != nullptr ? Text(box.weight->name) : Text(box.label),
-      HumanBytes(box.bytes));
+  Append(out, "<rect class=\"{}\" x=\"{}\" y=\"{:.1f}\" width=\"{}\" height=\"{:.1f}\">", css,
+         Percent(box.at.x, kWidth), box.at.y, Percent(box.at.width, kWidth), box.at.height);
+  Append(out, "<title>{}, {}</title></rect>", box.weight != nullptr ? Text(box.weight->name) : Text(box.label),
+         HumanBytes(box.bytes));
   switch (box.kind) {
     case MapBox::Kind::kStage:
       if (box.at.height > 45) AppendLabel(box, box.at.y + 11.5, "h", out);
@@ -76,11 +77,12 @@ void AppendTable(const PageFacts& facts, const StageFacts& stage, uint64_t* rows
     for (const plan::WeightSource& source :
          view.sources.subspan(weight.weight->source_begin(), weight.weight->source_count())) {
       if (++shown > 4) continue;
-      Put(&sources, "{}<code>{}</code> {}, {}", sources.empty() ? "" : "; ", Text(view.Name(source.name())),
-          SliceText(source.rows()), SliceText(source.columns()));
+      Append(&sources, "{}<code>{}</code> {}, {}", sources.empty() ? "" : "; ", Text(view.Name(source.name())),
+             SliceText(source.rows()), SliceText(source.columns()));
     }
-    if (shown > 4) Put(&sources, " and {} more", shown - 4);
-    Put(out,
+    if (shown > 4) Append(&sources, " and {} more", shown - 4);
+    Append(
+        out,
         "<tr><th "
         "scope=\"row\"><code>{}</code></th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</"
         "td></tr>\n",
@@ -105,16 +107,18 @@ void AppendWeights(const PageFacts& facts, uint64_t* rows_left, std::string* out
   *out += "<figure><ul class=\"key\">";
   for (size_t r = 0; r < kRoleCount; ++r) {
     if (of_role[r] == 0) continue;
-    Put(out, "<li class=\"{}\">{} <b>{}</b> <small>{}</small></li>", RoleClass(static_cast<Role>(r)),
-        RoleName(static_cast<Role>(r)), HumanBytes(of_role[r]),
-        Percent(static_cast<double>(of_role[r]), static_cast<double>(all)));
+    Append(out, "<li class=\"{}\">{} <b>{}</b> <small>{}</small></li>", RoleClass(static_cast<Role>(r)),
+           RoleName(static_cast<Role>(r)), HumanBytes(of_role[r]),
+           Percent(static_cast<double>(of_role[r]), static_cast<double>(all)));
   }
-  Put(out,
+  Append(
+      out,
       "</ul>\n<svg class=\"tree\" role=\"img\" width=\"100%\" height=\"{:.0f}\" aria-label=\"Weights of one rank{} by "
       "layer and tensor, {} in all; the tables of weights say the same\">\n",
       kHeight, facts.stages.size() > 1 ? " of each stage" : "", HumanBytes(all));
   for (const MapBox& box : WeightMapOf(facts, kWidth, kHeight)) AppendBox(box, out);
-  Put(out, "</svg>\n<figcaption>Areas are bytes on one rank{}; numbers are layers.{}</figcaption></figure>\n",
+  Append(
+      out, "</svg>\n<figcaption>Areas are bytes on one rank{}; numbers are layers.{}</figcaption></figure>\n",
       facts.stages.size() > 1 ? " of each stage" : "",
       std::ranges::any_of(facts.stages, [](const StageFacts& stage) { return stage.weights.size() > kMaxWeightBoxes; })
           ? " There are too many weights to draw each: boxes are layers."
