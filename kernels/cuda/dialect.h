@@ -32,6 +32,7 @@ struct LaunchShape {
   dim3 grid, block;
   unsigned shared_bytes = 0;
   bool is_many_blocks = false;  // on a multiprocessor: of its memory as much as can be is shared memory
+  bool is_cooperative = false;  // all blocks are resident together, and so may wait for others (signals.h)
 };
 
 // What the calling thread's device has; asked once a thread, as a thread has one device. The emulator is an A100's
@@ -88,13 +89,26 @@ int Launch(void (*kernel)(Parameters...), const LaunchShape& shape, Stream strea
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = static_cast<cudaStream_t>(stream);
+  cudaLaunchAttribute cooperative = {};
+  cooperative.id = cudaLaunchAttributeCooperative;
+  cooperative.val.cooperative = 1;
+  config.attrs = &cooperative;
+  config.numAttrs = shape.is_cooperative ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
 }
 #else
 template <typename... Parameters, typename... Arguments>
 int Launch(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Arguments... arguments) {
+  constexpr int kTooManyBlocks = 720;  // cudaErrorCooperativeLaunchTooLarge
+  if (shape.is_cooperative &&
+      uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z > ::mrs::emulation::kMostResidentBlocks) {
+    return kTooManyBlocks;
+  }
   const auto run = [=] {
-    ::mrs::emulation::RunGrid({.grid = shape.grid, .block = shape.block, .shared_bytes = shape.shared_bytes},
+    ::mrs::emulation::RunGrid({.grid = shape.grid,
+                               .block = shape.block,
+                               .shared_bytes = shape.shared_bytes,
+                               .is_resident = shape.is_cooperative},
                               [=]() MRS_NOT_WATCHED { kernel(Parameters(arguments)...); });
   };
   return ::mrs::emulation::DoOn(stream, run, ::mrs::emulation::WordsOf(arguments...));

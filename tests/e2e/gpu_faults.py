@@ -41,8 +41,10 @@ SAYS = {
 }
 # Of NCCL, which a model on one GPU has nothing of (nccl_ranks.py).
 NCCL = [f"nccl-{point}" for point in ("open", "version", "id", "init", "hang", "call", "async", "lost")]
+# Of memory that several processes have, which a model on one GPU has nothing of either.
+IPC = [f"ipc-{point}" for point in ("export", "open", "astray")]
 # Of a model on one GPU nothing is copied from one place of it to another: its collectives' operands are their results.
-NEVER = {"copy-within", *NCCL}
+NEVER = {"copy-within", *NCCL, *IPC}
 
 
 def plan_of(work):
@@ -81,7 +83,7 @@ def counts_of(work):
 
 def each_point_is_met(work):
     counts, _ = counts_of(work)
-    check_equal(list(counts), [*SAYS, *NCCL], "points")
+    check_equal(list(counts), [*SAYS, *NCCL, *IPC], "points")
     check_equal({point for point, count in counts.items() if count == 0}, NEVER, "points that nothing comes to")
 
 

@@ -1,4 +1,5 @@
-// Runs a grid of CUDA threads on one OS thread: a fiber each, block after block, in an order of choice.
+// Runs a grid of CUDA threads on one OS thread: a fiber each, block after block, in an order of choice; or all blocks by
+// turns, where they are resident together (a cooperative launch) and wait for others by Poll.
 //
 //   SetSchedule({.order = Order::kRandom, .seed = 7});
 //   RunGrid({.grid = {4}, .block = {256}, .shared_bytes = 1024}, [&] { Kernel(args); });
@@ -32,9 +33,12 @@ void SetSchedule(Schedule schedule);
 struct Grid {
   Dim3 grid, block;
   size_t shared_bytes = 0;
+  bool is_resident = false;  // all of its blocks at once
 };
+// A block a multiprocessor, of which an A100 has so many.
+inline constexpr unsigned kMostResidentBlocks = 108;
 // Past what every device from sm_80 on takes (1024 threads a block, 163 KiB of shared memory, 2^31 - 1, 65535 and 65535
-// blocks) the program ends: those are bugs of the caller.
+// blocks, kMostResidentBlocks of a resident grid) the program ends: those are bugs of the caller.
 void RunGrid(const Grid& grid, const std::function<void()>& thread);
 
 // What a thread of the running grid asks: where it is.
@@ -74,6 +78,15 @@ using LaneSlots = std::byte (*)[kLaneBytes];
 using Combine = void (*)(uint32_t mask, const std::byte (*in)[kLaneBytes], LaneSlots out);
 void SyncWarp(uint32_t mask, const void* in, size_t in_bytes, void* out, size_t out_bytes, Combine combine,
               const Site& site);
+
+// In each turn of a loop that waits for what another block, device or the host does: all other threads of the grid get a
+// turn before this one, and other OS threads. Of a grid that is not resident the program ends: what it waits for might
+// come after it.
+void Poll(const Site& site);
+// Between blocks, OS threads and processes that share memory (signals.h).
+void StoreRelease(uint64_t* at, uint64_t word);
+uint64_t LoadAcquire(const uint64_t* at);
+uint64_t Nanoseconds();
 
 // Copies that the calling thread starts, ends a group of, and waits for, until its last `left` groups remain. They are
 // done when they are waited for, the latest time that a device may choose, or in reverse order at once, the first. A

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "kernels/cuda/copies.h"
 #include "kernels/cuda/dialect.h"
+#include "kernels/cuda/signals.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -106,6 +108,51 @@ TEST(Emulation, CopiesAreThereWhenTheyAreWaitedFor) {
   EXPECT_EQ(NeighboursCopies(Order::kReverse, false), expected) << "as early as a device may";
 }
 
+// Blocks of a cooperative launch wait for each other, whichever comes first; and for another OS thread.
+struct WaitsArgs {
+  uint64_t* told = nullptr;    // [3]
+  uint64_t* others = nullptr;  // [1]
+  int* sums = nullptr;         // [3]
+};
+__global__ void WaitsForEachBlock(WaitsArgs a) {
+  MRS_SHARED(bytes);
+  int* const seen = reinterpret_cast<int*>(bytes);
+  seen[threadIdx.x] = 0;
+  __syncthreads();
+  if (threadIdx.x == 7) StoreRelease(&a.told[blockIdx.x], blockIdx.x + 1);
+  if (threadIdx.x < 3) {
+    while (LoadAcquire(&a.told[threadIdx.x]) == 0) Poll();
+    seen[threadIdx.x] = 1;
+  }
+  __syncthreads();
+  if (threadIdx.x == 40) a.sums[blockIdx.x] = seen[0] + seen[1] + seen[2];
+  if (blockIdx.x == 1 && threadIdx.x == 0) {
+    StoreRelease(&a.others[0], 1);
+    while (LoadAcquire(&a.others[0]) != 2) Poll();
+  }
+}
+
+TEST(Emulation, ResidentBlocksWaitForEachOther) {
+  for (const Order order : {Order::kForward, Order::kReverse, Order::kRandom}) {
+    SetSchedule({.order = order, .seed = 3});
+    uint64_t told[3] = {}, others[1] = {};
+    std::vector<int> sums(3);
+    std::thread other([&] {
+      while (LoadAcquire(&others[0]) != 1) std::this_thread::yield();
+      StoreRelease(&others[0], 2);
+    });
+    LaunchShape shape = {dim3{3}, dim3{64}, 64 * sizeof(int)};
+    shape.is_cooperative = true;
+    EXPECT_EQ(Launch(WaitsForEachBlock, shape, nullptr, WaitsArgs{told, others, sums.data()}), 0);
+    other.join();
+    EXPECT_EQ(others[0], 2u);
+    EXPECT_EQ(sums, std::vector<int>(3, 3));
+    shape.grid = dim3{109};  // more than an A100 has multiprocessors
+    EXPECT_EQ(Launch(WaitsForEachBlock, shape, nullptr, WaitsArgs{told, others, sums.data()}), 720);
+  }
+  SetSchedule({});
+}
+
 struct NoArgs {};
 __global__ void HalfAWarpShuffles(NoArgs) {
   if (threadIdx.x < 16) __shfl_xor_sync(~0u, 1, 1);
@@ -128,6 +175,9 @@ __global__ void HalfABlockMeets(NoArgs) {
 }
 __global__ void ShufflesAtTwoPlaces(NoArgs) {
   threadIdx.x % 2 == 0 ? __shfl_xor_sync(~0u, 1, 1) : __shfl_xor_sync(~0u, 2, 1);
+}
+__global__ void PollsAlone(NoArgs) {
+  if (threadIdx.x == 5) Poll();
 }
 __global__ void EndsBeforeItsCopies(NoArgs) {
   MRS_SHARED(bytes);
@@ -162,6 +212,9 @@ TEST(EmulationDeathTest, TellsWhatADeviceWouldHangOn) {
                ".*machine_test.cc:[0-9]+:[0-9]+ for the lanes ffffffff of its warp, and 15 others do");
   EXPECT_DEATH(RunKernel(EndsBeforeItsCopies), "a thread ends before its copies");
   EXPECT_DEATH(RunKernel(CopiesToAnOddPlace), "a copy is not aligned to its size");
+  EXPECT_DEATH(RunKernel(PollsAlone),
+               "a thread polls in a grid whose blocks are not resident together \\(a cooperative launch\\), in block "
+               "0,0,0\n  thread 5 polls at .*machine_test.cc:[0-9]+:[0-9]+\n");
   EXPECT_DEATH(RunKernel(ShufflesAtTwoPlaces), "lanes of a warp are at different operations");
 }
 

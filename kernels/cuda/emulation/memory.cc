@@ -1,8 +1,11 @@
 #include "kernels/cuda/emulation/memory.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +25,10 @@ struct Entry {
   uint64_t mapped_bytes;  // and a page that faults
   bool is_freed = false;
   int graph_count = 0;
+  int fd = -1;             // of what several processes have
+  uint64_t inode = 0;      // of that file
+  bool is_opened = false;  // and is another process's
+  bool is_forsaken = false;
 };
 struct Registry {
   std::mutex mutex;
@@ -59,13 +66,32 @@ std::pair<const uintptr_t, Entry>* Find(Registry& registry, uintptr_t at) {
   return at < found.first + found.second.mapped_bytes ? &found : nullptr;
 }
 
+uint64_t ReadableBytes(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+uint64_t InodeOf(int fd) {
+  struct stat found;
+  return fstat(fd, &found) == 0 ? found.st_ino : 0;
+}
+
+// Locks say who has a file open: they go with the process, however it ends.
+struct flock WholeFile(short type) {
+  struct flock lock = {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+bool IsOpenElsewhere(int fd) {
+  struct flock lock = WholeFile(F_WRLCK);
+  return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 }  // namespace
 
 std::byte* TakeMemory(const Memory& memory) {
   Registry& registry = Memories();
   const std::lock_guard lock(registry.mutex);
   if (memory.bytes == 0 || memory.bytes > UINT64_MAX / 2) return nullptr;
-  const uint64_t readable = (memory.bytes + kPage - 1) / kPage * kPage;
+  const uint64_t readable = ReadableBytes(memory.bytes);
   void* const data =
       mmap(nullptr, readable + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return nullptr;
@@ -88,6 +114,11 @@ void GiveMemory(void* data) {
     EndByName(Quoted(entry.memory) + " is freed, and " + std::to_string(entry.graph_count) +
               " graph(s) that use it are there: graphs go first");
   }
+  if (entry.fd >= 0 && !entry.is_opened && IsOpenElsewhere(entry.fd)) {
+    EndByName(Quoted(entry.memory) + " is freed, and another process has it open: it closes it first");
+  }
+  if (entry.fd >= 0) close(entry.fd);
+  entry.fd = -1;
   entry.is_freed = true;
   ++generation;
   // The address stays taken, so that whoever uses it is found; its bytes do not.
@@ -97,12 +128,73 @@ void GiveMemory(void* data) {
   }
 }
 
+void ForsakeMemory(const void* data) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  registry.entries.at(reinterpret_cast<uintptr_t>(data)).is_forsaken = true;
+}
+
+std::optional<MemoryFile> ShareMemory(const void* data) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  const auto at = registry.entries.find(reinterpret_cast<uintptr_t>(data));
+  if (at == registry.entries.end() || at->second.is_freed || at->second.is_opened) return std::nullopt;
+  Entry& entry = at->second;
+  if (entry.fd >= 0) return MemoryFile{entry.fd, entry.inode};
+  const uint64_t readable = ReadableBytes(entry.memory.bytes);
+  const int fd = memfd_create("mrs-device-memory", MFD_CLOEXEC);
+  if (fd < 0) return std::nullopt;
+  auto* const bytes = reinterpret_cast<std::byte*>(at->first);
+  bool is_whole = ftruncate(fd, static_cast<off_t>(readable)) == 0;
+  for (uint64_t done = 0; is_whole && done < readable;) {
+    const ssize_t wrote = pwrite(fd, bytes + done, readable - done, static_cast<off_t>(done));
+    is_whole = wrote > 0;
+    done += is_whole ? static_cast<uint64_t>(wrote) : 0;
+  }
+  if (!is_whole || mmap(bytes, readable, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != bytes) {
+    close(fd);
+    return std::nullopt;
+  }
+  entry.fd = fd;
+  entry.inode = InodeOf(fd);
+  return MemoryFile{entry.fd, entry.inode};
+}
+
+std::byte* OpenMemory(const Memory& memory, const std::string& path, uint64_t inode) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return nullptr;
+  struct flock has_it = WholeFile(F_RDLCK);
+  const uint64_t readable = ReadableBytes(memory.bytes);
+  struct stat found;
+  const bool is_it = fstat(fd, &found) == 0 && found.st_ino == inode &&
+                     static_cast<uint64_t>(found.st_size) == readable && fcntl(fd, F_OFD_SETLK, &has_it) == 0;
+  // With a page behind it that faults.
+  void* const data = is_it ? mmap(nullptr, readable + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+  if (data == MAP_FAILED || mmap(data, readable, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != data) {
+    close(fd);
+    return nullptr;
+  }
+  registry.entries[reinterpret_cast<uintptr_t>(data)] = {
+      .memory = memory, .mapped_bytes = readable + kPage, .fd = fd, .inode = inode, .is_opened = true};
+  return static_cast<std::byte*>(data);
+}
+
+bool IsOpen(uint64_t inode) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  return std::any_of(registry.entries.begin(), registry.entries.end(), [&](const auto& at) {
+    return at.second.is_opened && !at.second.is_freed && at.second.inode == inode;
+  });
+}
+
 uint64_t TakenBytes(int device, Where where) {
   Registry& registry = Memories();
   const std::lock_guard lock(registry.mutex);
   uint64_t bytes = 0;
   for (const auto& [_, entry] : registry.entries) {
-    const bool counts = !entry.is_freed && entry.memory.device == device && entry.memory.where == where;
+    const bool counts = !entry.is_freed && !entry.is_opened && entry.memory.device == device && entry.memory.where == where;
     if (counts) bytes += entry.memory.bytes;
   }
   return bytes;
@@ -113,7 +205,7 @@ std::string LeftOf(const void* owner) {
   const std::lock_guard lock(registry.mutex);
   std::string left;
   for (const auto& [_, entry] : registry.entries) {
-    if (entry.is_freed || (owner != nullptr && entry.memory.owner != owner)) continue;
+    if (entry.is_freed || entry.is_forsaken || (owner != nullptr && entry.memory.owner != owner)) continue;
     if (!left.empty()) left += ", ";
     left += Quoted(entry.memory) + " (" + std::to_string(entry.memory.bytes) + " bytes)";
   }

@@ -6,7 +6,8 @@
 //   WhyNot(weights, 4, Where::kDevice, 0)            // "4 bytes of 'weights', which was freed"
 //
 // What a device would take without a word, and do wrong later, ends the program by name: memory freed twice, or under a
-// graph that has its address. So does memory that is left when the program ends by itself.
+// graph that has its address, or while another process has it open. So does memory that is left when the program ends by
+// itself.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +32,21 @@ std::byte* TakeMemory(const Memory& memory);
 void GiveMemory(void* data);
 // That are there now: of a device, of either side.
 uint64_t TakenBytes(int device, Where where);
+// Is left without a word from now on: it goes with the process.
+void ForsakeMemory(const void* data);
+
+// A file with that memory, which other processes open by "/proc/PID/fd/FD" and its inode: the memory is that file from
+// now on. Null: `data` is not the first byte of memory that is there, or the host has no file left.
+struct MemoryFile {
+  int fd = -1;  // borrowed
+  uint64_t inode = 0;
+};
+std::optional<MemoryFile> ShareMemory(const void* data);
+// What such a file has, until GiveMemory; null: there is no such file any more. Takes nothing of the device.
+std::byte* OpenMemory(const Memory& memory, const std::string& path, uint64_t inode);
+// Whether this process has it open.
+bool IsOpen(uint64_t inode);
+
 // "'weights' (4096 bytes), 'a batch' (64 bytes)"; empty: all was given back.
 std::string LeftOf(const void* owner);  // null: of all
 

@@ -27,7 +27,8 @@ constexpr unsigned kLanesOfWarp = 32;
 // Accesses of lanes of one warp, each at the same tick of its own. Epochs count the barriers of all blocks that this OS
 // thread has run; 0: none.
 struct Mark {
-  uint32_t epoch = 0, tick = 0, lanes = 0, warp = 0;
+  uint32_t epoch = 0, tick = 0, lanes = 0;
+  uint16_t warp = 0, slot = 0;  // of the block, and of that among the resident ones
 };
 // Of a byte of shared memory. Readers since it was written: of three warps at most, as a writer of any other warp
 // conflicts with one of them.
@@ -48,47 +49,55 @@ class Watch final : public Watcher {
     pthread_attr_destroy(&attributes);
   }
   void GridBegins() override {
-    first_epoch_of_grid_ = ++epoch_;
+    first_epoch_of_grid_ = ++last_epoch_;
     is_on_ = true;
   }
   void GridEnds() override { is_on_ = false; }
 
-  void BlockBegins(unsigned threads, const std::byte* shared, size_t shared_bytes) override {
-    first_epoch_of_block_ = ++epoch_;
-    shared_ = reinterpret_cast<uintptr_t>(shared);
-    shared_bytes_ = shared_bytes;
-    if (cells_.size() < shared_bytes) cells_.resize(shared_bytes);
-    for (size_t i = 0; i < shared_bytes; ++i) cells_[i].copied_by = 0;
-    ticks_.assign(threads, {});
-    for (unsigned t = 0; t < threads; ++t) ticks_[t][t % kLanesOfWarp] = 1;
+  void BlockBegins(unsigned slot, unsigned threads, const std::byte* shared, size_t shared_bytes) override {
+    if (blocks_.size() <= slot) blocks_.resize(slot + 1);
+    BlockRuns(slot);
+    block_->first_epoch = block_->epoch = ++last_epoch_;
+    block_->shared = reinterpret_cast<uintptr_t>(shared);
+    block_->shared_bytes = shared_bytes;
+    if (block_->cells.size() < shared_bytes) block_->cells.resize(shared_bytes);
+    for (size_t i = 0; i < shared_bytes; ++i) block_->cells[i].copied_by = 0;
+    block_->ticks.assign(threads, {});
+    for (unsigned t = 0; t < threads; ++t) block_->ticks[t][t % kLanesOfWarp] = 1;
+  }
+  void BlockRuns(unsigned slot) override {
+    slot_ = static_cast<uint16_t>(slot);
+    block_ = &blocks_[slot];
   }
   void ThreadRuns(unsigned thread) override { thread_ = thread; }
-  void BlockMet() override { ++epoch_; }
+  void BlockMet() override { block_->epoch = ++last_epoch_; }
 
   void WarpMet(unsigned first, uint32_t mask) override {
     Ticks joined{};
     ForLanes(mask, [&](unsigned lane) {
-      for (unsigned l = 0; l < kLanesOfWarp; ++l) joined[l] = std::max(joined[l], ticks_[first + lane][l]);
+      for (unsigned l = 0; l < kLanesOfWarp; ++l) joined[l] = std::max(joined[l], block_->ticks[first + lane][l]);
     });
     ForLanes(mask, [&](unsigned lane) {
-      ticks_[first + lane] = joined;
-      ++ticks_[first + lane][lane];
+      block_->ticks[first + lane] = joined;
+      ++block_->ticks[first + lane][lane];
     });
   }
 
   void CopyStarts(void* to, const void* from, size_t bytes) override {
     at_ = nullptr;
     Access(from, bytes, /*writes=*/false);
-    const auto offset = reinterpret_cast<uintptr_t>(to) - shared_;
-    if (offset >= shared_bytes_ || bytes > shared_bytes_ - offset) Tell("copies", bytes, to, "is not shared memory");
+    const auto offset = reinterpret_cast<uintptr_t>(to) - block_->shared;
+    if (offset >= block_->shared_bytes || bytes > block_->shared_bytes - offset) {
+      Tell("copies", bytes, to, "is not shared memory");
+    }
     Access(to, bytes, /*writes=*/true);
-    for (size_t i = offset; i < offset + bytes; ++i) cells_[i].copied_by = thread_ + 1;
+    for (size_t i = offset; i < offset + bytes; ++i) block_->cells[i].copied_by = thread_ + 1;
   }
   void CopyIsThere(void* to, size_t bytes) override {
-    const auto offset = reinterpret_cast<uintptr_t>(to) - shared_;
+    const auto offset = reinterpret_cast<uintptr_t>(to) - block_->shared;
     for (size_t i = offset; i < offset + bytes; ++i) {
-      cells_[i].copied_by = 0;
-      cells_[i].writer = Now();
+      block_->cells[i].copied_by = 0;
+      block_->cells[i].writer = Now();
     }
   }
 
@@ -101,6 +110,13 @@ class Watch final : public Watcher {
 
  private:
   using Ticks = std::array<uint32_t, kLanesOfWarp>;
+  struct Block {
+    uint32_t epoch = 0, first_epoch = 0;
+    uintptr_t shared = 0;
+    size_t shared_bytes = 0;
+    std::vector<Cell> cells;
+    std::vector<Ticks> ticks;  // [thread][lane of its warp]: of which it knows
+  };
 
   template <typename Do>
   static void ForLanes(uint32_t mask, Do work) {
@@ -109,16 +125,17 @@ class Watch final : public Watcher {
 
   Mark Now() const {
     const unsigned lane = thread_ % kLanesOfWarp;
-    return {epoch_, ticks_[thread_][lane], 1u << lane, thread_ / kLanesOfWarp};
+    return {block_->epoch, block_->ticks[thread_][lane], 1u << lane, static_cast<uint16_t>(thread_ / kLanesOfWarp),
+            slot_};
   }
 
   // A thread whose access is not before this one; -1: all of them are.
   int Unordered(const Mark& mark) const {
-    if (mark.epoch != epoch_) return -1;  // a barrier is between them
+    if (mark.epoch != block_->epoch) return -1;  // a barrier is between them
     if (mark.warp != thread_ / kLanesOfWarp) {
       return static_cast<int>(mark.warp * kLanesOfWarp) + std::countr_zero(mark.lanes);
     }
-    const Ticks& known = ticks_[thread_];
+    const Ticks& known = block_->ticks[thread_];
     for (uint32_t lanes = mark.lanes & ~(1u << thread_ % kLanesOfWarp); lanes != 0; lanes &= lanes - 1) {
       const auto lane = static_cast<unsigned>(std::countr_zero(lanes));
       if (known[lane] < mark.tick) return static_cast<int>(mark.warp * kLanesOfWarp + lane);
@@ -128,7 +145,9 @@ class Watch final : public Watcher {
 
   void Access(const void* data, size_t bytes, bool writes) {
     const auto at = reinterpret_cast<uintptr_t>(data);
-    if (const uintptr_t offset = at - shared_; offset < shared_bytes_) return AccessShared(data, offset, bytes, writes);
+    if (const uintptr_t offset = at - block_->shared; offset < block_->shared_bytes) {
+      return AccessShared(data, offset, bytes, writes);
+    }
     // Locals: of this thread's stack, where this function's own are, too.
     if (const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
         at - (here - Fiber::kStackBytes) < 2 * Fiber::kStackBytes) {
@@ -145,9 +164,9 @@ class Watch final : public Watcher {
 
   void AccessShared(const void* data, uintptr_t offset, size_t bytes, bool writes) {
     const char* const does = writes ? "writes" : "reads";
-    if (bytes > shared_bytes_ - offset) Tell(does, bytes, data, "ends behind shared memory");
+    if (bytes > block_->shared_bytes - offset) Tell(does, bytes, data, "ends behind shared memory");
     const Mark now = Now();
-    for (Cell* cell = &cells_[offset]; cell != &cells_[offset] + bytes; ++cell) {
+    for (Cell* cell = &block_->cells[offset]; cell != &block_->cells[offset] + bytes; ++cell) {
       if (cell->copied_by != 0) {
         Tell(does, bytes, data, "a copy of thread " + std::to_string(cell->copied_by - 1) + " is still on its way to");
       }
@@ -212,7 +231,7 @@ class Watch final : public Watcher {
     const Mark now = Now();
     for (Mark* mark = global->writers + offset; mark != global->writers + offset + bytes; ++mark) {
       if (mark->epoch >= first_epoch_of_grid_) {
-        if (mark->epoch < first_epoch_of_block_) Tell(does, bytes, data, "another block wrote");
+        if (mark->epoch < block_->first_epoch || mark->slot != slot_) Tell(does, bytes, data, "another block wrote");
         if (const int other = Unordered(*mark); other >= 0) {
           Tell(does, bytes, data, "thread " + std::to_string(other) + " wrote, and no barrier is between them");
         }
@@ -243,9 +262,9 @@ class Watch final : public Watcher {
 
   // "... which ...": what is wrong with the bytes.
   [[noreturn]] void Tell(const char* does, size_t bytes, const void* data, const std::string& which) const {
-    const uintptr_t offset = reinterpret_cast<uintptr_t>(data) - shared_;
+    const uintptr_t offset = reinterpret_cast<uintptr_t>(data) - block_->shared;
     char where[64];
-    if (offset < shared_bytes_) {
+    if (offset < block_->shared_bytes) {
       std::snprintf(where, sizeof(where), "byte %zu of shared memory", static_cast<size_t>(offset));
     } else {
       std::snprintf(where, sizeof(where), "%p", data);
@@ -274,11 +293,10 @@ class Watch final : public Watcher {
   size_t host_stack_bytes_ = 0;
   unsigned thread_ = 0;
   const void* at_ = nullptr;
-  uint32_t epoch_ = 0, first_epoch_of_grid_ = 0, first_epoch_of_block_ = 0;
-  uintptr_t shared_ = 0;
-  size_t shared_bytes_ = 0;
-  std::vector<Cell> cells_;
-  std::vector<Ticks> ticks_;  // [thread][lane of its warp]: of which it knows
+  uint32_t last_epoch_ = 0, first_epoch_of_grid_ = 0;
+  std::vector<Block> blocks_;  // [slot]
+  uint16_t slot_ = 0;
+  Block* block_ = nullptr;  // that runs
   std::map<const std::byte*, Global> globals_;
   std::array<Global*, 16> recent_{};
   uint64_t recent_generation_ = 0;

@@ -20,7 +20,9 @@ namespace mrs::emulation {
 struct Watcher {
   virtual ~Watcher() = default;
   virtual void GridBegins() = 0;
-  virtual void BlockBegins(unsigned threads, const std::byte* shared, size_t shared_bytes) = 0;
+  // `slot`: counts the blocks that are resident together. The one that begins, or comes to its turn, runs from now on.
+  virtual void BlockBegins(unsigned slot, unsigned threads, const std::byte* shared, size_t shared_bytes) = 0;
+  virtual void BlockRuns(unsigned slot) = 0;
   virtual void ThreadRuns(unsigned thread) = 0;  // from now on, another than before
   virtual void BlockMet() = 0;
   virtual void WarpMet(unsigned first_thread, uint32_t mask) = 0;

@@ -11,6 +11,7 @@
 // Chosen at link time: device_cuda.cc is CUDA, device_emulated.cc the host with the emulator's kernels.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -37,11 +38,16 @@ class DeviceArena {
     if (data_ != nullptr) release_(data_);
   }
   std::byte* data() const { return data_; }
+  // The caller's from now on, who leaves it where it is.
+  std::byte* Release() { return std::exchange(data_, nullptr); }
 
  private:
   std::byte* data_ = nullptr;
   void (*release_)(void*) = nullptr;
 };
+
+// By which another process of the host opens memory of a device (CUDA IPC): a cudaIpcMemHandle_t.
+using SharedHandle = std::array<std::byte, 64>;
 
 // What a stream was given while it was captured, to be launched any number of times. Goes before its device.
 class DeviceGraph {
@@ -84,6 +90,15 @@ class Device {
   Result<DeviceArena> Allocate(const char* what, uint64_t bytes);
   // Of the host, pinned; not zeroed.
   Result<DeviceArena> AllocateHost(const char* what, uint64_t bytes);
+  // Allocations that others open are multiples of this: of smaller ones several may lie in one piece of memory, all of
+  // which they would have.
+  static constexpr uint64_t kSharedUnit = uint64_t{2} << 20;
+  // Of a whole allocation. Not to be freed before all others have closed it.
+  Result<SharedHandle> Share(const DeviceArena& arena);
+  // What another process, never this one, has shared; once, and closed with the arena.
+  Result<DeviceArena> OpenShared(const char* what, const SharedHandle& handle);
+  // Never freed, where it is not known that all others have closed it: it goes with the process.
+  void Forsake(DeviceArena shared);
   // In the stream's order.
   Status CopyIn(void* to, const void* from_host, size_t bytes);
   Status CopyOut(void* to_host, const void* from, size_t bytes);

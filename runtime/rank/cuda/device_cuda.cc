@@ -1,6 +1,7 @@
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
+#include <bit>
 #include <type_traits>
 #include <vector>
 
@@ -123,6 +124,23 @@ Result<DeviceArena> Device::AllocateHost(const char* what, uint64_t bytes) {
   }
   return DeviceArena(static_cast<std::byte*>(data), [](void* memory) { cudaFreeHost(memory); });
 }
+
+Result<SharedHandle> Device::Share(const DeviceArena& arena) {
+  static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(SharedHandle));
+  cudaIpcMemHandle_t handle;
+  MRS_RETURN_IF_ERROR(Checked("memory cannot be shared with other processes", cudaIpcGetMemHandle(&handle, arena.data())));
+  return std::bit_cast<SharedHandle>(handle);
+}
+
+Result<DeviceArena> Device::OpenShared(const char* what, const SharedHandle& handle) {
+  void* data = nullptr;
+  const cudaError_t error =
+      cudaIpcOpenMemHandle(&data, std::bit_cast<cudaIpcMemHandle_t>(handle), cudaIpcMemLazyEnablePeerAccess);
+  if (error != cudaSuccess) return Checked(fmt::format("{} cannot be opened", what).c_str(), error).error();
+  return DeviceArena(static_cast<std::byte*>(data), [](void* memory) { cudaIpcCloseMemHandle(memory); });
+}
+
+void Device::Forsake(DeviceArena shared) { shared.Release(); }
 
 Status Device::CopyIn(void* to, const void* from_host, size_t bytes) {
   return Checked("a copy to it failed", cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, Stream(stream_)));

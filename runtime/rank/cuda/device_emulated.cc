@@ -3,8 +3,10 @@
 // notice ends the program (kernels/cuda/emulation/memory.h), or is an error that it has no name for. And it fails where
 // a test asks it to (emulated_faults.h).
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -28,6 +30,9 @@ using emulation::Where;
 enum Code : int {
   kInvalidValue = 1,
   kMemoryAllocation = 2,
+  kDeviceUninitialized = 201,
+  kAlreadyMapped = 208,
+  kPeerAccessUnsupported = 217,
   kUnknown = 999,
   kInvalidResourceHandle = 400,
   kIllegalAddress = 700,
@@ -41,6 +46,12 @@ const char* TextOf(int code) {
       return "invalid argument (cudaErrorInvalidValue)";
     case kMemoryAllocation:
       return "out of memory (cudaErrorMemoryAllocation)";
+    case kDeviceUninitialized:
+      return "invalid device context (cudaErrorDeviceUninitialized)";
+    case kAlreadyMapped:
+      return "resource already mapped (cudaErrorAlreadyMapped)";
+    case kPeerAccessUnsupported:
+      return "peer access is not supported between these two devices (cudaErrorPeerAccessUnsupported)";
     case kInvalidResourceHandle:
       return "invalid resource handle (cudaErrorInvalidResourceHandle)";
     case kIllegalAddress:
@@ -141,6 +152,15 @@ Status Ask(const std::string& name, void* stream, Point point, const std::string
   return asked ? Status(FailureOf(name, what, code, *asked)) : Status();
 }
 
+// What a handle of the emulated device says.
+struct HandleText {
+  char made_by[8] = {'m', 'r', 's', '-', 'i', 'p', 'c', '\n'};
+  int32_t pid = 0, fd = 0;
+  uint64_t inode = 0, bytes = 0;
+  char padding[32] = {};
+};
+static_assert(sizeof(HandleText) == sizeof(SharedHandle));
+
 void Copy(void* to, const void* from, size_t bytes) {
   if (bytes != 0) std::memcpy(to, from, bytes);
 }
@@ -223,6 +243,53 @@ Result<DeviceArena> Device::AllocateHost(const char* what, uint64_t bytes) {
       {.what = what, .bytes = bytes, .device = static_cast<int>(ordinal_), .where = Where::kHost, .owner = stream_});
   if (data == nullptr) return FailureOf(name_, failing, kMemoryAllocation, "of the host");
   return DeviceArena(data, emulation::GiveMemory);
+}
+
+Result<SharedHandle> Device::Share(const DeviceArena& arena) {
+  constexpr const char* kWhat = "memory cannot be shared with other processes";
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "sharing memory"));
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kIpcExport, kWhat, kInvalidValue));
+  const std::string why = emulation::WhyNot(arena.data(), 1, Where::kDevice, static_cast<int>(ordinal_));
+  if (!why.empty()) return FailureOf(name_, kWhat, kInvalidValue, why);
+  const std::optional<emulation::Stretch> stretch = emulation::StretchOf(arena.data());
+  if (stretch->bytes % kSharedUnit != 0) {
+    return FailureOf(name_, kWhat, kInvalidValue, fmt::format("{} bytes are no multiple of {}", stretch->bytes, kSharedUnit));
+  }
+  const std::optional<emulation::MemoryFile> file = emulation::ShareMemory(arena.data());
+  if (!file) return FailureOf(name_, kWhat, kInvalidValue, "it is no allocation of this process's");
+  HandleText text;
+  text.pid = getpid();
+  text.fd = file->fd;
+  text.inode = file->inode;
+  text.bytes = stretch->bytes;
+  return std::bit_cast<SharedHandle>(text);
+}
+
+Result<DeviceArena> Device::OpenShared(const char* what, const SharedHandle& handle) {
+  const std::string failing = fmt::format("{} cannot be opened", what);
+  MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "opening what another process shares"));
+  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kIpcOpen, failing, kPeerAccessUnsupported));
+  const auto text = std::bit_cast<HandleText>(handle);
+  if (std::memcmp(text.made_by, HandleText().made_by, sizeof(text.made_by)) != 0) {
+    return FailureOf(name_, failing, kInvalidResourceHandle, "it is no handle");
+  }
+  if (text.pid == getpid()) return FailureOf(name_, failing, kDeviceUninitialized, "it is of this process");
+  // Newer drivers count how often; none is asked to here.
+  if (emulation::IsOpen(text.inode)) return FailureOf(name_, failing, kAlreadyMapped, "");
+  const emulation::Memory memory = {.what = what,
+                                    .bytes = text.bytes,
+                                    .device = static_cast<int>(ordinal_),
+                                    .where = Where::kDevice,
+                                    .owner = stream_};
+  // As a test asks: memory that looks like it, in which nothing arrives.
+  if (Fails(Point::kIpcAstray, ordinal_)) return DeviceArena(emulation::TakeMemory(memory), emulation::GiveMemory);
+  std::byte* const data = emulation::OpenMemory(memory, fmt::format("/proc/{}/fd/{}", text.pid, text.fd), text.inode);
+  if (data == nullptr) return FailureOf(name_, failing, kInvalidResourceHandle, "its owner has freed it, or is gone");
+  return DeviceArena(data, emulation::GiveMemory);
+}
+
+void Device::Forsake(DeviceArena shared) {
+  if (const std::byte* const data = shared.Release(); data != nullptr) emulation::ForsakeMemory(data);
 }
 
 // `to_where`, `from_where`: on which side each must lie.

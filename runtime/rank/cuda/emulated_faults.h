@@ -49,8 +49,12 @@ enum class Point : uint8_t {
   kNcclCall,
   kNcclAsync,  // a call fails later, as it runs
   kNcclLost,   // the process ends, as a call runs
+  // Of memory that processes share.
+  kIpcExport,
+  kIpcOpen,
+  kIpcAstray,  // what is opened is other memory
 };
-constexpr std::array<const char*, 25> kPointNames = {"open",
+constexpr std::array<const char*, 28> kPointNames = {"open",
                                                      "use",
                                                      "memory-query",
                                                      "allocation",
@@ -74,7 +78,10 @@ constexpr std::array<const char*, 25> kPointNames = {"open",
                                                      "nccl-hang",
                                                      "nccl-call",
                                                      "nccl-async",
-                                                     "nccl-lost"};
+                                                     "nccl-lost",
+                                                     "ipc-export",
+                                                     "ipc-open",
+                                                     "ipc-astray"};
 
 struct Fault {
   Point point = Point::kOpen;

@@ -1,0 +1,211 @@
+// A thread a unit of sixteen bytes, where all lies so; puts them, waits with its block, then reads all ranks'.
+#include "kernels/cuda/peer_exchange.h"
+
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/signals.h"
+
+namespace mrs::kernels::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kInvalidValue = 1;          // cudaErrorInvalidValue
+constexpr unsigned kPollsALook = 64;      // at the host's memory, which is far
+constexpr uint64_t kGathers = uint64_t{1} << 31;
+
+__device__ inline uint64_t* WordsOf(void* buffer) { return static_cast<uint64_t*>(buffer); }
+// Set by rank `from` in the buffer of another.
+__device__ inline uint64_t* FlagOf(void* buffer, uint32_t number, int from) {
+  return WordsOf(buffer) + (int(number & 1) * kMostPeers + from) * kPeerBlocks + blockIdx.x;
+}
+// The last piece's of this block.
+__device__ inline uint64_t* NumberOf(void* buffer) {
+  return WordsOf(buffer) + 2 * kMostPeers * kPeerBlocks + blockIdx.x;
+}
+template <typename Unit>
+__device__ Unit* PieceOf(void* buffer, uint32_t number) {
+  return reinterpret_cast<Unit*>(static_cast<unsigned char*>(buffer) + kPeerHeaderBytes +
+                                 (int(number & 1) * kPeerBlocks + int(blockIdx.x)) * kPeerPieceBytes);
+}
+
+// kind, rank, and of a flag its lower word.
+__device__ inline void Fail(PeerState* state, PeerFailure::Kind kind, int rank, uint64_t told) {
+  const uint64_t failure = uint64_t{kind} << 56 | uint64_t(rank) << 48 | (told & 0xffffffffu);
+  if (LoadAcquire(&state->failure) == 0) StoreRelease(&state->failure, failure);
+  StoreRelease(&state->stop, 1);
+}
+
+// Until the other rank has said `word`. False: it will not, and the state has why.
+__device__ inline bool Await(const PeerExchangeArgs& a, int rank, const uint64_t* flag, uint64_t word) {
+  const uint64_t begin = Nanoseconds();
+  for (unsigned polls = 1;; ++polls) {
+    const uint64_t told = LoadAcquire(flag);
+    if (told == word) return true;
+    if (told >> 32 == word >> 32) {
+      Fail(a.state, PeerFailure::kUnlike, rank, told);
+      return false;
+    }
+    if (polls % kPollsALook == 0) {
+      if (LoadAcquire(&a.state->stop) != 0) {
+        Fail(a.state, PeerFailure::kStopped, rank, 0);
+        return false;
+      }
+      if (Nanoseconds() - begin > a.longest_ns) {
+        Fail(a.state, PeerFailure::kSilent, rank, 0);
+        return false;
+      }
+    }
+    Poll();
+  }
+}
+
+__device__ inline float Add(float a, float b) { return a + b; }
+__device__ inline float4 Add(const float4& a, const float4& b) {
+  float4 sum;
+  sum.x = a.x + b.x;
+  sum.y = a.y + b.y;
+  sum.z = a.z + b.z;
+  sum.w = a.w + b.w;
+  return sum;
+}
+
+// What a block does with unit `i` of a piece, which is `at` of x, when all ranks have put it.
+template <typename Of>
+struct Gather {
+  using Unit = Of;
+  static __device__ void Take(const PeerExchangeArgs& a, uint32_t number, int64_t i, int64_t at) {
+    const int64_t units = a.bytes / int64_t{sizeof(Unit)};
+    Unit* const y = static_cast<Unit*>(a.y) + at;
+    for (int rank = 0; rank < a.ranks; ++rank) y[rank * units] = PieceOf<Unit>(a.buffers[rank], number)[i];
+  }
+};
+template <typename Of, int ranks>
+struct SumTree {
+  using Unit = Of;
+  template <int count>
+  static __device__ Unit Tree(const PeerExchangeArgs& a, int first, uint32_t number, int64_t i) {
+    if constexpr (count == 1) {
+      return PieceOf<Unit>(a.buffers[first], number)[i];
+    } else {
+      const Unit low = Tree<count / 2>(a, first, number, i);
+      return Add(low, Tree<count / 2>(a, first + count / 2, number, i));
+    }
+  }
+  static __device__ void Take(const PeerExchangeArgs& a, uint32_t number, int64_t i, int64_t at) {
+    static_cast<Unit*>(a.y)[at] = Tree<ranks>(a, 0, number, i);
+  }
+};
+struct SumInOrder {
+  using Unit = float;
+  static __device__ void Take(const PeerExchangeArgs& a, uint32_t number, int64_t i, int64_t at) {
+    float sum = PieceOf<float>(a.buffers[0], number)[i];
+    for (int rank = 1; rank < a.ranks; ++rank) sum = sum + PieceOf<float>(a.buffers[rank], number)[i];
+    static_cast<float*>(a.y)[at] = sum;
+  }
+};
+
+template <typename Work>
+__global__ void __launch_bounds__(kThreads, 1) PeerExchange(PeerExchangeArgs a) {
+  using Unit = typename Work::Unit;
+  constexpr int64_t kUnit = sizeof(Unit), kLeast = int64_t{kThreads} * 16;
+  MRS_SHARED(shared);
+  int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
+  // A share is of bytes, whatever the unit: all ranks have the same.
+  const int64_t share = ((a.bytes + kPeerBlocks - 1) / kPeerBlocks + kLeast - 1) / kLeast * kLeast;
+  const int64_t begin = share * blockIdx.x, end = begin + share < a.bytes ? begin + share : a.bytes;
+  if (begin >= end) return;
+  const uint64_t what = uint64_t(a.bytes) | (a.is_gather ? kGathers : 0);
+  const int t = int(threadIdx.x);
+  auto number = uint32_t(*NumberOf(a.buffers[a.rank]));
+  for (int64_t at = begin; at < end; at += a.piece_bytes) {
+    ++number;
+    const int64_t first = at / kUnit, left = (end - at) / kUnit, most = a.piece_bytes / kUnit;
+    const int64_t count = left < most ? left : most;
+    const Unit* const x = static_cast<const Unit*>(a.x) + first;
+    Unit* const own = PieceOf<Unit>(a.buffers[a.rank], number);
+    for (int64_t i = t; i < count; i += kThreads) own[i] = x[i];
+    __syncthreads();
+    if (t < a.ranks) {
+      const uint64_t word = uint64_t{number} << 32 | what;
+      StoreRelease(FlagOf(a.buffers[t], number, a.rank), word);
+      is_there[t] = Await(a, t, FlagOf(a.buffers[a.rank], number, t), word) ? 1 : 0;
+    }
+    __syncthreads();
+    for (int rank = 0; rank < a.ranks; ++rank) {
+      if (is_there[rank] == 0) return;
+    }
+    for (int64_t i = t; i < count; i += kThreads) Work::Take(a, number, i, first + i);
+  }
+  if (t == 0) *NumberOf(a.buffers[a.rank]) = number;
+}
+
+__global__ void __launch_bounds__(32) PeerGreet(PeerGreetArgs a) {
+  const int t = int(threadIdx.x);
+  if (t >= a.ranks) return;
+  uint64_t* const put = WordsOf(a.buffers[t]) + kPutGreetings + a.rank;
+  if (!a.looks) {
+    StoreRelease(put, kGreeting + (uint64_t(a.rank) << 8) + uint64_t(t));
+  } else {
+    WordsOf(a.buffers[a.rank])[kSeenGreetings + t] = LoadAcquire(put);
+  }
+}
+
+template <typename Work>
+int Start(const PeerExchangeArgs& args, void* stream) {
+  LaunchShape shape = {dim3{kPeerBlocks}, dim3{kThreads}, kMostPeers * sizeof(int)};
+  shape.is_cooperative = true;
+  return Launch(PeerExchange<Work>, shape, stream, args);
+}
+
+bool IsAligned(const PeerExchangeArgs& args, uint64_t to) {
+  return (reinterpret_cast<uintptr_t>(args.x) | reinterpret_cast<uintptr_t>(args.y) | uint64_t(args.bytes)) % to == 0;
+}
+
+template <int ranks>
+int StartTree(const PeerExchangeArgs& args, void* stream) {
+  return IsAligned(args, 16) ? Start<SumTree<float4, ranks>>(args, stream) : Start<SumTree<float, ranks>>(args, stream);
+}
+
+}  // namespace
+
+PeerFailure FailureOf(const PeerState& state) {
+  PeerFailure failure;
+  failure.kind = static_cast<PeerFailure::Kind>(state.failure >> 56);
+  failure.rank = int(state.failure >> 48 & 0xff);
+  failure.gathers = (state.failure & kGathers) != 0;
+  failure.bytes = int64_t(state.failure & (kGathers - 1));
+  return failure;
+}
+
+int StartPeerExchange(const PeerExchangeArgs& args, void* stream) {
+  if (args.bytes == 0) return 0;
+  if (args.bytes < 0 || args.bytes > kMostExchangedBytes || args.ranks < 2 || args.ranks > kMostPeers ||
+      args.rank < 0 || args.rank >= args.ranks || args.piece_bytes < 16 || args.piece_bytes > kPeerPieceBytes ||
+      args.piece_bytes % 16 != 0) {
+    return kInvalidValue;
+  }
+  if (args.is_gather) {
+    if (IsAligned(args, 16)) return Start<Gather<uint4>>(args, stream);
+    return IsAligned(args, 4) ? Start<Gather<uint32_t>>(args, stream) : Start<Gather<uint8_t>>(args, stream);
+  }
+  if (!IsAligned(args, sizeof(float))) return kInvalidValue;
+  if (!args.canonical) return Start<SumInOrder>(args, stream);
+  switch (args.ranks) {
+    case 2:
+      return StartTree<2>(args, stream);
+    case 4:
+      return StartTree<4>(args, stream);
+    case 8:
+      return StartTree<8>(args, stream);
+    case kMostPeers:
+      return StartTree<kMostPeers>(args, stream);
+    default:
+      return kInvalidValue;
+  }
+}
+
+int StartPeerGreet(const PeerGreetArgs& args, void* stream) {
+  if (args.ranks < 2 || args.ranks > kMostPeers || args.rank < 0 || args.rank >= args.ranks) return kInvalidValue;
+  return Launch(PeerGreet, {dim3{1}, dim3{32}}, stream, args);
+}
+
+}  // namespace mrs::kernels::cuda

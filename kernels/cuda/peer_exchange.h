@@ -1,0 +1,87 @@
+// What ranks of one host exchange by each other's memory (CUDA IPC): each puts its part into a buffer of its own, tells
+// the others, waits for theirs, and reads them all. Sums have the order that communicators of the host have
+// (runtime/comm/communicator.h), so their bits.
+//
+//   PeerExchangeArgs args = {.x = x, .y = y, .bytes = 4096 * 4, .buffers = {own, theirs}, .state = state, .ranks = 2};
+//   StartPeerExchange(args, stream)   // y[i] = x of rank 0 [i] + x of rank 1 [i], on both
+//
+// Every rank starts the same exchanges in the same order, in one stream. No row of the kernel table: a CPU's ranks sum
+// as they exchange.
+//
+// A block takes a share of the bytes, in pieces, and talks to the block of its number on each other rank alone. A piece
+// has a number that goes on from exchange to exchange, kept in the buffer, so that a graph may be launched any number
+// of times; odd and even numbers have places of their own. So no rank waits for others to have read: who puts piece n
+// has seen all others' flags of n - 1, which they set after they had read n - 2. Each buffer's first part are the
+// flags that others set, a word a number's parity, rank and block: the number, and how many bytes its exchange has.
+#pragma once
+
+#include <cstdint>
+
+namespace mrs::kernels::cuda {
+
+constexpr int kMostPeers = 16;
+// Of all exchanges and devices: a block waits for the one of its number, so all ranks have as many.
+constexpr int kPeerBlocks = 32;
+constexpr int64_t kPeerPieceBytes = int64_t{64} << 10;  // of a block
+// A rank's buffer, zeros before the first exchange: words, then pieces of both parities.
+constexpr int64_t kPeerHeaderBytes = int64_t{2} << 20;  // more than there are, as buffers are shared by 2 MiB
+constexpr int64_t kPeerBufferBytes = kPeerHeaderBytes + 2 * kPeerBlocks * kPeerPieceBytes;
+constexpr int64_t kMostExchangedBytes = INT32_MAX;  // of a rank
+
+// Of the host, where the device reaches it; zeros. Waits look at it now and then.
+struct PeerState {
+  uint64_t stop = 0;     // not 0: waits end, whoever is waited for. Set by the host, and where a wait ends by itself
+  uint64_t failure = 0;  // why one did: a PeerFailure
+};
+// Of which nothing but the first is kept. What y has is nothing.
+struct PeerFailure {
+  enum Kind : uint32_t {
+    kNone,
+    kStopped,  // by the host
+    kSilent,   // for longest_ns
+    kUnlike,   // it exchanges something else
+  };
+  Kind kind = kNone;
+  int rank = 0;  // that was waited for
+  // Of kUnlike: what that rank exchanges.
+  bool gathers = false;
+  int64_t bytes = 0;
+};
+PeerFailure FailureOf(const PeerState& state);
+
+struct PeerExchangeArgs {
+  const void* x = nullptr;
+  void* y = nullptr;                // [ranks][bytes] of a gathering, [bytes] of a sum; may have x where it has its part
+  int64_t bytes = 0;                // of x; of a sum, floats
+  void* buffers[kMostPeers] = {};   // of all ranks, as this one reaches them
+  PeerState* state = nullptr;
+  int rank = 0, ranks = 2;          // of a canonical sum 2, 4, 8 or 16
+  bool is_gather = false;
+  bool canonical = true;            // the tree; else ((x0 + x1) + x2) + ...
+  int64_t piece_bytes = kPeerPieceBytes;  // a multiple of 16, no more; the same on all ranks
+  uint64_t longest_ns = 60'000'000'000;   // that a wait takes
+};
+// As a kernel of exact.h.
+int StartPeerExchange(const PeerExchangeArgs& args, void* stream);
+
+// Whether ranks reach each other's buffers at all, without a wait: each puts a greeting into every buffer, its own, too;
+// then, all having done so, looks at what it has put there. Both to be compared with GreetingOf by the host: SeenGreeting
+// in its own buffer is what it saw in that rank's, PutGreeting what that rank put into this one's.
+constexpr uint64_t kGreeting = 0x6d72735f'70650000u;
+constexpr uint64_t GreetingOf(int from, int to) {
+  return kGreeting + (static_cast<uint64_t>(from) << 8) + static_cast<uint64_t>(to);
+}
+struct PeerGreetArgs {
+  void* buffers[kMostPeers] = {};
+  int rank = 0, ranks = 2;
+  bool looks = false;  // else puts
+};
+int StartPeerGreet(const PeerGreetArgs& args, void* stream);
+// Where they lie in a buffer: behind flags and numbers; as words, and by their bytes.
+constexpr int64_t kPutGreetings = 2 * kMostPeers * kPeerBlocks + kPeerBlocks;
+constexpr int64_t kSeenGreetings = kPutGreetings + kMostPeers;
+constexpr int64_t PutGreetingAt(int from) { return (kPutGreetings + from) * int64_t{sizeof(uint64_t)}; }
+constexpr int64_t SeenGreetingAt(int of) { return (kSeenGreetings + of) * int64_t{sizeof(uint64_t)}; }
+static_assert(SeenGreetingAt(kMostPeers) <= kPeerHeaderBytes);
+
+}  // namespace mrs::kernels::cuda

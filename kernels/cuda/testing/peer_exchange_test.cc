@@ -1,0 +1,315 @@
+// Ranks that are threads exchange by each other's buffers, each in an order of CUDA threads of its own: the sums of
+// communicators of the host, and each way in which a wait ends.
+#include "kernels/cuda/peer_exchange.h"
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/emulation/machine.h"
+#include "kernels/cuda/emulation/memory.h"
+#include "kernels/cuda/signals.h"
+
+namespace mrs::kernels::cuda {
+namespace {
+
+using emulation::Order;
+
+constexpr int kInvalidValue = 1;
+
+class Memory {
+ public:
+  explicit Memory(uint64_t bytes) : data_(emulation::TakeMemory({.what = "memory", .bytes = bytes})) {}
+  Memory(const Memory&) = delete;
+  ~Memory() { emulation::GiveMemory(data_); }
+  template <typename T = std::byte>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+ private:
+  std::byte* const data_;
+};
+
+struct Rank {
+  Memory buffer{kPeerBufferBytes};
+  Memory state_memory{sizeof(PeerState)};
+  PeerState& state = *state_memory.as<PeerState>();
+};
+
+// What each rank starts, in its own thread, and in one of the three orders of CUDA threads.
+class World {
+ public:
+  explicit World(int size) : ranks_(static_cast<size_t>(size)) {}
+  int size() const { return static_cast<int>(ranks_.size()); }
+  Rank& rank(int number) { return ranks_[static_cast<size_t>(number)]; }
+
+  PeerExchangeArgs Args(int number, const void* x, void* y, int64_t bytes) {
+    PeerExchangeArgs args;
+    args.x = x;
+    args.y = y;
+    args.bytes = bytes;
+    args.state = &rank(number).state;
+    args.rank = number;
+    args.ranks = size();
+    for (int other = 0; other < size(); ++other) args.buffers[other] = rank(other).buffer.as();
+    return args;
+  }
+  void Run(unsigned first_order, const std::function<void(int)>& run) {
+    std::vector<std::thread> threads;
+    for (int number = 0; number < size(); ++number) {
+      threads.emplace_back([&, number] {
+        const auto order = static_cast<Order>((first_order + static_cast<unsigned>(number)) % 3);
+        emulation::SetSchedule({.order = order, .seed = 5 + static_cast<uint64_t>(number)});
+        run(number);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+ private:
+  std::vector<Rank> ranks_;
+};
+
+// The tree as communicator.h says it: neighbours at distance 1 first, then at 2, 4, ...
+float Canonical(std::vector<float> values) {
+  for (size_t distance = 1; distance < values.size(); distance *= 2) {
+    for (size_t i = 0; i + distance < values.size(); i += 2 * distance) values[i] += values[i + distance];
+  }
+  return values[0];
+}
+float InOrder(const std::vector<float>& values) {
+  float sum = values[0];
+  for (size_t i = 1; i < values.size(); ++i) sum += values[i];
+  return sum;
+}
+
+// One sum of `count` floats, twice over in one stream, each of what the one before left; `offset` floats past
+// where memory is aligned.
+void ExpectSums(World& world, unsigned order, int64_t count, int64_t offset, bool canonical, int64_t piece_bytes) {
+  const int size = world.size();
+  std::mt19937 random(20261126);
+  std::normal_distribution<float> normal;
+  const auto bytes = static_cast<uint64_t>(count + offset + 1) * sizeof(float);
+  std::deque<Memory> memories;
+  std::vector<std::vector<float>> expected(static_cast<size_t>(size), std::vector<float>(static_cast<size_t>(count)));
+  for (int rank = 0; rank < size; ++rank) {
+    memories.emplace_back(bytes);
+    for (int64_t i = 0; i < count; ++i) {
+      expected[static_cast<size_t>(rank)][static_cast<size_t>(i)] = memories.back().as<float>()[offset + i] =
+          normal(random) * 1e-3f;
+    }
+    memories.back().as<float>()[offset + count] = 7;
+  }
+  for (int times = 0; times < 2; ++times) {
+    for (int64_t i = 0; i < count; ++i) {
+      std::vector<float> values;
+      for (const auto& of_rank : expected) values.push_back(of_rank[static_cast<size_t>(i)]);
+      for (auto& of_rank : expected) of_rank[static_cast<size_t>(i)] = canonical ? Canonical(values) : InOrder(values);
+    }
+  }
+  world.Run(order, [&](int rank) {
+    float* const data = memories[static_cast<size_t>(rank)].as<float>() + offset;
+    PeerExchangeArgs args = world.Args(rank, data, data, count * int64_t{sizeof(float)});
+    args.canonical = canonical;
+    args.piece_bytes = piece_bytes;
+    for (int times = 0; times < 2; ++times) EXPECT_EQ(StartPeerExchange(args, nullptr), 0);
+  });
+  for (int rank = 0; rank < size; ++rank) {
+    const float* const data = memories[static_cast<size_t>(rank)].as<float>() + offset;
+    EXPECT_EQ(std::memcmp(data, expected[static_cast<size_t>(rank)].data(), static_cast<size_t>(count) * 4), 0)
+        << "rank " << rank << " of " << size << ", " << count << " floats, " << offset << " past alignment";
+    EXPECT_EQ(data[count], 7);
+    EXPECT_EQ(FailureOf(world.rank(rank).state).kind, PeerFailure::kNone);
+  }
+}
+
+TEST(PeerExchange, SumsHaveTheBitsOfTheHosts) {
+  World two(2);  // whose pieces' numbers go on
+  for (const unsigned order : {0u, 1u, 2u}) ExpectSums(two, order, 1028, 0, true, kPeerPieceBytes);
+  ExpectSums(two, 0, 1, 0, true, kPeerPieceBytes);
+  ExpectSums(two, 1, 1024, 0, true, kPeerPieceBytes);
+  ExpectSums(two, 2, 5, 1, false, kPeerPieceBytes);
+  for (const auto& [size, count] : {std::pair{4, 1028}, {8, 1028}, {16, 5}}) {
+    World world(size);
+    ExpectSums(world, 0, count, 0, true, kPeerPieceBytes);
+    if (size < 16) ExpectSums(world, 1, 3, 1, true, kPeerPieceBytes);  // by floats
+  }
+  World three(3);
+  ExpectSums(three, 0, 1000, 0, false, kPeerPieceBytes);
+}
+
+// More than a block takes at once, over several blocks, the last of which has less.
+TEST(PeerExchange, SumsInPieces) {
+  for (const unsigned order : {0u, 1u, 2u}) {
+    World world(2);
+    ExpectSums(world, order, 1024 + 532, 0, true, 1024);
+    if (order == 2) ExpectSums(world, order, 1024 + 3, 3, true, 2048);
+    if (order == 2) ExpectSums(world, order, 40, 0, true, kPeerPieceBytes);
+  }
+}
+
+// Over many blocks, whose shares are more than a piece.
+TEST(PeerExchange, SumsOfManyBlocks) {
+  World world(2);
+  ExpectSums(world, 1, 33 * 1024, 0, true, 4096);
+}
+
+TEST(PeerExchange, Gathers) {
+  for (const int size : {2, 3}) {
+    World world(size);
+    unsigned order = 0;
+    for (const int64_t bytes : {int64_t{1}, int64_t{12}, int64_t{10001}, int64_t{20000}}) {
+      const bool in_place = order % 2 == 0;
+      std::deque<Memory> results, parts;
+      for (int rank = 0; rank < size; ++rank) {
+        results.emplace_back(static_cast<uint64_t>(bytes * size + 1));
+        parts.emplace_back(static_cast<uint64_t>(bytes));
+        std::byte* const part = in_place ? results.back().as() + rank * bytes : parts.back().as();
+        for (int64_t i = 0; i < bytes; ++i) part[i] = static_cast<std::byte>(i * 7 + rank * 31 + i / 256);
+      }
+      world.Run(order++, [&](int rank) {
+        std::byte* const y = results[static_cast<size_t>(rank)].as();
+        const std::byte* const x = in_place ? y + rank * bytes : parts[static_cast<size_t>(rank)].as();
+        PeerExchangeArgs args = world.Args(rank, x, y, bytes);
+        args.is_gather = true;
+        args.piece_bytes = 1024;
+        EXPECT_EQ(StartPeerExchange(args, nullptr), 0);
+      });
+      for (int rank = 0; rank < size; ++rank) {
+        const std::byte* const y = results[static_cast<size_t>(rank)].as();
+        size_t unlike = 0;
+        for (int64_t i = 0; i < bytes * size; ++i) {
+          const int64_t of = i / bytes, at = i % bytes;
+          unlike += y[i] != static_cast<std::byte>(at * 7 + of * 31 + at / 256) ? 1 : 0;
+        }
+        EXPECT_EQ(unlike, 0u) << "rank " << rank << " of " << size << ", " << bytes << " bytes";
+        EXPECT_EQ(y[bytes * size], std::byte{0});
+      }
+    }
+  }
+}
+
+// Numbers wrap: a world that has had nearly 2^32 pieces goes on.
+TEST(PeerExchange, NumbersWrap) {
+  World world(2);
+  for (int rank = 0; rank < 2; ++rank) {
+    auto* const words = world.rank(rank).buffer.as<uint64_t>();
+    for (int block = 0; block < kPeerBlocks; ++block) words[2 * kMostPeers * kPeerBlocks + block] = 0xfffffffdu;
+  }
+  ExpectSums(world, 0, 1500, 0, true, 1024);  // four pieces of the first block, twice
+}
+
+TEST(PeerExchange, AWaitEndsWhenTheHostSaysSo) {
+  World world(2);
+  Memory data(4096 * 8);
+  std::thread host([&] { StoreRelease(&world.rank(1).state.stop, 1); });
+  world.Run(0, [&](int rank) {
+    if (rank == 0) return;  // never comes
+    const PeerExchangeArgs args = world.Args(rank, data.as(), data.as(), 4096 * 8);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(StartPeerExchange(args, nullptr), 0);  // such as come after end, too
+  });
+  host.join();
+  const PeerFailure failure = FailureOf(world.rank(1).state);
+  EXPECT_EQ(failure.kind, PeerFailure::kStopped);
+  EXPECT_EQ(failure.rank, 0);
+}
+
+TEST(PeerExchange, AWaitEndsByItself) {
+  World world(4);
+  Memory data(4096);
+  world.Run(0, [&](int rank) {
+    if (rank == 2) return;
+    Memory own(4096);
+    PeerExchangeArgs args = world.Args(rank, own.as(), own.as(), 4096);
+    args.longest_ns = 20'000'000;
+    EXPECT_EQ(StartPeerExchange(args, nullptr), 0);
+  });
+  for (const int rank : {0, 1, 3}) {
+    const PeerFailure failure = FailureOf(world.rank(rank).state);
+    EXPECT_EQ(failure.kind, PeerFailure::kSilent) << "rank " << rank;
+    EXPECT_EQ(failure.rank, 2) << "rank " << rank;
+    EXPECT_NE(world.rank(rank).state.stop, 0u);
+  }
+}
+
+TEST(PeerExchange, RanksThatExchangeUnlikeThingsAreTold) {
+  World world(2);
+  world.Run(0, [&](int rank) {
+    Memory own(1 << 16);
+    PeerExchangeArgs args = world.Args(rank, own.as(), own.as(), rank == 0 ? 400 : 20000);
+    args.is_gather = rank == 1;
+    args.y = own.as() + 20000 - 20000 % 16;
+    EXPECT_EQ(StartPeerExchange(args, nullptr), 0);
+  });
+  const PeerFailure of_0 = FailureOf(world.rank(0).state), of_1 = FailureOf(world.rank(1).state);
+  EXPECT_EQ(of_0.kind, PeerFailure::kUnlike);
+  EXPECT_EQ(of_0.rank, 1);
+  EXPECT_TRUE(of_0.gathers);
+  EXPECT_EQ(of_0.bytes, 20000);
+  EXPECT_EQ(of_1.kind, PeerFailure::kUnlike);
+  EXPECT_FALSE(of_1.gathers);
+  EXPECT_EQ(of_1.bytes, 400);
+}
+
+TEST(PeerExchange, GreetingsArrive) {
+  World world(4);
+  for (const bool looks : {false, true}) {
+    world.Run(0, [&](int rank) {
+      PeerGreetArgs args;
+      args.rank = rank;
+      args.ranks = 4;
+      args.looks = looks;
+      for (int other = 0; other < 4; ++other) args.buffers[other] = world.rank(other).buffer.as();
+      EXPECT_EQ(StartPeerGreet(args, nullptr), 0);
+    });
+  }
+  for (int rank = 0; rank < 4; ++rank) {
+    const std::byte* const buffer = world.rank(rank).buffer.as();
+    for (int other = 0; other < 4; ++other) {
+      uint64_t put = 0, seen = 0;
+      std::memcpy(&put, buffer + PutGreetingAt(other), 8);
+      std::memcpy(&seen, buffer + SeenGreetingAt(other), 8);
+      EXPECT_EQ(put, GreetingOf(other, rank));
+      EXPECT_EQ(seen, GreetingOf(rank, other));
+    }
+  }
+}
+
+TEST(PeerExchange, RefusesWhatItCannotDo) {
+  World world(2);
+  Memory data(4096);
+  const PeerExchangeArgs good = world.Args(0, data.as(), data.as(), 4096);
+  const std::vector<std::function<void(PeerExchangeArgs&)>> edits = {
+      [](auto& a) { a.bytes = -4; },
+      [](auto& a) { a.bytes = kMostExchangedBytes + 1; },
+      [](auto& a) { a.bytes = 6; },  // of floats
+      [](auto& a) { a.x = static_cast<const std::byte*>(a.x) + 2; },
+      [](auto& a) { a.ranks = 1; },
+      [](auto& a) { a.ranks = 3; },  // no tree
+      [](auto& a) { a.ranks = kMostPeers + 1; },
+      [](auto& a) { a.rank = 2; },
+      [](auto& a) { a.rank = -1; },
+      [](auto& a) { a.piece_bytes = 24; },
+      [](auto& a) { a.piece_bytes = kPeerPieceBytes + 16; },
+  };
+  for (const auto& edit : edits) {
+    PeerExchangeArgs args = good;
+    edit(args);
+    EXPECT_EQ(StartPeerExchange(args, nullptr), kInvalidValue);
+  }
+  PeerExchangeArgs none = good;
+  none.bytes = 0;
+  EXPECT_EQ(StartPeerExchange(none, nullptr), 0);
+  EXPECT_EQ(StartPeerGreet({.ranks = 17}, nullptr), kInvalidValue);
+}
+
+}  // namespace
+}  // namespace mrs::kernels::cuda
