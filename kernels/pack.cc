@@ -1,6 +1,8 @@
-// From the checkpoint's row-major weights to lanes over n (PackedShape in kernels.h).
+// From the checkpoint's row-major weights to lanes over n, or to rows (PackedShape in kernels.h, RowElements in
+// rows.h).
 #include "kernels/kernels.h"
 #include "kernels/math.h"
+#include "kernels/rows.h"
 
 namespace mrs::kernels {
 namespace {
@@ -64,15 +66,38 @@ void Pack(const PackArgs& args, int64_t row_begin, int64_t row_end) {
   }
 }
 
-template <typename T>
+template <Type from, typename T>
+void Copy(const PackArgs& args, int64_t row_begin, int64_t row_end) {
+  const PackedShape& shape = args.shape;
+  const int64_t row_elements = RowElements(shape), padded = row_elements / shape.chunk_count;
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const std::byte* src = args.src + row * args.src_stride * Source<from>::kBytes;
+    T* out = static_cast<T*>(args.dst) + row * row_elements;
+    for (int64_t chunk = 0; chunk < shape.chunk_count; ++chunk, out += padded) {
+      for (int64_t kk = 0; kk < shape.chunk_k; ++kk, src += Source<from>::kBytes)
+        Put(Source<from>::Load(src), out + kk);
+    }
+  }
+}
+
+// Where the elements of a row go.
+enum class Layout { kLanes, kRows };
+template <Layout layout, typename T>
 void PackTo(const PackArgs& args, int64_t row_begin, int64_t row_end) {
+  const auto run = [&]<Type from>() {
+    if constexpr (layout == Layout::kLanes) {
+      Pack<from, T>(args, row_begin, row_end);
+    } else {
+      Copy<from, T>(args, row_begin, row_end);
+    }
+  };
   switch (args.src_type) {
     case Type::kF32:
-      return Pack<Type::kF32, T>(args, row_begin, row_end);
+      return run.template operator()<Type::kF32>();
     case Type::kBf16:
-      return Pack<Type::kBf16, T>(args, row_begin, row_end);
+      return run.template operator()<Type::kBf16>();
     case Type::kF16:
-      return Pack<Type::kF16, T>(args, row_begin, row_end);
+      return run.template operator()<Type::kF16>();
   }
 }
 
@@ -85,9 +110,17 @@ void Convert(const std::byte* src, float* dst, int64_t count) {
 
 void PackRows(const PackArgs& args, int64_t row_begin, int64_t row_end) {
   if (args.dst_type == Type::kBf16) {
-    PackTo<bf16>(args, row_begin, row_end);
+    PackTo<Layout::kLanes, bf16>(args, row_begin, row_end);
   } else {
-    PackTo<float>(args, row_begin, row_end);
+    PackTo<Layout::kLanes, float>(args, row_begin, row_end);
+  }
+}
+
+void CopyRows(const PackArgs& args, int64_t row_begin, int64_t row_end) {
+  if (args.dst_type == Type::kBf16) {
+    PackTo<Layout::kRows, bf16>(args, row_begin, row_end);
+  } else {
+    PackTo<Layout::kRows, float>(args, row_begin, row_end);
   }
 }
 

@@ -16,7 +16,7 @@ list(GET architectures -1 last)
 list(APPEND nvcc_flags -gencode arch=compute_${last},code=compute_${last})
 
 set(objects)
-foreach(kernel ${kernels})
+foreach(kernel ${kernels} ${fast_kernels})
   set(object ${CMAKE_CURRENT_BINARY_DIR}/${kernel}.device.o)
   add_custom_command(OUTPUT ${object} ${object}.ptxas
     COMMAND sh -c [["$@" 2> "$0" || { cat "$0" >&2; exit 1; }]] ${object}.ptxas
@@ -26,7 +26,7 @@ foreach(kernel ${kernels})
 endforeach()
 
 set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
-mrs_library(mrs_cuda_kernels SOURCES exact.cc ${objects} LINK mrs_kernels CUDA::cudart_static)
+mrs_library(mrs_cuda_kernels SOURCES exact.cc fast.cc ${objects} LINK mrs_kernels CUDA::cudart_static)
 
 # On a machine with a GPU: `cmake --build build --target cuda_check && build/kernels/cuda/cuda_check`.
 if(MRS_TESTS)

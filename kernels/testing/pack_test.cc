@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "kernels/rows.h"
 #include "kernels/testing/cases.h"
 
 namespace mrs::kernels {
@@ -38,6 +39,29 @@ TEST(Pack, PutsEveryElementAtItsOffset) {
         if (!used[static_cast<size_t>(i)]) {
           ASSERT_EQ(BitsOf(ValueAt(packed, type, i)), 0u);
         }
+      }
+    }
+  }
+}
+
+TEST(Pack, CopiesRowsChunkAfterChunk) {
+  Random random{2};
+  for (Type type : {Type::kF32, Type::kBf16}) {
+    for (const PackedShape& shape : {PackedShape{1, 1, 1}, PackedShape{37, 43, 4}, PackedShape{16, 32, 2}}) {
+      Buffers buffers;
+      const int64_t k = shape.chunk_k * shape.chunk_count, row_elements = RowElements(shape);
+      const int64_t padded = row_elements / shape.chunk_count;
+      const void* source = NewValues(&buffers, &random, type, shape.n * k);
+      const int64_t count = PackedElements(shape);
+      std::byte* rows = buffers.New<std::byte>(count * TypeBytes(type));
+      const PackArgs args{static_cast<const std::byte*>(source), type, k, rows, type, shape};
+      CopyRows(args, 0, shape.n / 3);
+      CopyRows(args, shape.n / 3, shape.n);
+      for (int64_t at = 0; at < count; ++at) {
+        const int64_t row = at / row_elements, chunk = at % row_elements / padded, kk = at % padded;
+        const bool is_there = row < shape.n && kk < shape.chunk_k;
+        const float expected = is_there ? ValueAt(source, type, row * k + chunk * shape.chunk_k + kk) : 0.0f;
+        ASSERT_EQ(BitsOf(ValueAt(rows, type, at)), BitsOf(expected)) << at;
       }
     }
   }

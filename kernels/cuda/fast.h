@@ -1,0 +1,25 @@
+// The kernel table of fast numerics: as ExactKernels(kPair2), but for what reads matrices. Those are bf16 and lie row
+// after row (kernels/rows.h), and a product's sum has no order that anyone else keeps: only a bound
+// (gemv_split.h).
+//
+//   const CudaKernels& k = FastKernels();
+//   int error = k.matmul_bf16(args, stream);   // any number of rows; made for at most kMostGemvRows
+//
+// Of more rows tensor cores would be quicker, which nothing here has yet. A row's bits depend on how many others there
+// are.
+#pragma once
+
+#include "kernels/cuda/exact.h"
+#include "kernels/cuda/gemv_split.h"
+
+namespace mrs::kernels::cuda {
+
+constexpr int64_t kMostGemvRows = 16;
+
+const CudaKernels& FastKernels();
+
+int StartGemv(const MatmulArgs& args, void* stream);                               // gemv.cu
+int StartGemvSplit(const MatmulArgs& args, const GemvSplit& split, void* stream);  // however it is spread: for tests
+int StartEmbedOfRows(const EmbedArgs& args, void* stream);                         // embed_rows.cu
+
+}  // namespace mrs::kernels::cuda

@@ -1,0 +1,235 @@
+// The kernels of fast numerics on the emulator, with the threads in three orders: products within the bound that
+// gemv_split.h states, of sums in double precision; rows of a table, to the bit.
+#include "kernels/cuda/fast.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/emulation/machine.h"
+#include "kernels/rows.h"
+#include "kernels/testing/cases.h"
+
+namespace mrs::kernels::cuda {
+namespace {
+
+constexpr uint64_t kSeed = 20261126;
+constexpr float kPattern = 12345.0f;   // of memory that nobody writes
+constexpr int64_t kGap = 3;            // elements after each row of y
+constexpr int kMultiprocessors = 108;  // of the emulator (dialect.h)
+
+// Under a sanitizer, which takes many times as long, one will do.
+std::vector<emulation::Order> Orders() {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+  return {emulation::Order::kRandom};
+#endif
+#endif
+  return {emulation::Order::kForward, emulation::Order::kReverse, emulation::Order::kRandom};
+}
+
+struct Shape {
+  int64_t rows;
+  PackedShape shape;
+  int64_t x_gap;  // elements after each row of x
+  bool has_bias;
+};
+// Whole: x is read sixteen bytes at a time. Else by element: odd widths, chunks that are padded, rows apart by odd
+// gaps.
+constexpr Shape kShapes[] = {
+    {0, {40, 64, 1}, 0, false},  {1, {0, 64, 1}, 0, false},    {1, {1, 1, 1}, 0, true},
+    {1, {17, 64, 1}, 0, true},   {1, {1009, 8, 1}, 0, false},  {2, {37, 40, 1}, 0, true},
+    {3, {64, 256, 4}, 8, false}, {4, {33, 1024, 1}, 0, true},  {5, {16, 6, 16}, 0, true},
+    {7, {5, 997, 1}, 0, false},  {8, {48, 43, 4}, 1, true},    {9, {21, 2048, 1}, 0, false},
+    {13, {40, 72, 2}, 0, true},  {16, {19, 512, 2}, 0, false}, {17, {12, 120, 1}, 0, true},
+    {33, {7, 5, 8}, 2, false},   {1, {24, 4096, 1}, 0, true},
+};
+
+struct Product {
+  explicit Product(const Shape& of) : k(of.shape.chunk_k * of.shape.chunk_count) {
+    Random random{kSeed + static_cast<uint64_t>(k)};
+    const int64_t row_elements = RowElements(of.shape), padded = row_elements / of.shape.chunk_count;
+    const int64_t padded_rows = (of.shape.n + kLanes - 1) / kLanes * kLanes;
+    bf16* const w = buffers.New<bf16>(padded_rows * row_elements);
+    for (int64_t n = 0; n < of.shape.n; ++n) {
+      for (int64_t i = 0; i < k; ++i) {
+        const int64_t at = n * row_elements + i / of.shape.chunk_k * padded + i % of.shape.chunk_k;
+        w[at] = Bf16FromF32(random.Value());
+        weights.push_back(F32FromBf16(w[at]));
+      }
+    }
+    const int64_t x_stride = k + of.x_gap;
+    bf16* const x_memory = buffers.New<bf16>(of.rows * x_stride);
+    const bf16 nan = {0x7fc0};  // between rows
+    for (int64_t i = 0; i < of.rows * x_stride; ++i) {
+      x_memory[i] = i % x_stride < k ? Bf16FromF32(random.Value()) : nan;
+      if (i % x_stride < k) x.push_back(F32FromBf16(x_memory[i]));
+    }
+    const int64_t y_stride = of.shape.n + kGap;
+    y = buffers.New<float>(of.rows * y_stride);
+    float* const bias = of.has_bias ? NewFloats(&buffers, &random, of.shape.n) : nullptr;
+    args = {x_memory, w, bias, y, of.rows, of.shape, x_stride, y_stride};
+  }
+
+  // The sum of the products of one output, and of their magnitudes.
+  struct Truth {
+    double sum = 0, magnitude = 0;
+  };
+  Truth At(int64_t row, int64_t n) const {
+    Truth truth;
+    for (int64_t i = 0; i < k; ++i) {
+      const double one = double{x[static_cast<size_t>(row * k + i)]} * double{weights[static_cast<size_t>(n * k + i)]};
+      truth.sum += one;
+      truth.magnitude += std::fabs(one);
+    }
+    if (args.bias == nullptr) return truth;
+    return {truth.sum + double{args.bias[n]}, truth.magnitude + std::fabs(double{args.bias[n]})};
+  }
+
+  Buffers buffers;
+  const int64_t k;
+  std::vector<float> weights, x;  // [n][k], [rows][k]
+  MatmulArgs args{};
+  float* y = nullptr;
+};
+
+// How many outputs are further from the truth than the bound; what lies between rows must be as it was.
+int64_t OutsideOf(const Product& product, const GemvSplit& split) {
+  const MatmulArgs& a = product.args;
+  int64_t outside = 0;
+  for (int64_t row = 0; row < a.rows; ++row) {
+    for (int64_t n = 0; n < a.y_stride; ++n) {
+      const float y = product.y[row * a.y_stride + n];
+      if (n >= a.shape.n) {
+        EXPECT_EQ(y, kPattern) << "row " << row << ", past its end";
+        continue;
+      }
+      const Product::Truth truth = product.At(row, n);
+      const double bound = GemvBound(split, RowElements(a.shape)) * truth.magnitude +
+                           static_cast<double>(product.k) * 0x1p-126;  // flushed
+      if (!(std::fabs(double{y} - truth.sum) <= bound)) ++outside;
+    }
+  }
+  return outside;
+}
+
+template <typename Launch>
+std::vector<float> RunOn(const Product& product, const Launch& launch) {
+  const int64_t count = product.args.rows * product.args.y_stride;
+  std::fill(product.y, product.y + count, kPattern);
+  EXPECT_EQ(launch(product.args), 0);
+  return {product.y, product.y + count};
+}
+
+TEST(FastCuda, ProductsAreWithinTheBoundHoweverTheyAreSpread) {
+  const ScopedFlushToZero flush;
+  for (const Shape& of : kShapes) {
+    const Product product(of);
+    for (const int parts : {1, 8}) {
+      for (const auto& [rows, columns] : {std::pair{1, 4}, {2, 4}, {4, 4}, {8, 4}, {16, 2}}) {
+        const GemvSplit split = {rows, columns, parts};
+        SCOPED_TRACE(fmt::format("{} rows of {} x {} chunks of {}, {} x {} a warp, {} parts", of.rows, of.shape.n,
+                                 of.shape.chunk_count, of.shape.chunk_k, rows, columns, parts));
+        std::vector<float> first;
+        for (const emulation::Order order : Orders()) {
+          emulation::SetSchedule({.order = order, .seed = kSeed});
+          const auto launch = [&](const MatmulArgs& args) { return StartGemvSplit(args, split, nullptr); };
+          const std::vector<float> y = RunOn(product, launch);
+          EXPECT_EQ(OutsideOf(product, split), 0);
+          if (first.empty()) first = y;
+          EXPECT_EQ(y, first);  // whatever the order
+        }
+      }
+    }
+  }
+  emulation::SetSchedule({});
+}
+
+TEST(FastCuda, TheTablesProductTakesTheSplitOfItsSize) {
+  const ScopedFlushToZero flush;
+  for (const Shape& of : kShapes) {
+    const Product product(of);
+    const GemvSplit split = GemvSplitOf({of.rows, of.shape.n, RowElements(of.shape)}, kMultiprocessors);
+    const std::vector<float> y =
+        RunOn(product, [](const MatmulArgs& a) { return FastKernels().matmul_bf16(a, nullptr); });
+    EXPECT_EQ(OutsideOf(product, split), 0);
+    const auto launch = [&](const MatmulArgs& args) { return StartGemvSplit(args, split, nullptr); };
+    EXPECT_EQ(RunOn(product, launch), y);
+  }
+}
+
+// The control: the bound is narrow enough that an element of K which is left out shows.
+TEST(FastCuda, AForgottenElementIsOutsideOfTheBound) {
+  const ScopedFlushToZero flush;
+  Product product({4, {33, 1024, 1}, 0, true});
+  auto* const x = static_cast<bf16*>(const_cast<void*>(product.args.x));
+  for (int64_t row = 0; row < 4; ++row) x[row * product.args.x_stride + 1023] = {0};
+  RunOn(product, [](const MatmulArgs& args) { return FastKernels().matmul_bf16(args, nullptr); });
+  const GemvSplit split = GemvSplitOf({4, 33, 1024}, kMultiprocessors);
+  EXPECT_GT(OutsideOf(product, split), 4 * 33 / 2);  // the others lost next to nothing, or zero
+}
+
+TEST(FastCuda, EmbeddingsAreRowsOfTheTable) {
+  const ScopedFlushToZero flush;
+  Buffers buffers;
+  Random random{kSeed};
+  for (const int64_t width : {1, 32, 43, 300}) {
+    const PackedShape shape = {.n = 37, .chunk_k = width, .chunk_count = 1};
+    const int64_t row_elements = RowElements(shape);
+    const auto* const table = static_cast<const bf16*>(NewValues(&buffers, &random, Type::kBf16, 48 * row_elements));
+    int32_t* const ids = buffers.New<int32_t>(5);
+    const int32_t wanted[] = {1000, 1036, 1037, 999, 1017};  // two of other ranks
+    std::memcpy(ids, wanted, sizeof(wanted));
+    float* const y = buffers.New<float>(5 * width);
+    const EmbedArgs args = {ids, table, Type::kBf16, y, 5, shape, 1000};
+    EXPECT_EQ(FastKernels().embed(args, nullptr), 0);
+    for (int64_t i = 0; i < 5 * width; ++i) {
+      const int64_t id = wanted[i / width] - 1000;
+      const float expected = id < 0 || id >= 37 ? 0.0f : F32FromBf16(table[id * row_elements + i % width]) + 0.0f;
+      ASSERT_EQ(BitsOf(y[i]), BitsOf(expected)) << width << " " << i;
+    }
+  }
+}
+
+// What is not of fast numerics is refused, and what reads no matrix is the exact kernel.
+TEST(FastCuda, OnlyWhatReadsMatricesIsAnother) {
+  const CudaKernels& fast = FastKernels();
+  const CudaKernels& exact = ExactKernels(Chain::kPair2);
+  EXPECT_NE(fast.matmul_f32(MatmulArgs{}, nullptr), 0);
+#define ROW(name, Args) EXPECT_EQ(fast.name != exact.name, std::string_view(#name) == "embed") << #name;
+  MRS_PLAIN_KERNELS(ROW)
+#undef ROW
+  EXPECT_EQ(fast.attention_bf16, exact.attention_bf16);
+  EXPECT_EQ(fast.kv_append_bf16, exact.kv_append_bf16);
+}
+
+TEST(GemvSplit, ByTheSizeOfTheProduct) {
+  struct Row {
+    GemvSize size;
+    int multiprocessors;
+    const char* expected;
+  };
+  // Of a model of 8 billion weights.
+  const Row rows[] = {
+      {{1, 1024, 4096}, 132, "1 x 4, 8 parts"},    {{1, 4096, 4096}, 132, "1 x 4, 4 parts"},
+      {{1, 14336, 4096}, 132, "1 x 4, 1 parts"},   {{1, 4096, 14336}, 132, "1 x 4, 4 parts"},
+      {{2, 4096, 4096}, 132, "2 x 4, 4 parts"},    {{3, 4096, 4096}, 132, "4 x 4, 4 parts"},
+      {{8, 128256, 4096}, 132, "8 x 4, 1 parts"},  {{16, 1024, 4096}, 132, "16 x 2, 8 parts"},
+      {{16, 14336, 4096}, 132, "16 x 2, 1 parts"}, {{64, 1024, 4096}, 132, "16 x 2, 2 parts"},
+      {{1, 1024, 512}, 132, "1 x 4, 1 parts"},     {{1, 1024, 16384}, 132, "1 x 4, 8 parts"},
+  };
+  for (const Row& row : rows) {
+    const GemvSplit split = GemvSplitOf(row.size, row.multiprocessors);
+    EXPECT_EQ(fmt::format("{} x {}, {} parts", split.rows, split.columns, split.parts), row.expected)
+        << row.size.rows << " rows of " << row.size.n << " x " << row.size.padded_k;
+  }
+  EXPECT_EQ(GemvDepth({1, 4, 1}, 4096), 16 * 8 + 5 + 2);
+  EXPECT_EQ(GemvDepth({1, 4, 8}, 4096), 2 * 8 + 5 + 9);
+}
+
+}  // namespace
+}  // namespace mrs::kernels::cuda
