@@ -1,24 +1,18 @@
 // Nodes of one process, on the addresses of its loopback: they meet, or each hears what is wrong.
 #include "runtime/world/rendezvous.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
-#include <atomic>
 #include <future>
-#include <mutex>
 #include <thread>
 
-#include "runtime/comm/tcp_auth.h"
 #include "runtime/world/node_facts.h"
+#include "runtime/world/rendezvous_for_test.h"
 #include "runtime/world/strangers.h"
 
 namespace mrs {
@@ -26,79 +20,13 @@ namespace {
 
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
+using testing::Head;
+using testing::Intrude;
+using testing::Join;
+using testing::kThree;
+using testing::MakeParty;
 using ::testing::MatchesRegex;
-
-const std::vector<PlanNode> kThree = {{"a", "127.0.0.1", {0}}, {"b", "127.0.0.2", {1}}, {"c", "127.0.0.3", {2, 3}}};
-
-Party MakeParty(uint32_t node, const std::vector<PlanNode>& nodes = kThree) {
-  Party party{.nodes = nodes, .node = node, .facts = {}, .secret = "open sesame"};
-  party.facts.mrs_version = "0.1.0";
-  party.facts.numerics_revision = 1;
-  party.facts.plan_sha256 = {0xab};
-  party.facts.node = node;
-  party.facts.node_count = static_cast<uint32_t>(nodes.size());
-  party.facts.ranks = nodes[node].ranks;
-  party.facts.memory_bytes = 1 << 30;
-  party.start_timeout = milliseconds(20000);
-  party.stands.rehearsal = RehearsalScope::kLinks;
-  return party;
-}
-
-// The head of a world on a thread of its own, and what it says.
-class Head {
- public:
-  explicit Head(Party party, const std::string& address = "127.0.0.1") {
-    Result<TcpListener> listener = TcpListener::Bind(address);
-    EXPECT_TRUE(listener.ok()) << listener.message();
-    port_ = listener->port();
-    party.say = [this](const std::string& line) {
-      const std::lock_guard lock(mutex_);
-      said_ += line + "\n";
-    };
-    links_ = std::async(std::launch::async, [party, taken = std::move(*listener)]() mutable {
-      return HoldRendezvous(std::move(taken), party);
-    });
-  }
-  TcpEndpoint endpoint() const { return {"127.0.0.1", port_}; }
-  Result<std::vector<NodeLink>> Links() { return links_.get(); }
-  std::string said() {
-    const std::lock_guard lock(mutex_);
-    return said_;
-  }
-
- private:
-  uint16_t port_ = 0;
-  std::mutex mutex_;
-  std::string said_;
-  std::future<Result<std::vector<NodeLink>>> links_;
-};
-
-std::future<Result<NodeLink>> Join(const Head& head, Party party) {
-  return std::async(std::launch::async, [party, where = head.endpoint()] { return JoinRendezvous(where, party); });
-}
-
-Fd Intrude(const TcpEndpoint& where) {
-  Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(where.port);
-  inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
-  [[maybe_unused]] const int connected = connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
-  return fd;
-}
-
-// From an address of its own, and waits.
-Fd IntrudeFrom(const TcpEndpoint& where, const char* from) {
-  Fd fd(socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  inet_pton(AF_INET, from, &address.sin_addr);
-  EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  address.sin_port = htons(where.port);
-  inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
-  EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  return fd;
-}
+using testing::Prove;
 
 TEST(Rendezvous, AllMeetWhoeverComesFirst) {
   Head head(MakeParty(0));
@@ -217,95 +145,6 @@ TEST(Rendezvous, ANodeThatComesTwiceIsNamedEverywhere) {
   EXPECT_EQ(second.get().message(), named);
 }
 
-TEST(Rendezvous, AWrongSecretIsNamedByBoth) {
-  Head head(MakeParty(0));
-  Party wrong = MakeParty(1);
-  wrong.secret = "open barley";
-  auto c = Join(head, MakeParty(2));
-  while (head.said().find("node 2") == std::string::npos) std::this_thread::yield();
-  auto b = Join(head, wrong);
-  const std::string named =
-      "node 1 (b at 127.0.0.2): its cluster secret is not the head's; give both the same --cluster-secret-file, and "
-      "end "
-      "what an earlier run may have left there";
-  EXPECT_EQ(head.Links().message(), named);
-  EXPECT_EQ(c.get().message(), named);
-  EXPECT_EQ(b.get().message(),
-            fmt::format("node 1 (b at 127.0.0.2): node 0 (a at 127.0.0.1) at 127.0.0.1 port {} refused this node's "
-                        "proof: the cluster secret is not the same on both; give both the same --cluster-secret-file",
-                        head.endpoint().port));
-}
-
-TEST(Rendezvous, AStrangerWithAWrongSecretEndsNothing) {
-  std::vector<PlanNode> nodes = {kThree[0], kThree[1]};
-  Head head(MakeParty(0, nodes));
-  Party stranger = MakeParty(1, nodes);
-  stranger.secret = "open barley";
-  stranger.nodes[1].address = "127.0.0.9";
-  EXPECT_FALSE(Join(head, stranger).get().ok());
-  while (head.said().find("a stranger") == std::string::npos) std::this_thread::yield();
-  EXPECT_THAT(head.said(), HasSubstr("127.0.0.9 says that it is node 1, and does not know the cluster secret"));
-  auto b = Join(head, MakeParty(1, nodes));
-  EXPECT_TRUE(head.Links().ok());
-  EXPECT_TRUE(b.get().ok());
-}
-
-// Somebody at the address of node 1, once; and at another's, as often as it likes.
-TEST(Rendezvous, OneWrongProofFromANodesOwnAddressEndsNothing) {
-  const std::vector<PlanNode> nodes = {kThree[0], kThree[1], kThree[2]};
-  Head head(MakeParty(0, nodes));
-  const auto fail_as = [&](uint32_t node, const char* from) {
-    Fd fd = IntrudeFrom(head.endpoint(), from);
-    Nonce nonce;
-    EXPECT_EQ(recv(fd.get(), nonce.data(), nonce.size(), MSG_WAITALL), 32);
-    ConnectorMessage message;
-    message.nonce = *RandomNonce();
-    message.hello = {.magic = wire::kFirstConnection, .version = wire::kVersion, .rank = node, .size = 0};
-    message.proof = MakeProof("open barley", AuthRole::kConnector, nonce, message.nonce, message.hello);
-    EXPECT_EQ(send(fd.get(), &message, sizeof(message), MSG_NOSIGNAL), static_cast<ssize_t>(sizeof(message)));
-    char byte;
-    EXPECT_LE(recv(fd.get(), &byte, 1, 0), 0);  // the head has closed it
-  };
-  fail_as(1, "127.0.0.2");
-  for (int i = 0; i < 5; ++i) fail_as(2, "127.0.0.2");
-  // Longer than the head has second thoughts.
-  std::this_thread::sleep_for(milliseconds(1300));
-  EXPECT_THAT(head.said(), HasSubstr("a stranger    127.0.0.2 says that it is node 1, and does not know"));
-  auto b = Join(head, MakeParty(1, nodes));
-  auto c = Join(head, MakeParty(2, nodes));
-  const Result<std::vector<NodeLink>> links = head.Links();
-  EXPECT_TRUE(links.ok()) << links.message();
-  EXPECT_TRUE(b.get().ok());
-  EXPECT_TRUE(c.get().ok());
-}
-
-// What is between closes each connection once the node has heard that its proof is wrong.
-TEST(Rendezvous, ARefusedNodeDoesNotWaitForWhatGreetsNoLonger) {
-  TcpListener between = *TcpListener::Bind("127.0.0.1");
-  Party party = MakeParty(1);
-  auto node = std::async(std::launch::async, [&] {
-    return JoinRendezvous({"127.0.0.1", between.port()}, party).message();
-  });
-  const auto accept_one = [&] {
-    pollfd waiting{.fd = between.fd(), .events = POLLIN, .revents = 0};
-    EXPECT_EQ(poll(&waiting, 1, 10000), 1);
-    return Fd(accept(between.fd(), nullptr, nullptr));
-  };
-  {
-    const Fd fd = accept_one();
-    const Nonce nonce = *RandomNonce();
-    ASSERT_EQ(send(fd.get(), nonce.data(), nonce.size(), MSG_NOSIGNAL), 32);
-    ConnectorMessage message;
-    ASSERT_EQ(recv(fd.get(), &message, sizeof(message), MSG_WAITALL), static_cast<ssize_t>(sizeof(message)));
-  }
-  accept_one();
-  EXPECT_EQ(
-      node.get(),
-      fmt::format("node 1 (b at 127.0.0.2): node 0 (a at 127.0.0.1) at 127.0.0.1 port {} refused this node's proof: "
-                  "the cluster secret is not the same on both; give both the same --cluster-secret-file",
-                  between.port()));
-}
-
 // Names with an empty part never are, and no resolver is asked.
 TEST(Rendezvous, ANameThatIsNotKnownIsSaidAndKeepsNobodyOut) {
   std::vector<PlanNode> nodes = {kThree[0], {"b", "no..b", {1}}, {"c", "no..c", {2}}};
@@ -422,104 +261,11 @@ TEST(Rendezvous, ANodeMayGoAndComeAgain) {
   EXPECT_TRUE(c.get().ok());
 }
 
-// What they do is their number modulo 6. False: this process may have no more open.
-bool Disturb(const TcpEndpoint& where, int number, std::vector<Fd>* strangers) {
-  const std::string nonsense(200, 'x');
-  Fd fd = Intrude(where);
-  if (!fd) return false;
-  const auto say = [&](size_t bytes) {
-    // Before the connection stands nothing can be sent: it is local, and stands at once.
-    [[maybe_unused]] const ssize_t sent = send(fd.get(), nonsense.data(), bytes, MSG_NOSIGNAL);
-  };
-  switch (number % 6) {
-    case 0:  // says nothing
-      break;
-    case 1:  // all at once, and wrong
-      say(200);
-      break;
-    case 2:  // stops a byte before its proof is whole
-      say(sizeof(ConnectorMessage) - 1);
-      break;
-    case 3:  // begins; the rest drips, below
-      say(1);
-      break;
-    case 4:  // half open: says that it will say nothing more
-      shutdown(fd.get(), SHUT_WR);
-      break;
-    case 5: {  // reset
-      const linger at_once{.l_onoff = 1, .l_linger = 0};
-      setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-      return true;
-    }
-  }
-  strangers->push_back(std::move(fd));
-  return true;
-}
-
-// 2,000 come before the nodes do and stay, and others keep coming while they meet.
-TEST(Rendezvous, StrangersKeepNobodyOut) {
-  rlimit limit{};
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
-  const rlimit more{.rlim_cur = std::min<rlim_t>(limit.rlim_max, 8192), .rlim_max = limit.rlim_max};
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &more), 0);
-  std::vector<PlanNode> nodes = {kThree[0], kThree[1], kThree[2]};
-  Head head(MakeParty(0, nodes));
-  std::vector<Fd> strangers;
-  int come = 0;
-  while (come < 2000 && Disturb(head.endpoint(), come, &strangers)) ++come;
-  EXPECT_EQ(come, more.rlim_cur >= 4096 ? 2000 : come);
-  EXPECT_GT(come, 300);
-  auto b = Join(head, MakeParty(1, nodes));
-  std::atomic<bool> met{false};
-  std::thread others([&] {
-    std::vector<Fd> newer;
-    for (int number = 0; !met; ++number) {
-      Disturb(head.endpoint(), number, &newer);
-      if (newer.size() > 100) newer.erase(newer.begin());
-      for (size_t i = 3; i < strangers.size() && number % 50 == 0; i += 6) {
-        [[maybe_unused]] const ssize_t sent = send(strangers[i].get(), "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-      }
-      std::this_thread::sleep_for(std::chrono::microseconds(500));
-    }
-  });
-  auto c = Join(head, MakeParty(2, nodes));
-  const Result<std::vector<NodeLink>> links = head.Links();
-  met = true;
-  others.join();
-  EXPECT_TRUE(links.ok()) << links.message();
-  EXPECT_TRUE(b.get().ok());
-  EXPECT_TRUE(c.get().ok());
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-TEST(Rendezvous, OneThatProvesItselfAndSaysNothingKeepsNobodyOut) {
-  std::vector<PlanNode> nodes = {kThree[0], kThree[1]};
-  Head head(MakeParty(0, nodes));
-  Fd fd = Intrude(head.endpoint());
-  fcntl(fd.get(), F_SETFL, 0);
-  Nonce nonce;
-  ASSERT_EQ(recv(fd.get(), nonce.data(), nonce.size(), MSG_WAITALL), 32);
-  ConnectorMessage message;
-  message.nonce = *RandomNonce();
-  message.hello = {.magic = wire::kFirstConnection, .version = wire::kVersion, .rank = 1, .size = 0};
-  message.proof = MakeProof("open sesame", AuthRole::kConnector, nonce, message.nonce, message.hello);
-  ASSERT_EQ(send(fd.get(), &message, sizeof(message), MSG_NOSIGNAL), static_cast<ssize_t>(sizeof(message)));
-  auto b = Join(head, MakeParty(1, nodes));
-  EXPECT_TRUE(head.Links().ok());
-  EXPECT_TRUE(b.get().ok());
-}
-
 TEST(Rendezvous, AnotherWireVersionIsNamedByBothValues) {
   Head head(MakeParty(0, {kThree[0], kThree[1]}));
   Fd fd = Intrude(head.endpoint());
   fcntl(fd.get(), F_SETFL, 0);
-  Nonce nonce;
-  ASSERT_EQ(recv(fd.get(), nonce.data(), nonce.size(), MSG_WAITALL), 32);
-  ConnectorMessage message;
-  message.nonce = *RandomNonce();
-  message.hello = {.magic = wire::kFirstConnection, .version = 999, .rank = 1, .size = 0};
-  message.proof = MakeProof("open sesame", AuthRole::kConnector, nonce, message.nonce, message.hello);
-  ASSERT_EQ(send(fd.get(), &message, sizeof(message), MSG_NOSIGNAL), static_cast<ssize_t>(sizeof(message)));
+  Prove(fd.get(), {.magic = wire::kFirstConnection, .version = 999, .rank = 1, .size = 0}, "open sesame");
   EXPECT_EQ(head.Links().message(),
             fmt::format("node 1 (b at 127.0.0.2): its wire version is 999, the head's is {}; run the same mrs-exec on "
                         "every node",
