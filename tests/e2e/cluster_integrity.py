@@ -61,10 +61,7 @@ def at_start(work, flip, patterns):
 
 def main():
     arguments = parse_arguments(__doc__)
-    why_not = PrivateNet.why_not()
-    if why_not:
-        print(f"SKIPPED: {why_not}")
-        return 77  # SKIP_RETURN_CODE of CTest
+    PrivateNet.require()
     with Workplace("integrity", arguments.bin) as work:
         secret = ["--cluster-secret-file", secret_file(work)]
         off = [*secret, "--cluster-integrity", "off"]

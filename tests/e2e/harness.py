@@ -32,6 +32,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "exactness"))
 from mrs_tools import MINI, Failed, Tools, command_line, run_main  # noqa: E402, F401
 
+SKIPPED = 77  # exit code of a test that could not run, SKIP_RETURN_CODE of CTest
 START_S = 60  # bound of what takes well under a second on an idle machine
 MARKER = "MRS_E2E_RUN"
 
@@ -43,6 +44,11 @@ def check(condition, message):
 
 def check_equal(actual, expected, what):
     check(actual == expected, f"{what}\n  expected {expected!r}\n  actual   {actual!r}")
+
+
+def skip(why):
+    print(f"SKIPPED: {why}")
+    sys.exit(SKIPPED)
 
 
 def wait_until(condition, seconds, what, interval=0.005):

@@ -145,10 +145,7 @@ def elsewhere(work):
 
 def main():
     arguments = parse_arguments(__doc__)
-    why_not = PrivateNet.why_not()
-    if why_not:
-        print(f"SKIPPED: {why_not}")
-        return 77  # SKIP_RETURN_CODE of CTest
+    PrivateNet.require()
     with Workplace("names", arguments.bin) as work:
         cases = [
             ("names that come late", lambda: late(work)),

@@ -16,13 +16,11 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 
-from harness import Failed, listeners
+from harness import Failed, listeners, skip
 from relay import Faults, Relay  # noqa: F401
 
-SKIPPED = 77  # exit code of a test that could not run, SKIP_RETURN_CODE of CTest
 CLONE_NEWNET = 0x40000000
 IP_TRANSPARENT = 19
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -40,11 +38,6 @@ def require_namespaces():
     done = subprocess.run(["nft", "add table inet probe"], capture_output=True, text=True)
     if done.returncode != 0:
         skip(f"no nftables here: {done.stderr.strip()}")
-
-
-def skip(why):
-    print(f"SKIPPED: {why}")
-    sys.exit(SKIPPED)
 
 
 def _in_thread(work):

@@ -16,6 +16,8 @@ import socket
 import struct
 import threading
 
+from harness import skip
+
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -61,6 +63,12 @@ class PrivateNet:
             return ""
         except OSError as error:
             return f"no network namespace can be made here: {error.strerror}"
+
+    @staticmethod
+    def require():
+        """Or ends the script with 77, saying why."""
+        if why := PrivateNet.why_not():
+            skip(why)
 
     def enter(self):
         _checked(LIBC.setns(self.fd, CLONE_NEWNET))
