@@ -30,7 +30,8 @@ def main():
     options = parse_arguments(__doc__, ("--tokens", {"type": int, "default": 24, "help": "of each sequence, timed"}),
                               ("--layers", {"type": int, "default": 16}), ("--sequences", {"type": int, "default": 1}),
                               ("--transport", {"default": "tcp", "choices": ("tcp", "ring")}),
-                              ("--cluster-integrity", {"default": "", "choices": ("on", "off")}))
+                              ("--cluster-integrity", {"default": "", "choices": ("on", "off")}),
+                              ("--cluster-streams", {"type": int, "default": 1}))
     with Workplace("two_nodes", options.bin) as work:
         model = work.path("1b")
         write_checkpoint(model, options.layers)
@@ -48,6 +49,8 @@ def main():
                 rates["one process x 2 threads"].append(tokens_a_second(server, options.sequences, options.tokens))
             common = ["--cluster-port", free_ports(3), "--cluster-secret-file", secret, "--threads", "1", "--quiet",
                       "--transport", options.transport]
+            if options.cluster_streams > 1:
+                common += ["--cluster-streams", options.cluster_streams]
             if options.cluster_integrity:
                 common += ["--cluster-integrity", options.cluster_integrity]
             other = Run(work, "--plan", together, "--model", model, "--node", 1, *common)

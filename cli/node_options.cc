@@ -40,6 +40,7 @@ void NodeOptions::Register(CommandLine& line) {
             "same on all nodes [on where there is a secret]")
       ->default_str("")
       ->group(group);
+  links.Register(line);
   AddNumber<double>(line, line.app, "--start-timeout", &start_timeout_s, 0.1, 86400.0,
                     "Seconds until all nodes must be there")
       ->default_str(fmt::format("{}", start_timeout_s))

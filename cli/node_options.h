@@ -1,5 +1,5 @@
 // What a node of several is told: which one it is, by flags, the environment and RING_CONFIG's file, and how the nodes
-// meet.
+// meet and are connected.
 //
 //   NodeOptions node;  node.Register(line);
 //   MRS_ASSIGN_OR_RETURN(const NodeIdentity self, node.Identify(nodes, environ));   // runtime/node/identity.h
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/command_line.h"
+#include "cli/link_options.h"
 #include "runtime/node/identity.h"
 
 namespace mrs::cli {
@@ -18,6 +19,7 @@ struct NodeOptions {
   std::string secret_file;  // "": none
   bool insecure = false;
   std::string integrity;  // "on", "off", or "": as there is a secret
+  LinkOptions links;
   double start_timeout_s = 600;
   std::string interface;  // whose address this node binds; "": not said
 

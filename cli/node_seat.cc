@@ -107,8 +107,12 @@ Result<NodeSeat> FindSeat(const plan::Plan& plan, const ExecOptions& options) {
   MRS_ASSIGN_OR_RETURN(seat.nodes, NodesOf(plan));
   MRS_ASSIGN_OR_RETURN(seat.identity, options.node.Identify(seat.nodes, environ));
   for (const std::string& notice : seat.identity.notices) Say("mrs-exec: warning: {}\n", notice);
-  if (seat.alone() && !seat.identity.ring.has_value()) return seat;
-  std::vector<std::string> notices;
+  const bool alone = seat.alone() && !seat.identity.ring.has_value();
+  std::vector<std::string> notices = LinkNotices(options.node.links, alone, environ);
+  if (alone) {
+    for (const std::string& notice : notices) Say("mrs-exec: warning: {}\n", notice);
+    return seat;
+  }
   MRS_ASSIGN_OR_RETURN(seat.bind_address, options.node.InterfaceAddress(environ, &notices));
   for (const std::string& notice : notices) Say("mrs-exec: warning: {}\n", notice);
   if (seat.identity.head_port != 0) seat.port = seat.identity.head_port;
@@ -153,6 +157,7 @@ Party MakeParty(const OpenedPlan& opened, const NodeSeat& seat, const ExecOption
   party.node = seat.identity.node;
   party.facts = FactsOf(opened, seat.nodes, seat.identity.node, ReadHostMemory().total_bytes);
   party.facts.rehearses = options.rehearse;
+  party.facts.streams = options.node.links.count();
   if (seat.ring.has_value()) {
     party.facts.ring = seat.ring->facts;
     party.head_also = seat.ring->head_also;

@@ -153,6 +153,8 @@ Result<std::string> FindModel(const plan::Plan& plan, const ExecOptions& options
 }
 
 std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks, const NodeSeat& seat) {
+  const std::string links =
+      seat.alone() ? "" : DescribeLinks(ranks.streams, ranks.congestion, ranks.transport == wire::Transport::kRing);
   if (const plan::Rank& rank = *plan.ranks()->Get(0); rank.kind() == plan::DeviceKind::cuda) {
     const size_t here = seat.identity.ranks.size();
     const bool one = plan.ranks()->size() == 1;
@@ -165,7 +167,7 @@ std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks, const 
                                                plan.max_seqs(), one || UsesNccl(plan) ? "" : ", cut where GPUs talk")
                                  : "step by step (--cuda-graphs off)",
                plan::EnumNameChain(plan.numerics()->chain()), DescribePorts(plan, seat)) +
-           DescribeIntegrity(seat) + (UsesNccl(plan) ? DescribeNccl(environ) : "");
+           DescribeIntegrity(seat) + links + (UsesNccl(plan) ? DescribeNccl(environ) : "");
   }
   const kernels::Isa isa = static_cast<kernels::Isa>(ranks.isa);
   const kernels::Chain chain = static_cast<kernels::Chain>(plan.numerics()->chain());
@@ -176,7 +178,7 @@ std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks, const 
                          ? "the plan's order of sums in hardware"
                          : "the plan's order of sums emulated with FMAs: the same tokens, more slowly",
                      DescribePorts(plan, seat)) +
-         DescribeIntegrity(seat);
+         DescribeIntegrity(seat) + links;
 }
 
 Result<RankOptions> RanksFor(const plan::Plan& plan, const ExecOptions& options, const NodeSeat& seat) {
@@ -192,6 +194,13 @@ Result<RankOptions> RanksFor(const plan::Plan& plan, const ExecOptions& options,
   ranks.isa = static_cast<uint8_t>(isa);
   ranks.cuda_graphs = options.cuda_graphs == "on";
   ranks.integrity = seat.integrity;
+  if (!seat.alone()) {
+    if (ranks.transport == wire::Transport::kRing) {
+      MRS_RETURN_IF_ERROR(CheckRingLinks(options.node.links, seat.ring.has_value()));
+    }
+    ranks.streams = options.node.links.count();
+    ranks.congestion = options.node.links.congestion;
+  }
   uint32_t sharing = static_cast<uint32_t>(seat.identity.ranks.size());  // this host's cores
   if (seat.ring.has_value()) {
     // Where it is not known how many are here, as many as there can be.

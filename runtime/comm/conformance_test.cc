@@ -9,6 +9,7 @@
 
 #include "runtime/comm/conformance_oracle.h"
 #include "runtime/comm/conformance_worlds.h"
+#include "runtime/comm/stripes.h"
 
 namespace mrs {
 namespace {
@@ -195,6 +196,28 @@ TEST_P(Conformance, SendRecv_PassesABlockAroundAllRanks) {
       COMPLAIN_IF_ERROR(comm.Send(next, block));
       if (comm.rank() == 0) COMPLAIN_IF_ERROR(comm.Recv(previous, block));
       COMPLAIN_UNLESS(block == expected, "block of {} came back damaged", count);
+    }
+    return "";
+  });
+}
+
+// Where a message is cut into stripes that take turns over streams (stripes.h), each of these sizes is cut elsewhere,
+// and is not mixed with what comes next.
+TEST_P(PeerConformance, SendRecv_OfSizesAroundStripesComesWhole) {
+  ExpectNoComplaints(Config(), [](Rank& rank) -> std::string {
+    Communicator& comm = *rank.comm;
+    const int next = (comm.rank() + 1) % comm.size();
+    const int previous = (comm.rank() + comm.size() - 1) % comm.size();
+    constexpr size_t kStripe = kStripeBytes;
+    for (const size_t count : {kStripe - 1, kStripe, kStripe + 1, 2 * kStripe, 3 * kStripe - 1, 3 * kStripe,
+                               3 * kStripe + 1, 4 * kStripe + 777, 13 * kStripe / 2}) {
+      std::vector<std::byte> block(count);
+      if (comm.rank() == 0) COMPLAIN_IF_ERROR(comm.Send(next, Bytes(0, count, count)));
+      COMPLAIN_IF_ERROR(comm.Recv(previous, block));
+      COMPLAIN_UNLESS(block == Bytes(previous, count, count), "a block of {} arrived damaged", count);
+      if (comm.rank() != 0) COMPLAIN_IF_ERROR(comm.Send(next, Bytes(comm.rank(), count, count)));
+      const std::string complaint = CheckBroadcast(comm, count, comm.size() - 1, count);
+      if (!complaint.empty()) return complaint;
     }
     return "";
   });
@@ -509,6 +532,17 @@ const auto kTagged = ::testing::Values("tcp_tagged", "mixed_tagged", "ring_tagge
 INSTANTIATE_TEST_SUITE_P(Tagged, Conformance, ::testing::Combine(kTagged, ::testing::Values(2, 4)), Name);
 INSTANTIATE_TEST_SUITE_P(Tagged, TreeConformance, ::testing::Combine(kTagged, ::testing::Values(2, 4)), Name);
 INSTANTIATE_TEST_SUITE_P(Tagged, PeerConformance, ::testing::Combine(kTagged, ::testing::Values(2, 4)), Name);
+
+const auto kStreams = ::testing::Values("tcp_streams", "mixed_streams");
+const auto kTaggedStreams = ::testing::Values("tcp_streams_tagged", "mixed_streams_tagged");
+INSTANTIATE_TEST_SUITE_P(Streams, Conformance, ::testing::Combine(kStreams, ::testing::Values(2, 3, 4)), Name);
+INSTANTIATE_TEST_SUITE_P(Streams, TreeConformance, ::testing::Combine(kStreams, ::testing::Values(2, 4)), Name);
+INSTANTIATE_TEST_SUITE_P(Streams, PeerConformance, ::testing::Combine(kStreams, ::testing::Values(2, 3, 4)), Name);
+INSTANTIATE_TEST_SUITE_P(TaggedStreams, Conformance, ::testing::Combine(kTaggedStreams, ::testing::Values(2)), Name);
+INSTANTIATE_TEST_SUITE_P(TaggedStreams, TreeConformance, ::testing::Combine(kTaggedStreams, ::testing::Values(2, 4)),
+                         Name);
+INSTANTIATE_TEST_SUITE_P(TaggedStreams, PeerConformance, ::testing::Combine(kTaggedStreams, ::testing::Values(2, 3)),
+                         Name);
 
 }  // namespace
 }  // namespace mrs

@@ -91,6 +91,7 @@ std::vector<std::string> RunWorld(const WorldConfig& config, const Body& body) {
     return kShmRanksAreProcesses ? RunProcesses(config.size, open, body) : RunThreads(config.size, open, false, body);
   }
   const bool tagged = config.transport.ends_with("_tagged");
+  const int streams = config.transport.find("_streams") == std::string::npos ? 1 : 3;
   const std::string transport = config.transport.substr(0, config.transport.find('_'));
   std::vector<TcpListener> listeners;
   std::vector<TcpEndpoint> endpoints;
@@ -105,7 +106,8 @@ std::vector<std::string> RunWorld(const WorldConfig& config, const Body& body) {
             .endpoints = endpoints,
             .secret = "one for all",
             .deadline = std::chrono::seconds(20),
-            .integrity = tagged};
+            .integrity = tagged,
+            .streams = streams};
   };
   if (transport == "mixed") {
     // Two hosts whose ranks alternate unevenly: the first has 0, 3, 6, the second 1, 2, 4, 5, 7.

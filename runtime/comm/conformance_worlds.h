@@ -19,7 +19,8 @@
 namespace mrs {
 
 struct WorldConfig {
-  std::string transport;  // local, shm, tcp, mixed, ring; the last three also as tcp_tagged, ...
+  std::string transport;  // local, shm, tcp, mixed, ring; the last three also as tcp_tagged, ...;
+                          // tcp and mixed as tcp_streams, tcp_streams_tagged, ...: three streams for each pair
   int size = 1;
   CommOptions options = {};
   size_t ring_bytes = 1 << 16;  // of local, shm and mixed

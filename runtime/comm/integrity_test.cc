@@ -175,9 +175,9 @@ TEST(Integrity, ATransportNamesTheRankWhoseMessageWasChanged) {
     const Keys keys = MakeKeys("s", {}, {});
     const auto make = [&](int rank, int fd, bool connector) {
       std::vector<TcpLink> links(2);
-      links[1 - rank].fd = Fd(fd);
-      links[1 - rank].keys =
-          connector ? LinkKeys{keys.of_connector, keys.of_acceptor} : LinkKeys{keys.of_acceptor, keys.of_connector};
+      links[1 - rank].streams.push_back({.fd = Fd(fd),
+                                         .keys = connector ? LinkKeys{keys.of_connector, keys.of_acceptor}
+                                                           : LinkKeys{keys.of_acceptor, keys.of_connector}});
       return TcpTransport(rank, std::move(links));
     };
     TcpTransport sender = make(0, left[0], true);

@@ -36,7 +36,7 @@ struct ThreeRanks {
     epoll_event edge{.events = EPOLLIN | EPOLLET, .data = {}};
     EXPECT_EQ(epoll_ctl(host.bell_edges.get(), EPOLL_CTL_ADD, host.bell.get(), &edge), 0);
     std::vector<TcpLink> links_of(3);
-    links_of[2].fd = std::move(socket);
+    links_of[2].streams.push_back({.fd = std::move(socket)});
     return MixedTransport(std::move(host), TcpTransport(rank, std::move(links_of)));
   }
 };

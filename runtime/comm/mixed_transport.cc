@@ -33,7 +33,7 @@ void MixedTransport::Wait(int write_peer, int read_peer, std::chrono::millisecon
   if (!writes_socket && !reads_socket) return region_->Wait(write_slot, read_slot, limit);
   if (!at_region) return sockets_.Wait(write_peer, read_peer, limit);
   // One of each, so one socket.
-  pollfd polls[] = {{.fd = sockets_.socket(reads_socket ? read_peer : write_peer),
+  pollfd polls[] = {{.fd = reads_socket ? sockets_.read_socket(read_peer) : sockets_.write_socket(write_peer),
                      .events = static_cast<short>(reads_socket ? POLLIN : POLLOUT),
                      .revents = 0},
                     {.fd = bell_edges_.get(), .events = POLLIN, .revents = 0}};

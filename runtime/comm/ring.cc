@@ -76,6 +76,10 @@ Result<std::unique_ptr<Communicator>> ConnectRing(const TcpListener& listener, c
 
   // Ways between other ranks are joined here; far ones of this rank go on to their other end.
   std::vector<TcpLink> links(size);
+  const auto take = [&](MetLink one) {
+    std::vector<TcpConnection>& streams = links[one.link.peer].streams;
+    streams.push_back(ConnectionOf(std::move(one), config.integrity, config.secret));
+  };
   std::map<std::pair<int, int>, Relay::Way> passing;
   std::vector<Dial> far_dials;
   std::vector<Awaited> far_awaited;
@@ -85,9 +89,9 @@ Result<std::unique_ptr<Communicator>> ConnectRing(const TcpListener& listener, c
     const bool ends = id.to == rank && !link.dialed;
     if (begins && id.to == right) {
       // Of two ranks, each dials the other: one of the connections is enough.
-      if (size > 2 || rank == 0) links[right] = LinkOf(std::move(link), config.integrity, config.secret);
+      if (size > 2 || rank == 0) take(std::move(link));
     } else if (ends && id.from == left) {
-      if (size > 2 || rank == 1) links[left] = LinkOf(std::move(link), config.integrity, config.secret);
+      if (size > 2 || rank == 1) take(std::move(link));
     } else if (begins) {
       far_dials.push_back(
           {.link = {.peer = id.to, .from = id.from, .to = id.to}, .endpoint = {}, .fd = std::move(link.fd)});
@@ -111,9 +115,8 @@ Result<std::unique_ptr<Communicator>> ConnectRing(const TcpListener& listener, c
   MRS_ASSIGN_OR_RETURN(met, Meet(nullptr, meeting, std::move(far_dials), std::move(far_awaited)));
   for (MetLink& link : met) {
     const LinkId id = link.link;
-    TcpLink& far = links[id.peer];
-    far = LinkOf(std::move(link), config.integrity, config.secret);
-    far.through = Through({id.from, id.to}, size);
+    take(std::move(link));
+    links[id.peer].through = Through({id.from, id.to}, size);
   }
   auto link = std::make_shared<Link<TcpTransport>>(TcpTransport(rank, std::move(links), std::move(relay)), options,
                                                    /*of_ring=*/true);

@@ -4,8 +4,8 @@
 //   auto world = std::make_unique<ScheduledCommunicator<TcpTransport>>(link, AllRanks(4));
 //
 // A Transport is byte streams between ranks that never block:
-//   TryWrite(peer, head, body)   writes a beginning of head + body to peer; 0: no room now, to be called again with the
-//                                same bytes; an error: the peer is gone
+//   TryWrite(peer, head, body)   writes a beginning of head + body, all that is left of a message, to peer; 0: no room
+//                                now, to be called again with the same bytes; an error: the peer is gone
 //   TryRead(peer, head, body)    the same for reading
 //   Wait(to, from, limit)        after both gave 0: returns when writing to `to` or reading from `from` (-1: neither)
 //   may

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "runtime/comm/scheduled_communicator.h"
+#include "runtime/comm/stripes.h"
 #include "runtime/comm/tcp_meeting.h"
 #include "runtime/comm/tcp_socket.h"
 #include "runtime/comm/tcp_transport.h"
@@ -17,10 +18,14 @@ namespace {
 
 constexpr int kMaxMeshRanks = 4096;
 
+bool IsAmong(const std::vector<int>& ranks, int rank) {
+  return std::find(ranks.begin(), ranks.end(), rank) != ranks.end();
+}
+
 // A rank of this host may be reached otherwise.
-bool HasSocket(const MeshConfig& config, int peer) {
-  return peer != config.rank &&
-         std::find(config.without_socket.begin(), config.without_socket.end(), peer) == config.without_socket.end();
+int StreamsTo(const MeshConfig& config, int peer) {
+  if (peer == config.rank || IsAmong(config.without_socket, peer)) return 0;
+  return IsAmong(config.near, peer) ? 1 : config.streams;
 }
 
 }  // namespace
@@ -41,13 +46,13 @@ Result<TcpListener> TcpListener::Bind(const std::string& address, uint16_t port)
   return TcpListener(std::move(fd), ntohs(bound_port));
 }
 
-TcpLink LinkOf(MetLink met, bool integrity, const std::string& secret) {
-  TcpLink link{.fd = std::move(met.fd)};
+TcpConnection ConnectionOf(MetLink met, bool integrity, const std::string& secret) {
+  TcpConnection connection{.fd = std::move(met.fd)};
   if (integrity) {
-    link.keys = KeysOf(met.dialed ? AuthRole::kConnector : AuthRole::kAcceptor,
-                       MakeKeys(secret, met.acceptor_nonce, met.connector_nonce));
+    connection.keys = KeysOf(met.dialed ? AuthRole::kConnector : AuthRole::kAcceptor,
+                             MakeKeys(secret, met.acceptor_nonce, met.connector_nonce));
   }
-  return link;
+  return connection;
 }
 
 Result<std::vector<TcpLink>> ConnectLinks(const TcpListener& listener, const MeshConfig& config,
@@ -55,11 +60,15 @@ Result<std::vector<TcpLink>> ConnectLinks(const TcpListener& listener, const Mes
   const int size = static_cast<int>(std::min<size_t>(config.endpoints.size(), kMaxMeshRanks + 1));
   if (size > kMaxMeshRanks) return Refuse("tcp: a mesh of more than {} ranks", kMaxMeshRanks);
   if (config.rank < 0 || config.rank >= size) return Refuse("tcp: rank {} of {} does not exist", config.rank, size);
+  if (config.streams < 1 || config.streams > kMaxStreams) {
+    return Refuse("tcp: {} streams; there are 1 to {}", config.streams, kMaxStreams);
+  }
   const Meeting meeting{.what = "tcp",
                         .rank = config.rank,
                         .size = size,
                         .shape = MeshShape::kMesh,
                         .integrity = config.integrity,
+                        .streams = config.streams,
                         .secret = config.secret,
                         .end = After(std::chrono::steady_clock::now(), config.deadline),
                         .deadline = config.deadline,
@@ -71,16 +80,22 @@ Result<std::vector<TcpLink>> ConnectLinks(const TcpListener& listener, const Mes
   std::vector<Dial> dials;
   std::vector<Awaited> awaited;
   for (int peer = 0; peer < size; ++peer) {
-    if (!HasSocket(config, peer)) continue;
-    if (peer < config.rank) {
-      dials.push_back({.link = {.peer = peer, .from = config.rank, .to = peer}, .endpoint = config.endpoints[peer]});
-    } else {
-      awaited.push_back({.link = {.peer = peer, .from = peer, .to = config.rank}});
+    for (int stream = 0; stream < StreamsTo(config, peer); ++stream) {
+      if (peer < config.rank) {
+        dials.push_back({.link = {.peer = peer, .from = config.rank, .to = peer, .stream = stream},
+                         .endpoint = config.endpoints[peer]});
+      } else {
+        awaited.push_back({.link = {.peer = peer, .from = peer, .to = config.rank, .stream = stream}});
+      }
     }
   }
   MRS_ASSIGN_OR_RETURN(std::vector<MetLink> met, Meet(&listener, meeting, std::move(dials), std::move(awaited)));
   std::vector<TcpLink> links(size);
-  for (MetLink& link : met) links[link.link.peer] = LinkOf(std::move(link), config.integrity, config.secret);
+  // Of each peer they come in the order of their streams, as they were asked for.
+  for (MetLink& link : met) {
+    std::vector<TcpConnection>& streams = links[link.link.peer].streams;
+    streams.push_back(ConnectionOf(std::move(link), config.integrity, config.secret));
+  }
   return links;
 }
 

@@ -21,8 +21,9 @@
 
 namespace mrs {
 
-struct MetLink;  // tcp_meeting.h
-struct TcpLink;  // tcp_transport.h
+struct MetLink;        // tcp_meeting.h
+struct TcpConnection;  // tcp_stream.h
+struct TcpLink;        // tcp_transport.h
 
 struct TcpEndpoint {
   std::string address;  // numeric or a name
@@ -56,11 +57,14 @@ struct MeshConfig {
   std::vector<int> without_socket = {};      // ranks that are reached otherwise (mixed.h)
   Pulse* pulse = nullptr;                    // borrowed; told which rank is waited for
   bool integrity = false;                    // a tag on every message (integrity.h); the same on all ranks
+  int streams = 1;                           // connections to each other rank (stripes.h); the same on all ranks
+  std::vector<int> near = {};                // ranks with which one is enough, being of this host; alike at both
   TcpTuning tuning = {};
   std::vector<std::string>* notes = nullptr;  // borrowed: what the caller should print; null: nothing is wanted
 };
 
-// kRefused: a peer that knows another secret, rank or world size. kUnavailable: somebody is missing at the deadline.
+// kRefused: a peer that knows another secret, rank, world size or count of streams. kUnavailable: somebody is missing
+// at the deadline.
 Result<std::unique_ptr<Communicator>> ConnectMesh(const TcpListener& listener, const MeshConfig& config,
                                                   const CommOptions& options = {});
 
@@ -69,6 +73,6 @@ Result<std::vector<TcpLink>> ConnectLinks(const TcpListener& listener, const Mes
                                           const CommOptions& options);
 
 // A connection that was made, with its keys where messages are to have tags.
-TcpLink LinkOf(MetLink met, bool integrity, const std::string& secret);
+TcpConnection ConnectionOf(MetLink met, bool integrity, const std::string& secret);
 
 }  // namespace mrs

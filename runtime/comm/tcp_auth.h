@@ -29,11 +29,13 @@ enum class MeshShape : uint32_t {
 
 struct Hello {
   uint32_t magic = 0x4853524d;  // "MRSH"
-  uint32_t version = 2;
+  uint32_t version = 3;
   uint32_t rank = 0;       // of the sender
   uint32_t size = 0;       // of the world, as the sender knows it
   uint32_t shape = 0;      // MeshShape
-  uint32_t integrity = 0;  // 1: every message has a tag (integrity.h)
+  uint16_t integrity = 0;  // 1: every message has a tag (integrity.h)
+  uint8_t streams = 0;     // connections between two ranks of different hosts (stripes.h); 0: of a rendezvous
+  uint8_t stream = 0;      // which of them this is
   // The ranks between which the connection leads, or a way of which it is a part: the one that dials, and the other.
   uint32_t from = 0;
   uint32_t to = 0;

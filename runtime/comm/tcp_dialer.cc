@@ -32,7 +32,9 @@ Hello OwnHello(const Meeting& meeting, const LinkId& link) {
   return {.rank = static_cast<uint32_t>(meeting.rank),
           .size = static_cast<uint32_t>(meeting.size),
           .shape = static_cast<uint32_t>(meeting.shape),
-          .integrity = meeting.integrity ? 1u : 0u,
+          .integrity = static_cast<uint16_t>(meeting.integrity),
+          .streams = static_cast<uint8_t>(meeting.streams),
+          .stream = static_cast<uint8_t>(link.stream),
           .from = static_cast<uint32_t>(link.from),
           .to = static_cast<uint32_t>(link.to)};
 }
@@ -49,6 +51,9 @@ std::string UnlikeWorlds(const Hello& theirs, const Hello& ours) {
     const auto name = [](uint32_t integrity) { return integrity != 0 ? "on" : "off"; };
     return fmt::format("its integrity tags are {}, not {}: give all the same --cluster-integrity",
                        name(theirs.integrity), name(ours.integrity));
+  }
+  if (theirs.streams != ours.streams) {
+    return fmt::format("its streams are {}, not {}: give all the same --cluster-streams", theirs.streams, ours.streams);
   }
   return "";
 }
@@ -266,7 +271,7 @@ Status Dialer::CheckAnswer() {
     }
     return Refuse("{}: rank {} is there", Where(), theirs.rank);
   }
-  if (theirs.from != ours_.hello.from || theirs.to != ours_.hello.to) {
+  if (theirs.from != ours_.hello.from || theirs.to != ours_.hello.to || theirs.stream != ours_.hello.stream) {
     return Refuse("{}: it answered for another connection than this one", Where());
   }
   state_ = State::kDone;

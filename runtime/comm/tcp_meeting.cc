@@ -204,9 +204,10 @@ class Party {
   Status Welcome(Stranger& stranger) {
     const Hello& theirs = stranger.message.hello;
     AcceptorMessage answer;
-    answer.hello = OwnHello(
-        meeting_,
-        {.peer = 0, .from = static_cast<int>(theirs.from & 0xffff), .to = static_cast<int>(theirs.to & 0xffff)});
+    answer.hello = OwnHello(meeting_, {.peer = 0,
+                                       .from = static_cast<int>(theirs.from & 0xffff),
+                                       .to = static_cast<int>(theirs.to & 0xffff),
+                                       .stream = theirs.stream});
     answer.proof =
         MakeProof(meeting_.secret, AuthRole::kAcceptor, stranger.nonce, stranger.message.nonce, answer.hello);
     // Sent even to a rank that is refused, so that it can name the difference too. It always fits the buffer.
@@ -226,8 +227,9 @@ class Party {
             "neighbour: the ring is not closed; correct right_ip and right_port of rank {}",
             meeting_.rank, meeting_.size, awaited_[0].link.peer, theirs.rank, theirs.rank);
       }
-      return Refuse("{}: rank {} of {}: rank {} connected, which is not expected or is there already", meeting_.what,
-                    meeting_.rank, meeting_.size, theirs.rank);
+      return Refuse("{}: rank {} of {}: rank {} connected{}, which is not expected or is there already", meeting_.what,
+                    meeting_.rank, meeting_.size, theirs.rank,
+                    meeting_.streams == 1 ? "" : fmt::format(" as stream {}", theirs.stream));
     }
     if (!sent) {
       return Unavailable("{}: rank {}: rank {} closed the connection at the handshake", meeting_.what, meeting_.rank,
@@ -243,7 +245,7 @@ class Party {
 
   static bool IsOf(const LinkId& link, const Hello& hello) {
     return static_cast<uint32_t>(link.peer) == hello.rank && static_cast<uint32_t>(link.from) == hello.from &&
-           static_cast<uint32_t>(link.to) == hello.to;
+           static_cast<uint32_t>(link.to) == hello.to && link.stream == hello.stream;
   }
 
   // The first is told, unless others have told more by then.

@@ -26,9 +26,10 @@ namespace mrs {
 
 // A connection leads from one rank to another, and may be a part of a way between two that are no neighbours.
 struct LinkId {
-  int peer = 0;  // at the other end of this connection
-  int from = 0;  // the rank that dials at the beginning of the way
-  int to = 0;    // the rank at its end
+  int peer = 0;    // at the other end of this connection
+  int from = 0;    // the rank that dials at the beginning of the way
+  int to = 0;      // the rank at its end
+  int stream = 0;  // which of several between the same ranks
   bool operator==(const LinkId&) const = default;
 };
 
@@ -59,6 +60,7 @@ struct Meeting {
   int size = 0;
   MeshShape shape = MeshShape::kMesh;
   bool integrity = false;
+  int streams = 1;  // of two ranks of different hosts; the same on all ranks
   std::string secret;
   std::chrono::steady_clock::time_point end;
   std::chrono::milliseconds deadline;  // `end` as the caller said it, for errors
@@ -76,7 +78,7 @@ struct Meeting {
 };
 
 // All links, dialed ones first, each in the order given. kRefused: a peer that knows another secret, rank, world size,
-// shape or integrity. kUnavailable: somebody is missing at the end, or abort.
+// shape, integrity or count of streams. kUnavailable: somebody is missing at the end, or abort.
 Result<std::vector<MetLink>> Meet(const TcpListener* listener, const Meeting& meeting, std::vector<Dial> dials,
                                   std::vector<Awaited> awaited);
 

@@ -159,12 +159,15 @@ std::string TuneSocket(int fd, const std::string& congestion) {
   }
   const int error = SetCongestion(fd, congestion);
   if (error == 0) return "";
-  char used[64] = "";
-  socklen_t size = sizeof(used) - 1;
-  getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, used, &size);
   return fmt::format("congestion control '{}' is not to be had ({}; allowed here: {}); links use '{}'", congestion,
                      error == ENOENT ? "this kernel has none of that name" : std::strerror(error),
-                     FirstLineOf("/proc/sys/net/ipv4/tcp_allowed_congestion_control"), used);
+                     FirstLineOf("/proc/sys/net/ipv4/tcp_allowed_congestion_control"), CongestionOf(fd));
+}
+
+std::string CongestionOf(int fd) {
+  char used[64] = "";
+  socklen_t size = sizeof(used) - 1;
+  return getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, used, &size) == 0 ? used : "unknown";
 }
 
 std::string ConnectErrorText(int error) {

@@ -61,6 +61,9 @@ class Lookup {
 // should be told: that the kernel allows no such control, and which one is used; empty where there is nothing to tell.
 std::string TuneSocket(int fd, const std::string& congestion);
 
+// The congestion control of a socket: "bbr".
+std::string CongestionOf(int fd);
+
 // Why a connection was not made, as a sentence of its own: "connection refused: nobody listens there".
 std::string ConnectErrorText(int error);
 

@@ -237,9 +237,9 @@ TEST(Tcp, AnotherWorldSize_IsNamedOnBothSides) {
   const Status connector = ConnectMesh(world.listener1, larger).status();
   thread.join();
   ASSERT_FALSE(connector.ok());
-  EXPECT_THAT(connector.message(), HasSubstr("expected rank 0 of 3 (version 2), found rank 0 of 2"));
+  EXPECT_THAT(connector.message(), HasSubstr("expected rank 0 of 3 (version 3), found rank 0 of 2"));
   ASSERT_FALSE(acceptor.ok());
-  EXPECT_THAT(acceptor.message(), HasSubstr("rank 0 of 2 (version 2): rank 1 of 3 (version 2) connected"));
+  EXPECT_THAT(acceptor.message(), HasSubstr("rank 0 of 2 (version 3): rank 1 of 3 (version 3) connected"));
 }
 
 TEST(Tcp, MissingRank_IsNamedAtTheDeadline) {

@@ -1,30 +1,26 @@
-// A TcpTransport is one rank's sockets to its peers, one each, all non-blocking.
+// A TcpTransport is one rank's connections to its peers, one each or several, the streams, all non-blocking.
 //
 //   TcpTransport transport(/*rank=*/1, std::move(links));        // links[1] is empty
 //
-// With keys, what goes over a socket is records with tags (integrity.h): a write is one record of up to 64 KiB, which
-// counts as written once all of it is with the kernel, so that nothing of a message waits here for another call.
+// Over several, large messages go in stripes (stripes.h). A stream that is lost is a peer that is lost.
 //
 // See scheduled_communicator.h for what the functions promise.
 #pragma once
 
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "plans/status.h"
-#include "runtime/comm/fd.h"
-#include "runtime/comm/integrity.h"
+#include "runtime/comm/tcp_stream.h"
 
 namespace mrs {
 
 struct TcpLink {
-  Fd fd;                              // connected, authenticated; empty: there is none
-  std::optional<LinkKeys> keys = {};  // absent: messages have no tags
-  std::string through = {};           // "rank 1": who passes on what goes over it; empty: nobody
+  std::vector<TcpConnection> streams = {};  // in the same order at both ends; empty: there is no link
+  std::string through = {};                 // "rank 1": who passes on what goes over it; empty: nobody
 };
 
 class TcpTransport {
@@ -33,34 +29,26 @@ class TcpTransport {
   TcpTransport(int rank, std::vector<TcpLink> links, std::shared_ptr<void> support = nullptr);
 
   int rank() const { return rank_; }
-  int size() const { return static_cast<int>(links_.size()); }
+  int size() const { return static_cast<int>(peers_.size()); }
   Result<size_t> TryWrite(int peer, std::span<const std::byte> head, std::span<const std::byte> body);
   Result<size_t> TryRead(int peer, std::span<std::byte> head, std::span<std::byte> body);
   void Wait(int write_peer, int read_peer, std::chrono::milliseconds limit);
   void Shut();
 
-  // For one who waits for more than sockets.
-  int socket(int peer) const { return links_[peer].fd.get(); }
+  // For one who waits for more than sockets: where the last TryWrite, or TryRead, found nothing to do.
+  int write_socket(int peer) const { return peers_[peer].streams[peers_[peer].write_stream].fd(); }
+  int read_socket(int peer) const { return peers_[peer].streams[peers_[peer].read_stream].fd(); }
 
  private:
-  struct Tagged {
-    explicit Tagged(const LinkKeys& keys) : seal(keys.write), reader(keys.read) {}
-    Seal seal;
-    RecordReader reader;
-    std::vector<std::byte> rest;  // of the record that is being written
-    size_t rest_begin = 0;
-    size_t rest_payload = 0;  // bytes of the caller in that record
+  struct Peer {
+    std::vector<TcpStream> streams;
+    int write_stream = 0;  // of the last call
+    int read_stream = 0;
   };
 
-  Result<size_t> WriteRecord(int peer, std::span<const std::byte> head, std::span<const std::byte> body);
-  Result<size_t> ReadRecord(int peer, std::span<std::byte> head, std::span<std::byte> body);
-  Result<size_t> NotWritten(int peer) const;
-  Error Lost(int peer, int error) const;
-
   int rank_;
-  std::shared_ptr<void> support_;  // first, so that the links end before it
-  std::vector<TcpLink> links_;
-  std::vector<std::unique_ptr<Tagged>> tagged_;  // null: without tags
+  std::shared_ptr<void> support_;  // first, so that the streams end before it
+  std::vector<Peer> peers_;
 };
 
 }  // namespace mrs

@@ -11,7 +11,8 @@ using node::Claim;
 using node::HeadClaim;
 using node::Heard;
 
-constexpr std::string_view kLooked[] = {"LWS_", "SLURM_", "MISTRALRS_", "RING_CONFIG", "NCCL_SOCKET_IFNAME"};
+constexpr std::string_view kLooked[] = {"LWS_",        "SLURM_",       "MISTRALRS_",
+                                        "RING_CONFIG", "NCCL_SOCKET_", "NCCL_NSOCKS_PERTHREAD"};
 
 // What all of them together say, or which two do not agree.
 Status Settle(const std::vector<Claim>& claims, const std::vector<PlanNode>& nodes, NodeIdentity* identity) {

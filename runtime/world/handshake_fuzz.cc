@@ -32,6 +32,7 @@ using namespace mrs;
 
 constexpr std::string_view kSecret = "open sesame";
 constexpr uint8_t kToDialer = 1, kToHead = 2, kRight = 4, kRing = 8, kIntegrity = 16, kPlain = 32, kExpected = 64;
+constexpr uint8_t kStreams = 4;
 
 void Expect(bool condition) {
   if (!condition) std::abort();
@@ -64,10 +65,12 @@ void ReadAll(Channel& channel) {
 
 void ToRank(uint8_t how, const Hello& hello, const Proof& wrong, std::string_view rest) {
   const bool dialer = (how & kToDialer) != 0;
-  const LinkId link = dialer ? LinkId{.peer = 1, .from = 2, .to = 1} : LinkId{.peer = 3, .from = 3, .to = 2};
+  const LinkId link =
+      dialer ? LinkId{.peer = 1, .from = 2, .to = 1, .stream = 2} : LinkId{.peer = 3, .from = 3, .to = 2, .stream = 2};
   Meeting meeting{.what = "tcp", .rank = 2, .size = 4, .secret = std::string(kSecret)};
   meeting.shape = (how & kRing) != 0 ? MeshShape::kRing : MeshShape::kMesh;
   meeting.integrity = (how & kIntegrity) != 0;
+  meeting.streams = kStreams;
   meeting.end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
   meeting.deadline = std::chrono::seconds(1);
   meeting.way_ended_later = std::chrono::milliseconds(0);
@@ -77,6 +80,8 @@ void ToRank(uint8_t how, const Hello& hello, const Proof& wrong, std::string_vie
             .size = 4,
             .shape = static_cast<uint32_t>(meeting.shape),
             .integrity = meeting.integrity,
+            .streams = kStreams,
+            .stream = static_cast<uint8_t>(link.stream),
             .from = static_cast<uint32_t>(link.from),
             .to = static_cast<uint32_t>(link.to)};
   }
@@ -106,7 +111,8 @@ void ToRank(uint8_t how, const Hello& hello, const Proof& wrong, std::string_vie
   const uint32_t from = static_cast<uint32_t>(link.from), to = static_cast<uint32_t>(link.to);
   Expect(said.magic == Hello{}.magic && said.version == Hello{}.version && said.size == 4 &&
          said.rank == static_cast<uint32_t>(link.peer) && said.shape == static_cast<uint32_t>(meeting.shape) &&
-         said.integrity == static_cast<uint32_t>(meeting.integrity) && said.from == from && said.to == to);
+         said.integrity == static_cast<uint16_t>(meeting.integrity) && said.streams == kStreams &&
+         said.stream == link.stream && said.from == from && said.to == to);
 }
 
 void ToHead(uint8_t how, Hello hello, const Proof& wrong, std::string_view rest) {
@@ -115,7 +121,7 @@ void ToHead(uint8_t how, Hello hello, const Proof& wrong, std::string_view rest)
              .version = wire::kVersion,
              .rank = 1,
              .size = 0,
-             .integrity = (how & kIntegrity) != 0 ? 1u : 0u};
+             .integrity = static_cast<uint16_t>((how & kIntegrity) != 0)};
   }
   Fd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   sockaddr_un address{};

@@ -76,6 +76,9 @@ Status CompareFacts(const std::vector<PlanNode>& nodes, const wire::Facts& head,
     return Refuse("{}: it was started {} --rehearse, the head {} it; start all alike", who,
                   node.rehearses ? "with" : "without", head.rehearses ? "with" : "without");
   }
+  if (node.streams != head.streams) {
+    return differs("--cluster-streams", node.streams, head.streams, "give all nodes the same");
+  }
   return Status();
 }
 

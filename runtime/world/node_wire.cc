@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/comm/stripes.h"
 #include "runtime/world/wire_bytes.h"
 
 namespace mrs::wire {
@@ -63,6 +64,7 @@ std::string Encode(const Facts& facts) {
   Append(&out, facts.node_count);
   Append(&out, facts.memory_bytes);
   Append(&out, static_cast<uint8_t>(facts.rehearses));
+  Append(&out, facts.streams);
   Append(&out, static_cast<uint32_t>(facts.ranks.size()));
   for (const uint32_t rank : facts.ranks) Append(&out, rank);
   Append(&out, static_cast<uint8_t>(facts.ring.has_value()));
@@ -93,6 +95,8 @@ Result<Facts> DecodeFacts(Body body) {
   facts.node_count = reader.GetBounded(kMaxWorld, "count of nodes");
   facts.memory_bytes = reader.Get<uint64_t>();
   facts.rehearses = reader.GetBool("whether it rehearses");
+  facts.streams = reader.GetBounded(kMaxStreams, "streams");
+  if (facts.streams == 0) reader.Fail("streams");
   const uint32_t count = reader.GetBounded(kMaxWorld, "count of ranks");
   for (uint32_t i = 0; i < count && reader.left() > 0; ++i) {
     facts.ranks.push_back(reader.GetBounded(kMaxWorld - 1, "rank"));

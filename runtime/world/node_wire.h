@@ -57,6 +57,7 @@ struct Facts {
   uint32_t node = 0;
   uint32_t node_count = 0;  // that hold ranks
   bool rehearses = false;
+  uint32_t streams = 1;         // connections between two ranks of different hosts
   std::vector<uint32_t> ranks;  // which it will start
   uint64_t memory_bytes = 0;    // that the host, or the cgroup around the process, has
   std::optional<RingFacts> ring = std::nullopt;

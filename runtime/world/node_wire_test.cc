@@ -29,6 +29,7 @@ Facts SomeFacts() {
           .plan_sha256 = {1, 2},
           .node = 3,
           .node_count = 4,
+          .streams = 8,
           .ranks = {6, 7, 9},
           .memory_bytes = 1ull << 40};
 }
@@ -121,9 +122,14 @@ TEST(NodeWire, RefusesNumbersOutOfRange) {
   Facts facts = SomeFacts();
   facts.ranks = {1, 1};
   EXPECT_EQ(DecodeFacts(Decoded(Encode(facts)).body()).message(),
-            "malformed facts message between supervisor and rank (79 bytes): order of ranks");
+            "malformed facts message between supervisor and rank (83 bytes): order of ranks");
   facts.ranks = {kMaxWorld};
   EXPECT_FALSE(DecodeFacts(Decoded(Encode(facts)).body()).ok());
+  for (const uint32_t streams : {0u, 9u}) {
+    facts = SomeFacts();
+    facts.streams = streams;
+    EXPECT_FALSE(DecodeFacts(Decoded(Encode(facts)).body()).ok());
+  }
   EXPECT_FALSE(DecodeStands(Decoded(Encode(Stands{static_cast<RehearsalScope>(9)})).body()).ok());
   EXPECT_FALSE(DecodeEnded(Decoded(Encode(Ended{.first_rank = kMaxWorld, .rank_count = 1})).body()).ok());
   Beat beat = SomeBeat();

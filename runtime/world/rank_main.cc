@@ -124,6 +124,15 @@ Status StartLife(int fd, const wire::Config& config, Channel& channel, Life& lif
   return life.heart.Start(life.of_rank);
 }
 
+// The ranks of one node: they listen at its address.
+std::vector<int> RanksAt(const std::vector<wire::Endpoint>& endpoints, const std::string& address) {
+  std::vector<int> ranks;
+  for (size_t rank = 0; rank < endpoints.size(); ++rank) {
+    if (endpoints[rank].address == address) ranks.push_back(static_cast<int>(rank));
+  }
+  return ranks;
+}
+
 // One communicator for each rank of this process; null where the world is one rank.
 Result<std::vector<std::unique_ptr<Communicator>>> Connect(const wire::Config& config, const wire::Peers& peers,
                                                            const std::optional<TcpListener>& listener,
@@ -163,6 +172,9 @@ Result<std::vector<std::unique_ptr<Communicator>>> Connect(const wire::Config& c
       mesh.secret.assign(peers.secret.begin(), peers.secret.end());
       mesh.tuning.source = config.listen_address;
       mesh.integrity = config.integrity;
+      mesh.streams = static_cast<int>(config.streams);
+      mesh.near = RanksAt(peers.endpoints, peers.endpoints.at(config.first_rank).address);
+      mesh.tuning.congestion = config.congestion;
       mixed.local.assign(config.local_ranks.begin(), config.local_ranks.end());
       if (memory.size() == 2) {
         mixed.region_fd = memory[0].get();
@@ -185,7 +197,8 @@ Result<std::vector<std::unique_ptr<Communicator>>> Connect(const wire::Config& c
                             .reach = reach,
                             .others_later = bounded ? std::optional(kOthersLater) : std::nullopt,
                             .integrity = config.integrity,
-                            .pulse = life.of_rank[0]};
+                            .pulse = life.of_rank[0],
+                            .tuning = {.congestion = config.congestion}};
       MRS_ASSIGN_OR_RETURN(auto comm, ConnectRing(*listener, ring, options));
       comms.push_back(std::move(comm));
       return comms;

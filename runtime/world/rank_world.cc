@@ -122,7 +122,9 @@ Status RankWorld::Spawn() {
                               .listen_port = options_.ring ? options_.ring->listen_port : listen_port,
                               .meet_within_ms = options_.ring ? kRingMeets : 0,
                               .local_ranks = links.region ? local : std::vector<uint32_t>(),
-                              .integrity = options_.integrity};
+                              .integrity = options_.integrity,
+                              .streams = options_.streams,
+                              .congestion = options_.congestion};
     std::vector<int> passed = {plan.get(), board.get()};
     if (shared_memory) passed.push_back(shared_memory.get());
     if (links.region) passed.insert(passed.end(), {links.region.get(), links.bell.get()});

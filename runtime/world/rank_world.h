@@ -77,6 +77,8 @@ struct RankOptions {
   RehearsalScope rehearsal = RehearsalScope::kNone;  // else no file of the model is opened
   RankVoices* voices = nullptr;  // borrowed: takes what ranks write to standard error; null: this process' own does
   bool integrity = false;        // tags on what ranks say to each other over sockets
+  uint32_t streams = 1;          // connections between two ranks of different hosts
+  std::string congestion = {};   // congestion control of them; "": see comm/tcp_socket.h
 };
 
 struct RankCallbacks {

@@ -50,7 +50,8 @@ class Head {
         strangers_(listener_.fd(), party.secret,
                    [](const Hello& hello) {
                      return (hello.magic == wire::kFirstConnection || hello.magic == wire::kSecondConnection) &&
-                            hello.rank < wire::kMaxWorld && hello.size == 0 && hello.integrity <= 1;
+                            hello.rank < wire::kMaxWorld && hello.size == 0 && hello.integrity <= 1 &&
+                            hello.streams == 0 && hello.stream == 0;
                    }),
         members_(party.nodes.size()),
         addresses_(party.nodes),
@@ -70,7 +71,7 @@ class Head {
       const Time now = Clock::now();
       if (Stopped()) return End(Error{ErrorKind::kCancelled, "shutting down"}, party_.why_stopped());
       const Hello answer{
-          .version = wire::kVersion, .rank = 0, .size = 0, .integrity = static_cast<uint32_t>(party_.integrity)};
+          .version = wire::kVersion, .rank = 0, .size = 0, .integrity = static_cast<uint16_t>(party_.integrity)};
       for (Guest& guest : strangers_.Advance(now, answer)) {
         if (guests_.size() < kMaxGuests) guests_.push_back(std::move(guest));
       }

@@ -204,7 +204,7 @@ class Joining {
                   .version = wire::kVersion,
                   .rank = party_.node,
                   .size = 0,
-                  .integrity = static_cast<uint32_t>(party_.integrity)};
+                  .integrity = static_cast<uint16_t>(party_.integrity)};
     ours.proof = MakeProof(party_.secret, AuthRole::kConnector, theirs, ours.nonce, ours.hello);
     MRS_ASSIGN_OR_RETURN(const bool sent, Transfer(fd.get(), bytes(ours), /*write=*/true, end));
     AcceptorMessage answer;

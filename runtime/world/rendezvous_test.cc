@@ -73,6 +73,8 @@ TEST(Rendezvous, ADifferenceIsNamedEverywhere) {
        },
        "node 1 (b at 127.0.0.2), rank 1: it would start ranks 1 and 2, and the plan has rank 1 there; give every node "
        "the same plan file"},
+      {[](Party& party) { party.facts.streams = 4; },
+       "node 1 (b at 127.0.0.2), rank 1: its --cluster-streams is 4, the head's is 1; give all nodes the same"},
       // On the host of c, started as b; c itself comes, too.
       {[](Party& party) { party.nodes[1].address = "127.0.0.3"; },
        "node 1 (b at 127.0.0.2): its address is 127.0.0.3, the plan's cluster says 127.0.0.2; is its --node right?"},

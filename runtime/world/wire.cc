@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "runtime/comm/stripes.h"
 #include "runtime/world/wire_bytes.h"
 
 namespace mrs::wire {
@@ -123,6 +124,8 @@ std::string Encode(const Config& config) {
   Append(&out, static_cast<uint32_t>(config.local_ranks.size()));
   for (const uint32_t rank : config.local_ranks) Append(&out, rank);
   Append(&out, static_cast<uint8_t>(config.integrity));
+  Append(&out, config.streams);
+  AppendText(&out, config.congestion);
   return End(std::move(out));
 }
 
@@ -153,6 +156,9 @@ Result<Config> DecodeConfig(Body body) {
   }
   if (config.local_ranks.size() != local_count) reader.Fail("count of ranks of the host");
   config.integrity = reader.GetBool("integrity");
+  config.streams = reader.GetBounded(kMaxStreams, "streams");
+  if (config.streams == 0) reader.Fail("streams");
+  config.congestion = reader.GetText(kMaxCongestionBytes, "congestion control");
   if (config.transport < Transport::kLocal || config.transport > Transport::kMixed) reader.Fail("transport");
   if (config.rank_count == 0 || uint64_t{config.first_rank} + config.rank_count > config.world_size) {
     reader.Fail("ranks past the world");

@@ -38,13 +38,14 @@
 namespace mrs::wire {
 
 inline constexpr uint32_t kMagic = 0x5753524d;  // "MRSW"
-inline constexpr uint16_t kVersion = 7;
+inline constexpr uint16_t kVersion = 8;
 inline constexpr size_t kHeaderBytes = 12;
 inline constexpr uint32_t kMaxControlBytes = 1 << 20;  // any message but Batch and Result
 inline constexpr uint32_t kMaxWorld = 4096;
 inline constexpr uint32_t kMaxPathBytes = 4096;
 inline constexpr uint32_t kMaxAddressBytes = 256;  // numeric, with a zone, or a name
 inline constexpr uint32_t kMaxTextBytes = 16384;
+inline constexpr uint32_t kMaxCongestionBytes = 16;            // TCP_CA_NAME_MAX of Linux
 inline constexpr uint32_t kMaxBatchTokens = 1 << 20;           // also sequences, logit rows and table stride
 inline constexpr uint32_t kMaxExchanges = 4096;                // kinds and sizes of what ranks exchange
 inline constexpr uint32_t kMaxDigests = 65000;                 // of one rank; they fit into kMaxControlBytes
@@ -114,6 +115,8 @@ struct Config {
   uint32_t meet_within_ms = 0;             // kRing: from the last connection made on; 0: as long as it takes
   std::vector<uint32_t> local_ranks = {};  // kMixed: of this host, this one among them, ascending
   bool integrity = false;                  // UsesSockets: a tag on every message between ranks (comm/integrity.h)
+  uint32_t streams = 1;                    // kTcp, kMixed: connections to each rank of another host (comm/stripes.h)
+  std::string congestion = {};             // UsesSockets: control of all connections; "": see comm/tcp_socket.h
 };
 
 // Facts, so that a rank that is not like its supervisor is found before anything heavy happens.

@@ -40,7 +40,9 @@ Config SomeConfig() {
           .cuda_graphs = false,
           .listen_address = "10.0.0.2",
           .listen_port = 29504,
-          .integrity = true};
+          .integrity = true,
+          .streams = 3,
+          .congestion = "reno"};
 }
 
 Batch SomeBatch() {
@@ -63,6 +65,8 @@ TEST(Wire, ConfigRoundTrips) {
   EXPECT_EQ(back->plan_sha256, config.plan_sha256);
   EXPECT_EQ(back->model_dir, config.model_dir);
   EXPECT_EQ(back->integrity, config.integrity);
+  EXPECT_EQ(back->streams, 3u);
+  EXPECT_EQ(back->congestion, "reno");
   EXPECT_EQ(back->world_size, 8u);
   EXPECT_EQ(back->first_rank, 3u);
   EXPECT_EQ(back->rank_count, 2u);

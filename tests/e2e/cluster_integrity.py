@@ -1,4 +1,5 @@
 """Tags on what nodes and their ranks say to each other: on, off, unlike; and what is changed on the way is named everywhere.
+Several streams between two ranks.
 
     python3 cluster_integrity.py --bin build/cli
 
@@ -8,7 +9,7 @@ Two nodes in a network namespace each, between which all that is said passes thr
 import json
 
 from far_nodes import Far, ask, secret_file
-from harness import START_S, Workplace, check, check_equal, parse_arguments, run_cases, run_main
+from harness import MINI, START_S, Workplace, check, check_equal, parse_arguments, run_cases, run_main
 from nodes import ASK, alone, cluster_plan, loopback, refused
 from private_net import PrivateNet
 
@@ -32,6 +33,22 @@ def bits(work, name, ranks, options, common, line):
             node.said(line, 1)
         check_equal(json.loads(far.nodes[0].output)["logits_sha256"], alone(work), far.nodes[0].described())
         check(far.of_ranks(), "ranks met through the relay")
+
+
+def several_streams(work, common):
+    """Between two stages, of which one sends the other more than a stripe for each of four streams; all carry some of it."""
+    prompt = ["--prompt-ids", ",".join(str((7 * i * i + 3) % 2000) for i in range(250)), *ASK[2:]]
+    whole = work.tools.call([work.tools.exec_program, "--plan", work.plan(MINI, tp=1, max_len=256, max_seqs=4), "--model",
+                             MINI, *prompt])
+    plan = cluster_plan(work, "s2", loopback(2), 1, "--pp", "2")
+    with Far(work, plan, prompt, [*common, "--cluster-streams", "4"]) as far:
+        for node in far.nodes:
+            check_equal(node.ended(START_S), 0, node.described())
+            node.said("^links +4 streams between ranks of different hosts, congestion control ", 1)
+        check_equal(json.loads(far.nodes[0].output)["logits_sha256"], json.loads(whole)["logits_sha256"],
+                    far.nodes[0].described())
+        passed = [one["down"].passed for one in far.of_ranks()]
+        check(len(passed) == 4 and min(passed) > 50_000, f"bytes over the streams: {passed}")
 
 
 def unlike(work, head, node, named):
@@ -82,6 +99,9 @@ def main():
             ("no secret", lambda: bits(work, "i2n", 1, ["--tp", "2"], [], NO_SECRET)),
             ("off at the node alone", lambda: unlike(work, secret, off, between.format("off", "on"))),
             ("off at the head alone", lambda: unlike(work, off, secret, between.format("on", "off"))),
+            ("four streams", lambda: several_streams(work, secret)),
+            ("unlike streams", lambda: unlike(work, [*secret, "--cluster-streams", "4"], secret, f"{NODE}, rank 1: its "
+                                              "--cluster-streams is 1, the head's is 4; give all nodes the same")),
             ("on without a secret", lambda: refused(
                 work, ["--node", "0", "--cluster-integrity", "on"], 1,
                 "mrs-exec: --cluster-integrity on: tags are made with the cluster's secret; give every node the same file "

@@ -91,7 +91,9 @@ def same_bits(worlds, layout, ranks, transport, family):
         plan, models = worlds.plan(layout, ranks, network.addresses(family))
         for node, ports in enumerate(worlds.ports[plan]):
             network.close_ports(node, but=ports)
-        common = ("--transport", transport, "--threads", "1", "--cluster-secret-file", worlds.secret)
+        common = ["--transport", transport, "--threads", "1", "--cluster-secret-file", worlds.secret]
+        if "stages" in layout and transport != "ring":
+            common += ["--cluster-streams", "4"]  # to the same ports
         with Cluster(worlds.work, plan, len(ranks), *ASK, common=common, models=models, port=PORT,
                      before_start=network.inside) as cluster:
             cluster.ended([0] * len(ranks), START_S)

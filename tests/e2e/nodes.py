@@ -241,6 +241,9 @@ def refusals():
         ("shm between nodes", ["--node", "0", "--transport", "shm"], 2,
          "mrs-exec: --transport shm: the plan's ranks are on 2 nodes, which share no memory; expected auto, tcp or ring",
          {}),
+        ("streams in a ring", ["--node", "0", "--transport", "ring", "--cluster-streams", "2"], 2,
+         "mrs-exec: --cluster-streams 2: in a ring a rank has one connection to each neighbour; leave it out, or let all "
+         "reach each other with --transport auto or tcp", {}),
         ("a prompt at a node", ["--node", "1", "--prompt", "x"], 2,
          "mrs-exec: --prompt and --prompt-ids are for the head, node 0 (n0 at 127.0.0.1); this is node 1 (n1 at "
          "127.0.0.2) (--node 1)", {}),

@@ -19,6 +19,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+SO_MAX_PACING_RATE = 47  # of Linux; the socket module has no name for it
 PIECE = 64 << 10
 HELD = 1 << 20  # bytes under way in one direction of one connection; whoever sends more waits
 
@@ -27,6 +28,7 @@ HELD = 1 << 20  # bytes under way in one direction of one connection; whoever se
 class Faults:
     delay_s: float = 0  # from in to out
     bytes_per_s: float = 0  # of one direction of one connection; 0: no bound
+    paced_bytes_per_s: int = 0  # the same, held to by the kernel (SO_MAX_PACING_RATE): exact, and at high rates, too
     pieces: tuple = ()  # (least, most): bytes are passed on in pieces of so many
     gather_s: float = 0  # what comes within this time is passed on at once
     stalled: set = field(default_factory=set)  # of "up", "down": nothing is passed on
@@ -155,6 +157,8 @@ class Relay:
             return _reset(near)
         for end in (near, far):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.faults.paced_bytes_per_s:
+                end.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, self.faults.paced_bytes_per_s)
         with self.lock:
             self.ends += [near, far]
             if not self.is_cut:
@@ -224,6 +228,7 @@ def _self_test():
         (Faults(pieces=(1, 7)), 3000, 0),
         (Faults(gather_s=0.05), 300_000, 0.1),
         (Faults(bytes_per_s=125_000), 25_000, 0.4),
+        (Faults(paced_bytes_per_s=1_000_000), 300_000, 0.15),
     ]:
         got, seconds = round_trip(faults, size)
         assert got == data[:size][::-1], f"{faults}: other bytes"

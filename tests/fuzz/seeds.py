@@ -164,8 +164,9 @@ def handshakes():
     after = b"".join(wire_messages((32, 37)))
     for how in range(128):
         for magic, size in ((0x4853524D, 4), (0x4E53524D, 0)):
-            hello = struct.pack("<8I", magic, 2, 1 if how & 1 else 3, size, how >> 3 & 1, how >> 4 & 1, 2 if how & 1 else 3,
-                                1 if how & 1 else 2)  # fmt: skip
+            streams = (4, 2) if size else (0, 0)
+            hello = struct.pack("<5IHBB2I", magic, 3, 1 if how & 1 else 3, size, how >> 3 & 1, how >> 4 & 1, *streams,
+                                2 if how & 1 else 3, 1 if how & 1 else 2)  # fmt: skip
             yield bytes([how]) + hello + bytes(32) + (after if how & 6 == 6 or how & 2 else b"")
 
 
