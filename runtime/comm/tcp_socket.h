@@ -56,9 +56,10 @@ class Lookup {
   std::shared_ptr<State> state_;  // the thread's, too: it may outlive the lookup
 };
 
-// No delay; and congestion control `congestion`, "": what the kernel has, except that both ends of a connection within
-// this host take `reno` where it is allowed, which moves bulk twice as fast there as bbr. Returns what the caller
-// should be told: that the kernel allows no such control, and which one is used; empty where there is nothing to tell.
+// No delay; probes on what is idle, as streams are while messages are small; and congestion control `congestion`, "":
+// what the kernel has, except that both ends of a connection within this host take `reno` where it is allowed, which
+// moves bulk twice as fast there as bbr. Returns what the caller should be told: that the kernel allows no such
+// control, and which one is used; empty where there is nothing to tell.
 std::string TuneSocket(int fd, const std::string& congestion);
 
 // The congestion control of a socket: "bbr".

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "runtime/comm/crowd.h"
 
@@ -66,6 +68,19 @@ TEST(Crowd, TheOldestOfTheAddressThatHasMostIsPutOut) {
     const auto whom = WhomToPutOut(crowd, [](const One& one) { return one.may_go ? &one.origin : nullptr; });
     EXPECT_EQ(static_cast<size_t>(whom - crowd.begin()), chosen);
   }
+}
+
+TEST(TuneSocket, AnIdleConnectionIsProbedBeforeAFirewallForgetsIt) {
+  const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  TuneSocket(fd.get(), "");
+  const auto option = [&](int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof(value);
+    EXPECT_EQ(getsockopt(fd.get(), level, name, &value, &size), 0);
+    return value;
+  };
+  EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 60);
 }
 
 }  // namespace
