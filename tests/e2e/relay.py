@@ -28,7 +28,8 @@ HELD = 1 << 20  # bytes under way in one direction of one connection; whoever se
 class Faults:
     delay_s: float = 0  # from in to out
     bytes_per_s: float = 0  # of one direction of one connection; 0: no bound
-    paced_bytes_per_s: int = 0  # the same, held to by the kernel (SO_MAX_PACING_RATE): exact, and at high rates, too
+    # The same, held to by the kernel (SO_MAX_PACING_RATE), at high rates, too; a connection's first ten packets are free.
+    paced_bytes_per_s: int = 0
     pieces: tuple = ()  # (least, most): bytes are passed on in pieces of so many
     gather_s: float = 0  # what comes within this time is passed on at once
     stalled: set = field(default_factory=set)  # of "up", "down": nothing is passed on
@@ -196,7 +197,7 @@ def _reset(end):
 
 
 def _self_test():
-    data = random.Random(5).randbytes(300_000)
+    data = random.Random(5).randbytes(2_000_000)
     heard = []
 
     def answer(server):
@@ -228,7 +229,7 @@ def _self_test():
         (Faults(pieces=(1, 7)), 3000, 0),
         (Faults(gather_s=0.05), 300_000, 0.1),
         (Faults(bytes_per_s=125_000), 25_000, 0.4),
-        (Faults(paced_bytes_per_s=1_000_000), 300_000, 0.15),
+        (Faults(paced_bytes_per_s=5_000_000), 2_000_000, 0.4),
     ]:
         got, seconds = round_trip(faults, size)
         assert got == data[:size][::-1], f"{faults}: other bytes"
