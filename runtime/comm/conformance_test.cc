@@ -106,7 +106,7 @@ class Conformance : public ::testing::TestWithParam<std::tuple<const char*, int>
   // spin 0: the suite runs more ranks than a small machine has cores. What would hang is over soon, in each of many
   // cases.
   WorldConfig Config() const {
-    return {.transport = transport(), .size = size(), .options = {.timeout = milliseconds(5000), .spin = 0}};
+    return {.transport = transport(), .size = size(), .options = {.timeout = milliseconds(60000), .spin = 0}};
   }
 
   void ExpectNoComplaints(const WorldConfig& config, const std::function<std::string(Rank&)>& body) {
