@@ -68,7 +68,7 @@ function(mrs_only_tested target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:${level}>)
 endfunction()
 
-# One GoogleTest binary, registered with CTest as one test: mrs_test(name SOURCES ... LINK ... LABELS ...).
+# One GoogleTest binary (its main: host/testing/test_main.cc), registered with CTest as one test: mrs_test(name SOURCES ... LINK ... LABELS ...).
 # LABELS say where it runs beside the plain build, which has every test: `sanitize` under asan+ubsan; `threads` under
 # tsan, which sees nothing in a test that runs on one thread.
 function(mrs_test name)
@@ -77,7 +77,7 @@ function(mrs_test name)
   endif()
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE ${ARG_LINK} mrs_source_dir GTest::gtest GTest::gmock GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} mrs_test_main mrs_source_dir GTest::gtest GTest::gmock)
   mrs_warnings(${name})
   mrs_only_tested(${name})
   set(needs "")

@@ -25,6 +25,14 @@
 
 namespace mrs::kernels::cuda {
 
+// Shared memory that is read for results which nobody takes, so that none needs to have written it: for the emulator,
+// which ends the program else. Of a device nothing.
+#ifdef __CUDACC__
+static __device__ inline void AnyBytesDo(const void*, int) {}
+#else
+inline void AnyBytesDo(const void* shared, int bytes) { ::mrs::emulation::AnyBytesDo(shared, size_t(bytes)); }
+#endif
+
 // A cudaStream_t; of the emulator an emulation::Stream, or null for work that is done at once.
 using Stream = void*;
 

@@ -135,11 +135,13 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
       const int end = at.Tiles(shape) * kTileBytes, step = groups * 32 * 16;
       unsigned char* to = ring + at.number % kMatmulStages * stage_bytes;
       const unsigned char* from = weights + (int64_t{at.chunk} * shape.chunk_tiles + at.tile) * kTileBytes;
+      int run = 0;
 #pragma unroll 1
-      for (int run = 0; run < kRuns && first_run + run < runs; ++run, to += run_bytes, from += run_step) {
+      for (; run < kRuns && first_run + run < runs; ++run, to += run_bytes, from += run_step) {
 #pragma unroll 4
         for (int i = (group * 32 + lane) * 16; i < end; i += step) CopyAsync16(to + i, from + i);
       }
+      AnyBytesDo(to, (kRuns - run) * run_bytes);  // of columns that are not there
     }
     CommitCopies();
   };

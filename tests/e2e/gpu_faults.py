@@ -5,7 +5,8 @@
 
 The bundled model answers on one emulated GPU, twice the same sizes, so that graphs are captured and launched. A first run
 counts what is asked of the device (MRS_EMULATED_FAULT=count:FILE); then each of those fails in turn: exit code 1 within
-five seconds, a line that names the rank, the device, what failed and how, and no process is left.
+five seconds, a line that names the rank, the device, what failed and how, and no process is left. Where a run without a
+fault takes more than half a second, ten times that are the bound.
 """
 
 import json
@@ -13,7 +14,7 @@ import os
 import random
 import time
 
-from harness import MINI, Run, Workplace, check, check_equal, parse_arguments, run_cases, run_main
+from harness import MINI, START_S, Run, Workplace, check, check_equal, parse_arguments, run_cases, run_main
 
 SECONDS = 5
 SAMPLED = 1  # of a kind of point, besides its first and last
@@ -39,7 +40,7 @@ SAYS = {
     "graph-launch": "a graph could not be launched: too many resources requested for launch",
     "wait": "what was launched failed: unspecified launch failure (cudaErrorLaunchFailure)",
 }
-# Of NCCL, which a model on one GPU has nothing of (nccl_ranks.py).
+# Of NCCL, which a model on one GPU has nothing of; of two, below.
 NCCL = [f"nccl-{point}" for point in ("open", "version", "id", "init", "hang", "call", "async", "lost")]
 # Of memory that several processes have, which a model on one GPU has nothing of either.
 IPC = [f"ipc-{point}" for point in ("export", "open", "astray")]
@@ -66,23 +67,44 @@ def answer(work, faults):
                environment={FAULT: faults} if faults else None)
 
 
+def counts_by(path):
+    """[{point: how often it was asked for}], a process each."""
+    with open(path, encoding="utf-8") as file:
+        lines = [line.split() for line in file]
+    return [dict(zip(words[::2], map(int, words[1::2]))) for words in lines]
+
+
+def seconds_of(run):
+    """(exit code, seconds until then)."""
+    begin = time.monotonic()
+    return run.ended(START_S), time.monotonic() - begin
+
+
+def bound_after(seconds):
+    """Of a run that fails, where one that does not takes so long."""
+    return max(SECONDS, 10 * seconds)
+
+
 def counts_of(work):
-    """{point: how often it is asked for}, and the answers where nothing fails."""
+    """{point: how often it is asked for}, the answers where nothing fails, and how long what fails may take."""
     def count():
         path = work.path("counts")
         run = answer(work, f"count:{path}")
-        check_equal(run.ended(60), 0, f"exit code\n  {run.described()}")
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-        check_equal(len(lines), 1, "processes that opened a device")
-        words = lines[0].split()
-        return dict(zip(words[::2], map(int, words[1::2]))), run.output
+        code, seconds = seconds_of(run)
+        check_equal(code, 0, f"exit code\n  {run.described()}")
+        counts = counts_by(path)
+        check_equal(len(counts), 1, "processes that opened a device")
+        return counts[0], run.output, bound_after(seconds)
 
     return work.once("counts", count)
 
 
+def is_every():
+    return bool(os.environ.get("MRS_EVERY_FAULT"))
+
+
 def each_point_is_met(work):
-    counts, _ = counts_of(work)
+    counts, _, _ = counts_of(work)
     check_equal(list(counts), [*SAYS, *NCCL, *IPC], "points")
     check_equal({point for point, count in counts.items() if count == 0}, NEVER, "points that nothing comes to")
 
@@ -90,13 +112,11 @@ def each_point_is_met(work):
 def fails(work, point, number, expected_says):
     run = answer(work, f"{point}:{number}")
     try:
-        begin = time.monotonic()
-        code = run.ended(60)
-        seconds = time.monotonic() - begin
+        code, seconds = seconds_of(run)
         said = [line for line in run.lines if f"{FAULT}={point}:{number}" in line]
         what = f"{point}:{number}\n  {run.described()}"
         check_equal(code, 1, f"exit code, {what}")
-        check(seconds < SECONDS, f"{seconds:.1f} s, {what}")
+        check(seconds < counts_of(work)[2], f"{seconds:.1f} s, {what}")
         check(said, f"no line names it, {what}")  # one a prompt
         for line in said:
             check("rank 0" in line and "cuda:0" in line and expected_says in line, f"says {line!r}, {what}")
@@ -106,12 +126,12 @@ def fails(work, point, number, expected_says):
 
 
 def each_fails(work):
-    counts, _ = counts_of(work)
+    counts, _, _ = counts_of(work)
     chosen = random.Random(SEED)
     tried = 0
     for point, count in counts.items():
         numbers = range(1, count + 1)
-        if not os.environ.get("MRS_EVERY_FAULT") and count > SAMPLED + 2:
+        if not is_every() and count > SAMPLED + 2:
             numbers = sorted({1, count, *chosen.sample(range(2, count), SAMPLED)})
         for number in numbers:
             fails(work, point, number, SAYS[point])
@@ -120,31 +140,31 @@ def each_fails(work):
 
 
 def past_the_last_nothing_fails(work):
-    counts, output = counts_of(work)
+    counts, output, _ = counts_of(work)
     faults = ",".join(f"{point}:{count + 1}" for point, count in counts.items())
     run = answer(work, faults)
-    check_equal(run.ended(60), 0, f"exit code with {faults}\n  {run.described()}")
+    check_equal(run.ended(START_S), 0, f"exit code with {faults}\n  {run.described()}")
     check_equal(run.output, output, "the answers")
 
 
 def graphs_in_other_orders(work):
-    _, output = counts_of(work)
+    _, output, _ = counts_of(work)
     for seed in (1, 2, 3):
         run = answer(work, f"order:{seed}")
-        check_equal(run.ended(60), 0, f"exit code, order:{seed}\n  {run.described()}")
+        check_equal(run.ended(START_S), 0, f"exit code, order:{seed}\n  {run.described()}")
         check_equal([json.loads(line)["logits_sha256"] for line in run.output.splitlines()],
                     [json.loads(line)["logits_sha256"] for line in output.splitlines()], f"order:{seed}")
 
 
 def less_memory_than_planned(work):
     run = answer(work, "device-memory:8MiB")
-    check_equal(run.ended(60), 1, f"exit code\n  {run.described()}")
+    check_equal(run.ended(START_S), 1, f"exit code\n  {run.described()}")
     run.said(r"rank 0.* bytes.*cuda:0 \(emulated\)")
 
 
 def no_such_fault(work):
     run = answer(work, "launch:first")
-    check_equal(run.ended(60), 1, f"exit code\n  {run.described()}")
+    check_equal(run.ended(START_S), 1, f"exit code\n  {run.described()}")
     run.said(r"MRS_EMULATED_FAULT: 'launch:first': expected launch:NUMBER, from 1")
 
 
@@ -172,20 +192,45 @@ def nccl_plan_of(work):
     return work.once("nccl", build)
 
 
-def by_nccl_each_fails(work):
+def nccl_answer(work, faults):
     program = os.path.join(work.tools_folder, "mrs-exec-emulated")
-    for fault, says in NCCL_FAULTS.items():
-        run = Run(work, "--plan", nccl_plan_of(work), "--model", MINI, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
-                  "--max-tokens", "8", "--ignore-eos", "--json", "--quiet", program=program, environment={FAULT: fault})
+    return Run(work, "--plan", nccl_plan_of(work), "--model", MINI, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
+               "--max-tokens", "8", "--ignore-eos", "--json", "--quiet", program=program, environment={FAULT: faults})
+
+
+def every_nccl_fault(work):
+    """Calls of NCCL by the second of the ranks, which makes as many as the first."""
+    path = work.path("nccl-counts")
+    run = nccl_answer(work, f"count:{path}")
+    check_equal(run.ended(START_S), 0, f"exit code\n  {run.described()}")
+    counts = counts_by(path)
+    check_equal(len(counts), 2, "processes that opened a device")
+    for point, says in (("nccl-call", r"rank 1\b.*MRS_EMULATED_FAULT={}"), ("nccl-async", r"rank [01]\b"),
+                        ("nccl-lost", r"rank [01]\b")):
+        check_equal(counts[0][point], counts[1][point], f"{point} of both ranks")
+        for number in range(1, counts[0][point] + 1):
+            fault = f"{point}:{number}@1"
+            yield fault, says.format(fault)
+
+
+def by_nccl_each_fails(work):
+    run = nccl_answer(work, "")
+    code, seconds = seconds_of(run)
+    check_equal(code, 0, f"exit code\n  {run.described()}")
+    bound, faults = bound_after(seconds), list(NCCL_FAULTS.items())
+    if is_every():
+        faults += every_nccl_fault(work)
+    for fault, says in faults:
+        run = nccl_answer(work, fault)
         try:
-            begin = time.monotonic()
-            check_equal(run.ended(60), 1, f"exit code, {fault}\n  {run.described()}")
-            seconds = time.monotonic() - begin
-            check(seconds < SECONDS, f"{seconds:.1f} s, {fault}\n  {run.described()}")
+            code, seconds = seconds_of(run)
+            check_equal(code, 1, f"exit code, {fault}\n  {run.described()}")
+            check(seconds < bound, f"{seconds:.1f} s, {fault}\n  {run.described()}")
             run.said(says)
             check(not any("emulated device: " in line for line in run.lines), f"{fault}\n  {run.described()}")
         finally:
             run.clean_up()
+    print(f"{len(faults)} faults by NCCL, each by name")
 
 
 CASES = [

@@ -1,21 +1,20 @@
 """Several emulated GPUs as their users meet them: on nodes, over HTTP, and when one of them fails.
 
-    python3 gpu_ranks.py --bin build/cli
+    python3 gpu_ranks.py --bin build/cli             in CTest: some errors of one GPU of two
+    MRS_EVERY_FAULT=1 python3 gpu_ranks.py ...       every one, at each point that it comes to
 
 mrs-exec-emulated on plans for EMU-2GB devices, which answer with the bits of one CPU rank. Nodes are addresses of the
-loopback. Errors of one GPU end the world with its rank, its device and what failed, within five seconds, and no process
-is left. Which layouts and transports have the same bits, tests/exactness/cuda_ranks.py tries.
+loopback. Errors of one GPU end the world with its rank, its device and what failed, within five seconds (gpu_faults.py),
+and no process is left. Which layouts and transports have the same bits, tests/exactness/cuda_ranks.py tries.
 """
 
 import json
 import os
-import time
 
 import nodes
-from gpu_faults import FAULT, SAYS
+from gpu_faults import FAULT, SAYS, bound_after, counts_by, is_every, seconds_of
 from harness import MINI, START_S, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main
 
-SECONDS = 5
 PLANNED = ("--max-len", "256", "--max-seqs", "4", "--numerics", "pair2")
 SMALL = ("--max-len", "16", "--max-seqs", "2", "--numerics", "pair2")  # batches of 32 tokens at most
 ASKED = {"max_tokens": 5, "ignore_eos": True, "temperature": 0, "return_token_ids": True}
@@ -70,25 +69,59 @@ def serves(work):
     check_equal(answers[1], answers[0], "answers of four GPUs")
 
 
-def fails(work, point, number):
+def of_two(work, faults):
     plan = plan_for(work, "two", "--gpus", "2xEMU-2GB")
-    run = Run(work, "--plan", plan, "--model", MINI, "--prompt-ids", "1,2,3", "--max-tokens", "5", "--ignore-eos", "--json",
-              "--quiet", program=program_of(work), environment={FAULT: f"{point}:{number}@1"})
+    return Run(work, "--plan", plan, "--model", MINI, "--prompt-ids", "1,2,3", "--max-tokens", "5", "--ignore-eos", "--json",
+               "--quiet", program=program_of(work), environment={FAULT: faults})
+
+
+def counts_of_two(work):
+    """[{point: how often}] of both ranks, in some order, how long what fails may take, and the answer."""
+    def count():
+        path = work.path("counts-of-two")
+        run = of_two(work, f"count:{path}")
+        code, seconds = seconds_of(run)
+        check_equal(code, 0, f"exit code\n  {run.described()}")
+        counts = counts_by(path)
+        check_equal(len(counts), 2, "processes that opened a device")
+        return counts, bound_after(seconds), run.output
+
+    return work.once("counts-of-two", count)
+
+
+def fails(work, point, number, is_met=True):
+    """is_met: the second GPU comes to it for sure, before all is answered."""
+    _, bound, answer = counts_of_two(work)
+    run = of_two(work, f"{point}:{number}@1")
     try:
-        begin = time.monotonic()
-        code = run.ended(60)
-        seconds = time.monotonic() - begin
+        code, seconds = seconds_of(run)
         what = f"{point}:{number}@1\n  {run.described()}"
+        if code == 0 and not is_met:
+            check_equal(run.output, answer, f"the answer, {what}")
+            return False
         check_equal(code, 1, f"exit code, {what}")
-        check(seconds < SECONDS, f"{seconds:.1f} s, {what}")
+        check(seconds < bound, f"{seconds:.1f} s, {what}")
         says = SAYS[point].replace("cuda:0", "cuda:1")
         said = [line for line in run.lines if line.startswith("mrs-exec: ")]
         check(said, f"no line says why, {what}")
         for line in said:
             check("rank 1" in line and "cuda:1" in line and says in line, f"says {line!r}, {what}")
         check(not any("emulated device: " in line for line in run.lines), f"the device has a complaint, {what}")
+        return True
     finally:
         run.clean_up()
+
+
+def fails_everywhere(work):
+    """At each point of the second of two GPUs. The last of a kind may come when the first has answered, or not at all."""
+    (one, other), _, _ = counts_of_two(work)
+    tried = failed = 0
+    for point in SAYS:
+        least, most = sorted((one[point], other[point]))
+        for number in range(1, most + 1):
+            tried += 1
+            failed += fails(work, point, number, is_met=number < least or least == 1)
+    print(f"{failed} of {tried} points failed, each by name; past the others all was answered")
 
 
 def rehearses(work, layers):
@@ -114,6 +147,7 @@ CASES = [
     ("two nodes of two, mixed", lambda w: on_nodes(w, "tp2pp2", 2, "--tp", "2", "--pp", "2")),
     ("serves", serves),
     *((f"fails at {point}:{number}", lambda w, p=point, n=number: fails(w, p, n)) for point, number in FAULTS),
+    *([("fails at every point", fails_everywhere)] if is_every() else []),
     ("rehearses all layers", lambda w: rehearses(w, "all")),
     ("rehearses a layer", lambda w: rehearses(w, "1")),
 ]

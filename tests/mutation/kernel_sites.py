@@ -28,6 +28,7 @@ class Site:
     name: str
     line: int
     mutated: str
+    function: str  # that it is in, without it
 
 
 def without_comments(text):
@@ -170,5 +171,6 @@ def sites(file, text):
             if seen[name] > 1:
                 name += f" ({seen[name]})"
             mutated = text[:begin] + new + text[end:]
-            found.append(Site(kind, name, text.count("\n", 0, begin) + 1, mutated))
+            changed = mutated[first:last + len(new) - (end - begin)]
+            found.append(Site(kind, name, text.count("\n", 0, begin) + 1, mutated, changed))
     return found

@@ -396,6 +396,10 @@ void WaitForCopies(unsigned left) {
   }
 }
 
+void AnyBytesDo(const void* shared, size_t bytes) {
+  if (machine.watcher != nullptr) machine.watcher->AnyBytesDo(shared, bytes);
+}
+
 void Fault(const char* what) {
   std::fprintf(stderr, "emulation: %s, in block %u,%u,%u\n", what, machine.place.block.x, machine.place.block.y,
                machine.place.block.z);

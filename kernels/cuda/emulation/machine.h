@@ -95,6 +95,9 @@ void StartCopy(void* to, const void* from, size_t bytes);
 void CommitCopies();
 void WaitForCopies(unsigned left);
 
+// What is read of shared memory there is used for nothing, so nobody needs to have written it.
+void AnyBytesDo(const void* shared, size_t bytes);
+
 // Ends the program with a word and with what every thread waits for.
 [[noreturn]] void Fault(const char* what);
 

@@ -51,6 +51,13 @@ __global__ void Planted(PlantArgs a) {
     if (a.plant == Plant::kWritePastGlobal) a.y[2 * 64] = sum;
     if (a.plant == Plant::kReadNowhere) sum = sum + *reinterpret_cast<const float*>(uintptr_t{64});
     if (a.plant == Plant::kReadFreed) sum = sum + *a.freed;
+    if (a.plant == Plant::kReadUnwritten) sum = sum + shared[250];
+    AnyBytesDo(shared + 255, a.plant == Plant::kAnyPastShared ? 8 : 4);
+    sum = sum + shared[255];
+    if (a.plant == Plant::kReadOfBlockBefore) {
+      if (blockIdx.x == 1) sum = sum + shared[250];
+      shared[250] = sum;
+    }
   }
   y[t] = sum;
   __syncthreads();

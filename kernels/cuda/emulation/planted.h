@@ -28,6 +28,9 @@ enum class Plant : uint8_t {
   kBlocksWriteOne,
   kBlocksReadOthers,
   kSharedOverlap,  // two warps' parts by one word
+  kReadUnwritten,
+  kAnyPastShared,
+  kReadOfBlockBefore,  // what it left in shared memory
 };
 
 struct PlantArgs {

@@ -35,6 +35,7 @@ struct Mark {
 struct Cell {
   Mark writer, readers[3];
   uint32_t copied_by = 0;  // a thread and one, whose copy is on its way
+  bool any_do = false;     // reads of what nobody wrote are right
 };
 
 class Watch final : public Watcher {
@@ -61,7 +62,10 @@ class Watch final : public Watcher {
     block_->shared = reinterpret_cast<uintptr_t>(shared);
     block_->shared_bytes = shared_bytes;
     if (block_->cells.size() < shared_bytes) block_->cells.resize(shared_bytes);
-    for (size_t i = 0; i < shared_bytes; ++i) block_->cells[i].copied_by = 0;
+    for (size_t i = 0; i < shared_bytes; ++i) {
+      block_->cells[i].copied_by = 0;
+      block_->cells[i].any_do = false;
+    }
     block_->ticks.assign(threads, {});
     for (unsigned t = 0; t < threads; ++t) block_->ticks[t][t % kLanesOfWarp] = 1;
   }
@@ -99,6 +103,15 @@ class Watch final : public Watcher {
       block_->cells[i].copied_by = 0;
       block_->cells[i].writer = Now();
     }
+  }
+  void AnyBytesDo(const void* shared, size_t bytes) override {
+    const auto offset = reinterpret_cast<uintptr_t>(shared) - block_->shared;
+    if (bytes == 0) return;
+    at_ = nullptr;
+    if (offset >= block_->shared_bytes || bytes > block_->shared_bytes - offset) {
+      Tell("takes any", bytes, shared, "is not shared memory");
+    }
+    for (size_t i = offset; i < offset + bytes; ++i) block_->cells[i].any_do = true;
   }
 
   // `at`: the call that asks, in a kernel.
@@ -174,6 +187,9 @@ class Watch final : public Watcher {
         Tell(does, bytes, data, "thread " + std::to_string(other) + " wrote, and no barrier is between them");
       }
       if (!writes) {
+        if (cell->writer.epoch < block_->first_epoch && !cell->any_do) {
+          Tell(does, bytes, data, "no thread of its block has written");
+        }
         AddReader(*cell, now);
         continue;
       }

@@ -6,6 +6,8 @@
 #include <random>
 #include <vector>
 
+#include "kernels/testing/cases.h"
+
 namespace mrs::kernels::cuda {
 namespace {
 
@@ -28,21 +30,23 @@ TEST(SumParts, HasTheBitsOfTheHostsSums) {
   size_t unlike = 0;
   for (const int64_t ranks : {1, 2, 3, 4, 7, 8, 16, 32, 64}) {
     for (const int64_t count : {1, 5, 255, 256, 1000}) {
-      std::vector<float> parts(static_cast<size_t>(ranks * count));
-      for (float& value : parts) value = normal(random);
+      Buffers buffers;
+      float* const parts = buffers.New<float>(ranks * count);
+      for (int64_t i = 0; i < ranks * count; ++i) parts[i] = normal(random);
       for (const bool canonical : {true, false}) {
         if (canonical && (ranks & (ranks - 1)) != 0) continue;
-        std::vector<float> y(static_cast<size_t>(count) + 1, 7.0f);
-        ASSERT_EQ(StartSumParts({parts.data(), y.data(), count, ranks, canonical}, nullptr), 0);
+        float* const y = buffers.New<float>(count + 1);
+        y[count] = 7.0f;
+        ASSERT_EQ(StartSumParts({parts, y, count, ranks, canonical}, nullptr), 0);
         for (int64_t i = 0; i < count; ++i) {
           std::vector<float> values;
-          for (int64_t rank = 0; rank < ranks; ++rank) values.push_back(parts[static_cast<size_t>(rank * count + i)]);
+          for (int64_t rank = 0; rank < ranks; ++rank) values.push_back(parts[rank * count + i]);
           const float expected = canonical ? Canonical(values) : InOrder(values);
-          ASSERT_EQ(std::memcmp(&y[static_cast<size_t>(i)], &expected, sizeof(float)), 0)
+          ASSERT_EQ(std::memcmp(&y[i], &expected, sizeof(float)), 0)
               << ranks << " ranks, " << count << " elements, element " << i;
           unlike += Canonical(values) != InOrder(values) ? 1 : 0;
         }
-        EXPECT_EQ(y.back(), 7.0f);
+        EXPECT_EQ(y[count], 7.0f);
       }
     }
   }

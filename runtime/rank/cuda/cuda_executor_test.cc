@@ -124,37 +124,39 @@ TEST(GraphCache, CapturesTheSecondTimeAndDropsTheLongestUnused) {
 
 // ---- Whole forwards ----
 
-void CompareWithSteps(const TestModel& model, int batch_count, GraphCache::Counts* counts) {
+// What the batches came to.
+std::string CompareWithSteps(const TestModel& model, const BatchRun& run, GraphCache::Counts* counts) {
   const auto steps = MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory, .graphs = false});
   const auto graphs =
       MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory, .graph_counts = counts});
-  ASSERT_TRUE(steps.ok()) << steps.message();
-  ASSERT_TRUE(graphs.ok()) << graphs.message();
-  RandomBatches batches(model, 20261126);
-  size_t decodes = 0;
-  for (int i = 0; i < batch_count; ++i) {
+  if (!steps.ok() || !graphs.ok()) return steps.message() + graphs.message();
+  RandomBatches batches(model, run.seed);
+  Coverage coverage(model);
+  for (int i = 0; i < run.count; ++i) {
     const Batch batch = batches.Next();
-    decodes += batch.tokens.size() == batch.sequence_count() ? 1 : 0;
+    coverage.Add(batch);
     const std::string expected = BytesOf(RunForward(**steps, batch));
-    ASSERT_FALSE(expected.empty());
-    ASSERT_TRUE(BytesOf(RunForward(**graphs, batch)) == expected)
-        << "batch " << i << " of " << batch.tokens.size() << " tokens";
+    if (expected.empty() || BytesOf(RunForward(**graphs, batch)) != expected) {
+      return fmt::format("batch {} of {} tokens has other bits, seed {}", i, batch.tokens.size(), run.seed);
+    }
   }
-  EXPECT_GT(decodes, static_cast<size_t>(batch_count) / 2);
+  return coverage.Missing();
 }
 
 std::string Folder(const char* name) { return ::testing::TempDir() + "/" + name; }
 
+// Of each graph and of each of the plan's buckets, in both variants.
 TEST(CudaExecutor, GraphsHaveTheBitsOfSteps) {
+  const BatchRun run = BatchRun::Asked(150);
   for (const plan::DType dtype : {plan::DType::f32, plan::DType::bf16}) {
     const TestModel model =
         OnGpus({.dtype = dtype, .window = dtype == plan::DType::f32 ? 40u : 0u, .max_seqs = 6, .max_tokens = 96},
                Folder("graphs"), GraphCount(6) * 2);
     GraphCache::Counts counts;
-    CompareWithSteps(model, 150, &counts);
+    EXPECT_EQ(CompareWithSteps(model, run, &counts), "");
     EXPECT_EQ(counts.captured, 8u);  // of 1, 2, 4 and 6 rows, in both variants
     EXPECT_EQ(counts.dropped, 0u);
-    EXPECT_GT(counts.launched, 90u);
+    EXPECT_GT(counts.launched, static_cast<uint64_t>(run.count) / 2);
   }
 }
 
@@ -162,7 +164,7 @@ TEST(CudaExecutor, GraphsHaveTheBitsOfSteps) {
 TEST(CudaExecutor, HasNoMoreGraphsThanThePlanCounts) {
   const TestModel model = OnGpus({.max_seqs = 4}, Folder("two"), 2);
   GraphCache::Counts counts;
-  CompareWithSteps(model, 60, &counts);
+  EXPECT_EQ(CompareWithSteps(model, {.count = 60}, &counts), "");
   EXPECT_GT(counts.dropped, 3u);
   EXPECT_LE(counts.captured, counts.dropped + 2);
   EXPECT_GT(counts.launched, counts.captured);
@@ -205,6 +207,7 @@ TEST(CudaExecutor, SeveralRanksHaveTheBitsOfCpuRanks) {
                       {4, 1, plan::DType::f32, plan::CollectiveAlgorithm::halving_doubling},
                       {1, 2, plan::DType::f32, plan::CollectiveAlgorithm::doubling},
                       {2, 2, plan::DType::bf16, plan::CollectiveAlgorithm::gather_add}};
+  const BatchRun run = BatchRun::Asked(60);
   for (const Row& row : rows) {
     SCOPED_TRACE(fmt::format("tp {}, {} stages", row.tp, row.stages));
     testing::TestModelConfig config = {.tp = row.tp, .stages = row.stages, .dtype = row.dtype, .sum = row.sum};
@@ -215,9 +218,14 @@ TEST(CudaExecutor, SeveralRanksHaveTheBitsOfCpuRanks) {
     const TestModel cpus = MakeTestModel(config, folder);
     const TestModel staged = OnGpus(config, folder, GraphCount(5) * 2);
     const TestModel by_nccl = OnGpus(config, folder, GraphCount(5) * 2, /*nccl=*/true);
-    RandomBatches random(cpus, 20261127);
+    RandomBatches random(cpus, run.seed + 1);
+    Coverage coverage(cpus);
     std::vector<Batch> batches;
-    for (int i = 0; i < 60; ++i) batches.push_back(random.Next());
+    for (int i = 0; i < run.count; ++i) {
+      batches.push_back(random.Next());
+      coverage.Add(batches.back());
+    }
+    EXPECT_EQ(coverage.Missing(), "");
     const std::vector<std::string> expected =
         RunRanks(cpus, batches, [](const TestModel& model, uint32_t rank, Communicator* world) {
           return Result<std::unique_ptr<Executor>>(

@@ -1,7 +1,8 @@
 // Graphs replayed in every legal order, and errors of the device at every point: over whole forwards of a small model
 // on the emulated device.
 //
-// MRS_EVERY_FAULT=1: 1,000 batches, each dependency and each point; else some of them.
+// MRS_EVERY_FAULT=1: 1,000 batches, each dependency and each point; else some of them. Other batches:
+// MRS_RANDOM_BATCHES (random_batches_for_test.h).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -39,10 +40,10 @@ Result<std::unique_ptr<Executor>> Make(const TestModel& model, bool graphs, Grap
                           {.model_dir = model.directory, .graphs = graphs, .graph_counts = counts});
 }
 
-std::vector<Batch> Batches(const TestModel& model, int count) {
-  RandomBatches random(model, kSeed);
+std::vector<Batch> Batches(const TestModel& model, const BatchRun& run) {
+  RandomBatches random(model, run.seed);
   std::vector<Batch> batches;
-  for (int i = 0; i < count; ++i) batches.push_back(random.Next());
+  for (int i = 0; i < run.count; ++i) batches.push_back(random.Next());
   return batches;
 }
 
@@ -67,17 +68,21 @@ int FirstThatDiffers(const TestModel& model, const std::vector<Batch>& batches,
 }
 
 TEST(CudaReplay, EveryLegalOrderHasTheBitsOfSteps) {
+  const BatchRun run = BatchRun::Asked(50);
   for (const plan::Chain chain : {plan::Chain::pair2, plan::Chain::block32}) {
     const TestModel model =
         OnGpus({.dtype = plan::DType::bf16, .chain = chain, .window = 40u, .max_seqs = 6, .max_tokens = 96},
                Folder("orders"), GraphCount(6) * 2);
-    const std::vector<Batch> batches = Batches(model, IsEvery() ? 1000 : 50);
+    const std::vector<Batch> batches = Batches(model, run);
+    Coverage coverage(model);
+    for (const Batch& batch : batches) coverage.Add(batch);
+    EXPECT_EQ(coverage.Missing(), "");
     const std::vector<std::string> expected = Expected(model, batches);
     for (const uint64_t seed : {1, 2}) {
       const Asked asked(fmt::format("order:{}", seed));
       GraphCache::Counts counts;
       EXPECT_EQ(FirstThatDiffers(model, batches, expected, &counts), -1) << "orders of seed " << seed;
-      EXPECT_GE(counts.captured, 7u);  // of 1, 2, 4 and 6 rows, in both variants
+      EXPECT_EQ(counts.captured, 8u);  // of 1, 2, 4 and 6 rows, in both variants
       EXPECT_GT(counts.launched, batches.size() / 2);
     }
   }
@@ -86,7 +91,7 @@ TEST(CudaReplay, EveryLegalOrderHasTheBitsOfSteps) {
 // A dependency that is forgotten shows: some order runs what reads before what writes.
 TEST(CudaReplay, EachMissingDependencyShows) {
   const TestModel model = OnGpus({.layers = 2, .max_seqs = 2}, Folder("missing"), GraphCount(2) * 2);
-  const std::vector<Batch> batches = Batches(model, 60);
+  const std::vector<Batch> batches = Batches(model, {.count = 60});
   const std::vector<std::string> expected = Expected(model, batches);
   int tried = 0;
   std::vector<int> missed;
@@ -104,7 +109,7 @@ TEST(CudaReplay, EachMissingDependencyShows) {
 // What was taken is given back in order, whatever fails: else the emulated device ends the program.
 TEST(CudaFaults, AtEachPointTheErrorIsNamedAndNothingIsLeft) {
   const TestModel model = OnGpus({.layers = 1, .max_seqs = 2}, Folder("faults"), GraphCount(2) * 2);
-  const std::vector<Batch> batches = Batches(model, 12);
+  const std::vector<Batch> batches = Batches(model, {.count = 12});
   const auto run = [&]() -> Status {
     MRS_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor, Make(model, /*graphs=*/true));
     for (const Batch& batch : batches) MRS_RETURN_IF_ERROR(RunForward(*executor, batch).status());

@@ -3,13 +3,22 @@
 //   const TestModel model = OnGpus({.max_seqs = 6}, folder, /*graph_count=*/8);
 //   RandomBatches batches(model, seed);
 //   BytesOf(RunForward(*executor, batches.Next()))
+//
+// MRS_RANDOM_BATCHES=1000:7 makes a thousand, from seed 7, of the few that tests run else (BatchRun).
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "plans/cuda_graphs.h"
@@ -53,12 +62,14 @@ class RandomBatches {
       : config_(model.config), spaces_(*KvSpacesOf(model.plan())), random_(seed), lengths_(config_.max_seqs) {}
 
   Batch Next() {
+    if (deck_.empty()) Shuffle();
     Batch batch;
-    batch.variant = Below(4) == 0 ? Variant::kAllLogits : Variant::kCandidates;
+    batch.variant = deck_.back().variant;
     batch.table_stride = (config_.max_len + 31) / 32;
     batch.kv.resize(spaces_.size());
     const bool is_decode = Below(8) != 0;
-    const uint32_t most = 1 + Below(config_.max_seqs);
+    const uint32_t most = deck_.back().rows;
+    deck_.pop_back();
     uint32_t row = 0;
     const uint32_t first = Below(config_.max_seqs);
     for (uint32_t i = 0; i < config_.max_seqs && row < most; ++i) {
@@ -77,6 +88,13 @@ class RandomBatches {
   }
 
  private:
+  // Each number of rows in each variant once, in a random order.
+  void Shuffle() {
+    for (uint32_t rows = 1; rows <= config_.max_seqs; ++rows) {
+      for (const Variant variant : {Variant::kCandidates, Variant::kAllLogits}) deck_.push_back({rows, variant});
+    }
+    std::shuffle(deck_.begin(), deck_.end(), random_);
+  }
   uint32_t Below(uint32_t count) { return static_cast<uint32_t>(random_() % count); }
   int32_t BlockOf(size_t space, uint32_t sequence, uint32_t block) const {
     return static_cast<int32_t>(block % spaces_[space].sequence_blocks * config_.max_seqs + sequence);
@@ -97,6 +115,69 @@ class RandomBatches {
   const std::vector<KvSpace> spaces_;
   std::mt19937_64 random_;
   std::vector<uint32_t> lengths_;  // of each sequence so far
+  struct Size {
+    uint32_t rows;
+    Variant variant;
+  };
+  std::vector<Size> deck_;  // of the batches to come, the next last
+};
+
+// How many batches, of which seed; said, so that a run can be done again.
+struct BatchRun {
+  int count;
+  uint64_t seed = 20261126;
+
+  static BatchRun Asked(int few) {
+    BatchRun run = {.count = std::getenv("MRS_EVERY_FAULT") == nullptr ? few : 1000};
+    const char* const asked = std::getenv("MRS_RANDOM_BATCHES");
+    if (asked != nullptr && (std::sscanf(asked, "%d:%" SCNu64, &run.count, &run.seed) < 1 || run.count < few)) {
+      ADD_FAILURE() << "MRS_RANDOM_BATCHES=" << asked << ": expected COUNT or COUNT:SEED, at least " << few;
+      run.count = few;
+    }
+    fmt::print("{} random batches of seed {}\n", run.count, run.seed);
+    return run;
+  }
+};
+
+// What batches come to: the plan's buckets in both variants, and decodes of the sizes that graphs have.
+class Coverage {
+ public:
+  explicit Coverage(const testing::TestModel& model) : most_(model.config.max_seqs) {
+    for (const plan::Bucket& bucket : model.tree.stages.front()->buckets) bucket_tokens_.push_back(bucket.tokens());
+    for (const Variant variant : {Variant::kCandidates, Variant::kAllLogits}) {
+      for (const int64_t tokens : bucket_tokens_) left_[{"bucket", tokens, variant}] = 1;
+      for (int64_t rows = 1; rows <= most_; ++rows) left_[{"graph", GraphRows(rows, most_), variant}] = kUsesOfGraph;
+    }
+  }
+
+  void Add(const Batch& batch) {
+    const auto tokens = static_cast<int64_t>(batch.tokens.size());
+    const auto at =
+        std::find_if(bucket_tokens_.begin(), bucket_tokens_.end(), [&](int64_t of) { return tokens <= of; });
+    ASSERT_NE(at, bucket_tokens_.end()) << tokens;
+    Take({"bucket", *at, batch.variant});
+    if (batch.tokens.size() == batch.sequence_count()) Take({"graph", GraphRows(tokens, most_), batch.variant});
+  }
+
+  // "graph of 4, all logits: 2 more"; empty: all was there.
+  std::string Missing() const {
+    std::string missing;
+    for (const auto& [what, uses] : left_) {
+      const auto& [kind, size, variant] = what;
+      const char* const called = variant == Variant::kCandidates ? "candidates" : "all logits";
+      if (uses > 0) missing += fmt::format("{} of {}, {}: {} more\n", kind, size, called, uses);
+    }
+    return missing;
+  }
+
+ private:
+  static constexpr int kUsesOfGraph = 3;  // step by step, captured, replayed
+  using What = std::tuple<std::string, int64_t, Variant>;
+  void Take(const What& what) { --left_.at(what); }
+
+  const int64_t most_;
+  std::vector<int64_t> bucket_tokens_;  // ascending
+  std::map<What, int> left_;
 };
 
 inline std::string BytesOf(const Result<StepOutput>& out) {
