@@ -76,15 +76,11 @@ void ClusterOptions::Register(CommandLine& line, CLI::App& verb) {
           "Of the cluster's nodes, these devices; ordinals count what CUDA_VISIBLE_DEVICES leaves");
   verb.add_flag("--no-nccl", no_nccl, "The GPUs have no NCCL: stages instead of tensor parallelism");
   AddChoice(line, verb, "--collectives", &collectives, {"auto", "staged", "nccl", "ipc"},
-            "What carries what GPUs tell each other: staged, through pinned memory of their hosts; nccl; auto: staged");
+            "What carries what GPUs tell each other: staged, through pinned memory of their hosts; nccl; ipc, sums "
+            "by each other's memory; auto: staged");
 }
 
 Status ClusterOptions::Fill(planner::BuildOptions* options) const {
-  if (collectives == "ipc") {
-    return Refuse(
-        "--collectives ipc: not there yet; GPUs talk through their hosts' memory or by NCCL so far: say staged or nccl, "
-        "or leave it out");
-  }
   const int given = int{!gpus.empty()} + int{!cpus.empty()} + int{!file.empty()};
   if (given > 1) {
     return Error{ErrorKind::kUsage, "build: --gpus, --cpus and --cluster each say what to plan for; give one"};

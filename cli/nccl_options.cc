@@ -6,6 +6,7 @@
 #include <set>
 #include <string_view>
 
+#include "plans/collectives.h"
 #include "plans/printable.h"
 
 namespace mrs::cli {
@@ -16,8 +17,7 @@ constexpr size_t kMostShown = 32;
 }  // namespace
 
 bool UsesNccl(const plan::Plan& plan) {
-  return std::any_of(plan.stages()->begin(), plan.stages()->end(),
-                     [](const plan::Stage* stage) { return stage->communicators_bytes() > 0; });
+  return CollectivesOf(plan) == Collectives::kNccl;
 }
 
 Status CheckNccl(const plan::Plan& plan, bool flag, const char* const* environment) {

@@ -42,7 +42,7 @@ struct BuildOptions {
   std::optional<std::string> cuda_visible;  // CUDA_VISIBLE_DEVICES and MISTRALRS_MN_LOCAL_WORLD_SIZE, as they are set;
   std::optional<std::string> local_world;   // decision.h says where they count
   std::string no_nccl = {};       // what says that there is none: "--no-nccl and MISTRALRS_NO_NCCL=1"; "": nothing does
-  std::string collectives = {};   // what carries what GPUs tell each other: "staged", "nccl"; "": staged
+  std::string collectives = {};   // what carries what GPUs tell each other: "staged", "nccl", "ipc"; "": staged
   bool any_world = false;         // stages x tp need be no power of two
   std::string hash_weights = {};  // "xxh3", "sha256": read them all, and record digests; "": headers alone
   std::function<void(uint64_t done_bytes, uint64_t total_bytes)> on_hashed = {};

@@ -23,8 +23,13 @@ constexpr int64_t kNcclPeerBytes = kNcclChannels * kNcclSimple;
 CudaReserve CudaReserveOf(const CudaRank& rank) {
   CudaReserve reserve;
   reserve.workspace = kWorkspaceBytes;
-  reserve.graphs = GraphCount(rank.max_seqs) * GraphBytes(rank.steps, rank.nccl ? 0 : rank.exchanges);
-  if (!rank.nccl) return reserve;
+  const int64_t to_stages = (rank.first ? 0 : 1) + (rank.last ? 0 : 1);
+  const int64_t cuts = rank.collectives == Collectives::kNccl  ? 0
+                       : rank.collectives == Collectives::kIpc ? to_stages
+                                                               : rank.exchanges;
+  reserve.graphs = GraphCount(rank.max_seqs) * GraphBytes(rank.steps, cuts);
+  if (rank.collectives == Collectives::kIpc && rank.tp > 1) reserve.communicators = kPeerExchangeBytes;
+  if (rank.collectives != Collectives::kNccl) return reserve;
   if (rank.tp > 1) reserve.communicators += kNcclGroupBytes;
   if (!rank.first) reserve.communicators += kNcclPeerBytes;
   if (!rank.last) reserve.communicators += kNcclPeerBytes;

@@ -1,15 +1,18 @@
 // What a CUDA rank takes of its device beside its arenas, and its plan counts:
 //   workspace      what kernels leave to the next (attention that is spread), or cuBLASLt's products
 //   graphs         one a size of decodes (plans/cuda_graphs.h)
-//   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages
+//   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages; or the exchange buffer of ipc
 //
 //   CudaReserveOf({.steps = 1000, .exchanges = 4, .max_seqs = 16, .tp = 8})   ->   32 MiB, 89.1 MiB, none
-//   CudaReserveOf({.steps = 1000, .max_seqs = 16, .tp = 8, .nccl = true})     ->   32 MiB, 49.1 MiB, 290.5 MiB
+//   CudaReserveOf({.steps = 1000, .max_seqs = 16, .tp = 8, .collectives = Collectives::kNccl})
+//     ->   32 MiB, 49.1 MiB, 290.5 MiB
 //
 // What the driver's context, the library code and fragments take is the tenth that no plan may use (fit.h).
 #pragma once
 
 #include <cstdint>
+
+#include "plans/collectives.h"
 
 namespace mrs {
 
@@ -26,7 +29,7 @@ struct CudaRank {
   int64_t max_seqs = 1;   // of one forward
   int64_t tp = 1;
   bool first = true, last = true;  // of the stages
-  bool nccl = false;               // else exchanges are staged: they cut the graphs, and there are no communicators
+  Collectives collectives = Collectives::kStaged;  // what is staged cuts the graphs
 };
 
 CudaReserve CudaReserveOf(const CudaRank& rank);

@@ -97,9 +97,9 @@ Result<Decision> Decider::Place(const Wish& wish) const {
                            .max_seqs = wish.max_seqs,
                            .max_len = decision.max_len,
                            .bf16 = decision.bf16,
-                           .nccl = wish.no_nccl.empty() || wish.collectives == "staged",
+                           .nccl = wish.no_nccl.empty() || wish.collectives == "staged" || wish.collectives == "ipc",
                            .no_nccl_because = wish.no_nccl,
-                           .nccl_buffers = wish.collectives == "nccl"};
+                           .collectives = CollectivesNamed(wish.collectives)};
     MRS_ASSIGN_OR_RETURN(Placement placed, mrs::Place(spec, *decision.cluster, *devices, of));
     decision.flags = std::move(placed.flags);
     decision.budget = std::move(placed.budget);
@@ -111,6 +111,9 @@ Result<Decision> Decider::Place(const Wish& wish) const {
   const ir::Mesh& mesh = decision.layout.mesh;
   if (devices && std::cmp_less(decision.devices.size(), mesh.RankCount())) {
     return BrokenRule<RuleId::kDevices>("", mesh.RankCount(), mesh.tp, mesh.stage, devices->size());
+  }
+  if (devices && wish.collectives == "ipc" && mesh.RankCount() > 1) {
+    MRS_RETURN_IF_ERROR(CheckPeers(*decision.cluster, decision.devices, decision.layout));
   }
   return decision;
 }

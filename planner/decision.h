@@ -32,7 +32,7 @@ struct Wish {
   std::optional<std::string> cuda_visible = {};  // CUDA_VISIBLE_DEVICES
   std::optional<std::string> local_world = {};   // MISTRALRS_MN_LOCAL_WORLD_SIZE
   std::string no_nccl = {};                      // what says that there is none: "--no-nccl", "MISTRALRS_NO_NCCL=1"
-  std::string collectives = {};  // of GPUs: "staged", "nccl"; "": staged, and without NCCL no tensor parallelism
+  std::string collectives = {};  // of GPUs: "staged", "nccl", "ipc"; "": staged, and without NCCL no tensor parallelism
   bool any_world = false;
   std::string solve = {};  // "max-len", "max-seqs": that option is not among those above then
   bool operator==(const Wish&) const = default;

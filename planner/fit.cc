@@ -59,7 +59,7 @@ Result<FitVerdict> Judge(const FitQuestion& question) {
   FitVerdict verdict;
   verdict.memory = *std::move(memory);
   const NeedsOf of = {
-      layout, question.bf16, question.max_len, question.max_seqs, question.budget.cuda, question.budget.nccl};
+      layout, question.bf16, question.max_len, question.max_seqs, question.budget.cuda, question.budget.collectives};
   verdict.needs = RankNeeds(*question.spec, of);
   for (size_t s = 0; s < verdict.needs.size(); ++s) {
     const int64_t left = std::max<int64_t>(verdict.memory[s] - verdict.needs[s].Fixed(), 0);

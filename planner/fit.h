@@ -23,7 +23,7 @@ struct Budget {
   // Of each device, in the order of ranks in groups of `tp`: there are no more.
   std::function<std::vector<int64_t>(int64_t tp)> devices = {};
   bool cuda = false;
-  bool nccl = false;  // carries what GPU ranks tell each other: its buffers count
+  Collectives collectives = Collectives::kStaged;  // of GPU ranks: their buffers count
 };
 
 struct FitQuestion {

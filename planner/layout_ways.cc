@@ -268,7 +268,7 @@ std::optional<Wish> LayoutWays::ByMemory(const Wish& base) const {
   const LayoutWish of = {.max_seqs = base.solve == "max-seqs" ? 1 : base.max_seqs,
                          .max_len = base.solve == "max-len" ? 1 : decider_.LengthOf(base),
                          .bf16 = base.dtype == "bf16" || (base.dtype == "auto" && decider_.subject().bf16),
-                         .nccl_buffers = base.collectives == "nccl"};
+                         .collectives = CollectivesNamed(base.collectives)};
   for (const int64_t size : legal_) {
     if (size > *ground.count) break;
     const auto map = MapByMemory(spec_, ground.devices, of, size, ground.cuda);

@@ -259,11 +259,12 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   facts.max_seqs = options.max_seqs;
   if (options.as_planned) {
     facts.ranks = options.as_planned->ranks;
+    if (!options.collectives.empty()) facts.collectives = options.collectives;
     facts.cluster = options.as_planned->cluster;
   } else {
     const int64_t ranks = result.layout.mesh.RankCount();
     facts.ranks = PlacesOf(decision->cluster, result);
-    facts.nccl = result.budget.nccl;
+    facts.collectives = CollectivesName(result.budget.collectives);
     facts.cluster = decision->cluster != nullptr
                         ? cluster::CanonicalText(*decision->cluster)
                         : fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
@@ -271,7 +272,7 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   // Of a plan that there is, as it says: those of before have none.
   const bool talks = facts.ranks.size() > 1 && facts.ranks.front().kind == "cuda";
   if (talks && (!options.as_planned || !options.collectives.empty())) {
-    facts.options.emplace_back("collectives", facts.nccl ? "nccl" : "staged");
+    facts.options.emplace_back("collectives", facts.collectives);
   }
   if (result.layout.mesh.stage > 1) facts.options.emplace_back("device-layers", DeviceLayers(result.layout));
   facts.options.emplace_back("dtype", facts.weight_dtype);

@@ -76,7 +76,7 @@ class Placer {
       return usable;
     };
     placed.budget.cuda = cuda_;
-    placed.budget.nccl = wish_.nccl_buffers;
+    placed.budget.collectives = wish_.collectives;
     placed.chosen = chosen;
     return placed;
   }
@@ -131,7 +131,7 @@ Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<Visible
     if (i % static_cast<size_t>(tp) == 0) usable.push_back(grouped[i].usable_bytes);
     usable.back() = std::min(usable.back(), grouped[i].usable_bytes);
   }
-  const NeedsOf of = {std::move(whole), wish.bf16, wish.max_len, wish.max_seqs, cuda, wish.nccl_buffers};
+  const NeedsOf of = {std::move(whole), wish.bf16, wish.max_len, wish.max_seqs, cuda, wish.collectives};
   std::vector<std::string> parts;
   const std::vector<int64_t> lengths = CutByMemory(spec, of, usable);
   for (size_t device = 0; device < lengths.size(); ++device) {
@@ -143,6 +143,31 @@ Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<Visible
 Result<Placement> Place(const ModelSpec& spec, const cluster::Cluster& cluster,
                         const std::vector<VisibleDevice>& devices, const LayoutWish& wish) {
   return Placer(spec, cluster, devices, wish).Run();
+}
+
+Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks, const Layout& layout) {
+  constexpr std::string_view kInstead = "say --collectives staged, or nccl";
+  const int64_t tp = layout.mesh.tp;
+  if (tp == 1) {
+    return Refuse("--collectives ipc: no GPU sums with others: stages hand on through their hosts' memory; {}", kInstead);
+  }
+  if (tp > kMostPeerRanks) {
+    return Refuse("--collectives ipc: of up to {} GPUs that sum, and tp is {}; {}", kMostPeerRanks, tp, kInstead);
+  }
+  const cluster::DevicePaths paths = cluster::DevicePathsOf(cluster);
+  for (size_t s = 0; s < layout.stages.size(); ++s) {
+    const auto first = ranks.begin() + static_cast<std::ptrdiff_t>(layout.stages[s].device * tp);
+    const std::vector<VisibleDevice> group(first, first + static_cast<std::ptrdiff_t>(tp));
+    const Crossing worst = WorstCrossing(cluster, paths, group);
+    const bool is_one_node =
+        std::ranges::all_of(group, [&](const VisibleDevice& device) { return device.node == group.front().node; });
+    if (is_one_node && NeedsPeerAccess(worst)) continue;
+    return Refuse(
+        "--collectives ipc: the GPUs of stage {} ({}) sum over {}, and reach each other's memory over NVLink or PCIe "
+        "switches of one node alone; {}, or take others with --devices",
+        s, WhereText(cluster, group), CrossingText(worst), kInstead);
+  }
+  return Status();
 }
 
 std::vector<std::string> PlacementLines(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks,

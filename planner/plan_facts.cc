@@ -195,7 +195,7 @@ void Fields(Archive& a, PlanFacts& facts) {
     r.Int("device", rank.device);
     r.Int("memory", rank.memory);
   });
-  a.Bool("mrs.nccl", facts.nccl);
+  a.Text("mrs.collectives", facts.collectives);
   a.Text("mrs.cluster", facts.cluster);
   a.List("mrs.options", facts.options, [](auto& o, std::pair<std::string, std::string>& option) {
     o.Text("name", option.first);

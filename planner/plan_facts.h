@@ -29,7 +29,7 @@ struct PlanFacts {
   int64_t max_len = 0;
   int64_t max_seqs = 0;
   std::vector<RankPlace> ranks;  // tensor-parallel groups, stage after stage; all of one kind
-  bool nccl = false;             // of CUDA ranks: it carries what they tell each other; else their hosts do (staged)
+  std::string collectives = "staged";  // of CUDA ranks (plans/collectives.h)
   std::string cluster;           // canonical text, or "2 CPU ranks on one host"
   std::vector<std::pair<std::string, std::string>> options;  // as given, sorted by name
 };

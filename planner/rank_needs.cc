@@ -134,7 +134,7 @@ class Needs {
                                  .tp = tp_,
                                  .first = first,
                                  .last = last,
-                                 .nccl = of_.nccl});
+                                 .collectives = of_.collectives});
     return need;
   }
 

@@ -21,7 +21,7 @@ struct NeedsOf {
   int64_t max_len = 0;
   int64_t max_seqs = 0;
   bool cuda = false;
-  bool nccl = false;  // of CUDA ranks: else what they tell each other is staged (cuda_reserve.h)
+  Collectives collectives = Collectives::kStaged;  // of CUDA ranks (cuda_reserve.h)
 };
 
 // In bytes; what an int64_t does not hold is at its top.

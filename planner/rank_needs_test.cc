@@ -25,7 +25,7 @@ size_t HoldAgainstItsPlan(const BuildOptions& options) {
   const PlanFacts& facts = model->facts;
   const std::vector<RankNeed> needs =
       RankNeeds(facts.model, {model->layout, facts.weight_dtype == "bf16", facts.max_len, facts.max_seqs,
-                              model->budget.cuda, model->budget.nccl});
+                              model->budget.cuda, model->budget.collectives});
   EXPECT_EQ(needs.size(), plan->stages()->size());
   std::vector<StageKv> kv;
   for (size_t s = 0; s < needs.size(); ++s) {
@@ -104,6 +104,20 @@ TEST_P(RankNeedsOf, AreThoseOfItsPlansForGpus) {
   }
 }
 
+TEST(RankNeeds, AreThoseOfAPlanByPeerMemory) {
+  const auto cluster = cluster::ParseGpus("4xH100-SXM");
+  ASSERT_TRUE(cluster.ok()) << cluster.message();
+  for (const int64_t stages : {1, 2}) {
+    BuildOptions options = Options("models/mini", {});
+    options.cluster = *cluster;
+    options.tp = 2;
+    options.pp = stages;
+    options.collectives = "ipc";
+    SCOPED_TRACE(fmt::format("{} stages", stages));
+    EXPECT_EQ(HoldAgainstItsPlan(options), static_cast<size_t>(stages));
+  }
+}
+
 TEST(RulesOfOptions, CanFire) {
   BuildOptions options = Options("models/mini", {});
   options.max_seqs = 5000;
@@ -119,7 +133,8 @@ TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   ASSERT_TRUE(model.ok()) << model.message();
   NeedsOf of = {model->layout, true, 256, 16};
   const RankNeed cpu = RankNeeds(model->facts.model, of).front();
-  of.cuda = of.nccl = true;
+  of.cuda = true;
+  of.collectives = Collectives::kNccl;
   const RankNeed cuda = RankNeeds(model->facts.model, of).front();
   EXPECT_EQ(cuda.weights, cpu.weights);
   EXPECT_EQ(cuda.activations, cpu.activations);
@@ -130,11 +145,16 @@ TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   // 32 channels of 4 MiB + 512 KiB + 4800 KiB in the tensor-parallel group, 32 of 4 MiB to the next stage
   EXPECT_EQ(cuda.beside.communicators, int64_t{32} * (4194304 + 524288 + 4915200) + int64_t{32} * 4194304);
   // Without it there are none, and a graph is cut at each exchange: a piece of 2 MiB more for each.
-  of.nccl = false;
+  of.collectives = Collectives::kStaged;
   const RankNeed staged = RankNeeds(model->facts.model, of).front();
   EXPECT_EQ(staged.beside.communicators, 0);
   const int64_t exchanges = 1 + 2 * model->layout.stages.front().layer_end + 1;  // embedding, layers, a send
   EXPECT_EQ(staged.beside.graphs - cuda.beside.graphs, 5 * exchanges * 2097152);
+  // By peer memory one buffer, and only what the next stage gets cuts a graph.
+  of.collectives = Collectives::kIpc;
+  const RankNeed peers = RankNeeds(model->facts.model, of).front();
+  EXPECT_EQ(peers.beside.communicators, 6291456);
+  EXPECT_EQ(peers.beside.graphs - cuda.beside.graphs, 5 * 2097152);
   EXPECT_EQ(cuda.Least(), cuda.weights + cuda.activations + cuda.beside.Total() + cuda.sequence);
 }
 

@@ -209,7 +209,7 @@ Status CheckSameFacts(mlir::DictionaryAttr expected, const plan::Plan& plan) {
     });
     // Of the cluster, not of the model.
     facts.LeaveOut("mrs.cluster");
-    facts.LeaveOut("mrs.nccl");
+    facts.LeaveOut("mrs.collectives");
   }
   return error.empty() ? Status() : Status(Error{ErrorKind::kRefused, error});
 }

@@ -1,4 +1,4 @@
-// What a rank of a stage takes of its device: its arenas, and of a GPU what CUDA and NCCL keep beside them.
+// What a rank of a stage takes of its device: its arenas, and of a GPU what CUDA, NCCL and peers keep beside them.
 //
 //   MemoryOf(stage).Total()   ->   what the verifier holds against Cluster.memory_bytes
 #pragma once

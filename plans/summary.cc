@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "plans/append.h"
+#include "plans/collectives.h"
 #include "plans/dtype.h"
 #include "plans/printable.h"
 #include "plans/rank_memory.h"
@@ -59,9 +60,15 @@ std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
     most_out = std::max(most_out, out);
     most_in = std::max(most_in, in);
   }
-  const bool by_nccl = std::any_of(plan.stages()->begin(), plan.stages()->end(),
-                                   [](const plan::Stage* stage) { return stage->communicators_bytes() > 0; });
-  if (by_nccl) {
+  const Collectives collectives = CollectivesOf(plan);
+  if (collectives == Collectives::kIpc) {
+    return fmt::format(
+        "ipc: {} times a forward, {} inside of its graphs, by reading each other's memory; {} a sequence put by a rank "
+        "and up to {} read, a decode; {} of buffers a rank; has not run on a device yet",
+        most_exchanges, plan.stages()->size() > 1 ? "what is summed" : "all", HumanBytes(most_out),
+        HumanBytes(SatMul(std::max(most_out, most_in), plan.tp())), HumanBytes(most_communicators));
+  }
+  if (collectives == Collectives::kNccl) {
     return fmt::format(
         "nccl: {} times a forward, inside of its graphs; sums are gathered whole and added in the plan's order, {} a "
         "sequence out of a rank and up to {} into it, a decode; NCCL {} a rank, and has not run on a device yet",

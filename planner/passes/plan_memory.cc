@@ -3,7 +3,7 @@
 // every stage's ranks holds (kv_blocks.h), after what CUDA takes of it (cuda_reserve.h).
 //
 // Attributes of the module that it reads: mrs.buckets, mrs.max_len, mrs.max_seqs, mrs.ranks (kind, and bytes that a
-// rank may use), mrs.nccl. It writes arena_offset on weights, offsets on steps, and on each program mrs.kv, an entry a
+// rank may use), mrs.collectives. It writes arena_offset on weights, offsets on steps, and on each program mrs.kv, an entry a
 // class, mrs.arenas, and of CUDA ranks mrs.cuda.
 #include <algorithm>
 #include <limits>
@@ -115,14 +115,14 @@ struct PlanMemory : ModulePass<PlanMemory> {
       steps += ir::IsStep(&op) ? 1 : 0;
       exchanges += mlir::isa<ir::AllReduceOp, ir::AllGatherOp, ir::SendOp, ir::RecvOp>(op) ? 1 : 0;
     }
-    const auto nccl = module->getAttrOfType<mlir::BoolAttr>("mrs.nccl");
+    const auto collectives = module->getAttrOfType<mlir::StringAttr>("mrs.collectives");
     return CudaReserveOf({.steps = steps,
                           .exchanges = exchanges,
                           .max_seqs = ModuleInt(module, "mrs.max_seqs"),
                           .tp = ir::MeshOf(module).tp,
                           .first = stage == 0,
                           .last = stage + 1 == stages,
-                          .nccl = nccl && nccl.getValue()});
+                          .collectives = CollectivesNamed(collectives ? collectives.getValue().str() : "")});
   }
 
   static void Write(mlir::func::FuncOp program, const CudaReserve& beside) {

@@ -90,7 +90,7 @@ void AppendStageBars(const PageFacts& facts, uint64_t most_used, std::string* ou
     AppendParts(stage.memory, most_used, out);
     Append(out, "</svg><span>{} weights, {} KV, {} activations{}</span></li>\n", HumanBytes(stage.memory.weights),
            HumanBytes(stage.memory.kv), HumanBytes(stage.memory.activations),
-           stage.memory.Beside() == 0 ? "" : fmt::format(", {} CUDA and NCCL", HumanBytes(stage.memory.Beside())));
+           stage.memory.Beside() == 0 ? "" : fmt::format(", {} CUDA and exchanges", HumanBytes(stage.memory.Beside())));
   }
   *out += "</ol>\n";
   if (facts.stages.size() > kMaxLanes)
@@ -184,7 +184,7 @@ void AppendMemory(const PageFacts& facts, uint64_t* rows_left, std::string* out)
   *out +=
       "<figure><ul class=\"key\"><li class=\"mw\">weights</li><li class=\"mk\">KV cache</li><li "
       "class=\"ma\">activations</li>";
-  if (has_cuda) *out += "<li class=\"mc\">CUDA and NCCL</li>";
+  if (has_cuda) *out += "<li class=\"mc\">CUDA and exchanges</li>";
   if (has_budgets) *out += "<li class=\"mf\">free</li>";
   *out += "</ul>\n<ol class=\"bars\">\n";
   for (size_t i = 0; i < std::min(bars.size(), kMaxBars); ++i) AppendBar(bars[i], most_used, out);

@@ -180,28 +180,52 @@ NCCL_FAULTS = {
 }
 
 
-def nccl_plan_of(work):
+# Of two GPUs that exchange by each other's memory.
+IPC_FAULTS = {
+    "ipc-export:1@1": r"rank [01]\b.*rank 1 cannot share its memory: cuda:1 .*MRS_EMULATED_FAULT=ipc-export:1@1",
+    "ipc-open:1@1": r"rank [01]\b.*rank 1 does not reach the others' memory: cuda:1 .*rank 0's memory cannot be opened: "
+                    r"peer access is not supported .*; plan with mrs-plan build --collectives staged",
+    "ipc-astray:1@0": r"rank [01]\b.*rank 0 and rank 1 do not reach each other's memory: what rank 0 wrote into rank 1's",
+    "launch:60@1": r"rank [01]\b.*(MRS_EMULATED_FAULT=launch:60@1|rank 1 has ended)",  # while the other waits
+}
+# As cuda_ranks.py.
+PEERS = """version: 1
+nodes:
+  - name: emulated
+    switches: [{name: sw0, socket: 0}]
+    devices:
+      - {model: EMU-2GB, parent: sw0}
+      - {model: EMU-2GB, parent: sw0}
+"""
+
+
+def plan_by(work, collectives):
     def build():
-        path = work.path("plans", "nccl.mrsplan")
+        path = work.path("plans", f"{collectives}.mrsplan")
+        on = ["--gpus", "2xEMU-2GB"]
+        if collectives == "ipc":
+            on = ["--cluster", work.path("plans", "peers.yaml")]
+            with open(on[1], "w", encoding="utf-8") as file:
+                file.write(PEERS)
         work.tools.call([
-            work.tools.plan_program, "build", MINI, "--gpus", "2xEMU-2GB", "--collectives", "nccl", "--max-len", "128",
-            "--max-seqs", "2", "-o", path
+            work.tools.plan_program, "build", MINI, *on, "--collectives", collectives, "--max-len", "128", "--max-seqs",
+            "2", "-o", path
         ])
         return path
 
-    return work.once("nccl", build)
+    return work.once(collectives, build)
 
 
-def nccl_answer(work, faults):
+def answer_by(work, collectives, faults):
     program = os.path.join(work.tools_folder, "mrs-exec-emulated")
-    return Run(work, "--plan", nccl_plan_of(work), "--model", MINI, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
+    return Run(work, "--plan", plan_by(work, collectives), "--model", MINI, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
                "--max-tokens", "8", "--ignore-eos", "--json", "--quiet", program=program, environment={FAULT: faults})
 
 
 def every_nccl_fault(work):
     """Calls of NCCL by the second of the ranks, which makes as many as the first."""
     path = work.path("nccl-counts")
-    run = nccl_answer(work, f"count:{path}")
+    run = answer_by(work, "nccl", f"count:{path}")
     check_equal(run.ended(START_S), 0, f"exit code\n  {run.described()}")
     counts = counts_by(path)
     check_equal(len(counts), 2, "processes that opened a device")
@@ -213,15 +237,14 @@ def every_nccl_fault(work):
             yield fault, says.format(fault)
 
 
-def by_nccl_each_fails(work):
-    run = nccl_answer(work, "")
+def each_fails_by(work, collectives, faults):
+    """Faults are pairs of what MRS_EMULATED_FAULT is and what is said."""
+    run = answer_by(work, collectives, "")
     code, seconds = seconds_of(run)
     check_equal(code, 0, f"exit code\n  {run.described()}")
-    bound, faults = bound_after(seconds), list(NCCL_FAULTS.items())
-    if is_every():
-        faults += every_nccl_fault(work)
+    bound = bound_after(seconds)
     for fault, says in faults:
-        run = nccl_answer(work, fault)
+        run = answer_by(work, collectives, fault)
         try:
             code, seconds = seconds_of(run)
             check_equal(code, 1, f"exit code, {fault}\n  {run.described()}")
@@ -230,12 +253,23 @@ def by_nccl_each_fails(work):
             check(not any("emulated device: " in line for line in run.lines), f"{fault}\n  {run.described()}")
         finally:
             run.clean_up()
-    print(f"{len(faults)} faults by NCCL, each by name")
+    print(f"{len(faults)} faults by {collectives}, each by name")
+
+
+def by_nccl_each_fails(work):
+    faults = list(NCCL_FAULTS.items())
+    if is_every():
+        faults += every_nccl_fault(work)
+    each_fails_by(work, "nccl", faults)
+
+
+def by_peer_memory_each_fails(work):
+    each_fails_by(work, "ipc", list(IPC_FAULTS.items()))
 
 
 CASES = [
     each_point_is_met, each_fails, past_the_last_nothing_fails, graphs_in_other_orders, less_memory_than_planned,
-    no_such_fault, by_nccl_each_fails
+    no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails
 ]
 
 

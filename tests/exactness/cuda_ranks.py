@@ -6,7 +6,7 @@
 
 The bundled model on one, two and four of the emulated device, on two stages, and on two stages of two; then a sample of
 the product of models (random ones, the families' tiny ones) x both profiles x every legal layout x transport {local, shm,
-tcp, ring} x prompt chunk {1, 7, 64} x CUDA graphs on and off x what GPUs talk by {staged, nccl}. Candidates alone are asked for, too: the same tokens. A
+tcp, ring} x prompt chunk {1, 7, 64} x CUDA graphs on and off x what GPUs talk by {staged, nccl, ipc}. Candidates alone are asked for, too: the same tokens. A
 control shows that sums in the order of ranks change the hash.
 """
 
@@ -42,7 +42,14 @@ FIXED = (
     ((2, 1), "shm", 64, "on", "nccl"),
     ((2, 2), "shm", 7, "on", "nccl"),
     ((2, 2), "ring", 64, "off", "nccl"),
+    ((1, 2), "shm", 64, "on", "ipc"),
+    ((1, 4), "tcp", 7, "on", "ipc"),
+    ((2, 2), "shm", 64, "on", "ipc"),
+    ((2, 2), "ring", 7, "off", "ipc"),
 )
+# GPUs that reach each other's memory, as those of --gpus are not known to.
+NODE = "version: 1\nnodes:\n  - name: emulated\n    switches: [{name: sw0, socket: 0}]\n    devices:\n"
+DEVICE = "      - {model: EMU-2GB, parent: sw0}\n"
 
 # layout: (stages, ranks of each)
 Run = collections.namedtuple("Run", "model profile layout transport chunk graphs collectives")
@@ -70,13 +77,22 @@ class Checker:
         (stages, tp), key = layout, (model.name, profile, *layout, collectives, reduction)
         if key not in self.on_gpus:
             path = os.path.join(self.scratch, "gpus-" + "-".join(map(str, key)).replace(" ", "-") + ".mrsplan")
-            extra = ["--gpus", f"{stages * tp}xEMU-2GB", "--dtype", model.dtype, "--reduction", reduction]
+            extra = ["--gpus", f"{stages * tp}xEMU-2GB"]
+            if collectives == "ipc":
+                extra = ["--cluster", self.cluster_of(stages * tp)]
+            extra += ["--dtype", model.dtype, "--reduction", reduction]
             extra += ["--pp", str(stages)] if stages > 1 else []
             extra += ["--collectives", collectives]
             self.on_gpus[key] = self.gpu.build(
                 model.folder, path, tp=tp, numerics=profile, max_len=model.max_len, extra=extra
             )
         return self.on_gpus[key]
+
+    def cluster_of(self, count):
+        path = os.path.join(self.scratch, f"{count}-peers.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(NODE + DEVICE * count)
+        return path
 
     def both(self, tools, plan, model, transport, chunk, more=()):
         """The hashes of the prompts, and what is printed where candidates alone are asked for."""
@@ -113,8 +129,10 @@ def runs_of(models, fixed, sample, rng):
     product = [
         Run(model, profile, *rest)
         for model, profile in itertools.product(models, PROFILES)
-        for rest in itertools.product(model.layouts, bits.TRANSPORTS, bits.CHUNKS, ("on", "off"), ("staged", "nccl"))
+        for rest in itertools.product(model.layouts, bits.TRANSPORTS, bits.CHUNKS, ("on", "off"), ("staged", "nccl", "ipc"))
     ]
+    # Of ranks that sum, each a process.
+    product = [run for run in product if run.collectives != "ipc" or run.layout[1] > 1 and run.transport != "local"]
     runs = [Run(models[0], PROFILES[i % 2], *rest) for i, rest in enumerate(fixed)]
     if sample is None:
         return runs + product
@@ -152,7 +170,7 @@ def main():
         names = {run.model.name for run in runs}
         print(f"{len(runs)} runs on {len(names)} models: {differing} differ from one CPU rank")
         # In f32 sums in another order show soonest.
-        for collectives in ("staged", "nccl"):
+        for collectives in ("staged", "nccl", "ipc"):
             control = Run(models[1], "pair2", (1, 4), "shm", 64, "on", collectives)
             if checker.outcome(control, "rank_order")[0] == checker.want(control.model, control.profile)[0]:
                 print(f"the control by {collectives}: sums in the order of ranks give the same hash, so equal hashes prove nothing")

@@ -13,7 +13,14 @@ import unittest
 
 import plan_tools
 
-NOT_THERE = "not there yet; GPUs talk through their hosts' memory or by NCCL so far: say staged or nccl, or leave it out"
+PEERS = """version: 1
+nodes:
+  - name: emulated
+    switches: [{name: sw0, socket: 0}]
+    devices:
+      - {model: EMU-2GB, parent: sw0}
+      - {model: EMU-2GB, parent: sw0}
+"""
 
 
 class GpuPlans(unittest.TestCase):
@@ -96,7 +103,7 @@ class GpuPlans(unittest.TestCase):
         plan_tools.checked([self.tools.plan, "inspect", self.out, "--html", page])
         with open(page, encoding="utf-8") as file:
             page = file.read()
-        self.assertIn('<li class="mc">CUDA and NCCL</li>', page)
+        self.assertIn('<li class="mc">CUDA and exchanges</li>', page)
         # Without such GPUs, or without CUDA, mrs-exec names a rank and what is missing.
         done = plan_tools.run([self.tools.exec, "--plan", self.out, "--model", plan_tools.MINI, "--prompt", "x"])
         self.assertEqual((done.returncode, done.stdout.strip()), (1, ""))
@@ -119,14 +126,38 @@ class GpuPlans(unittest.TestCase):
         plan = self.build("--gpus", "2xEMU-2GB", "--no-nccl", "--collectives", "staged")
         self.assertEqual((plan["tp"], self.talks(plan)), (2, ["staged"]))
         done = plan_tools.run(
-            [self.tools.plan, "build", plan_tools.MINI, "--gpus", "2xL4", "--collectives", "ipc", "-o", self.out]
-        )
-        self.assertEqual((done.returncode, done.stderr), (1, f"mrs-plan: --collectives ipc: {NOT_THERE}\n"))
-        done = plan_tools.run(
             [self.tools.plan, "build", plan_tools.MINI, "--cpus", "2", "--collectives", "staged", "-o", self.out]
         )
         self.assertEqual(done.returncode, 2)
         self.assertIn("build: --collectives staged is of GPUs, and the plan is for CPU ranks", done.stderr)
+
+    def test_peer_memory(self):
+        cluster = os.path.join(self.folder, "peers.yaml")
+        with open(cluster, "w", encoding="utf-8") as file:
+            file.write(PEERS)
+        argv = [self.tools.plan, "build", plan_tools.MINI, "--cluster", cluster, "-o", self.out]
+        said = plan_tools.checked([*argv, "--collectives", "ipc"])
+        self.assertRegex(said, r"\nGPUs talk    ipc: [0-9]+ times a forward, all inside of its graphs, .*not run on a device yet\n")
+        plan = json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"]))
+        self.assertEqual(self.talks(plan), ["ipc"])
+        plan_tools.checked([self.tools.plan, "check", self.out, "--model", plan_tools.MINI])
+        plan_tools.checked(argv)
+        staged = json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"]))
+        (stage,), (other,) = plan["stages"], staged["stages"]
+        self.assertEqual(stage["communicators_bytes"], 6 << 20)  # what others read
+        self.assertEqual(stage["workspace_bytes"], other["workspace_bytes"])
+        self.assertLess(stage["graphs_bytes"], other["graphs_bytes"])  # no cuts
+        # No NCCL is needed.
+        plan_tools.checked([*argv, "--collectives", "ipc", "--no-nccl"])
+        for devices, why in (
+            (["--gpus", "2xL4"], r"the GPUs of stage 0 \(devices 0, 1 of node .*\) sum over the link between sockets, and reach"),
+            (["--gpus", "2x2xH100-SXM"], r"the GPUs of stage 0 \(.*\) sum over the network, and reach each other's memory"),
+            (["--gpus", "2xH100-SXM", "--tp", "1"], r"no GPU sums with others: stages hand on through their hosts' memory"),
+        ):
+            argv = [self.tools.plan, "build", plan_tools.MINI, *devices, "--collectives", "ipc", "-o", self.out]
+            done = plan_tools.run(argv)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertRegex(done.stderr, f"mrs-plan: --collectives ipc: {why}.*; say --collectives staged, or nccl")
 
     def test_nccl(self):
         argv = [self.tools.plan, "build", plan_tools.MINI, "--gpus", "2xEMU-2GB", "--collectives", "nccl"]

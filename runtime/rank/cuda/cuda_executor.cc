@@ -11,6 +11,7 @@
 
 #include "host/process.h"
 #include "kernels/cuda/exact.h"
+#include "plans/collectives.h"
 #include "plans/cuda_graphs.h"
 #include "plans/rank_memory.h"
 #include "runtime/rank/batch_bounds.h"
@@ -18,6 +19,7 @@
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/device_weights.h"
 #include "runtime/rank/cuda/nccl_exchange.h"
+#include "runtime/rank/cuda/peer_exchange.h"
 #include "runtime/rank/cuda/staged.h"
 #include "runtime/rank/cuda/step_inputs.h"
 #include "runtime/rank/exchange.h"
@@ -49,9 +51,12 @@ struct RowCounts {
   RowsBy of_kernels, of_batch;
 };
 
-bool IsExchange(plan::OpKind op) {
-  return op == plan::OpKind::all_reduce || op == plan::OpKind::all_gather || op == plan::OpKind::send ||
-         op == plan::OpKind::recv;
+// Of what the host has a part in, so that it cuts graphs.
+bool IsCutBy(Collectives collectives, plan::OpKind op) {
+  const bool is_transfer = op == plan::OpKind::send || op == plan::OpKind::recv;
+  const bool is_collective = op == plan::OpKind::all_reduce || op == plan::OpKind::all_gather;
+  return (is_transfer && collectives != Collectives::kNccl) ||
+         (is_collective && collectives == Collectives::kStaged);
 }
 
 // A decode: each token is another sequence's, and wants logits.
@@ -63,11 +68,10 @@ bool IsDecode(const Batch& batch) {
 constexpr uint32_t kStepsAMark = 8;
 
 // How many forwards' graphs the plan has counted.
-size_t PlannedGraphs(const plan::Stage& stage) {
-  int64_t exchanges = 0;
-  const bool cuts = stage.communicators_bytes() == 0;  // else NCCL's are inside
-  for (const plan::Step* step : *stage.steps()) exchanges += cuts && IsExchange(step->op()) ? 1 : 0;
-  return static_cast<size_t>(stage.graphs_bytes()) / static_cast<size_t>(GraphBytes(stage.steps()->size(), exchanges));
+size_t PlannedGraphs(Collectives collectives, const plan::Stage& stage) {
+  int64_t cuts = 0;
+  for (const plan::Step* step : *stage.steps()) cuts += IsCutBy(collectives, step->op()) ? 1 : 0;
+  return static_cast<size_t>(stage.graphs_bytes()) / static_cast<size_t>(GraphBytes(stage.steps()->size(), cuts));
 }
 
 // What the plan may use of a device is a part of the memory that such a device has.
@@ -96,10 +100,11 @@ class CudaExecutor final : public Executor {
         rank_(rank),
         world_(world),
         pulse_(pulse),
+        collectives_(CollectivesOf(plan)),
         bounds_(BoundsOf(plan, rank, spaces)),
         space_of_class_(SpacesOfClasses(spaces, StageOf(plan, rank))),
         most_decode_rows_(static_cast<int64_t>(std::min({bounds_.tokens, bounds_.sequences, bounds_.logit_rows}))),
-        graphs_(PlannedGraphs(StageOf(plan, rank))) {}
+        graphs_(PlannedGraphs(collectives_, StageOf(plan, rank))) {}
 
   // What an error left under way reads memory that goes now.
   ~CudaExecutor() override {
@@ -156,7 +161,7 @@ class CudaExecutor final : public Executor {
     with_graphs_ = options.graphs;
     graph_counts_ = options.graph_counts;
     MRS_RETURN_IF_ERROR(device_->Finish());
-    return MeetByNccl(options);
+    return collectives_ == Collectives::kIpc ? MeetPeers(options) : MeetByNccl(options);
   }
 
   Status Enqueue(const Batch& batch) override {
@@ -169,7 +174,7 @@ class CudaExecutor final : public Executor {
     MRS_CHECK(!enqueued_.empty());
     if (failed_) return *failed_;
     Result<StepOutput> out = Forward();
-    if (out.ok() || nccl_ == nullptr) return out;
+    if (out.ok() || !InStream()) return out;
     failed_ = out.error();  // no rank can tell another where it is, so there is no next forward
     Drain();
     return out;
@@ -182,8 +187,8 @@ class CudaExecutor final : public Executor {
     const Batch& batch = *enqueued_.front();
     enqueued_.pop_front();
     const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
-    // What NCCL moves has the rows of the kernels, which must not depend on how each rank runs them.
-    const bool pads = (with_graphs_ || nccl_ != nullptr) && IsDecode(batch);
+    // What is exchanged in the stream has the rows of the kernels, which must not depend on how each rank runs them.
+    const bool pads = (with_graphs_ || InStream()) && IsDecode(batch);
     const int64_t padded = pads ? GraphRows(logit_rows, most_decode_rows_) : 0;
     const RowsBy of_batch = {1, static_cast<int64_t>(batch.tokens.size()), static_cast<int64_t>(batch.sequence_count()),
                              logit_rows};
@@ -199,7 +204,7 @@ class CudaExecutor final : public Executor {
       MRS_RETURN_IF_ERROR(output_.Grow(*device_, "a result", output_bytes));
       MRS_RETURN_IF_ERROR(CopyOutput(program, rows.of_kernels[3], logit_rows));
     }
-    if (const Status done = nccl_ != nullptr ? nccl_->Finish() : device_->Finish(); !done.ok()) {
+    if (const Status done = Finish(); !done.ok()) {
       return Error{done.error().kind, fmt::format("rank {}: {}", rank_, done.message())};
     }
     is_under_way_ = false;
@@ -230,6 +235,34 @@ class CudaExecutor final : public Executor {
     return Status();
   }
 
+  // As the plan counts a buffer where there is somebody to exchange with.
+  Status MeetPeers(const CudaExecutorOptions& options) {
+    if (group_ == nullptr) return Status();
+    if (options.rehearsal != RehearsalScope::kNone) {
+      return Refuse("rank {}: not there yet: rehearsing GPUs that exchange by peer memory; plan with --collectives staged",
+                    rank_);
+    }
+    if (StageOf(plan_, rank_).communicators_bytes() != kPeerExchangeBytes) {
+      return Refuse("rank {}: the plan counts {} bytes for what peers read, and here it is {}: rebuild the plan", rank_,
+                    StageOf(plan_, rank_).communicators_bytes(), kPeerExchangeBytes);
+    }
+    Result<std::unique_ptr<PeerExchange>> met = PeerExchange::Meet(*device_, {.group = group_.get(),
+                                                                              .ranks = TpGroupOf(plan_, rank_),
+                                                                              .most_decode_rows = most_decode_rows_,
+                                                                              .abort = options.abort});
+    if (!met.ok()) return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
+    peers_ = std::move(*met);
+    return Status();
+  }
+
+  // Whether sums and gatherings are in the stream; else the host has a part in them.
+  bool InStream() const { return nccl_ != nullptr || peers_ != nullptr; }
+
+  Status Finish() {
+    if (nccl_ != nullptr) return nccl_->Finish();
+    return peers_ != nullptr ? peers_->Finish() : device_->Finish();
+  }
+
   // Until nothing is under way. Graphs go before communicators, and these before a wait for what waits for them.
   void Drain() {
     if (nccl_ != nullptr) {
@@ -237,18 +270,18 @@ class CudaExecutor final : public Executor {
       graphs_.Clear();
       nccl_->Abort();
     }
+    if (peers_ != nullptr) peers_->Abort();  // what waits in the stream ends by itself
     [[maybe_unused]] const Status done = device_->Finish();
     is_under_way_ = false;
   }
 
-  // The batch's rows. Of a gathering of more, as NCCL does it, each rank's part has such that pad behind them.
+  // The batch's rows. Of a gathering of more, as it is in the stream, each rank's part has such that pad behind them.
   Status CopyOutput(const Program<CudaKernels>& program, int64_t rows_of_kernels, int64_t rows) {
     size_t parts = 1;
     for (const auto& launch : program.launches) {
       const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work);
       if (collective == nullptr || collective->y != program.output) continue;
-      parts = nccl_ != nullptr && nccl_->has_group() && collective->is_gather ? static_cast<size_t>(nccl_->group_size())
-                                                                              : 1;
+      parts = InStream() && group_ != nullptr && collective->is_gather ? static_cast<size_t>(group_->size()) : 1;
     }
     const uint64_t row_bytes = program.output_row_bytes / parts;
     const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes;
@@ -355,9 +388,8 @@ class CudaExecutor final : public Executor {
 
   // What waits for other ranks by the host, which no graph holds.
   bool IsCut(const Launch<CudaKernels>& launch) const {
-    if (nccl_ != nullptr) return false;
-    return std::holds_alternative<TransferLaunch>(launch.work) ||
-           (group_ != nullptr && std::holds_alternative<CollectiveLaunch>(launch.work));
+    if (std::holds_alternative<TransferLaunch>(launch.work)) return nccl_ == nullptr;
+    return group_ != nullptr && !InStream() && std::holds_alternative<CollectiveLaunch>(launch.work);
   }
   // Of the launches from `begin` on that one graph holds; `begin`, where it is an exchange.
   size_t SegmentEnd(const Program<CudaKernels>& program, size_t begin) const {
@@ -387,6 +419,7 @@ class CudaExecutor final : public Executor {
     if (collective != nullptr) {
       return Timed(times_, *collective, count, [&] { return exchange_->Run(*collective, count); });
     }
+    if (peers_ != nullptr) MRS_RETURN_IF_ERROR(peers_->Finish());  // what is not summed is not handed on
     const auto& transfer = std::get<TransferLaunch>(launch.work);
     return Timed(times_, transfer, count, [&] { return exchange_->Run(transfer, count); });
   }
@@ -398,7 +431,8 @@ class CudaExecutor final : public Executor {
       return RunProducts(*products, rows, most_branches);
     }
     if (const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work)) {
-      return group_ != nullptr ? nccl_->Run(*collective, rows) : exchange_->Run(*collective, rows);
+      if (group_ == nullptr) return exchange_->Run(*collective, rows);
+      return nccl_ != nullptr ? nccl_->Run(*collective, rows) : peers_->Run(*collective, rows);
     }
     if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return nccl_->Run(*transfer, rows);
     return std::visit(
@@ -432,6 +466,7 @@ class CudaExecutor final : public Executor {
   const uint32_t rank_;
   Communicator* const world_;            // null: one rank
   Pulse* const pulse_;                   // null: nobody looks
+  const Collectives collectives_;
   std::unique_ptr<Communicator> group_;  // of the collectives; null: one rank
   const BatchBounds bounds_;
   const std::vector<uint32_t> space_of_class_;
@@ -440,8 +475,9 @@ class CudaExecutor final : public Executor {
   DeviceArena weights_, activations_, kv_, workspace_, frequencies_, inputs_, host_inputs_;
   PinnedBytes output_;  // so that the copy out does not wait for a copy on the host
   std::optional<StagedExchange> exchange_;
-  std::unique_ptr<NcclExchange> nccl_;  // null: staged. Outlives the graphs
-  std::optional<Error> failed_;         // of a forward by NCCL: all that come have failed
+  std::unique_ptr<NcclExchange> nccl_;   // null: there is none. Outlives the graphs
+  std::unique_ptr<PeerExchange> peers_;  // as nccl_
+  std::optional<Error> failed_;          // of a forward by either: all that come have failed
   std::vector<BoundBucket<CudaKernels>> buckets_;
   CollectiveTimes* times_ = nullptr;
   bool with_graphs_ = true;

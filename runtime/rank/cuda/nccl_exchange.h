@@ -42,8 +42,6 @@ class NcclExchange {
   NcclExchange(const NcclExchange&) = delete;
   NcclExchange& operator=(const NcclExchange&) = delete;
 
-  bool has_group() const { return group_.comm != nullptr; }
-  int group_size() const { return group_.size; }
   Status Run(const CollectiveLaunch& collective, int64_t rows);
   Status Run(const TransferLaunch& transfer, int64_t rows);
   // Waits for the stream. An error of NCCL's ends the wait: after it, Abort.

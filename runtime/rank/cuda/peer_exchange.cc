@@ -1,0 +1,273 @@
+#include "runtime/rank/cuda/peer_exchange.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <span>
+#include <utility>
+
+#include "host/process.h"
+#include "host/thread.h"
+#include "plans/collectives.h"
+#include "plans/printable.h"
+
+namespace mrs {
+namespace {
+
+using kernels::cuda::PeerFailure;
+using kernels::cuda::PeerState;
+
+static_assert(kPeerExchangeBytes == kernels::cuda::kPeerBufferBytes);
+static_assert(kMostPeerRanks == kernels::cuda::kMostPeers);
+static_assert(kernels::cuda::kPeerBufferBytes % Device::kSharedUnit == 0);
+
+constexpr int kLookEveryMs = 50;  // at `abort`
+
+// What a rank says of itself, and what it has found: empty where all is well.
+struct Hello {
+  SharedHandle handle{};
+  int32_t pid = 0;
+  int64_t most_decode_rows = 0;
+  char why[512] = {};
+};
+struct Verdict {
+  uint64_t wrong = 0;  // of CompareGreetings
+  char why[512] = {};
+};
+
+template <size_t size>
+void Say(const Status& status, char (&why)[size]) {
+  if (status.ok()) return;
+  const std::string text = status.message();
+  std::copy_n(text.data(), std::min(text.size(), size - 1), why);
+}
+template <size_t size>
+std::string Said(const char (&why)[size]) {
+  return Printable(std::string(why, strnlen(why, size)));
+}
+
+template <typename T>
+Result<std::vector<T>> TellAll(Communicator& group, T& mine) {
+  std::vector<T> all(static_cast<size_t>(group.size()));
+  MRS_RETURN_IF_ERROR(group.AllGather(std::as_writable_bytes(std::span<T, 1>(&mine, 1)),
+                                      std::as_writable_bytes(std::span(all))));
+  return all;
+}
+
+constexpr const char* kInstead = "plan with mrs-plan build --collectives staged";
+
+}  // namespace
+
+PeerState& PeerExchange::state() const { return *reinterpret_cast<PeerState*>(state_.data()); }
+std::string PeerExchange::Name(int member) const {
+  return fmt::format("rank {}", options_.ranks[static_cast<size_t>(member)]);
+}
+
+Result<std::unique_ptr<PeerExchange>> PeerExchange::Meet(Device& device, PeerOptions options) {
+  std::unique_ptr<PeerExchange> made(new PeerExchange(device, std::move(options)));
+  PeerExchange& self = *made;
+  Communicator& group = *self.options_.group;
+  const int size = self.size(), own = self.rank();
+  if (size > kernels::cuda::kMostPeers) {
+    return Refuse("{} ranks exchange by peer memory, at most {} can; {}", size, kernels::cuda::kMostPeers, kInstead);
+  }
+  Hello mine;
+  mine.pid = getpid();
+  mine.most_decode_rows = self.options_.most_decode_rows;
+  Say(
+      [&]() -> Status {
+        MRS_ASSIGN_OR_RETURN(self.own_, device.Allocate("what peers read", kernels::cuda::kPeerBufferBytes));
+        MRS_ASSIGN_OR_RETURN(self.state_, device.AllocateHost("how waits end", sizeof(PeerState)));
+        new (self.state_.data()) PeerState;
+        MRS_RETURN_IF_ERROR(device.Finish());  // zeros, before others write there
+        MRS_ASSIGN_OR_RETURN(mine.handle, device.Share(self.own_));
+        return Status();
+      }(),
+      mine.why);
+  MRS_ASSIGN_OR_RETURN(const std::vector<Hello> hellos, TellAll(group, mine));
+  std::vector<SharedHandle> handles;
+  std::vector<int> pids;
+  for (int member = 0; member < size; ++member) {
+    const Hello& hello = hellos[static_cast<size_t>(member)];
+    if (hello.why[0] != 0) return Refuse("{} cannot share its memory: {}", self.Name(member), Said(hello.why));
+    if (hello.most_decode_rows != mine.most_decode_rows) {
+      return Refuse("decodes are of up to {} rows here and {} on {}, and ranks pad them alike: rebuild the plan",
+                    mine.most_decode_rows, hello.most_decode_rows, self.Name(member));
+    }
+    if (member != own && hello.pid == mine.pid) {
+      return Refuse(
+          "{} and {} are one process, and exchange by memory that processes share; start a process a rank: --transport "
+          "shm",
+          self.Name(own), self.Name(member));
+    }
+    handles.push_back(hello.handle);
+    pids.push_back(hello.pid);
+  }
+  Verdict verdict;
+  Status reached = self.Open(handles);
+  if (reached.ok()) reached = self.Greet(/*looks=*/false);
+  Say(reached, verdict.why);
+  MRS_ASSIGN_OR_RETURN(std::vector<Verdict> verdicts, TellAll(group, verdict));
+  if (std::all_of(verdicts.begin(), verdicts.end(), [](const Verdict& one) { return one.why[0] == 0; })) {
+    reached = self.Greet(/*looks=*/true);
+    if (reached.ok()) reached = self.CompareGreetings(&verdict.wrong);
+    Say(reached, verdict.why);
+    MRS_ASSIGN_OR_RETURN(verdicts, TellAll(group, verdict));
+  }
+  for (int member = 0; member < size; ++member) {
+    const Verdict& found = verdicts[static_cast<size_t>(member)];
+    if (found.why[0] != 0) {
+      return Refuse("{} does not reach the others' memory: {}; {}", self.Name(member), Said(found.why), kInstead);
+    }
+    if (found.wrong == 0) continue;
+    const int from = std::countr_zero(found.wrong);
+    return Refuse("{} and {} do not reach each other's memory: {}; {}", self.Name(std::min(member, from % size)),
+                  self.Name(std::max(member, from % size)),
+                  from < size ? fmt::format("what {} wrote into {}'s is not there", self.Name(from), self.Name(member))
+                              : fmt::format("{} reads something else in {}'s than it wrote", self.Name(member),
+                                            self.Name(from % size)),
+                  kInstead);
+  }
+  MRS_RETURN_IF_ERROR(self.StartWatch(pids));
+  self.is_met_ = true;
+  return made;
+}
+
+Status PeerExchange::Open(const std::vector<SharedHandle>& handles) {
+  for (int member = 0; member < size(); ++member) {
+    opened_.emplace_back();
+    if (member == rank()) continue;
+    const std::string what = fmt::format("{}'s memory", Name(member));
+    MRS_ASSIGN_OR_RETURN(opened_.back(), device_.OpenShared(what.c_str(), handles[static_cast<size_t>(member)]));
+  }
+  return Status();
+}
+
+Status PeerExchange::Greet(bool looks) {
+  kernels::cuda::PeerGreetArgs args;
+  for (int member = 0; member < size(); ++member) {
+    args.buffers[member] = member == rank() ? own_.data() : opened_[static_cast<size_t>(member)].data();
+  }
+  args.rank = rank();
+  args.ranks = size();
+  args.looks = looks;
+  MRS_RETURN_IF_ERROR(device_.Launched(kernels::cuda::StartPeerGreet(args, device_.stream())));
+  return device_.Finish();
+}
+
+// *wrong: a bit a member from whom nothing came; then, from bit `size` on, one a member in whose memory something else
+// is read than was written.
+Status PeerExchange::CompareGreetings(uint64_t* wrong) {
+  constexpr int64_t kFirst = kernels::cuda::PutGreetingAt(0);
+  constexpr int64_t kBytes = kernels::cuda::SeenGreetingAt(kernels::cuda::kMostPeers) - kFirst;
+  std::vector<uint64_t> words(static_cast<size_t>(kBytes) / sizeof(uint64_t));
+  MRS_RETURN_IF_ERROR(device_.CopyOut(words.data(), own_.data() + kFirst, static_cast<size_t>(kBytes)));
+  MRS_RETURN_IF_ERROR(device_.Finish());
+  const auto at = [&](int64_t byte) { return words[static_cast<size_t>(byte - kFirst) / sizeof(uint64_t)]; };
+  for (int member = 0; member < size(); ++member) {
+    using namespace kernels::cuda;
+    if (at(PutGreetingAt(member)) != GreetingOf(member, rank())) *wrong |= uint64_t{1} << member;
+    if (at(SeenGreetingAt(member)) != GreetingOf(rank(), member)) *wrong |= uint64_t{1} << (size() + member);
+  }
+  return Status();
+}
+
+Status PeerExchange::StartWatch(const std::vector<int>& pids) {
+  end_ = Fd(eventfd(0, EFD_CLOEXEC));
+  if (end_.get() < 0) return Unavailable("no descriptor for who looks after the other ranks; raise ulimit -n");
+  for (int member = 0; member < size(); ++member) {
+    const int pid = pids[static_cast<size_t>(member)];
+    processes_.emplace_back(member == rank() ? -1 : static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+    if (member == rank() || processes_.back().get() >= 0) continue;
+    return Unavailable("{} (process {}) has ended, or cannot be looked after: {}", Name(member), pid,
+                       std::strerror(errno));
+  }
+  MRS_ASSIGN_OR_RETURN(watch_, StartThread("who looks after the other ranks", [this] { Watch(); },
+                                           [](const Error& error) { EndProcess("who looks after the other ranks", error); }));
+  return Status();
+}
+
+// Until it is told to end.
+void PeerExchange::Watch() {
+  std::vector<pollfd> looked_at;
+  for (const Fd& process : processes_) looked_at.push_back({.fd = process.get(), .events = POLLIN, .revents = 0});
+  looked_at.push_back({.fd = end_.get(), .events = POLLIN, .revents = 0});
+  for (;;) {
+    poll(looked_at.data(), looked_at.size(), kLookEveryMs);
+    if (looked_at.back().revents != 0) return;
+    for (size_t member = 0; member + 1 < looked_at.size(); ++member) {
+      if (looked_at[member].revents == 0) continue;
+      looked_at[member].fd = -1;
+      int none = -1;
+      gone_.compare_exchange_strong(none, static_cast<int>(member));
+      Abort();
+      // Who parts waits by the communicator, to which a process that was killed says nothing.
+      if (parts_.load()) options_.group->Abort();
+    }
+    if (options_.abort != nullptr && options_.abort->load(std::memory_order_relaxed)) Abort();
+  }
+}
+
+void PeerExchange::Abort() {
+  if (state_.data() != nullptr) std::atomic_ref(state().stop).store(1, std::memory_order_release);
+}
+
+PeerExchange::~PeerExchange() {
+  opened_.clear();
+  const bool stopped = state_.data() != nullptr && std::atomic_ref(state().stop).load() != 0;
+  // Others may still have this rank's memory open where they have not come to the same place.
+  parts_.store(true);
+  const bool all_closed = is_met_ && !stopped && gone_.load() < 0 && options_.group->Barrier().ok();
+  if (watch_.joinable()) {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t told = write(end_.get(), &one, sizeof(one));
+    watch_.join();
+  }
+  if (!all_closed) device_.Forsake(std::move(own_));
+}
+
+Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
+  kernels::cuda::PeerExchangeArgs args;
+  args.x = collective.x;
+  args.y = collective.y;
+  args.bytes = rows * static_cast<int64_t>(collective.row_bytes);
+  for (int member = 0; member < size(); ++member) {
+    args.buffers[member] = member == rank() ? own_.data() : opened_[static_cast<size_t>(member)].data();
+  }
+  args.state = &state();
+  args.rank = rank();
+  args.ranks = size();
+  args.is_gather = collective.is_gather;
+  args.canonical = collective.algorithm != plan::CollectiveAlgorithm::rank_order;
+  args.longest_ns = static_cast<uint64_t>(options_.deadline.count()) * 1'000'000;
+  return device_.Launched(kernels::cuda::StartPeerExchange(args, device_.stream()));
+}
+
+Status PeerExchange::Finish() {
+  MRS_RETURN_IF_ERROR(device_.Finish());
+  const PeerFailure failure = kernels::cuda::FailureOf(state());
+  const auto does = [](bool gathers) { return gathers ? "gathers" : "sums"; };
+  switch (failure.kind) {
+    case PeerFailure::kUnlike:
+      return Refuse("{} {} {} bytes where this one exchanges something else: all ranks run one plan's steps alike",
+                    Name(failure.rank), does(failure.gathers), failure.bytes);
+    case PeerFailure::kSilent:
+      return TimedOut("{} has not come to an exchange within {} ms", Name(failure.rank), options_.deadline.count());
+    case PeerFailure::kNone:
+      return Status();
+    case PeerFailure::kStopped:
+      break;
+  }
+  if (const int gone = gone_.load(); gone >= 0) return Unavailable("{} has ended", Name(gone));
+  return Unavailable("given up while {} was waited for", Name(failure.rank));
+}
+
+}  // namespace mrs

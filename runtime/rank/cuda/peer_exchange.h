@@ -1,0 +1,76 @@
+// What GPUs of one host sum and gather by each other's memory: in the order of their streams, and so inside of graphs.
+//
+//   MRS_ASSIGN_OR_RETURN(auto exchange, PeerExchange::Meet(*device, {.group = group, .ranks = {2, 3}, ...}));
+//   MRS_RETURN_IF_ERROR(exchange->Run(collective, /*rows=*/4));   // also while the stream is captured
+//   MRS_RETURN_IF_ERROR(exchange->Finish());                      // the stream is done, or a wait in it was given up
+//
+// The kernel is kernels/cuda/peer_exchange.h: the bits of communicators of the host. All ranks exchange as many rows:
+// those that their kernels run, with rows that pad. A wait for a rank that does not come ends when its process does,
+// when `abort` says so, and after `deadline`; then nothing is exchanged any more.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/cuda/peer_exchange.h"
+#include "runtime/comm/communicator.h"
+#include "runtime/comm/fd.h"
+#include "runtime/rank/cuda/device.h"
+#include "runtime/rank/launch.h"
+
+namespace mrs {
+
+struct PeerOptions {
+  Communicator* group = nullptr;              // borrowed, and used while ranks meet and part: of two ranks or more
+  std::vector<int> ranks = {};                // what each of them is called
+  int64_t most_decode_rows = 0;               // which all ranks must pad alike
+  const std::atomic<bool>* abort = nullptr;   // borrowed; once true, waits end within about 100 ms
+  std::chrono::milliseconds deadline{60000};  // of a wait
+};
+
+class PeerExchange {
+ public:
+  // All ranks of the group at once, each a process of its own; `device` is borrowed. Each writes into every other's
+  // memory and reads it back before anything waits there; where one cannot, all say so by the names of both.
+  static Result<std::unique_ptr<PeerExchange>> Meet(Device& device, PeerOptions options);
+  // After the graphs that have exchanges of it. Waits for the others to do so, too, as they read this rank's memory.
+  ~PeerExchange();
+  PeerExchange(const PeerExchange&) = delete;
+  PeerExchange& operator=(const PeerExchange&) = delete;
+
+  Status Run(const CollectiveLaunch& collective, int64_t rows);
+  // Waits for the stream.
+  Status Finish();
+  // Ends what is under way here, and all that comes.
+  void Abort();
+
+ private:
+  PeerExchange(Device& device, PeerOptions options) : device_(device), options_(std::move(options)) {}
+  int size() const { return options_.group->size(); }
+  int rank() const { return options_.group->rank(); }
+  std::string Name(int member) const;  // "rank 3"
+  Status Open(const std::vector<SharedHandle>& handles);
+  Status Greet(bool looks);
+  Status CompareGreetings(uint64_t* wrong);
+  Status StartWatch(const std::vector<int>& pids);
+  void Watch();
+  kernels::cuda::PeerState& state() const;
+
+  Device& device_;
+  const PeerOptions options_;
+  DeviceArena own_, state_;
+  std::vector<DeviceArena> opened_;  // [member]; this rank's own is none
+  bool is_met_ = false;
+  // Of the thread that looks after the others' processes.
+  std::vector<Fd> processes_;  // [member]
+  Fd end_;                     // is readable once it must end
+  std::atomic<int> gone_{-1};  // a member whose process has ended
+  std::atomic<bool> parts_{false};
+  std::thread watch_;
+};
+
+}  // namespace mrs

@@ -1,0 +1,271 @@
+// Ranks that are processes of an emulated device each, and exchange by its memory: what they then have, and each way in
+// which it goes wrong.
+#include "runtime/rank/cuda/peer_exchange.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "runtime/comm/region.h"
+#include "runtime/rank/cuda/child_for_test.h"
+#include "runtime/rank/cuda/emulated_faults.h"
+
+namespace mrs {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+
+struct Rank {
+  int rank = 0;
+  Device* device = nullptr;
+  PeerExchange* exchange = nullptr;
+  std::byte* memory = nullptr;  // of the device, kMemory bytes
+  Child::Side* side = nullptr;
+
+  Status Fill(float value, int64_t count) {
+    const std::vector<float> values(static_cast<size_t>(count), value);
+    return device->CopyIn(memory, values.data(), values.size() * sizeof(float));
+  }
+  float At(int64_t index) {
+    float value = 0;
+    const Status copied = device->CopyOut(&value, memory + index * 4, sizeof(value));
+    return copied.ok() ? value : -1;
+  }
+};
+constexpr uint64_t kMemory = 1 << 20;
+
+struct Shape {
+  int size = 2;
+  milliseconds deadline{20000};
+  int64_t rows_of_last = 4;
+  const char* faults = "";
+};
+
+// Processes, numbered from 10, each of which says "ok" in the end, or what went wrong.
+class World {
+ public:
+  World(const Shape& shape, const std::function<Status(Rank&)>& run) {
+    const Fd region = *CreateShmRegion(shape.size);
+    for (int rank = 0; rank < shape.size; ++rank) {
+      ranks_.emplace_back([&, rank](Child::Side& side) -> std::string {
+        emulated::UseFaults(*emulated::ParseFaults(shape.faults));
+        const Status ran = RunRank(shape, rank, region.get(), side, run);
+        return ran.ok() ? "ok" : ran.message();
+      });
+    }
+  }
+  Child& rank(int number) { return ranks_[static_cast<size_t>(number)]; }
+  std::vector<std::string> Said() {
+    std::vector<std::string> said;
+    for (Child& rank : ranks_) said.push_back(rank.Said());
+    return said;
+  }
+
+ private:
+  static Status RunRank(const Shape& shape, int rank, int region, Child::Side& side,
+                        const std::function<Status(Rank&)>& run) {
+    MRS_ASSIGN_OR_RETURN(const auto group, OpenShmCommunicator(rank, shape.size, region));
+    MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(static_cast<uint32_t>(rank)));
+    MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
+    std::vector<int> names;
+    for (int i = 0; i < shape.size; ++i) names.push_back(10 + i);
+    MRS_ASSIGN_OR_RETURN(const auto exchange,
+                         PeerExchange::Meet(*device, {.group = group.get(),
+                                                      .ranks = names,
+                                                      .most_decode_rows = rank + 1 == shape.size ? shape.rows_of_last : 4,
+                                                      .deadline = shape.deadline}));
+    Rank own{rank, device.get(), exchange.get(), memory.data(), &side};
+    return run(own);
+  }
+
+  std::deque<Child> ranks_;
+};
+
+CollectiveLaunch SumOf(Rank& rank, uint64_t row_bytes) {
+  return {.algorithm = plan::CollectiveAlgorithm::doubling, .x = rank.memory, .y = rank.memory, .row_bytes = row_bytes};
+}
+Status SumOnce(Rank& rank) {
+  MRS_RETURN_IF_ERROR(rank.Fill(1, 100));
+  MRS_RETURN_IF_ERROR(rank.exchange->Run(SumOf(rank, 400), 1));
+  return rank.exchange->Finish();
+}
+Status Expect(float actual, float expected) {
+  return actual == expected ? Status() : Refuse("{} where {} is expected", actual, expected);
+}
+
+TEST(PeerExchange, SumsAtOnceAndInGraphs) {
+  World world({.size = 4}, [](Rank& rank) -> Status {
+    constexpr int64_t kCount = 3001;
+    const CollectiveLaunch sum = SumOf(rank, kCount * 4);
+    MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(1 << rank.rank), kCount));
+    MRS_RETURN_IF_ERROR(rank.exchange->Run(sum, 1));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    for (const int64_t at : {int64_t{0}, int64_t{1024}, kCount - 1}) MRS_RETURN_IF_ERROR(Expect(rank.At(at), 15));
+    MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&] { return rank.exchange->Run(sum, 1); }));
+    MRS_RETURN_IF_ERROR(Expect(rank.At(0), 15));  // nothing ran
+    for (int i = 0; i < 3; ++i) MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    return Expect(rank.At(kCount - 1), 15 * 64);
+  });
+  EXPECT_THAT(world.Said(), ::testing::Each("ok"));
+}
+
+TEST(PeerExchange, Gathers) {
+  World world({.size = 2}, [](Rank& rank) -> Status {
+    constexpr int64_t kCount = 5000;
+    MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(rank.rank + 1), kCount));
+    std::byte* const y = rank.memory + 400000;
+    MRS_RETURN_IF_ERROR(
+        rank.exchange->Run(CollectiveLaunch{.is_gather = true, .x = rank.memory, .y = y, .row_bytes = 4}, kCount));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    MRS_RETURN_IF_ERROR(Expect(rank.At(100000 + kCount - 1), 1));
+    return Expect(rank.At(100000 + kCount), 2);
+  });
+  EXPECT_THAT(world.Said(), ::testing::Each("ok"));
+}
+
+TEST(PeerExchange, RanksThatDoNotMeetSayWhy) {
+  const struct {
+    const char* fault;
+    const char* says;
+  } rows[] = {
+      {"ipc-export:1@1",
+       "rank 11 cannot share its memory: cuda:1 (emulated): memory cannot be shared with other processes: invalid "
+       "argument (cudaErrorInvalidValue): MRS_EMULATED_FAULT=ipc-export:1@1"},
+      {"allocation:2@1", "rank 11 cannot share its memory: cuda:1 (emulated): no 6291456 bytes of memory for what peers "},
+      {"ipc-open:1@1",
+       "rank 11 does not reach the others' memory: cuda:1 (emulated): rank 10's memory cannot be opened: peer access is "
+       "not supported between these two devices (cudaErrorPeerAccessUnsupported): MRS_EMULATED_FAULT=ipc-open:1@1; "
+       "plan with mrs-plan build --collectives staged"},
+      {"ipc-open:2@0", "rank 10 does not reach the others' memory: cuda:0 (emulated): rank 12's memory cannot be opened"},
+      {"ipc-astray:2@2",
+       "rank 11 and rank 12 do not reach each other's memory: what rank 12 wrote into rank 11's is not there; plan with "
+       "mrs-plan build --collectives staged"},
+  };
+  for (const auto& row : rows) {
+    World world({.size = 3, .faults = row.fault}, SumOnce);
+    EXPECT_THAT(world.Said(), ::testing::Each(HasSubstr(row.says))) << row.fault;
+  }
+}
+
+TEST(PeerExchange, RanksThatPadUnlikeAreRefused) {
+  World world({.rows_of_last = 8}, SumOnce);
+  EXPECT_EQ(world.Said(), (std::vector<std::string>{
+                              "decodes are of up to 4 rows here and 8 on rank 11, and ranks pad them alike: rebuild the "
+                              "plan",
+                              "decodes are of up to 8 rows here and 4 on rank 10, and ranks pad them alike: rebuild the "
+                              "plan"}));
+}
+
+TEST(PeerExchange, RanksOfOneProcessAreRefused) {
+  Child both([](Child::Side&) -> std::string {
+    const auto world = *MakeLocalCommunicators(2);
+    std::string said[2];
+    std::vector<std::thread> ranks;
+    for (int rank = 0; rank < 2; ++rank) {
+      ranks.emplace_back([&, rank] {
+        const auto device = *Device::Open(static_cast<uint32_t>(rank));
+        said[rank] = PeerExchange::Meet(*device, {.group = world[static_cast<size_t>(rank)].get(), .ranks = {0, 1}})
+                         .status()
+                         .message();
+      });
+    }
+    for (std::thread& rank : ranks) rank.join();
+    return said[0] + "\n" + said[1];
+  });
+  EXPECT_EQ(both.Said(),
+            "rank 0 and rank 1 are one process, and exchange by memory that processes share; start a process a rank: "
+            "--transport shm\n"
+            "rank 1 and rank 0 are one process, and exchange by memory that processes share; start a process a rank: "
+            "--transport shm");
+}
+
+// In the middle of a graph: whoever waits for it says so, and nothing of it is left.
+TEST(PeerExchange, ARankThatIsKilledIsNamed) {
+  World world({.size = 2}, [](Rank& rank) -> Status {
+    MRS_RETURN_IF_ERROR(SumOnce(rank));
+    MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&]() -> Status {
+      for (int i = 0; i < 3; ++i) MRS_RETURN_IF_ERROR(rank.exchange->Run(SumOf(rank, 400), 1));
+      return Status();
+    }));
+    rank.side->Tell();
+    if (rank.rank == 1) rank.side->Wait();  // and is killed there
+    MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
+    const Status done = rank.exchange->Finish(), later = SumOnce(rank);
+    return later.ok() ? Refuse("it went on") : done;
+  });
+  EXPECT_TRUE(world.rank(0).Wait());
+  EXPECT_TRUE(world.rank(1).Wait());
+  world.rank(1).Kill();
+  EXPECT_EQ(world.rank(0).Said(), "rank 11 has ended");
+}
+
+TEST(PeerExchange, ARankThatDoesNotComeIsNamed) {
+  World world({.size = 2, .deadline = milliseconds(200)}, [](Rank& rank) -> Status {
+    if (rank.rank == 0) return SumOnce(rank);
+    return rank.side->Wait() ? Status() : Refuse("nobody told it to go on");
+  });
+  EXPECT_EQ(world.rank(0).Said(), "rank 11 has not come to an exchange within 200 ms");
+  world.rank(1).Tell();
+  EXPECT_EQ(world.rank(1).Said(), "ok");
+}
+
+TEST(PeerExchange, AnAbortEndsTheWait) {
+  const Fd region = *CreateShmRegion(2);
+  const auto run = [&](int rank, Child::Side& side) -> Status {
+    std::atomic<bool> abort{false};
+    MRS_ASSIGN_OR_RETURN(const auto group, OpenShmCommunicator(rank, 2, region.get()));
+    MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(static_cast<uint32_t>(rank)));
+    MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
+    MRS_ASSIGN_OR_RETURN(const auto exchange,
+                         PeerExchange::Meet(*device, {.group = group.get(), .ranks = {0, 1}, .abort = &abort}));
+    Rank own{rank, device.get(), exchange.get(), memory.data(), &side};
+    if (rank == 1) return side.Wait() ? Status() : Refuse("nobody told it to go on");
+    std::thread other([&] {
+      side.Wait();
+      abort.store(true);
+    });
+    side.Tell();
+    const Status done = SumOnce(own);
+    other.join();
+    return done;
+  };
+  Child waits([&](Child::Side& side) { return TextOf(run(0, side)); });
+  Child never([&](Child::Side& side) { return TextOf(run(1, side)); });
+  EXPECT_TRUE(waits.Wait());
+  waits.Tell();
+  EXPECT_EQ(waits.Said(), "given up while rank 1 was waited for");
+  never.Tell();
+  EXPECT_EQ(never.Said(), "");
+}
+
+TEST(PeerExchange, UnlikeSizesAreAnErrorOfBoth) {
+  World world({}, [](Rank& rank) -> Status {
+    MRS_RETURN_IF_ERROR(rank.exchange->Run(SumOf(rank, 400), 1 + rank.rank));
+    return rank.exchange->Finish();
+  });
+  EXPECT_EQ(world.Said(),
+            (std::vector<std::string>{
+                "rank 11 sums 800 bytes where this one exchanges something else: all ranks run one plan's steps alike",
+                "rank 10 sums 400 bytes where this one exchanges something else: all ranks run one plan's steps alike"}));
+}
+
+TEST(PeerExchangeDeathTest, EndsBeforeItsGraphs) {
+  World world({}, [](Rank& rank) -> Status {
+    MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&] {
+      return rank.exchange->Run(SumOf(rank, 400), 1);
+    }));
+    if (rank.rank == 0) rank.exchange->~PeerExchange();
+    return Status();
+  });
+  EXPECT_EQ(world.rank(0).Said(), "signal 6");
+}
+
+}  // namespace
+}  // namespace mrs
