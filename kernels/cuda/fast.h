@@ -5,8 +5,7 @@
 //   const CudaKernels& k = FastKernels();
 //   int error = k.matmul_bf16(args, stream);   // any number of rows; made for at most kMostGemvRows
 //
-// Of more rows tensor cores would be quicker, which nothing here has yet. A row's bits depend on how many others there
-// are.
+// Of more rows cuBLASLt is quicker: runtime/rank/cuda chooses. A row's bits depend on how many others there are.
 #pragma once
 
 #include "kernels/cuda/exact.h"

@@ -167,6 +167,7 @@ void Copy(void* to, const void* from, size_t bytes) {
 
 }  // namespace
 
+std::string emulated::WhyNotLaunched() { return std::exchange(why_not_launched, {}); }
 uint32_t emulated::CurrentDevice() { return static_cast<uint32_t>(std::max(current_device, 0)); }
 
 struct Device::Branches {

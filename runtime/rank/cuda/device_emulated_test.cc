@@ -67,13 +67,15 @@ TEST(EmulatedFaults, WhatIsNoneIsRefused) {
        "'lunch:1': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, allocation, "
        "host-allocation, copy-in, copy-out, copy-within, launch, fork, join, mark, capture, "
        "capture-invalidated, instantiate, graph-launch, wait, nccl-open, nccl-version, nccl-id, nccl-init, nccl-hang, "
-       "nccl-call, nccl-async, nccl-lost, ipc-export, ipc-open, ipc-astray, or device-memory:, order:, missing-dependency: or count:"},
+       "nccl-call, nccl-async, nccl-lost, ipc-export, ipc-open, ipc-astray, cublaslt-open, cublaslt-version, "
+       "cublaslt-create, cublaslt-choose, cublaslt-multiply, or device-memory:, order:, missing-dependency: or count:"},
       {",",
        "'': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, allocation, host-allocation, copy-in, "
        "copy-out, copy-within, launch, fork, join, mark, capture, capture-invalidated, instantiate, graph-launch, "
        "wait, "
        "nccl-open, nccl-version, nccl-id, nccl-init, nccl-hang, nccl-call, nccl-async, nccl-lost, "
-       "ipc-export, ipc-open, ipc-astray, or device-memory:, order:, missing-dependency: or count:"},
+       "ipc-export, ipc-open, ipc-astray, cublaslt-open, cublaslt-version, cublaslt-create, cublaslt-choose, "
+       "cublaslt-multiply, or device-memory:, order:, missing-dependency: or count:"},
   };
   for (const auto& [text, said] : rows) {
     const auto faults = ParseFaults(text);

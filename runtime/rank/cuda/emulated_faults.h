@@ -53,8 +53,14 @@ enum class Point : uint8_t {
   kIpcExport,
   kIpcOpen,
   kIpcAstray,  // what is opened is other memory
+  // Of cuBLASLt (cublaslt_emulated.cc).
+  kCublasltOpen,
+  kCublasltVersion,  // is another one
+  kCublasltCreate,
+  kCublasltChoose,  // there is no way to multiply
+  kCublasltMultiply,
 };
-constexpr std::array<const char*, 28> kPointNames = {"open",
+constexpr std::array<const char*, 33> kPointNames = {"open",
                                                      "use",
                                                      "memory-query",
                                                      "allocation",
@@ -81,7 +87,12 @@ constexpr std::array<const char*, 28> kPointNames = {"open",
                                                      "nccl-lost",
                                                      "ipc-export",
                                                      "ipc-open",
-                                                     "ipc-astray"};
+                                                     "ipc-astray",
+                                                     "cublaslt-open",
+                                                     "cublaslt-version",
+                                                     "cublaslt-create",
+                                                     "cublaslt-choose",
+                                                     "cublaslt-multiply"};
 
 struct Fault {
   Point point = Point::kOpen;
@@ -111,6 +122,8 @@ void NoteForgotten();
 uint64_t ForgottenCount();
 // The calling thread's, as cudaGetDevice has it; 0 where it has chosen none.
 uint32_t CurrentDevice();
+// Why a stream of the calling thread took no work, the last time that one did not; empty: nothing is known.
+std::string WhyNotLaunched();
 // A seed for the next launch of a graph; 0 where there is one order.
 uint64_t NextOrderSeed();
 
