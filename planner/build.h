@@ -31,7 +31,7 @@ struct BuildOptions {
   std::string device_layers = {};  // "0:16;1:16": device ordinal : layers of each stage; "": not said
   std::optional<int64_t> max_len;  // absent: the model's own, at most 8192
   int64_t max_seqs = 16;
-  std::string numerics = "auto";            // pair2, block32; auto: pair2, which CPUs have in hardware
+  std::string numerics = "auto";            // pair2, block32, fast; auto: pair2, which CPUs have in hardware
   std::string dtype = "auto";               // f32, bf16; auto: bf16 for bf16 checkpoints, else f32
   std::optional<uint64_t> memory;           // bytes a rank may use; absent: 90 % of this host's over its ranks
   std::string reduction = "canonical";      // rank_order: a control that is not invariant

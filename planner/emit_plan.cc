@@ -77,7 +77,9 @@ std::unique_ptr<plan::ClusterT> Cluster(const PlanFacts& facts) {
 
 std::unique_ptr<plan::NumericsT> Numerics(const PlanFacts& facts) {
   auto out = std::make_unique<plan::NumericsT>();
-  out->chain = facts.chain == "pair2" ? plan::Chain::pair2 : plan::Chain::block32;
+  out->chain = facts.chain == "pair2"  ? plan::Chain::pair2
+               : facts.chain == "fast" ? plan::Chain::fast
+                                       : plan::Chain::block32;
   out->revision = contract::kNumericsRevision;
   out->reduction = facts.reduction == "rank_order" ? plan::Reduction::rank_order : plan::Reduction::canonical;
   out->weight_dtype = facts.weight_dtype == "bf16" ? plan::DType::bf16 : plan::DType::f32;
@@ -144,7 +146,7 @@ Result<plan::PlanT> EmitPlan(mlir::ModuleOp module) {
     out->rule = rope.rule;
     plan.ropes.push_back(std::move(out));
   }
-  plan.encodings = EncodingsFor(plan.numerics->weight_dtype);
+  plan.encodings = EncodingsFor(plan.numerics->weight_dtype, plan.numerics->chain);
   NameList names(&plan.names);
   for (mlir::func::FuncOp program : ir::ProgramsOf(module)) {
     MRS_RETURN_IF_ERROR(EmitStage(program, &names, &plan));

@@ -36,7 +36,7 @@ Status CheckOptions(const BuildOptions& options) {
     }
     return Error{ErrorKind::kUsage, fmt::format("{} {}: expected one of {}", option, value, fmt::join(allowed, ", "))};
   };
-  MRS_RETURN_IF_ERROR(one_of("--numerics", options.numerics, {"auto", "pair2", "block32"}));
+  MRS_RETURN_IF_ERROR(one_of("--numerics", options.numerics, {"auto", "pair2", "block32", "fast"}));
   MRS_RETURN_IF_ERROR(one_of("--dtype", options.dtype, {"auto", "f32", "bf16"}));
   MRS_RETURN_IF_ERROR(one_of("--reduction", options.reduction, {"canonical", "rank_order"}));
   if (options.max_seqs < 1 || options.max_seqs > 4096) {
@@ -46,6 +46,21 @@ Status CheckOptions(const BuildOptions& options) {
     return BrokenRule<RuleId::kMemoryRange>("", *options.memory, contract::kMaxArenaBytes);
   }
   return Status();
+}
+
+// Fast numerics are of GPUs, and of matrices that tensor cores multiply.
+Status CheckFast(const PlanFacts& facts) {
+  if (facts.chain != "fast") return Status();
+  for (size_t rank = 0; rank < facts.ranks.size(); ++rank) {
+    if (facts.ranks[rank].kind == "cuda") continue;
+    return Refuse(
+        "--numerics fast: its products are those of GPUs' tensor cores, and rank {} is a CPU's; plan for GPUs (--gpus, "
+        "--cluster), or with --numerics pair2",
+        rank);
+  }
+  if (facts.weight_dtype == "bf16") return Status();
+  return Refuse("--numerics fast: its matrices are bf16, and these would be {}; say --dtype bf16 or --numerics pair2",
+                facts.weight_dtype);
 }
 
 std::string Describe(const LayerSpec& m, const ModelSpec& model) {
@@ -269,6 +284,7 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
                         ? cluster::CanonicalText(*decision->cluster)
                         : fmt::format("{} CPU rank{} on one host", ranks, ranks == 1 ? "" : "s");
   }
+  MRS_RETURN_IF_ERROR(CheckFast(facts));
   // Of a plan that there is, as it says: those of before have none.
   const bool talks = facts.ranks.size() > 1 && facts.ranks.front().kind == "cuda";
   if (talks && (!options.as_planned || !options.collectives.empty())) {

@@ -221,7 +221,7 @@ Result<PlanFacts> ReadFacts(mlir::ModuleOp module) {
     if (!error.empty() || llvm::is_contained(allowed, value)) return;
     error = fmt::format("module attribute '{}' is \"{}\": expected one of {}", name, value, fmt::join(allowed, ", "));
   };
-  one_of("mrs.chain", facts.chain, {"pair2", "block32"});
+  one_of("mrs.chain", facts.chain, {"pair2", "block32", "fast"});
   one_of("mrs.reduction", facts.reduction, {"canonical", "rank_order"});
   one_of("mrs.weight_dtype", facts.weight_dtype, {"f32", "bf16"});
   for (const RankPlace& rank : facts.ranks) {

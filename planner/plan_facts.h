@@ -23,14 +23,14 @@ struct PlanFacts {
   int64_t parameter_count = 0;
   int64_t vocab_padded = 0;
   std::vector<CheckpointFile> files;
-  std::string chain;         // "pair2" or "block32"
+  std::string chain;         // "pair2", "block32" or "fast"
   std::string reduction;     // "canonical" or "rank_order" (a control)
   std::string weight_dtype;  // "f32" or "bf16"
   int64_t max_len = 0;
   int64_t max_seqs = 0;
-  std::vector<RankPlace> ranks;  // tensor-parallel groups, stage after stage; all of one kind
+  std::vector<RankPlace> ranks;        // tensor-parallel groups, stage after stage; all of one kind
   std::string collectives = "staged";  // of CUDA ranks (plans/collectives.h)
-  std::string cluster;           // canonical text, or "2 CPU ranks on one host"
+  std::string cluster;                 // canonical text, or "2 CPU ranks on one host"
   std::vector<std::pair<std::string, std::string>> options;  // as given, sorted by name
 };
 

@@ -29,6 +29,7 @@ inline constexpr EncodingRow kEncodings[] = {
     {plan::EncodingKind::dense, plan::DType::f32, 1, 1, 1, 4},
     {plan::EncodingKind::packed, plan::DType::f32, contract::kLanes, contract::kGranule, 1, 4},
     {plan::EncodingKind::packed, plan::DType::bf16, contract::kLanes, contract::kGranule, 1, 2},
+    {plan::EncodingKind::rows, plan::DType::bf16, contract::kLanes, contract::kGranule, 1, 2},
 };
 
 // nullptr: there is none.
@@ -51,13 +52,18 @@ constexpr uint64_t EncodedBytes(const EncodingRow& row, uint64_t n, uint64_t chu
   return times(times(round_up(n, row.row_multiple), k) / row.block_elements, row.block_bytes);
 }
 
+// How the matrices of a plan lie: what tensor cores read is in rows. Both take the same bytes.
+constexpr plan::EncodingKind MatrixEncodingKind(plan::Chain chain) {
+  return chain == plan::Chain::fast ? plan::EncodingKind::rows : plan::EncodingKind::packed;
+}
+
 // Plan.encodings as mrs-plan writes it: vectors first, then the matrices of the plan.
 inline constexpr uint32_t kVectorEncoding = 0;
 inline constexpr uint32_t kMatrixEncoding = 1;
-inline std::vector<std::unique_ptr<plan::EncodingT>> EncodingsFor(plan::DType matrix_dtype) {
+inline std::vector<std::unique_ptr<plan::EncodingT>> EncodingsFor(plan::DType matrix_dtype, plan::Chain chain) {
   std::vector<std::unique_ptr<plan::EncodingT>> encodings;
   for (const EncodingRow* row : {FindEncoding(plan::EncodingKind::dense, plan::DType::f32),
-                                 FindEncoding(plan::EncodingKind::packed, matrix_dtype)}) {
+                                 FindEncoding(MatrixEncodingKind(chain), matrix_dtype)}) {
     encodings.push_back(std::make_unique<plan::EncodingT>());
     if (row == nullptr) continue;  // a type that no matrix has: the verifier says so
     encodings.back()->kind = row->kind;

@@ -120,6 +120,15 @@ std::string HumanCount(uint64_t count) {
   return fmt::format("{}", count);
 }
 
+std::string NumericsText(const plan::Numerics& numerics) {
+  return fmt::format(
+      "{}{}, {} sums, weights {}, revision {}", plan::EnumNameChain(numerics.chain()),
+      numerics.chain() == plan::Chain::fast
+          ? " (products by tensor cores: near a CPU's bits, not the same, and not the same in every batch)"
+          : "",
+      plan::EnumNameReduction(numerics.reduction()), plan::EnumNameDType(numerics.weight_dtype()), numerics.revision());
+}
+
 std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
   const plan::Model& model = *plan.model();
   std::string out;
@@ -132,9 +141,7 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
   line("layout",
        fmt::format("{} rank{}: tp {}, dp {}, {} stage{}", plan.ranks()->size(), plan.ranks()->size() == 1 ? "" : "s",
                    plan.tp(), plan.dp(), plan.stages()->size(), plan.stages()->size() == 1 ? "" : "s"));
-  line("numerics", fmt::format("{}, {} sums, weights {}, revision {}", plan::EnumNameChain(plan.numerics()->chain()),
-                               plan::EnumNameReduction(plan.numerics()->reduction()),
-                               plan::EnumNameDType(plan.numerics()->weight_dtype()), plan.numerics()->revision()));
+  line("numerics", NumericsText(*plan.numerics()));
   line("answers", AnswersLine(model));
   line("limits", fmt::format("{} tokens a sequence, {} sequences at once", plan.max_len(), plan.max_seqs()));
   verify::Budget budget;

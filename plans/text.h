@@ -28,6 +28,8 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name);
 
 // "1.5 GiB", "640 B": for people; four significant digits at most.
 std::string HumanBytes(uint64_t bytes);
+// "pair2, canonical sums, weights bf16, revision 1"; of fast numerics what they give up, too
+std::string NumericsText(const plan::Numerics& numerics);
 
 // "8.03B", "3.2M", "640".
 std::string HumanCount(uint64_t count);

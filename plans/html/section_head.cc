@@ -107,10 +107,7 @@ void AppendHead(const PageFacts& facts, std::string_view name, std::string* out)
   if (plan.dp() > 1) Append(&layout, ", {} replicas", plan.dp());
   if (plan.ep() > 1) Append(&layout, ", expert parallel {}", plan.ep());
   Fact(out, "Layout", layout);
-  Fact(out, "Numerics",
-       fmt::format("{}, {} sums, weights {}, revision {}", plan::EnumNameChain(plan.numerics()->chain()),
-                   plan::EnumNameReduction(plan.numerics()->reduction()),
-                   plan::EnumNameDType(plan.numerics()->weight_dtype()), plan.numerics()->revision()));
+  Fact(out, "Numerics", NumericsText(*plan.numerics()));
   Fact(out, "Limits",
        fmt::format("{} tokens a sequence, {} at once", plan.max_len(), Count(plan.max_seqs(), "sequence")));
   Fact(out, "Cluster", ClusterFact(facts));

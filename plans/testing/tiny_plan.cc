@@ -140,7 +140,7 @@ class Builder {
     }
     const auto kv = static_cast<uint32_t>(kv_local());
     const uint64_t block_bytes = uint64_t{32} * o_.layer_count * kv * 2 * kHeadDim * 2;
-    plan_.encodings = EncodingsFor(DType::bf16);
+    plan_.encodings = EncodingsFor(DType::bf16, plan_.numerics->chain);
     stage_->kv_classes.emplace_back(16, block_bytes, 0, 0, 0, 32, o_.layer_count, kv, kHeadDim, kHeadDim, 4,
                                     DType::bf16, KvKind::full);
     stage_->layer_end = o_.layer_count;

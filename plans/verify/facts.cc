@@ -128,14 +128,26 @@ Status CheckModel(const plan::Model& model) {
   return CheckSampling(*model.sampling());
 }
 
-Status CheckNumerics(const plan::Numerics& numerics) {
-  if (numerics.chain() == plan::Chain::none) return Refuse("numerics.chain is none, expected pair2 or block32");
+Status CheckNumerics(const plan::Plan& plan) {
+  const plan::Numerics& numerics = *plan.numerics();
+  if (numerics.chain() == plan::Chain::none) return Refuse("numerics.chain is none, expected pair2, block32 or fast");
   if (numerics.revision() != contract::kNumericsRevision) {
     return Refuse("numerics.revision is {}, this version computes revision {}", numerics.revision(),
                   contract::kNumericsRevision);
   }
   if (numerics.weight_dtype() != DType::f32 && numerics.weight_dtype() != DType::bf16) {
     return Refuse("numerics.weight_dtype is {}, expected f32 or bf16", plan::EnumNameDType(numerics.weight_dtype()));
+  }
+  if (numerics.chain() != plan::Chain::fast) return Status();
+  if (numerics.weight_dtype() != DType::bf16) {
+    return Refuse("numerics.weight_dtype is {}, but numerics.chain is fast, whose matrices are bf16",
+                  plan::EnumNameDType(numerics.weight_dtype()));
+  }
+  for (uint32_t rank = 0; rank < plan.ranks()->size(); ++rank) {
+    const plan::DeviceKind kind = plan.ranks()->Get(rank)->kind();
+    if (kind == plan::DeviceKind::cuda) continue;
+    return Refuse("numerics.chain is fast, which CUDA ranks alone can be, but rank {} is {}", rank,
+                  plan::EnumNameDeviceKind(kind));
   }
   return Status();
 }
@@ -215,7 +227,7 @@ Status CheckNotes(const plan::Plan& plan) {
 Status CheckFacts(const plan::Plan& plan) {
   MRS_RETURN_IF_ERROR(CheckCounts(plan));
   MRS_RETURN_IF_ERROR(CheckModel(*plan.model()));
-  MRS_RETURN_IF_ERROR(CheckNumerics(*plan.numerics()));
+  MRS_RETURN_IF_ERROR(CheckNumerics(plan));
   MRS_RETURN_IF_ERROR(CheckFiles(plan));
   MRS_RETURN_IF_ERROR(CheckRopes(plan));
   return CheckNotes(plan);

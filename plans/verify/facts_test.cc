@@ -23,7 +23,7 @@ TEST(Verify, RejectsUnknownEnum) {
 TEST(Verify, RejectsUnknownEnumInATable) {
   PlanT plan = TinyPlan();
   plan.numerics->chain = static_cast<Chain>(9);
-  EXPECT_EQ(Refusal(plan), "numerics.chain: 9 is unknown, known are 0 to 2");
+  EXPECT_EQ(Refusal(plan), "numerics.chain: 9 is unknown, known are 0 to 3");
 }
 
 TEST(Verify, RejectsNonFiniteFloat) {
@@ -212,7 +212,15 @@ TEST(Verify, RejectsNoRepetitionPenalty) {
 TEST(Verify, RejectsNoChain) {
   PlanT plan = TinyPlan();
   plan.numerics->chain = Chain::none;
-  EXPECT_EQ(Refusal(plan), "numerics.chain is none, expected pair2 or block32");
+  EXPECT_EQ(Refusal(plan), "numerics.chain is none, expected pair2, block32 or fast");
+}
+
+TEST(Verify, RejectsFastNumericsWhereTheyCannotBe) {
+  PlanT plan = TinyPlan();
+  plan.numerics->chain = Chain::fast;
+  EXPECT_EQ(Refusal(plan), "numerics.chain is fast, which CUDA ranks alone can be, but rank 0 is cpu");
+  plan.numerics->weight_dtype = DType::f32;
+  EXPECT_EQ(Refusal(plan), "numerics.weight_dtype is f32, but numerics.chain is fast, whose matrices are bf16");
 }
 
 TEST(Verify, RejectsOtherNumericsRevision) {

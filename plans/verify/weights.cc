@@ -57,6 +57,12 @@ Status CheckForm(const StageView& stage, uint32_t w) {
     }
   }
   MRS_ASSIGN_OR_RETURN(const EncodingRow row, EncodingOf(stage, w));
+  const plan::Chain chain = stage.plan.numerics()->chain();
+  if (!stage.IsVector(weight) && row.kind != MatrixEncodingKind(chain)) {
+    return stage.AtWeight(w, "is {}, but products of numerics.chain {} read it {}",
+                          plan::EnumNameEncodingKind(row.kind), plan::EnumNameChain(chain),
+                          plan::EnumNameEncodingKind(MatrixEncodingKind(chain)));
+  }
   const uint64_t bytes = EncodedBytes(row, weight.n(), weight.chunk_k(), weight.chunk_count());
   if (weight.bytes() != bytes) return stage.AtWeight(w, "has {} bytes, its shape needs {}", weight.bytes(), bytes);
   return Status();

@@ -16,7 +16,8 @@ WeightRead ReadOf(const plan::Rank& rank, const plan::WeightSource& source) {
   const uint64_t element_bytes = ByteSize(source.dtype());
   const uint64_t tensor_row_bytes = source.tensor_columns() * element_bytes;
   return WeightRead{
-      .file_offset = source.file_offset() + (source.row_begin() + row_begin) * tensor_row_bytes + columns.begin * element_bytes,
+      .file_offset =
+          source.file_offset() + (source.row_begin() + row_begin) * tensor_row_bytes + columns.begin * element_bytes,
       .row_stride_bytes = tensor_row_bytes,
       .row_bytes = columns.size * element_bytes,
       .row_count = row_end - row_begin,
@@ -26,7 +27,7 @@ WeightRead ReadOf(const plan::Rank& rank, const plan::WeightSource& source) {
       .file = source.file(),
       .dtype = source.dtype(),
       .transform = source.transform(),
-      .is_vector = false,
+      .encoding = plan::EncodingKind::dense,
   };
 }
 
@@ -69,7 +70,7 @@ std::vector<WeightRead> PlanWeightReads(const plan::Plan& plan, uint32_t rank) {
       WeightRead read = ReadOf(coordinates, *stage.sources()->Get(s));
       read.weight = w;
       read.source = s;
-      read.is_vector = plan.encodings()->Get(weight.encoding())->kind() == plan::EncodingKind::dense;
+      read.encoding = plan.encodings()->Get(weight.encoding())->kind();
       if (read.row_count > 0 && read.row_bytes > 0) reads.push_back(read);
     }
   }

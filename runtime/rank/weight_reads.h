@@ -26,7 +26,7 @@ struct WeightRead {
   uint32_t file;    // Plan.files
   plan::DType dtype;
   plan::Transform transform;
-  bool is_vector;  // of the weight
+  plan::EncodingKind encoding;  // of the weight; dense: it is a vector
 };
 
 // A slice at a rank's coordinates: [begin, begin + size).

@@ -11,8 +11,7 @@ namespace mrs {
 namespace {
 
 WeightTile TileOf(const plan::Weight& weight, const WeightRead& read, uint32_t index, uint64_t row_begin) {
-  const EncodingRow* const encoding =
-      FindEncoding(read.is_vector ? plan::EncodingKind::dense : plan::EncodingKind::packed, weight.dtype());
+  const EncodingRow* const encoding = FindEncoding(read.encoding, weight.dtype());
   MRS_CHECK(encoding != nullptr);  // the plan is verified
   const uint64_t block = encoding->row_multiple;
   const uint64_t block_bytes = EncodedBytes(*encoding, block, weight.chunk_k(), weight.chunk_count());

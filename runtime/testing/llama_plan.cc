@@ -271,7 +271,7 @@ void Builder::MakeFacts() {
   tree.ropes[0]->attention_factor = 1;
   tree.ropes[0]->rule = "theta 100";
 
-  tree.encodings = EncodingsFor(c_.dtype);
+  tree.encodings = EncodingsFor(c_.dtype, c_.chain);
 }
 
 void Builder::MakeStage(uint32_t stage) {

@@ -44,7 +44,7 @@ SAYS = {
 NCCL = [f"nccl-{point}" for point in ("open", "version", "id", "init", "hang", "call", "async", "lost")]
 # Of memory that several processes have, which a model on one GPU has nothing of either.
 IPC = [f"ipc-{point}" for point in ("export", "open", "astray")]
-# Of fast numerics, which no plan has yet (fast_products_test.cc).
+# Of fast numerics, which this plan has not (fast_products_test.cc).
 CUBLASLT = [f"cublaslt-{point}" for point in ("open", "version", "create", "choose", "multiply")]
 # Of a model on one GPU nothing is copied from one place of it to another: its collectives' operands are their results.
 NEVER = {"copy-within", *NCCL, *IPC, *CUBLASLT}

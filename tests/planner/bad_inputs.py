@@ -326,7 +326,7 @@ class BadInputs(unittest.TestCase):
             ("--max-len", "a whole number from 1 to 2147483647"),
             ("--max-seqs", "a whole number from 1 to 4096"),
             ("--memory", memory),
-            ("--numerics", "one of auto, pair2, block32"),
+            ("--numerics", "one of auto, pair2, block32, fast"),
             ("--dtype", "one of auto, f32, bf16"),
             ("--reduction", "one of canonical, rank_order"),
         ):

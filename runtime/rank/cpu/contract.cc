@@ -2,6 +2,7 @@
 #include "plans/contract.h"
 
 #include "kernels/kernels.h"
+#include "kernels/rows.h"
 #include "plans/encoding.h"
 
 namespace mrs {
@@ -32,19 +33,22 @@ constexpr bool RecordsAgree() {
 }
 static_assert(RecordsAgree());
 
-constexpr bool PackedAgrees(plan::DType dtype, uint64_t element_bytes) {
+constexpr bool MatricesAgree(plan::EncodingKind kind, plan::DType dtype, uint64_t element_bytes) {
   for (const Shape& shape : kShapes) {
-    const int64_t elements =
-        kernels::PackedElements({.n = shape.n, .chunk_k = shape.chunk_k, .chunk_count = shape.chunk_count});
-    if (static_cast<uint64_t>(elements) * element_bytes !=
-        EncodedBytes(*FindEncoding(plan::EncodingKind::packed, dtype), shape.n, shape.chunk_k, shape.chunk_count)) {
+    const kernels::PackedShape packed = {.n = shape.n, .chunk_k = shape.chunk_k, .chunk_count = shape.chunk_count};
+    const int64_t rows = (shape.n + kernels::kLanes - 1) / kernels::kLanes * kernels::kLanes;
+    const int64_t elements = kernels::PackedElements(packed);
+    if (elements != rows * kernels::RowElements(packed) ||
+        static_cast<uint64_t>(elements) * element_bytes !=
+            EncodedBytes(*FindEncoding(kind, dtype), shape.n, shape.chunk_k, shape.chunk_count)) {
       return false;
     }
   }
   return true;
 }
-static_assert(PackedAgrees(plan::DType::f32, 4));
-static_assert(PackedAgrees(plan::DType::bf16, 2));
+static_assert(MatricesAgree(plan::EncodingKind::packed, plan::DType::f32, 4));
+static_assert(MatricesAgree(plan::EncodingKind::packed, plan::DType::bf16, 2));
+static_assert(MatricesAgree(plan::EncodingKind::rows, plan::DType::bf16, 2));
 
 }  // namespace
 }  // namespace mrs

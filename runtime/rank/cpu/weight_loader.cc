@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kernels/kernels.h"
+#include "kernels/rows.h"
 #include "plans/dtype.h"
 #include "plans/printable.h"
 #include "plans/sha256.h"
@@ -85,7 +86,7 @@ void Store(const plan::Weight& weight, const WeightRead& read, const WeightTile&
            std::byte* dst) {
   const uint64_t dest_begin = read.dest_row + tile.row_begin;
   const uint64_t dest_end = read.dest_row + tile.row_end;
-  if (read.is_vector) {
+  if (read.encoding == plan::EncodingKind::dense) {
     kernels::ConvertToF32(rows, KernelType(read.dtype), reinterpret_cast<float*>(dst) + dest_begin,
                           static_cast<int64_t>(dest_end - dest_begin));
     if (read.transform == plan::Transform::add_one) {
@@ -93,7 +94,7 @@ void Store(const plan::Weight& weight, const WeightRead& read, const WeightTile&
     }
     return;
   }
-  // PackRows addresses its source by the packed row: hand it the address that row 0 would have.
+  // The source is addressed by the weight's row: hand over the address that row 0 would have.
   const auto row_zero = reinterpret_cast<uintptr_t>(rows) - dest_begin * read.row_bytes;
   const kernels::PackArgs args{.src = reinterpret_cast<const std::byte*>(row_zero),
                                .src_type = KernelType(read.dtype),
@@ -103,7 +104,8 @@ void Store(const plan::Weight& weight, const WeightRead& read, const WeightTile&
                                .shape = {.n = static_cast<int64_t>(weight.n()),
                                          .chunk_k = static_cast<int64_t>(weight.chunk_k()),
                                          .chunk_count = static_cast<int64_t>(weight.chunk_count())}};
-  kernels::PackRows(args, static_cast<int64_t>(dest_begin), static_cast<int64_t>(dest_end));
+  const auto put = read.encoding == plan::EncodingKind::rows ? kernels::CopyRows : kernels::PackRows;
+  put(args, static_cast<int64_t>(dest_begin), static_cast<int64_t>(dest_end));
 }
 
 // Reads this rank's columns of the rows of a tile, and nothing between them.

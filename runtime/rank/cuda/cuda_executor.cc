@@ -11,6 +11,7 @@
 
 #include "host/process.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/fast.h"
 #include "plans/collectives.h"
 #include "plans/cuda_graphs.h"
 #include "plans/rank_memory.h"
@@ -18,6 +19,7 @@
 #include "runtime/rank/bind.h"
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/device_weights.h"
+#include "runtime/rank/cuda/fast_products.h"
 #include "runtime/rank/cuda/nccl_exchange.h"
 #include "runtime/rank/cuda/peer_exchange.h"
 #include "runtime/rank/cuda/staged.h"
@@ -55,8 +57,7 @@ struct RowCounts {
 bool IsCutBy(Collectives collectives, plan::OpKind op) {
   const bool is_transfer = op == plan::OpKind::send || op == plan::OpKind::recv;
   const bool is_collective = op == plan::OpKind::all_reduce || op == plan::OpKind::all_gather;
-  return (is_transfer && collectives != Collectives::kNccl) ||
-         (is_collective && collectives == Collectives::kStaged);
+  return (is_transfer && collectives != Collectives::kNccl) || (is_collective && collectives == Collectives::kStaged);
 }
 
 // A decode: each token is another sequence's, and wants logits.
@@ -148,8 +149,12 @@ class CudaExecutor final : public Executor {
     }
     MRS_ASSIGN_OR_RETURN(const std::vector<const float*> frequencies, CopyFrequencies());
     MRS_ASSIGN_OR_RETURN(const std::vector<std::byte*> inputs, AllocateInputs());
-    const auto chain = static_cast<kernels::Chain>(plan_.numerics()->chain());  // the same values in both (plan.fbs)
-    buckets_ = BindPlan(plan_, rank_, kernels::cuda::ExactKernels(chain),
+    const plan::Chain chain = plan_.numerics()->chain();
+    const bool is_fast = chain == plan::Chain::fast;
+    // Chains have the same values in both (plan.fbs).
+    const CudaKernels& kernels =
+        is_fast ? kernels::cuda::FastKernels() : kernels::cuda::ExactKernels(static_cast<kernels::Chain>(chain));
+    buckets_ = BindPlan(plan_, rank_, kernels,
                         Arenas{.weights = weights_.data(),
                                .activations = activations_.data(),
                                .kv = kv_.data(),
@@ -160,6 +165,7 @@ class CudaExecutor final : public Executor {
     times_ = options.times;
     with_graphs_ = options.graphs;
     graph_counts_ = options.graph_counts;
+    if (is_fast) MRS_RETURN_IF_ERROR(OpenFastProducts());
     MRS_RETURN_IF_ERROR(device_->Finish());
     return collectives_ == Collectives::kIpc ? MeetPeers(options) : MeetByNccl(options);
   }
@@ -183,7 +189,7 @@ class CudaExecutor final : public Executor {
  private:
   Result<StepOutput> Forward() {
     MRS_RETURN_IF_ERROR(device_->Use());  // another thread may have loaded
-    kernels::cuda::UseWorkspace({workspace_.data(), static_cast<int64_t>(StageOf(plan_, rank_).workspace_bytes())});
+    kernels::cuda::UseWorkspace(PlannedWorkspace());
     const Batch& batch = *enqueued_.front();
     enqueued_.pop_front();
     const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
@@ -197,8 +203,9 @@ class CudaExecutor final : public Executor {
     is_under_way_ = true;
     MRS_RETURN_IF_ERROR(CopyInputs(batch, bucket.inputs, rows.of_kernels));
     auto& program = batch.variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
-    MRS_RETURN_IF_ERROR(padded > 0 && with_graphs_ ? RunDecode({.rows = padded, .variant = batch.variant}, program, rows)
-                                   : RunSteps(program, rows));
+    MRS_RETURN_IF_ERROR(padded > 0 && with_graphs_
+                            ? RunDecode({.rows = padded, .variant = batch.variant}, program, rows)
+                            : RunSteps(program, rows));
     const uint64_t output_bytes = static_cast<uint64_t>(logit_rows) * program.output_row_bytes;
     if (output_bytes > 0) {  // none of a stage that does not end the model
       MRS_RETURN_IF_ERROR(output_.Grow(*device_, "a result", output_bytes));
@@ -216,6 +223,38 @@ class CudaExecutor final : public Executor {
                       .logits = {reinterpret_cast<const float*>(output_.data()), output_bytes / sizeof(float)}};
   }
 
+  // Where some batch has products of so many rows: how those of the largest batches are done is known before the first
+  // forward.
+  Status OpenFastProducts() {
+    for (auto& bucket : buckets_) {
+      const RowsBy rows = {1, bucket.tokens, bucket.sequences, bucket.logit_rows};
+      for (auto* const program : {&bucket.candidates, &bucket.all_logits}) {
+        for (auto& launch : program->launches) {
+          auto* const products = std::get_if<MatmulLaunch<CudaKernels>>(&launch.work);
+          if (products == nullptr) continue;
+          const Status prepared = PrepareProducts(*products, rows[static_cast<size_t>(launch.rows)]);
+          if (!prepared.ok()) return AtStep(launch.step, prepared.error());
+        }
+      }
+    }
+    return Status();
+  }
+  Status PrepareProducts(MatmulLaunch<CudaKernels>& launch, int64_t rows) {
+    for (kernels::MatmulArgs part : launch.parts) {
+      part.rows = rows;
+      if (!FastProducts::Takes(part)) continue;
+      if (fast_products_ == nullptr) {
+        MRS_ASSIGN_OR_RETURN(fast_products_, FastProducts::Open(*device_, PlannedWorkspace()));
+      }
+      MRS_RETURN_IF_ERROR(fast_products_->Prepare(part));
+    }
+    return Status();
+  }
+
+  kernels::cuda::Workspace PlannedWorkspace() const {
+    return {workspace_.data(), static_cast<int64_t>(StageOf(plan_, rank_).workspace_bytes())};
+  }
+
   // Where the plan counts communicators, which no more than its ranks have.
   Status MeetByNccl(const CudaExecutorOptions& options) {
     const plan::Stage& stage = StageOf(plan_, rank_);
@@ -223,13 +262,13 @@ class CudaExecutor final : public Executor {
     if (options.rehearsal != RehearsalScope::kNone) {
       return Refuse("rank {}: not there yet: rehearsing GPUs that talk by NCCL; plan with --collectives staged", rank_);
     }
-    Result<std::unique_ptr<NcclExchange>> met = NcclExchange::Meet(
-        *device_, {.world = world_,
-                   .group = group_.get(),
-                   .has_transfers = plan_.stages()->size() > 1,
-                   .most_decode_rows = most_decode_rows_,
-                   .workspace = {workspace_.data(), static_cast<int64_t>(stage.workspace_bytes())},
-                   .abort = options.abort});
+    Result<std::unique_ptr<NcclExchange>> met =
+        NcclExchange::Meet(*device_, {.world = world_,
+                                      .group = group_.get(),
+                                      .has_transfers = plan_.stages()->size() > 1,
+                                      .most_decode_rows = most_decode_rows_,
+                                      .workspace = PlannedWorkspace(),
+                                      .abort = options.abort});
     if (!met.ok()) return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
     nccl_ = std::move(*met);
     return Status();
@@ -239,8 +278,9 @@ class CudaExecutor final : public Executor {
   Status MeetPeers(const CudaExecutorOptions& options) {
     if (group_ == nullptr) return Status();
     if (options.rehearsal != RehearsalScope::kNone) {
-      return Refuse("rank {}: not there yet: rehearsing GPUs that exchange by peer memory; plan with --collectives staged",
-                    rank_);
+      return Refuse(
+          "rank {}: not there yet: rehearsing GPUs that exchange by peer memory; plan with --collectives staged",
+          rank_);
     }
     if (StageOf(plan_, rank_).communicators_bytes() != kPeerExchangeBytes) {
       return Refuse("rank {}: the plan counts {} bytes for what peers read, and here it is {}: rebuild the plan", rank_,
@@ -290,8 +330,7 @@ class CudaExecutor final : public Executor {
       return device_->CopyOut(output_.data(), program.output, bytes * parts);
     }
     for (size_t part = 0; part < parts; ++part) {
-      MRS_RETURN_IF_ERROR(
-          device_->CopyOut(output_.data() + part * bytes, program.output + part * padded_bytes, bytes));
+      MRS_RETURN_IF_ERROR(device_->CopyOut(output_.data() + part * bytes, program.output + part * padded_bytes, bytes));
     }
     return Status();
   }
@@ -447,13 +486,27 @@ class CudaExecutor final : public Executor {
   }
 
   Status RunProducts(MatmulLaunch<CudaKernels>& launch, int64_t rows, size_t most_branches) {
+    bool share_workspace = false;
+    for (kernels::MatmulArgs& part : launch.parts) {
+      part.rows = rows;
+      share_workspace = share_workspace || (fast_products_ != nullptr && FastProducts::Takes(part));
+    }
+    if (share_workspace) return RunFastProducts(launch);
     const size_t branches = std::min(launch.parts.size(), most_branches);
     if (branches > 1) MRS_RETURN_IF_ERROR(device_->Fork(branches));
     for (size_t i = 0; i < launch.parts.size(); ++i) {
-      launch.parts[i].rows = rows;
       MRS_RETURN_IF_ERROR(device_->Launched(launch.kernel(launch.parts[i], device_->branch(i % branches))));
     }
     return branches > 1 ? device_->Join(branches) : Status();
+  }
+
+  // One after the other, as they have one workspace.
+  Status RunFastProducts(const MatmulLaunch<CudaKernels>& launch) {
+    for (const kernels::MatmulArgs& part : launch.parts) {
+      MRS_RETURN_IF_ERROR(FastProducts::Takes(part) ? fast_products_->Run(part, device_->stream())
+                                                    : device_->Launched(launch.kernel(part, device_->stream())));
+    }
+    return Status();
   }
 
   Error AtStep(uint32_t index, const Error& error) const {
@@ -464,8 +517,8 @@ class CudaExecutor final : public Executor {
 
   const plan::Plan& plan_;
   const uint32_t rank_;
-  Communicator* const world_;            // null: one rank
-  Pulse* const pulse_;                   // null: nobody looks
+  Communicator* const world_;  // null: one rank
+  Pulse* const pulse_;         // null: nobody looks
   const Collectives collectives_;
   std::unique_ptr<Communicator> group_;  // of the collectives; null: one rank
   const BatchBounds bounds_;
@@ -475,9 +528,10 @@ class CudaExecutor final : public Executor {
   DeviceArena weights_, activations_, kv_, workspace_, frequencies_, inputs_, host_inputs_;
   PinnedBytes output_;  // so that the copy out does not wait for a copy on the host
   std::optional<StagedExchange> exchange_;
-  std::unique_ptr<NcclExchange> nccl_;   // null: there is none. Outlives the graphs
-  std::unique_ptr<PeerExchange> peers_;  // as nccl_
-  std::optional<Error> failed_;          // of a forward by either: all that come have failed
+  std::unique_ptr<NcclExchange> nccl_;           // null: there is none. Outlives the graphs
+  std::unique_ptr<PeerExchange> peers_;          // as nccl_
+  std::unique_ptr<FastProducts> fast_products_;  // null: no batch has products that cuBLASLt is for
+  std::optional<Error> failed_;                  // of a forward by NCCL or peer memory: all that come have failed
   std::vector<BoundBucket<CudaKernels>> buckets_;
   CollectiveTimes* times_ = nullptr;
   bool with_graphs_ = true;

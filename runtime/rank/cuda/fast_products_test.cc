@@ -1,4 +1,5 @@
-// Products of many rows on the emulated device: by its cuBLASLt, and what that refuses.
+// Fast numerics on the emulated device: products by its cuBLASLt, what that refuses, and whole forwards beside those of
+// a CPU.
 #include "runtime/rank/cuda/fast_products.h"
 
 #include <fmt/format.h>
@@ -6,12 +7,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "kernels/math.h"
 #include "kernels/rows.h"
+#include "runtime/rank/cpu/cpu_executor.h"
+#include "runtime/rank/cuda/cuda_executor.h"
 #include "runtime/rank/cuda/emulated_faults.h"
+#include "runtime/rank/cuda/random_batches_for_test.h"
 
 namespace mrs {
 namespace {
@@ -19,6 +24,7 @@ namespace {
 using kernels::bf16;
 using kernels::MatmulArgs;
 using kernels::PackedShape;
+using testing::TestModel;
 
 float Number(uint64_t i) { return static_cast<float>(i * 2654435761u >> 7 & 255) / 128 - 1; }
 
@@ -166,6 +172,79 @@ TEST(CublasltEmulated, RefusesWhatIsNoProduct) {
   EXPECT_EQ(cublaslt::Multiply(handle, another, how, operands, of.device->stream()), cublaslt::kInvalidValue);
   EXPECT_EQ(cublaslt::Text(cublaslt::kInvalidValue), invalid + "the algorithm is another product's");
   EXPECT_EQ(cublaslt::Destroy(handle), cublaslt::kSuccess);
+}
+
+// ---- Whole forwards ----
+
+constexpr double kBound = 0.03;  // of the RMS of a row's logits: runtime/rank/cuda/README.md says why
+
+TEST(FastForwards, HaveTheLogitsOfACpuWithinTheBound) {
+  for (const auto& [hidden, ffn] : {std::pair{48u, 96u}, {64u, 512u}}) {  // chunks of 6 and 32 of K
+    testing::TestModelConfig config = {.dtype = plan::DType::bf16, .window = 40u, .hidden = hidden};
+    config.ffn = ffn;
+    config.max_seqs = 20;
+    config.max_tokens = 96;
+    const std::string folder = ::testing::TempDir() + "/fast-forwards";
+    std::filesystem::create_directories(folder);
+    const TestModel on_cpu = MakeTestModel(config, folder);
+    config.chain = plan::Chain::fast;
+    const TestModel on_gpu = OnGpus(config, folder, GraphCount(20) * 2);
+    const auto cpu = MakeCpuExecutor(on_cpu.plan(), 0, nullptr, {.model_dir = folder});
+    ASSERT_TRUE(cpu.ok()) << cpu.message();
+    emulated::UseFaults({});
+    const auto gpu = MakeCudaExecutor(on_gpu.plan(), 0, nullptr, {.model_dir = folder});
+    ASSERT_TRUE(gpu.ok()) << gpu.message();
+    RandomBatches random(on_cpu, 20261126);
+    const size_t vocab = on_cpu.tree.model->vocab;
+    double worst = 0;
+    size_t rows = 0;
+    for (int i = 0; i < 60; ++i) {
+      Batch batch = random.Next();
+      batch.variant = Variant::kAllLogits;
+      const Result<StepOutput> expected = RunForward(**cpu, batch), actual = RunForward(**gpu, batch);
+      ASSERT_TRUE(expected.ok() && actual.ok());
+      ASSERT_EQ(expected->logits.size(), actual->logits.size());
+      const size_t width = expected->logits.size() / batch.logit_rows.size();
+      for (size_t row = 0; row < batch.logit_rows.size(); ++row, ++rows) {
+        double squares = 0, furthest = 0;
+        for (size_t n = 0; n < vocab; ++n) {
+          const double of_cpu = double{expected->logits[row * width + n]};
+          squares += of_cpu * of_cpu;
+          furthest = std::max(furthest, std::fabs(double{actual->logits[row * width + n]} - of_cpu));
+        }
+        worst = std::max(worst, furthest / std::sqrt(squares / static_cast<double>(vocab)));
+      }
+    }
+    EXPECT_LE(worst, kBound) << rows << " rows of logits";
+    EXPECT_GT(worst, 0) << "the control: the GPU's sums have another order";
+    EXPECT_GT(emulated::CountOf(emulated::Point::kCublasltMultiply), 100u);
+    std::printf("furthest logit of %zu rows: %.5f of their RMS\n", rows, worst);
+  }
+}
+
+TEST(FastForwards, AreRefusedWhereThereIsNoCublaslt) {
+  testing::TestModelConfig config = {.dtype = plan::DType::bf16, .chain = plan::Chain::fast};
+  const TestModel model = OnGpus(config, ::testing::TempDir() + "/fast-refused", 1);
+  const auto refusal = [&](const char* fault) {
+    emulated::UseFaults(*emulated::ParseFaults(fault));
+    const auto executor = MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory});
+    emulated::UseFaults({});
+    return executor.ok() ? std::string() : executor.message();
+  };
+  EXPECT_EQ(refusal(""), "");
+  EXPECT_EQ(refusal("cublaslt-open:1"),
+            "rank 0 step 3 'l0.qkv': no cuBLASLt on this host: MRS_EMULATED_FAULT=cublaslt-open:1; plan with mrs-plan "
+            "build --numerics pair2");
+  EXPECT_EQ(refusal("cublaslt-version:1"),
+            "rank 0 step 3 'l0.qkv': libcublasLt.so.13 is 12.8.4, expected 13: MRS_EMULATED_FAULT=cublaslt-version:1; "
+            "plan with mrs-plan build --numerics pair2");
+  EXPECT_EQ(refusal("cublaslt-create:1"),
+            "rank 0 step 3 'l0.qkv': cuda:0 (emulated): cuBLASLt cannot be used: the library was not initialized: "
+            "MRS_EMULATED_FAULT=cublaslt-create:1");
+  EXPECT_EQ(refusal("cublaslt-choose:1"),
+            "rank 0 step 3 'l0.qkv': cuda:0 (emulated): cuBLASLt has no way to multiply 128 x 48 by 48 x 64 in 1 bytes "
+            "of workspace: the requested functionality is not supported: MRS_EMULATED_FAULT=cublaslt-choose:1; plan "
+            "with mrs-plan build --numerics pair2");
 }
 
 }  // namespace
