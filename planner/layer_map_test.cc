@@ -39,7 +39,7 @@ ModelSpec Model(const std::vector<int64_t>& windows, const std::vector<int64_t>&
 ModelSpec Alike(size_t layers) { return Model(std::vector<int64_t>(layers, 0), std::vector<int64_t>(layers, 2048)); }
 
 NeedsOf Limits(const ModelSpec& spec, bool cuda = false) {
-  return {*DecideLayout({.max_seqs = 4}, ReadsOfAToken(spec)), true, 4096, 4, cuda, true};
+  return {*DecideLayout({.max_seqs = 4}, ReadsOfAToken(spec)), true, 4096, 4, cuda, Collectives::kNccl};
 }
 
 // How full the fullest device is under a cut, from the needs of its plan.

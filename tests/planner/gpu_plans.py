@@ -152,7 +152,7 @@ class GpuPlans(unittest.TestCase):
         for devices, why in (
             (["--gpus", "2xL4"], r"the GPUs of stage 0 \(devices 0, 1 of node .*\) sum over the link between sockets, and reach"),
             (["--gpus", "2x2xH100-SXM"], r"the GPUs of stage 0 \(.*\) sum over the network, and reach each other's memory"),
-            (["--gpus", "2xH100-SXM", "--tp", "1"], r"no GPU sums with others: stages hand on through their hosts' memory"),
+            (["--gpus", "2xH100-SXM", "--tp", "1", "--pp", "2"], r"no GPU sums with others: stages hand on through their hosts' memory"),
         ):
             argv = [self.tools.plan, "build", plan_tools.MINI, *devices, "--collectives", "ipc", "-o", self.out]
             done = plan_tools.run(argv)

@@ -75,11 +75,12 @@ class World {
     MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
     std::vector<int> names;
     for (int i = 0; i < shape.size; ++i) names.push_back(10 + i);
-    MRS_ASSIGN_OR_RETURN(const auto exchange,
-                         PeerExchange::Meet(*device, {.group = group.get(),
-                                                      .ranks = names,
-                                                      .most_decode_rows = rank + 1 == shape.size ? shape.rows_of_last : 4,
-                                                      .deadline = shape.deadline}));
+    MRS_ASSIGN_OR_RETURN(
+        const auto exchange,
+        PeerExchange::Meet(*device, {.group = group.get(),
+                                     .ranks = names,
+                                     .most_decode_rows = rank + 1 == shape.size ? shape.rows_of_last : 4,
+                                     .deadline = shape.deadline}));
     Rank own{rank, device.get(), exchange.get(), memory.data(), &side};
     return run(own);
   }
@@ -138,14 +139,18 @@ TEST(PeerExchange, RanksThatDoNotMeetSayWhy) {
       {"ipc-export:1@1",
        "rank 11 cannot share its memory: cuda:1 (emulated): memory cannot be shared with other processes: invalid "
        "argument (cudaErrorInvalidValue): MRS_EMULATED_FAULT=ipc-export:1@1"},
-      {"allocation:2@1", "rank 11 cannot share its memory: cuda:1 (emulated): no 6291456 bytes of memory for what peers "},
+      {"allocation:2@1",
+       "rank 11 cannot share its memory: cuda:1 (emulated): no 6291456 bytes of memory for what peers "},
       {"ipc-open:1@1",
-       "rank 11 does not reach the others' memory: cuda:1 (emulated): rank 10's memory cannot be opened: peer access is "
+       "rank 11 does not reach the others' memory: cuda:1 (emulated): rank 10's memory cannot be opened: peer access "
+       "is "
        "not supported between these two devices (cudaErrorPeerAccessUnsupported): MRS_EMULATED_FAULT=ipc-open:1@1; "
        "plan with mrs-plan build --collectives staged"},
-      {"ipc-open:2@0", "rank 10 does not reach the others' memory: cuda:0 (emulated): rank 12's memory cannot be opened"},
+      {"ipc-open:2@0",
+       "rank 10 does not reach the others' memory: cuda:0 (emulated): rank 12's memory cannot be opened"},
       {"ipc-astray:2@2",
-       "rank 11 and rank 12 do not reach each other's memory: what rank 12 wrote into rank 11's is not there; plan with "
+       "rank 11 and rank 12 do not reach each other's memory: what rank 12 wrote into rank 11's is not there; plan "
+       "with "
        "mrs-plan build --collectives staged"},
   };
   for (const auto& row : rows) {
@@ -156,11 +161,12 @@ TEST(PeerExchange, RanksThatDoNotMeetSayWhy) {
 
 TEST(PeerExchange, RanksThatPadUnlikeAreRefused) {
   World world({.rows_of_last = 8}, SumOnce);
-  EXPECT_EQ(world.Said(), (std::vector<std::string>{
-                              "decodes are of up to 4 rows here and 8 on rank 11, and ranks pad them alike: rebuild the "
-                              "plan",
-                              "decodes are of up to 8 rows here and 4 on rank 10, and ranks pad them alike: rebuild the "
-                              "plan"}));
+  EXPECT_EQ(world.Said(),
+            (std::vector<std::string>{
+                "decodes are of up to 4 rows here and 8 on rank 11, and ranks pad them alike: rebuild the "
+                "plan",
+                "decodes are of up to 8 rows here and 4 on rank 10, and ranks pad them alike: rebuild the "
+                "plan"}));
 }
 
 TEST(PeerExchange, RanksOfOneProcessAreRefused) {
@@ -250,17 +256,17 @@ TEST(PeerExchange, UnlikeSizesAreAnErrorOfBoth) {
     MRS_RETURN_IF_ERROR(rank.exchange->Run(SumOf(rank, 400), 1 + rank.rank));
     return rank.exchange->Finish();
   });
-  EXPECT_EQ(world.Said(),
-            (std::vector<std::string>{
-                "rank 11 sums 800 bytes where this one exchanges something else: all ranks run one plan's steps alike",
-                "rank 10 sums 400 bytes where this one exchanges something else: all ranks run one plan's steps alike"}));
+  EXPECT_EQ(
+      world.Said(),
+      (std::vector<std::string>{
+          "rank 11 sums 800 bytes where this one exchanges something else: all ranks run one plan's steps alike",
+          "rank 10 sums 400 bytes where this one exchanges something else: all ranks run one plan's steps alike"}));
 }
 
 TEST(PeerExchangeDeathTest, EndsBeforeItsGraphs) {
   World world({}, [](Rank& rank) -> Status {
-    MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&] {
-      return rank.exchange->Run(SumOf(rank, 400), 1);
-    }));
+    MRS_ASSIGN_OR_RETURN(const DeviceGraph graph,
+                         rank.device->Capture([&] { return rank.exchange->Run(SumOf(rank, 400), 1); }));
     if (rank.rank == 0) rank.exchange->~PeerExchange();
     return Status();
   });
