@@ -218,7 +218,7 @@ TEST(FastForwards, HaveTheLogitsOfACpuWithinTheBound) {
     }
     EXPECT_LE(worst, kBound) << rows << " rows of logits";
     EXPECT_GT(worst, 0) << "the control: the GPU's sums have another order";
-    EXPECT_GT(emulated::CountOf(emulated::Point::kCublasltMultiply), 100u);
+    EXPECT_GT(emulated::CountOf(emulated::Point::kCublasltMultiply), 40u);
     std::printf("furthest logit of %zu rows: %.5f of their RMS\n", rows, worst);
   }
 }
