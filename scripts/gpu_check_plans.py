@@ -2,7 +2,8 @@
 
 OUT/exact     plans of one GPU, models and the CPU's logits_sha256 (tests/exactness/cuda.py --pack)
 OUT/http      the bundled model, its plan, and the CPU's answers to questions
-OUT/two       its plan of two GPUs
+OUT/two       its plans of two GPUs, one for each of what carries what they tell each other
+OUT/fast      its plan of fast numerics, and a CPU's tokens and logits
 OUT/refused   plans that a machine must refuse: a device it has not, memory it has not
 OUT/bench     plans of models of zeros; gpu_check.py makes their weights, a hole in a file, where it runs
 """
@@ -22,6 +23,16 @@ EXACTNESS = os.path.join(REPOSITORY, "tests", "exactness")
 MINI = os.path.join(REPOSITORY, "models", "mini")
 QUESTIONS = ["Once upon a time", "Mia has", "What does the duck say?", "The sky", "Tom has a red ball."]
 ANSWER_TOKENS = 24
+FAST_TOKENS = 6
+# Two GPUs that reach each other's memory, as those of --gpus are not known to.
+PEERS = """version: 1
+nodes:
+  - name: one
+    switches: [{name: sw0, socket: 0}]
+    devices:
+      - {model: EMU-2GB, parent: sw0}
+      - {model: EMU-2GB, parent: sw0}
+"""
 
 
 def llama(hidden, layers, heads, kv_heads, head_dim, ffn, vocab, tied, max_len):
@@ -45,12 +56,16 @@ def llama(hidden, layers, heads, kv_heads, head_dim, ffn, vocab, tied, max_len):
     }
 
 
-# Shapes of Llama 3.1 8B and Llama 3.2 1B.
-BENCHES = {
-    "8B": (llama(4096, 32, 32, 8, 128, 14336, 128256, False, 8192), "48GB", 4608, [1, 8, 16, 64], [512, 4096]),
-    "1.2B": (llama(2048, 16, 32, 8, 64, 8192, 128256, True, 8192), "24GB", 4608, [1, 8, 16, 64], [512, 4096]),
-}
-SMALL_BENCHES = {"tiny": (llama(64, 1, 4, 2, 16, 128, 256, True, 512), "2GB", 128, [1, 3], [40])}
+# Shapes of Llama 3.1 8B and Llama 3.2 1B: (name, numerics, shape, GPU, context, batches, prompts)
+LLAMA_8B = llama(4096, 32, 32, 8, 128, 14336, 128256, False, 8192)
+LLAMA_1B = llama(2048, 16, 32, 8, 64, 8192, 128256, True, 8192)
+BENCHES = [
+    ("8B", "fast", LLAMA_8B, "48GB", 4608, [1, 8, 16, 64], [512, 4096]),
+    ("8B", "pair2", LLAMA_8B, "48GB", 4608, [1, 8, 16, 64], [512, 4096]),
+    ("1.2B", "pair2", LLAMA_1B, "24GB", 4608, [1, 8, 16, 64], [512, 4096]),
+]
+TINY = llama(64, 1, 4, 2, 16, 128, 256, True, 512)
+SMALL_BENCHES = [("tiny", "fast", TINY, "2GB", 128, [3], [40]), ("tiny", "pair2", TINY, "2GB", 128, [1, 3], [40])]
 # A terabyte of cache, more than any GPU has; few weights.
 GREEDY = llama(64, 32, 8, 8, 256, 64, 256, True, 131072)
 
@@ -96,16 +111,24 @@ def make(maker, small):
     with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
         on_cpu = os.path.join(folder, "cpu.mrsplan")
         maker.plan(MINI, on_cpu, "--cpus", "1", "--max-len", "256", "--memory", "1GiB")
-        argv = [maker.exec_program, "--plan", on_cpu, "--model", MINI, "--max-tokens", str(ANSWER_TOKENS), "--json"]
-        argv.append("--quiet")
+        argv = [maker.exec_program, "--plan", on_cpu, "--model", MINI, "--json", "--quiet"]
         for question in QUESTIONS:
             argv += ["--prompt", question]
-        answers = [json.loads(line) for line in maker.call(*argv).splitlines()]
+        answers = [json.loads(line) for line in maker.call(*argv, "--max-tokens", str(ANSWER_TOKENS)).splitlines()]
+        maker.call(*argv, "--max-tokens", str(FAST_TOKENS), "--ignore-eos", "--logits-out", maker.path("fast", "logits"))
     asked = [{"prompt": question, "max_tokens": ANSWER_TOKENS} for question in QUESTIONS]
     for case, answer in zip(asked, answers):
         case.update({key: answer[key] for key in ("token_ids", "logits_sha256")})
     maker.write(asked, "http", "asked.json")
-    maker.plan(MINI, maker.path("two", "two.mrsplan"), "--gpus", "2x2GB", "--tp", "2", "--max-len", "256")
+    maker.plan(MINI, maker.path("fast", "fast.mrsplan"), "--gpus", "2GB", "--max-len", "256", "--numerics", "fast")
+
+    with open(maker.path("two", "peers.yaml"), "w") as file:
+        file.write(PEERS)
+    for collectives in gpu_check.COLLECTIVES:
+        maker.plan(
+            MINI, maker.path("two", f"{collectives}.mrsplan"), "--cluster", maker.path("two", "peers.yaml"),
+            "--tp", "2", "--max-len", "256", "--collectives", collectives,
+        )  # fmt: skip
 
     of_eight = ["--gpus", "8xH100-SXM", "--devices", "7"]
     maker.plan(MINI, maker.path("refused", "device.mrsplan"), *of_eight, "--max-len", "256")
@@ -115,12 +138,13 @@ def make(maker, small):
     maker.write(GREEDY, "refused", "memory.json")
 
     benches = []
-    for name, (config, gpu, max_len, batches, prompts) in (SMALL_BENCHES if small else BENCHES).items():
+    for name, numerics, config, gpu, max_len, batches, prompts in SMALL_BENCHES if small else BENCHES:
+        bench = {"name": f"{name} {numerics}", "config": config, "batches": batches, "prompts": prompts}
         maker.of_zeros(
-            config, maker.path("bench", f"{name}.mrsplan"),
-            "--gpus", gpu, "--max-len", str(max_len), "--max-seqs", str(max(batches)),
+            config, maker.path("bench", f"{bench['name']}.mrsplan"),
+            "--gpus", gpu, "--numerics", numerics, "--max-len", str(max_len), "--max-seqs", str(max(batches)),
         )  # fmt: skip
-        benches.append({"name": name, "config": config, "batches": batches, "prompts": prompts})
+        benches.append(bench)
     maker.write(benches, "bench", "benches.json")
 
 

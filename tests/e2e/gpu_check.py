@@ -14,10 +14,12 @@ SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 ROW = re.compile(r"(\S.*?) {2,}(ok|measured|emulated|not there|FAILED) +(?:([\d.]+) s)? +(.*)")
 ROWS = [
     "wrappers' conformance", "kernels = reference", "exact = CPU's hash, graphs on", "exact = CPU's hash, graphs off",
-    "graph = eager", "two GPUs (staged) = CPU's hash", "the bundled model over HTTP", "refused: a device not there",
-    "refused: no device visible", "refused: too little memory", "fast numerics", "two ranks on one device (ipc)", "NCCL",
-    "GEMM rate (cuBLASLt)",
-    "tiny: start", "tiny: decode, batch 1", "tiny: decode, batch 3", "tiny: prompt of 40", "tiny: bf16 of zeros, exact",
+    "graph = eager", "two GPUs (staged) = CPU's hash", "two GPUs (nccl) = CPU's hash", "two GPUs (ipc) = CPU's hash",
+    "fast numerics: within the bound", "the bundled model over HTTP", "refused: a device not there",
+    "refused: no device visible", "refused: too little memory", "two ranks on one device (ipc)", "GEMM rate (cuBLASLt)",
+    "tiny fast: start", "tiny fast: decode, batch 3", "tiny fast: prompt of 40", "tiny fast: bf16 of zeros",
+    "tiny pair2: start", "tiny pair2: decode, batch 1", "tiny pair2: decode, batch 3", "tiny pair2: prompt of 40",
+    "tiny pair2: bf16 of zeros",
 ]  # fmt: skip
 # What a program that compares kernels says of a device where a kernel differs.
 CUDA_CHECK = """#!/bin/sh
@@ -83,7 +85,7 @@ def others_go_on(work, plans):
     )  # fmt: skip
     check("embed              10 cases  1 DIFFER: rows 3, byte 4 of 8" in out, f"which kernel differs\n{out}")
     check("0000000000000000..." in out and cases[1]["name"] in out, f"which hash differs\n{out}")
-    check(rows["tiny: decode, batch 1"][1].endswith("% of the copy"), f"beside the copy\n{out}")
+    check(rows["tiny pair2: decode, batch 1"][1].endswith("% of the copy"), f"beside the copy\n{out}")
     check(out.rstrip().endswith("6 failed"), f"its last line\n{out}")
 
 
@@ -94,7 +96,7 @@ def time_is_up(work, plans):
     check_equal(code, 1, f"its exit code\n{out}{err}")
     check("exact = CPU's hash, graphs off" in failed(rows), f"what was not run fails\n{out}")
     last = ("FAILED", "not run: the eight minutes are over")
-    check_equal(rows["tiny: bf16 of zeros, exact"], last, f"the last\n{out}")
+    check_equal(rows["tiny pair2: bf16 of zeros"], last, f"the last\n{out}")
 
 
 def mistakes(work, plans):
