@@ -300,7 +300,7 @@ MUTANTS = [
         "    out->attention_factor = rope.attention_factor;",
         "    out->attention_factor = 0.5f * rope.attention_factor;",
     ),
-    Mutant("chain_from_elsewhere", PLAN, 'facts.chain == "pair2" ?', 'facts.chain != "pair2" ?'),
+    Mutant("chain_from_elsewhere", PLAN, 'facts.chain == "pair2"  ?', 'facts.chain != "pair2"  ?'),
     Mutant(
         "two_heads_as_one_in_rope",
         STAGE,
