@@ -74,7 +74,8 @@ void ClusterOptions::Register(CommandLine& line, CLI::App& verb) {
   AddText(line, verb, "--cluster", &file, "a file name", "Plan for the cluster that this YAML file describes");
   AddText(line, verb, "--devices", &devices, "devices such as cuda:0,1",
           "Of the cluster's nodes, these devices; ordinals count what CUDA_VISIBLE_DEVICES leaves");
-  verb.add_flag("--no-nccl", no_nccl, "The GPUs have no NCCL: stages instead of tensor parallelism");
+  verb.add_flag("--no-nccl", no_nccl,
+                "The GPUs have no NCCL: stages instead of tensor parallelism, unless --collectives staged or ipc");
   AddChoice(line, verb, "--collectives", &collectives, {"auto", "staged", "nccl", "ipc"},
             "What carries what GPUs tell each other: staged, through pinned memory of their hosts; nccl; ipc, sums "
             "by each other's memory; auto: staged");

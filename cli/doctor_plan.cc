@@ -68,7 +68,10 @@ Finding Cores(const doctor::Facts& facts, const PlanRun& run) {
 Finding Isa(const plan::Plan& plan, const doctor::Facts& facts) {
   const std::string chain = plan::EnumNameChain(plan.numerics()->chain());
   if (plan.numerics()->chain() == plan::Chain::fast) {
-    return {"plan.isa", Verdict::kOk, "fast: products by the GPUs' tensor cores (cuBLASLt), in no order that is kept",
+    return {"plan.isa", Verdict::kOk,
+            "fast: products of many rows by the GPUs' tensor cores, in no order that is kept; cuBLASLt is looked for "
+            "when ranks "
+            "start",
             ""};
   }
   if (OnGpus(plan)) {

@@ -16,9 +16,7 @@ constexpr size_t kMostShown = 32;
 
 }  // namespace
 
-bool UsesNccl(const plan::Plan& plan) {
-  return CollectivesOf(plan) == Collectives::kNccl;
-}
+bool UsesNccl(const plan::Plan& plan) { return CollectivesOf(plan) == Collectives::kNccl; }
 
 Status CheckNccl(const plan::Plan& plan, bool flag, const char* const* environment) {
   if (!UsesNccl(plan)) return Status();

@@ -159,22 +159,26 @@ std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks, const 
   if (const plan::Rank& rank = *plan.ranks()->Get(0); rank.kind() == plan::DeviceKind::cuda) {
     const size_t here = seat.identity.ranks.size();
     const bool one = plan.ranks()->size() == 1;
+    const Collectives collectives = CollectivesOf(plan);
+    const bool between_stages = collectives == Collectives::kIpc && plan.stages()->size() > 1;
+    const char* const cuts = one                                   ? ""
+                             : collectives == Collectives::kStaged ? ", cut where GPUs talk"
+                             : between_stages                      ? ", cut between stages"
+                                                                   : "";
     const std::string arithmetic =
         plan.numerics()->chain() == plan::Chain::fast
-            ? "products by tensor cores (fast: within a bound of the CPU's, not its bits)"
+            ? "products of many rows by tensor cores (fast: within a bound of the CPU's, not its bits)"
             : fmt::format("in the CPU's arithmetic ({}: exact, and far from a GPU's speed in prompts)",
                           plan::EnumNameChain(plan.numerics()->chain()));
-    return fmt::format(
-               "running on    {}, {}, {}\n{}",
-               one ? fmt::format("cuda:{}", rank.device())
-                   : fmt::format("{} GPU{}, transport {}", here, here == 1 ? "" : "s",
-                                 wire::TransportName(ranks.transport)),
-               ranks.cuda_graphs
-                   ? fmt::format("decodes of up to {} sequences as CUDA graphs{}, prompts step by step",
-                                 plan.max_seqs(),
-                                 one || CollectivesOf(plan) != Collectives::kStaged ? "" : ", cut where GPUs talk")
-                   : "step by step (--cuda-graphs off)",
-               arithmetic, DescribePorts(plan, seat)) +
+    return fmt::format("running on    {}, {}, {}\n{}",
+                       one ? fmt::format("cuda:{}", rank.device())
+                           : fmt::format("{} GPU{}, transport {}", here, here == 1 ? "" : "s",
+                                         wire::TransportName(ranks.transport)),
+                       ranks.cuda_graphs
+                           ? fmt::format("decodes of up to {} sequences as CUDA graphs{}, prompts step by step",
+                                         plan.max_seqs(), cuts)
+                           : "step by step (--cuda-graphs off)",
+                       arithmetic, DescribePorts(plan, seat)) +
            DescribeIntegrity(seat) + links + (UsesNccl(plan) ? DescribeNccl(environ) : "");
   }
   const kernels::Isa isa = static_cast<kernels::Isa>(ranks.isa);

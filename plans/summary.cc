@@ -124,7 +124,7 @@ std::string NumericsText(const plan::Numerics& numerics) {
   return fmt::format(
       "{}{}, {} sums, weights {}, revision {}", plan::EnumNameChain(numerics.chain()),
       numerics.chain() == plan::Chain::fast
-          ? " (products by tensor cores: near a CPU's bits, not the same, and not the same in every batch)"
+          ? " (products of many rows by tensor cores: near a CPU's bits, not the same, and not the same in every batch)"
           : "",
       plan::EnumNameReduction(numerics.reduction()), plan::EnumNameDType(numerics.weight_dtype()), numerics.revision());
 }

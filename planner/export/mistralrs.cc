@@ -174,8 +174,10 @@ Result<Exported> ExportMistralrs(const Deployment& deployment, const ExportOptio
       fmt::format("KV memory and lengths: the plan has {} tokens a sequence and blocks for {} at once, "
                   "mistral.rs takes what it finds",
                   deployment.max_len, deployment.max_seqs));
-  out.lacks.push_back(
-      fmt::format("the plan's order of sums ({}), so tokens may differ with the number of ranks", deployment.chain));
+  if (deployment.chain != "fast") {
+    out.lacks.push_back(
+        fmt::format("the plan's order of sums ({}), so tokens may differ with the number of ranks", deployment.chain));
+  }
   out.lacks.push_back(
       "a secret between ranks, the plan's hash, and checks of what each rank loads: whoever reaches the "
       "ports is taken in");

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "plans/collectives.h"
 #include "plans/printable.h"
 #include "plans/verify/checks.h"
 
@@ -222,6 +223,32 @@ Status CheckNotes(const plan::Plan& plan) {
   return Status();
 }
 
+// What carries what GPUs tell each other is an option, and memory that the plan counts: both say the same.
+Status CheckCollectives(const plan::Plan& plan) {
+  std::string_view value;
+  for (const plan::Option* option : *plan.options()) {
+    if (option->name()->string_view() == "collectives") value = option->value()->string_view();
+  }
+  if (value.empty()) return Status();
+  const Collectives named = CollectivesNamed(value);
+  if (CollectivesName(named) != value) {
+    return Refuse("option 'collectives' is '{}', expected staged, nccl or ipc", Printable(value.substr(0, 100)));
+  }
+  if (named == Collectives::kIpc && (plan.tp() < 2 || plan.tp() > kMostPeerRanks)) {
+    return Refuse("option 'collectives' is ipc, which 2 to {} ranks of a group can be, and tp is {}", kMostPeerRanks,
+                  plan.tp());
+  }
+  for (uint32_t s = 0; s < plan.stages()->size(); ++s) {
+    const uint64_t bytes = plan.stages()->Get(s)->communicators_bytes();
+    const bool is_right = named == Collectives::kIpc    ? bytes == uint64_t{kPeerExchangeBytes}
+                          : named == Collectives::kNccl ? bytes > 0
+                                                        : bytes == 0;
+    if (is_right) continue;
+    return Refuse("option 'collectives' is {}, but stage {} counts {} bytes of communicators", value, s, bytes);
+  }
+  return Status();
+}
+
 }  // namespace
 
 Status CheckFacts(const plan::Plan& plan) {
@@ -230,6 +257,7 @@ Status CheckFacts(const plan::Plan& plan) {
   MRS_RETURN_IF_ERROR(CheckNumerics(plan));
   MRS_RETURN_IF_ERROR(CheckFiles(plan));
   MRS_RETURN_IF_ERROR(CheckRopes(plan));
+  MRS_RETURN_IF_ERROR(CheckCollectives(plan));
   return CheckNotes(plan);
 }
 

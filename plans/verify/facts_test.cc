@@ -223,6 +223,24 @@ TEST(Verify, RejectsFastNumericsWhereTheyCannotBe) {
   EXPECT_EQ(Refusal(plan), "numerics.weight_dtype is f32, but numerics.chain is fast, whose matrices are bf16");
 }
 
+TEST(Verify, RejectsCollectivesUnlikeTheMemoryThatCounts) {
+  PlanT plan = TinyPlan();
+  const auto with = [&](const char* value, uint64_t bytes) {
+    auto option = std::make_unique<plan::OptionT>();
+    option->name = "collectives";
+    option->value = value;
+    plan.options.clear();
+    plan.options.push_back(std::move(option));
+    plan.stages.front()->communicators_bytes = bytes;
+    return Refusal(plan);
+  };
+  EXPECT_EQ(with("rdma", 0), "option 'collectives' is 'rdma', expected staged, nccl or ipc");
+  EXPECT_EQ(with("nccl", 0), "option 'collectives' is nccl, but stage 0 counts 0 bytes of communicators");
+  EXPECT_EQ(with("staged", 1), "option 'collectives' is staged, but stage 0 counts 1 bytes of communicators");
+  plan.tp = 32;
+  EXPECT_EQ(with("ipc", 6291456), "option 'collectives' is ipc, which 2 to 16 ranks of a group can be, and tp is 32");
+}
+
 TEST(Verify, RejectsOtherNumericsRevision) {
   PlanT plan = TinyPlan();
   plan.numerics->revision = 2;

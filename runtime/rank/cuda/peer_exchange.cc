@@ -57,8 +57,8 @@ std::string Said(const char (&why)[size]) {
 template <typename T>
 Result<std::vector<T>> TellAll(Communicator& group, T& mine) {
   std::vector<T> all(static_cast<size_t>(group.size()));
-  MRS_RETURN_IF_ERROR(group.AllGather(std::as_writable_bytes(std::span<T, 1>(&mine, 1)),
-                                      std::as_writable_bytes(std::span(all))));
+  MRS_RETURN_IF_ERROR(
+      group.AllGather(std::as_writable_bytes(std::span<T, 1>(&mine, 1)), std::as_writable_bytes(std::span(all))));
   return all;
 }
 
@@ -187,11 +187,12 @@ Status PeerExchange::StartWatch(const std::vector<int>& pids) {
     const int pid = pids[static_cast<size_t>(member)];
     processes_.emplace_back(member == rank() ? -1 : static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     if (member == rank() || processes_.back().get() >= 0) continue;
-    return Unavailable("{} (process {}) has ended, or cannot be looked after: {}", Name(member), pid,
-                       std::strerror(errno));
+    return Unavailable("{} (process {}) has ended, or cannot be looked after: {}; {}", Name(member), pid,
+                       std::strerror(errno), kInstead);
   }
-  MRS_ASSIGN_OR_RETURN(watch_, StartThread("who looks after the other ranks", [this] { Watch(); },
-                                           [](const Error& error) { EndProcess("who looks after the other ranks", error); }));
+  MRS_ASSIGN_OR_RETURN(watch_, StartThread(
+                                   "who looks after the other ranks", [this] { Watch(); },
+                                   [](const Error& error) { EndProcess("who looks after the other ranks", error); }));
   return Status();
 }
 
@@ -252,7 +253,11 @@ Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
 }
 
 Status PeerExchange::Finish() {
-  MRS_RETURN_IF_ERROR(device_.Finish());
+  if (Status done = device_.Finish(); !done.ok()) {
+    // What was read of a process that has ended may be no memory any more.
+    if (const int gone = gone_.load(); gone >= 0) return Unavailable("{} has ended; {}", Name(gone), done.message());
+    return done;
+  }
   const PeerFailure failure = kernels::cuda::FailureOf(state());
   const auto does = [](bool gathers) { return gathers ? "gathers" : "sums"; };
   switch (failure.kind) {

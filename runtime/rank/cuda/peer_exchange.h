@@ -25,11 +25,12 @@
 namespace mrs {
 
 struct PeerOptions {
-  Communicator* group = nullptr;              // borrowed, and used while ranks meet and part: of two ranks or more
-  std::vector<int> ranks = {};                // what each of them is called
-  int64_t most_decode_rows = 0;               // which all ranks must pad alike
-  const std::atomic<bool>* abort = nullptr;   // borrowed; once true, waits end within about 100 ms
-  std::chrono::milliseconds deadline{60000};  // of a wait
+  Communicator* group = nullptr;             // borrowed, and used while ranks meet and part: of two ranks or more
+  std::vector<int> ranks = {};               // what each of them is called
+  int64_t most_decode_rows = 0;              // which all ranks must pad alike
+  const std::atomic<bool>* abort = nullptr;  // borrowed; once true, waits end within about 100 ms
+  // Of a wait. A slow rank is not cut off: one that hangs is the business of who watches all ranks.
+  std::chrono::milliseconds deadline{std::chrono::hours{24}};
 };
 
 class PeerExchange {
