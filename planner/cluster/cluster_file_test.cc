@@ -168,6 +168,8 @@ TEST(ClusterFile, NodesThatAreWrongSayWhere) {
       {"{ranks: 1, count: 0}", "27: nodes[0].count: expected a whole number from 1 to 1024, got \"0\""},
       {"{ranks: 1, name: \"a\\nb\"}",
        "26: nodes[0].name: expected a name of 1 to 256 bytes, without control characters, got \"a\\x0ab\""},
+      {"{ranks: 1, name: \"a\\Nb\"}", "26: an escape \\N or \\_; expected \\u0085 or \\u00a0, or the character itself"},
+      {"{ranks: 1, \"na\\_me\": b}", "20: an escape \\N or \\_; expected \\u0085 or \\u00a0, or the character itself"},
       {"{ranks: 1, name: ''}",
        "26: nodes[0].name: expected a name of 1 to 256 bytes, without control characters, got \"\""},
       {"{ranks: 1, names: [a], name: b}",

@@ -107,6 +107,10 @@ class TreeBuilder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     Begin(mark, tag, anchor);
+    // The file was UTF-8; yaml-cpp has a byte for what these escapes mean.
+    if (text::FindInvalidUtf8(value) != value.npos) {
+      throw Refused{PlaceOf(mark), "an escape \\N or \\_; expected \\u0085 or \\u00a0, or the character itself"};
+    }
     if (KeyIsNext()) return AddKey(mark, value);
     if (value.size() > kMaxTextBytes) {
       throw Refused{PlaceOf(mark), fmt::format("text of {} bytes; expected at most {}", value.size(), kMaxTextBytes)};
