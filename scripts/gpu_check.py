@@ -7,25 +7,22 @@ fails. Benchmarks are of zeros: what a step moves and multiplies is a real model
 import argparse
 import concurrent.futures
 import contextlib
-import http.client
 import json
 import math
 import os
 import re
-import signal
 import statistics
-import struct
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(REPOSITORY, "tests", "exactness"))
 import cuda as exactness  # noqa: E402
+from bounded_run import Clock, Failed, Server, run  # noqa: E402
 from mrs_tools import read_logits  # noqa: E402
+from zero_model import product_weights, write_zeros  # noqa: E402
 
 WHOLE_S = 470  # of everything; eight minutes with what the interpreter and the ends of processes take
 STEPS = 32  # that a decode's time is taken from
@@ -37,169 +34,8 @@ COLLECTIVES = {  # of two GPUs
 FAST_BOUND = 0.0625  # of a row's RMS: runtime/rank/cuda/README.md
 
 
-class Failed(Exception):
-    pass
-
-
 class NotThere(Exception):
     """Of a part that has nothing to run here, by name."""
-
-
-def tensors_of(config):
-    """[(name, shape)] of a Llama checkpoint."""
-    hidden, ffn, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
-    q, kv = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
-    found = [("model.embed_tokens.weight", [config["vocab_size"], hidden]), ("model.norm.weight", [hidden])]
-    if not config["tie_word_embeddings"]:
-        found.append(("lm_head.weight", [config["vocab_size"], hidden]))
-    of_layer = [
-        ("input_layernorm", [hidden]),
-        ("post_attention_layernorm", [hidden]),
-        ("self_attn.q_proj", [q, hidden]),
-        ("self_attn.k_proj", [kv, hidden]),
-        ("self_attn.v_proj", [kv, hidden]),
-        ("self_attn.o_proj", [hidden, q]),
-        ("mlp.gate_proj", [ffn, hidden]),
-        ("mlp.up_proj", [ffn, hidden]),
-        ("mlp.down_proj", [hidden, ffn]),
-    ]
-    for layer in range(config["num_hidden_layers"]):
-        found += [(f"model.layers.{layer}.{name}.weight", shape) for name, shape in of_layer]
-    return found
-
-
-def elements(shape):
-    return shape[0] * (shape[1] if len(shape) > 1 else 1)
-
-
-def product_weights(config):
-    """How many weights a token is multiplied with: the table of embeddings only where it is the output's, too."""
-    every = sum(elements(shape) for _, shape in tensors_of(config) if len(shape) == 2)
-    return every - (0 if config["tie_word_embeddings"] else config["vocab_size"] * config["hidden_size"])
-
-
-def write_zeros(folder, config):
-    """A checkpoint in bf16 whose weights are a hole in the file."""
-    header, end = {}, 0
-    for name, shape in tensors_of(config):
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + 2 * elements(shape)]}
-        end += 2 * elements(shape)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "config.json"), "w") as file:
-        json.dump(config, file)
-    with open(os.path.join(folder, "model.safetensors"), "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + end)
-
-
-class Clock:
-    def __init__(self, seconds, patience):
-        self.end, self.patience = time.monotonic() + seconds * patience, patience
-
-    def left(self, bound):
-        left = min(bound * self.patience, self.end - time.monotonic())
-        if left < 1:
-            raise Failed("not run: the eight minutes are over")
-        return left
-
-
-def run(argv, seconds, env=None):
-    """(exit code, stdout, stderr) of a program that ends within so many seconds; what it started ends with it."""
-    process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-        env=env, start_new_session=True,
-    )  # fmt: skip
-    try:
-        out, err = process.communicate(timeout=seconds)
-        return process.returncode, out, err
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise Failed(f"no end within {seconds:.0f} s: {' '.join(argv[:4])} ...") from None
-
-
-class Server:
-    """mrs-exec serving a plan on a free port, from its first /health of 200 on; ends by SIGTERM with exit code 0."""
-
-    def __init__(self, argv, clock, bound):
-        self.clock, self.seconds = clock, clock.left(bound)
-        self.deadline = time.monotonic() + self.seconds
-        self.lines = []
-        self.process = subprocess.Popen(
-            [*argv, "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", start_new_session=True,
-        )  # fmt: skip
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
-
-    def _until(self, what, find):
-        while time.monotonic() < self.deadline:
-            if (found := find()) is not None:
-                return found
-            if self.process.poll() is not None:
-                time.sleep(0.2)  # its last words
-                raise Failed(f"it ended with {self.process.returncode}: {' '.join(self.lines[-2:])}")
-            time.sleep(0.02)
-        raise Failed(f"no {what} within {self.seconds:.0f} s: {' '.join(self.lines[-2:])}")
-
-    def _port(self):
-        found = [re.match(r"serving +http://127\.0\.0\.1:(\d+)/v1$", line) for line in list(self.lines)]
-        return next((int(match[1]) for match in found if match), None)
-
-    def _is_ready(self):
-        with contextlib.suppress(OSError):
-            return True if self.request("GET", "/health", None)[0] == 200 else None
-        return None
-
-    def __enter__(self):
-        try:
-            self.port = self._until("address", self._port)
-            self._until("readiness", self._is_ready)
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def request(self, method, path, body):
-        left = self.deadline - time.monotonic()
-        if left < 0.1:
-            raise Failed(f"no answer within the part's {self.seconds:.0f} s")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=left)
-        try:
-            connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            return response.status, response.read().decode(errors="replace")
-        except TimeoutError:
-            raise Failed(f"no answer within the part's {self.seconds:.0f} s") from None
-        finally:
-            connection.close()
-
-    def complete(self, body):
-        status, text = self.request("POST", "/v1/completions", body)
-        if status != 200:
-            raise Failed(f"/v1/completions says {status}: {text[:200]}")
-        return json.loads(text)
-
-    def kill(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def __exit__(self, kind, *_):
-        self.process.terminate()
-        try:
-            code = self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            code = "no end within 10 s of SIGTERM"
-        if kind is None and code != 0:
-            raise Failed(f"its end: {code}: {' '.join(self.lines[-2:])}")
 
 
 class Check:
@@ -208,7 +44,7 @@ class Check:
         # An emulated GPU is a busy host's, which has other things to do.
         self.clock = Clock(options.seconds, 5 if options.emulated else 1)
         self.program = os.path.join(options.bin, "mrs-exec-emulated" if options.emulated else "mrs-exec")
-        self.failures, self.copy_rate, self.hashes = 0, None, {}
+        self.failures, self.copy_rate, self.gemm_rate, self.hashes = 0, None, None, {}
         self.bench_folder = None
 
     def plans(self, *parts):
@@ -263,6 +99,27 @@ class Check:
             raise Failed("\n".join([f"exit code {code} {err.strip()}", *differ[:20]]))
         rates = [line for line in lines if "GB/s" in line]
         return "\n".join([f"{lines[0]}: {sum(cases)} cases of {len(cases)} kernels, the CPU's bits", *rates])
+
+    def products(self):
+        """Of fast numerics; also the rate that prompts are held against."""
+        if self.options.emulated:
+            argv = [self.options.products_check + "_emulated", "--small"]
+        else:
+            argv = [self.options.products_check]
+        if not os.access(argv[0], os.X_OK):
+            raise Failed(f"no {argv[0]}; cmake --build build --target products_check, or --products-check FILE")
+        code, out, err = run(argv, self.clock.left(60))
+        if code == 2 and (missing := re.search(r"no cuBLASLt on this host: .*", err)):
+            raise NotThere(missing[0])
+        lines = out.splitlines()
+        rate = re.search(r"^GEMM +(\S+) TFLOP/s", out, re.MULTILINE)
+        if code != 0 or not rate:
+            differ = [line for line in lines if "DIFFER" in line]
+            raise Failed("\n".join([f"exit code {code} {err.strip()}", *differ[:20]]))
+        self.gemm_rate = float(rate[1])
+        rates = [line for line in lines if "GB/s" in line or line.startswith("GEMM")]
+        cases = next(line for line in lines if line.startswith("products "))
+        return "\n".join([f"{lines[0]}: {' '.join(cases.split()[1:])}", *rates])
 
     def exact(self, graphs):
         cases, wrong, count = self.read("exact", "cases.json"), [], 0
@@ -416,7 +273,9 @@ class Check:
                 for length in bench["prompts"]:
                     seconds = statistics.median(self.prefill(server, config["vocab_size"], length, n) for n in range(3))
                     flops = 2e-12 * weights * length / seconds
-                    measured(f"prompt of {length}", f"{1e3 * seconds:.0f} ms, {flops:.1f} TFLOP/s of products")
+                    beside = f", {100 * flops / self.gemm_rate:.0f} % of the GEMM" if self.gemm_rate else ""
+                    said = f"{1e3 * seconds:.0f} ms, {flops:.1f} TFLOP/s of products"
+                    measured(f"prompt of {length}", said + beside)
         return "" if self.copy_rate else "no copy of the same run to compare with"
 
     @contextlib.contextmanager
@@ -456,6 +315,7 @@ class Check:
         print(f"{'part':<34} {'result':<9} {'took':>7}  what", flush=True)
         self.row("wrappers' conformance", "not there", "", "alone: products read through cp.async, the only one")
         self.part("kernels = reference", self.kernels)
+        self.part("products of fast numerics", self.products)
         for graphs in ("on", "off"):
             self.part(f"exact = CPU's hash, graphs {graphs}", lambda: self.exact(graphs))
         self.part("graph = eager", self.graphs_are_eager)
@@ -467,7 +327,6 @@ class Check:
         self.part("refused: no device visible", self.no_visible)
         self.part("refused: too little memory", self.another_device)
         self.row("two ranks on one device (ipc)", "not there", "", "mrs-exec has none yet")
-        self.row("GEMM rate (cuBLASLt)", "not there", "", "not measured yet; '8B fast: prompt of 4096' is the nearest")
         try:
             benches = self.read("bench", "benches.json")
         except (OSError, ValueError) as why:
@@ -491,10 +350,14 @@ def main():
     parser.add_argument("--plans", required=True, help="what gpu-check-plans.sh made")
     parser.add_argument("--bin", default=os.path.join(REPOSITORY, "build", "cli"), help="folder of mrs-exec")
     parser.add_argument("--cuda-check", help="the built program [../kernels/cuda/cuda_check beside --bin]")
+    parser.add_argument("--products-check", help="likewise [../runtime/rank/cuda/products_check beside --bin]")
     parser.add_argument("--emulated", action="store_true", help="mrs-exec-emulated of that folder")
     parser.add_argument("--seconds", type=float, default=WHOLE_S, help="of everything")
     options = parser.parse_args()
-    options.cuda_check = options.cuda_check or os.path.join(options.bin, "..", "kernels", "cuda", "cuda_check")
+    built = os.path.join(options.bin, "..")
+    options.cuda_check = options.cuda_check or os.path.join(built, "kernels", "cuda", "cuda_check")
+    products_check = os.path.join(built, "runtime", "rank", "cuda", "products_check")
+    options.products_check = options.products_check or products_check
     if not os.path.isdir(options.plans):
         sys.exit(f"gpu-check: {options.plans}: no such folder; scripts/gpu-check-plans.sh makes it where mrs-plan runs")
     return Check(options).all()

@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 import gpu_check
+import zero_model
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXACTNESS = os.path.join(REPOSITORY, "tests", "exactness")
@@ -95,7 +96,7 @@ class Maker:
 
     def of_zeros(self, config, to, *options):
         with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
-            gpu_check.write_zeros(folder, config)
+            zero_model.write_zeros(folder, config)
             self.plan(folder, to, *options)
 
 

@@ -13,10 +13,10 @@ from harness import Workplace, check, check_equal, parse_arguments, run_cases, r
 SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "scripts")
 ROW = re.compile(r"(\S.*?) {2,}(ok|measured|emulated|not there|FAILED) +(?:([\d.]+) s)? +(.*)")
 ROWS = [
-    "wrappers' conformance", "kernels = reference", "exact = CPU's hash, graphs on", "exact = CPU's hash, graphs off",
+    "wrappers' conformance", "kernels = reference", "products of fast numerics", "exact = CPU's hash, graphs on", "exact = CPU's hash, graphs off",
     "graph = eager", "two GPUs (staged) = CPU's hash", "two GPUs (nccl) = CPU's hash", "two GPUs (ipc) = CPU's hash",
     "fast numerics: within the bound", "the bundled model over HTTP", "refused: a device not there",
-    "refused: no device visible", "refused: too little memory", "two ranks on one device (ipc)", "GEMM rate (cuBLASLt)",
+    "refused: no device visible", "refused: too little memory", "two ranks on one device (ipc)",
     "tiny fast: start", "tiny fast: decode, batch 3", "tiny fast: prompt of 40", "tiny fast: bf16 of zeros",
     "tiny pair2: start", "tiny pair2: decode, batch 1", "tiny pair2: decode, batch 3", "tiny pair2: prompt of 40",
     "tiny pair2: bf16 of zeros",
@@ -63,9 +63,12 @@ def others_go_on(work, plans):
     emulated = os.path.join(os.path.abspath(work.tools_folder), "mrs-exec-emulated")
     os.symlink(emulated, os.path.join(programs, "mrs-exec"))
     compare = work.path("cuda_check")
-    with open(compare, "w") as file:
-        file.write(CUDA_CHECK)
-    os.chmod(compare, 0o755)
+    multiplies = os.path.join(os.path.abspath(work.tools_folder), "..", "runtime/rank/cuda/products_check_emulated")
+    multiply = work.path("products_check")
+    for path, text in [(compare, CUDA_CHECK), (multiply, f"#!/bin/sh\nexec '{multiplies}' --small\n")]:
+        with open(path, "w") as file:
+            file.write(text)
+        os.chmod(path, 0o755)
     with open(os.path.join(plans, "exact", "cases.json")) as file:
         cases = json.load(file)[:2]
     cases[1]["hashes"][0] = "0" * 64
@@ -73,7 +76,8 @@ def others_go_on(work, plans):
         json.dump(cases, file)
     with open(os.path.join(plans, "http", "gpu.mrsplan"), "r+b") as file:
         file.truncate(1000)
-    code, out, err = script("gpu-check.sh", "--plans", plans, "--bin", programs, "--cuda-check", compare)
+    code, out, err = script("gpu-check.sh", "--plans", plans, "--bin", programs, "--cuda-check", compare,
+                            "--products-check", multiply)  # fmt: skip
     rows = table(out)
     # An emulated GPU knows no CUDA_VISIBLE_DEVICES, and has every device.
     check_equal((code, list(rows)), (1, ROWS), f"the table\n{out}{err}")
@@ -86,6 +90,7 @@ def others_go_on(work, plans):
     check("embed              10 cases  1 DIFFER: rows 3, byte 4 of 8" in out, f"which kernel differs\n{out}")
     check("0000000000000000..." in out and cases[1]["name"] in out, f"which hash differs\n{out}")
     check(rows["tiny pair2: decode, batch 1"][1].endswith("% of the copy"), f"beside the copy\n{out}")
+    check(rows["tiny pair2: prompt of 40"][1].endswith("% of the GEMM"), f"beside the product\n{out}")
     check(out.rstrip().endswith("6 failed"), f"its last line\n{out}")
 
 
