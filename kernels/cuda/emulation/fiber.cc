@@ -9,8 +9,16 @@
 #if __has_feature(address_sanitizer)
 #define MRS_ADDRESS_SANITIZER
 #endif
+#if __has_feature(thread_sanitizer)
+#define MRS_THREAD_SANITIZER
+#endif
 #elif defined(__SANITIZE_ADDRESS__)
 #define MRS_ADDRESS_SANITIZER
+#elif defined(__SANITIZE_THREAD__)
+#define MRS_THREAD_SANITIZER
+#endif
+#ifdef MRS_THREAD_SANITIZER
+#include <sanitizer/tsan_interface.h>
 #endif
 #ifdef MRS_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
@@ -63,10 +71,16 @@ Fiber::Fiber(void (*entry)()) {
   *--word = reinterpret_cast<void*>(entry);
   for (int i = 0; i < 6; ++i) *--word = nullptr;
   top_ = word;
+#ifdef MRS_THREAD_SANITIZER
+  fake_ = __tsan_create_fiber(0);
+#endif
 }
 
 Fiber::~Fiber() {
   if (pages_ == nullptr) return;
+#ifdef MRS_THREAD_SANITIZER
+  __tsan_destroy_fiber(fake_);
+#endif
 #ifdef MRS_ADDRESS_SANITIZER
   // `entry` never returns, so the marks of its frame are still there, and munmap leaves them to whoever comes next.
   __asan_unpoison_memory_region(pages_, kStackBytes + kGuard);
@@ -78,6 +92,11 @@ void SwitchFiber(Fiber& from, Fiber& to) {
 #ifdef MRS_ADDRESS_SANITIZER
   const void* stack = to.pages_ == nullptr ? nullptr : static_cast<std::byte*>(to.pages_) + kGuard;
   __sanitizer_start_switch_fiber(&from.fake_, stack, stack == nullptr ? 0 : Fiber::kStackBytes);
+#endif
+#ifdef MRS_THREAD_SANITIZER
+  // What is before a switch happens before what is after it: between CUDA threads watch.h looks, here only OS threads race.
+  if (from.pages_ == nullptr) from.fake_ = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(to.fake_, 0);
 #endif
   mrs_switch_stack(&from.top_, to.top_);
 #ifdef MRS_ADDRESS_SANITIZER

@@ -26,7 +26,7 @@ class Fiber {
   friend void FirstOnFiber();
   void* top_ = nullptr;                    // of the saved registers
   void* pages_ = nullptr;                  // none: an OS thread's own stack
-  [[maybe_unused]] void* fake_ = nullptr;  // address sanitizer's
+  [[maybe_unused]] void* fake_ = nullptr;  // address or thread sanitizer's
 };
 
 void SwitchFiber(Fiber& from, Fiber& to);
