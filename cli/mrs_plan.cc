@@ -70,6 +70,9 @@ struct BuildCommand {
                        "Tokens of one sequence, prompt and answer [the model's, at most 8192]");
     AddNumber<int64_t>(line, *verb, "--max-seqs", &options.max_seqs, 1, 4096, "Sequences of one forward")
         ->default_str(fmt::format("{}", options.max_seqs));
+    AddNumber<int64_t>(line, *verb, "--max-batched-tokens", &options.max_batched_tokens, 1, 65536,
+                       "Tokens of one forward, of all sequences: longer prompts come in parts")
+        ->default_str("512, fast: 8192");
     AddChoice(line, *verb, "--numerics", &options.numerics, {"auto", "pair2", "block32", "fast"},
               "Order of sums: pair2 (native on AVX-512 BF16), block32 (of AMX tiles, still emulated), fast (of GPUs: "
               "products of many rows by tensor cores, no order that is kept; no GPU has run it yet); auto: pair2");

@@ -31,14 +31,15 @@ struct BuildOptions {
   std::string device_layers = {};  // "0:16;1:16": device ordinal : layers of each stage; "": not said
   std::optional<int64_t> max_len;  // absent: the model's own, at most 8192
   int64_t max_seqs = 16;
-  std::string numerics = "auto";            // pair2, block32, fast; auto: pair2, which CPUs have in hardware
-  std::string dtype = "auto";               // f32, bf16; auto: bf16 for bf16 checkpoints, else f32
-  std::optional<uint64_t> memory;           // bytes a rank may use; absent: 90 % of this host's over its ranks
-  std::string reduction = "canonical";      // rank_order: a control that is not invariant
-  bool config_only = false;                 // tensors are what config.json makes them: DryRun
-  std::optional<cluster::Cluster> cluster;  // absent: as many CPU ranks of this host as the layout has
-  std::string devices = {};                 // of the cluster: "cuda:0,1"; "": all
-  bool cluster_of_file = false;             // it is a file's: the variables below count without `devices`, too
+  std::optional<int64_t> max_batched_tokens;  // of one forward; absent: 512, of fast numerics 8192
+  std::string numerics = "auto";              // pair2, block32, fast; auto: pair2, which CPUs have in hardware
+  std::string dtype = "auto";                 // f32, bf16; auto: bf16 for bf16 checkpoints, else f32
+  std::optional<uint64_t> memory;             // bytes a rank may use; absent: 90 % of this host's over its ranks
+  std::string reduction = "canonical";        // rank_order: a control that is not invariant
+  bool config_only = false;                   // tensors are what config.json makes them: DryRun
+  std::optional<cluster::Cluster> cluster;    // absent: as many CPU ranks of this host as the layout has
+  std::string devices = {};                   // of the cluster: "cuda:0,1"; "": all
+  bool cluster_of_file = false;               // it is a file's: the variables below count without `devices`, too
   std::optional<std::string> cuda_visible;  // CUDA_VISIBLE_DEVICES and MISTRALRS_MN_LOCAL_WORLD_SIZE, as they are set;
   std::optional<std::string> local_world;   // decision.h says where they count
   std::string no_nccl = {};       // what says that there is none: "--no-nccl and MISTRALRS_NO_NCCL=1"; "": nothing does

@@ -46,6 +46,11 @@ const cluster::Cluster* Decider::ClusterOf(const Wish& wish) const {
 
 int64_t Decider::LengthOf(const Wish& wish) const { return PlannedLength(wish.max_len, subject_.spec->max_position); }
 
+int64_t Decider::BatchedTokensOf(const Wish& wish) const {
+  if (!wish.max_batched_tokens) return 0;
+  return std::min(*wish.max_batched_tokens, std::max(kBatchedTokens, LengthOf(wish) * wish.max_seqs));
+}
+
 Result<std::optional<std::vector<VisibleDevice>>> Decider::Devices(const Wish& wish) const {
   const cluster::Cluster* const cluster = ClusterOf(wish);
   if (cluster == nullptr) {
@@ -80,7 +85,8 @@ Result<Decision> Decider::Place(const Wish& wish) const {
     decision.flags = {.tp = wish.tp.value_or(1),
                       .pp = wish.pp.value_or(0),
                       .device_layers = wish.device_layers,
-                      .max_seqs = wish.max_seqs};
+                      .max_seqs = wish.max_seqs,
+                      .max_batched_tokens = BatchedTokensOf(wish)};
     if (wish.memory) {
       decision.budget.each = static_cast<int64_t>(*wish.memory);
     } else if (subject_.unbounded) {
@@ -95,6 +101,7 @@ Result<Decision> Decider::Place(const Wish& wish) const {
                            .pp = wish.pp,
                            .device_layers = wish.device_layers,
                            .max_seqs = wish.max_seqs,
+                           .max_batched_tokens = BatchedTokensOf(wish),
                            .max_len = decision.max_len,
                            .bf16 = decision.bf16,
                            .nccl = wish.no_nccl.empty() || wish.collectives == "staged" || wish.collectives == "ipc",

@@ -26,6 +26,7 @@ struct Wish {
   std::string device_layers = {};
   std::optional<int64_t> max_len = {};
   int64_t max_seqs = 16;
+  std::optional<int64_t> max_batched_tokens = {};  // nothing: as layout.h has it
   std::string dtype = "auto";
   std::optional<uint64_t> memory = {};
   std::string devices = {};
@@ -80,6 +81,8 @@ class Decider {
   Result<std::optional<std::vector<VisibleDevice>>> Devices(const Wish& wish) const;
   const cluster::Cluster* ClusterOf(const Wish& wish) const;  // null: none, or the variable is not understood
   int64_t LengthOf(const Wish& wish) const;                   // tokens of a sequence
+  // Of a forward, as LayoutFlags has it; more than all sequences' tokens are never together.
+  int64_t BatchedTokensOf(const Wish& wish) const;
 
  private:
   bool CountsHostRanks(const Wish& wish) const;

@@ -54,6 +54,22 @@ TEST(Decision, TheLargestFitsAndOneMoreDoesNot) {
   EXPECT_EQ(SolveMaxSeqs(decider, {.memory = kGib}), std::nullopt);
 }
 
+// No more than all sequences' tokens, unless it is little.
+TEST(Decision, BatchesAreNoLargerThanAllSequences) {
+  const ModelSpec spec = Llama8b();
+  const Decider decider({.spec = &spec, .unbounded = true});
+  const auto largest = [&](std::optional<int64_t> most, int64_t max_len, int64_t max_seqs) {
+    return decider.Decide({.max_len = max_len, .max_seqs = max_seqs, .max_batched_tokens = most})
+        ->layout.buckets.back()
+        .tokens;
+  };
+  EXPECT_EQ(largest(std::nullopt, 4096, 16), 512);
+  EXPECT_EQ(largest(8192, 4096, 16), 8192);
+  EXPECT_EQ(largest(8192, 1000, 5), 5000);
+  EXPECT_EQ(largest(8192, 16, 5), 512);
+  EXPECT_EQ(largest(100, 4096, 16), 100);
+}
+
 TEST(Decision, AWishToSolveIsPlannedWhereOneTokenOrSequenceIs) {
   const ModelSpec spec = Llama8b();
   const Decider decider({.spec = &spec});

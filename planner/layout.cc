@@ -68,12 +68,11 @@ Status CheckMap(const std::string& flag, const std::vector<DeviceShare>& shares,
   return Status();
 }
 
-// Batches that offsets are planned for: every decode of max_seqs sequences fits the smallest; 512 tokens of prefill are
-// the largest (attention's segment, and past that a CPU gains nothing).
-std::vector<ir::BucketSize> BucketsFor(int64_t max_seqs) {
-  std::vector<ir::BucketSize> buckets;
-  for (int64_t tokens : {max_seqs, int64_t{64}, int64_t{512}}) {
-    if (buckets.empty() || tokens > buckets.back().tokens) buckets.push_back({tokens, max_seqs, max_seqs});
+// Batches that offsets are planned for: every decode of max_seqs sequences fits the smallest.
+std::vector<ir::BucketSize> BucketsFor(int64_t max_seqs, int64_t most) {
+  std::vector<ir::BucketSize> buckets = {{max_seqs, max_seqs, max_seqs}};
+  for (int64_t tokens : {int64_t{64}, kBatchedTokens, most}) {
+    if (tokens > buckets.back().tokens && tokens <= most) buckets.push_back({tokens, max_seqs, max_seqs});
   }
   return buckets;
 }
@@ -122,7 +121,11 @@ Result<Layout> DecideLayout(const LayoutFlags& flags, const TokenReads& reads) {
     layout.stages.push_back({begin, begin + of_device, device});
     begin += of_device;
   }
-  layout.buckets = BucketsFor(flags.max_seqs);
+  if (flags.max_batched_tokens != 0 && flags.max_batched_tokens < flags.max_seqs) {
+    return BrokenRule<RuleId::kMaxBatchedTokens>("", flags.max_batched_tokens, flags.max_seqs);
+  }
+  layout.buckets =
+      BucketsFor(flags.max_seqs, flags.max_batched_tokens != 0 ? flags.max_batched_tokens : kBatchedTokens);
   return layout;
 }
 

@@ -25,6 +25,10 @@ struct LayoutStage {
   bool operator==(const LayoutStage&) const = default;
 };
 
+// What the largest batch has where nothing else is said: attention's segment, past which products by FMA chains, a
+// CPU's and exact ones, gain nothing.
+inline constexpr int64_t kBatchedTokens = 512;
+
 struct Layout {
   ir::Mesh mesh;                        // mesh.stage is the number of stages
   std::vector<LayoutStage> stages;      // in the order of the layers
@@ -36,7 +40,8 @@ struct LayoutFlags {
   int64_t pp = 0;                  // stages that read about equally much for a token; 0: not said
   std::string device_layers = {};  // "0:16;1:16": device ordinal : layers; "": not said
   int64_t max_seqs = 1;
-  int64_t device_count = 0;  // that a map may name, groups of tp; 0: as many as it has stages
+  int64_t max_batched_tokens = 0;  // of the largest batch; 0: kBatchedTokens, and no less than max_seqs
+  int64_t device_count = 0;        // that a map may name, groups of tp; 0: as many as it has stages
 };
 
 // The layout that the flags ask for. Errors name the flag, and are of what it says alone: pp and device_layers at once,

@@ -37,6 +37,15 @@ TEST(Layout, BucketsGrow) {
   EXPECT_THAT(DecideLayout({.max_seqs = 64}, Alike(1))->buckets,
               ElementsAre(ir::BucketSize{64, 64, 64}, ir::BucketSize{512, 64, 64}));
   EXPECT_THAT(DecideLayout({.max_seqs = 600}, Alike(1))->buckets, ElementsAre(ir::BucketSize{600, 600, 600}));
+  EXPECT_THAT(DecideLayout({.max_seqs = 8, .max_batched_tokens = 8192}, Alike(1))->buckets,
+              ElementsAre(ir::BucketSize{8, 8, 8}, ir::BucketSize{64, 8, 8}, ir::BucketSize{512, 8, 8},
+                          ir::BucketSize{8192, 8, 8}));
+  EXPECT_THAT(DecideLayout({.max_seqs = 8, .max_batched_tokens = 100}, Alike(1))->buckets,
+              ElementsAre(ir::BucketSize{8, 8, 8}, ir::BucketSize{64, 8, 8}, ir::BucketSize{100, 8, 8}));
+  EXPECT_THAT(DecideLayout({.max_seqs = 8, .max_batched_tokens = 8}, Alike(1))->buckets,
+              ElementsAre(ir::BucketSize{8, 8, 8}));
+  EXPECT_EQ(DecideLayout({.max_seqs = 8, .max_batched_tokens = 7}, Alike(1)).message(),
+            "--max-batched-tokens 7: expected at least --max-seqs 8, a token of each sequence");
 }
 
 TEST(Layout, PpSplitsAsEvenlyAsCanBe) {

@@ -265,8 +265,12 @@ std::optional<Wish> LayoutWays::StagesAlone(const Wish& base) const {
 std::optional<Wish> LayoutWays::ByMemory(const Wish& base) const {
   const Ground ground = GroundOf(base);
   if (!ground.count || *ground.count == 0) return std::nullopt;
-  const LayoutWish of = {.max_seqs = base.solve == "max-seqs" ? 1 : base.max_seqs,
-                         .max_len = base.solve == "max-len" ? 1 : decider_.LengthOf(base),
+  Wish least = base;
+  if (base.solve == "max-seqs") least.max_seqs = 1;
+  if (base.solve == "max-len") least.max_len = 1;
+  const LayoutWish of = {.max_seqs = least.max_seqs,
+                         .max_batched_tokens = decider_.BatchedTokensOf(least),
+                         .max_len = decider_.LengthOf(least),
                          .bf16 = base.dtype == "bf16" || (base.dtype == "auto" && decider_.subject().bf16),
                          .collectives = CollectivesNamed(base.collectives)};
   for (const int64_t size : legal_) {

@@ -29,6 +29,9 @@ namespace {
 // pair2 runs natively on AVX-512 BF16, AMX hosts included; block32 has no tiles yet, so it is emulated everywhere.
 constexpr const char* kNativeChain = "pair2";
 
+// Of a forward on tensor cores, which many rows keep busy: what vLLM batches on large GPUs (max_num_batched_tokens).
+constexpr int64_t kFastBatchedTokens = 8192;
+
 Status CheckOptions(const BuildOptions& options) {
   auto one_of = [](const char* option, const std::string& value, std::initializer_list<const char*> allowed) -> Status {
     for (const char* name : allowed) {
@@ -110,6 +113,7 @@ Wish WishOf(const BuildOptions& options) {
                .device_layers = options.device_layers,
                .max_len = options.max_len,
                .max_seqs = options.max_seqs,
+               .max_batched_tokens = options.max_batched_tokens,
                .dtype = options.dtype,
                .memory = options.memory,
                .devices = options.devices,
@@ -120,6 +124,7 @@ Wish WishOf(const BuildOptions& options) {
                .any_world = options.any_world,
                .solve = options.solve};
   if (options.pp != 0) wish.pp = options.pp;
+  if (!wish.max_batched_tokens && options.numerics == "fast") wish.max_batched_tokens = kFastBatchedTokens;
   return wish;
 }
 
@@ -129,6 +134,7 @@ Status LayoutAsPlanned(const BuildOptions& options, ModelFacts* model) {
                   .pp = options.pp,
                   .device_layers = options.device_layers,
                   .max_seqs = options.max_seqs,
+                  .max_batched_tokens = options.max_batched_tokens.value_or(0),
                   .device_count = static_cast<int64_t>(contract::kMaxRanks)};
   MRS_ASSIGN_OR_RETURN(model->layout, DecideLayout(model->flags, ReadsOfAToken(model->facts.model)));
   return CheckLayout(model->facts.model, model->layout);
@@ -292,6 +298,9 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   }
   if (result.layout.mesh.stage > 1) facts.options.emplace_back("device-layers", DeviceLayers(result.layout));
   facts.options.emplace_back("dtype", facts.weight_dtype);
+  if (const int64_t tokens = result.flags.max_batched_tokens; tokens != 0) {
+    facts.options.emplace_back("max-batched-tokens", std::to_string(tokens));
+  }
   facts.options.emplace_back("max-len", std::to_string(facts.max_len));
   facts.options.emplace_back("max-seqs", std::to_string(facts.max_seqs));
   const int64_t memory = facts.ranks.front().memory;

@@ -68,7 +68,11 @@ class Placer {
   Placement With(int64_t tp, int64_t pp, const std::string& map, const std::string& chosen) const {
     Placement placed;
     placed.ranks = InGroups(devices_, tp);
-    placed.flags = {.tp = tp, .pp = pp, .device_layers = map, .max_seqs = wish_.max_seqs};
+    placed.flags = {.tp = tp,
+                    .pp = pp,
+                    .device_layers = map,
+                    .max_seqs = wish_.max_seqs,
+                    .max_batched_tokens = wish_.max_batched_tokens};
     placed.flags.device_count = static_cast<int64_t>(placed.ranks.size()) / tp;
     placed.budget.devices = [devices = devices_](int64_t of_tp) {
       std::vector<int64_t> usable;
@@ -124,7 +128,9 @@ std::string WhereText(const cluster::Cluster& cluster, const std::vector<Visible
 
 Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<VisibleDevice>& devices,
                                 const LayoutWish& wish, int64_t tp, bool cuda) {
-  MRS_ASSIGN_OR_RETURN(Layout whole, DecideLayout({.tp = tp, .max_seqs = wish.max_seqs}, ReadsOfAToken(spec)));
+  MRS_ASSIGN_OR_RETURN(
+      Layout whole, DecideLayout({.tp = tp, .max_seqs = wish.max_seqs, .max_batched_tokens = wish.max_batched_tokens},
+                                 ReadsOfAToken(spec)));
   const std::vector<VisibleDevice> grouped = InGroups(devices, tp);
   std::vector<int64_t> usable;  // of each group: the least of its devices
   for (size_t i = 0; i < grouped.size(); ++i) {
@@ -149,7 +155,8 @@ Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevi
   constexpr std::string_view kInstead = "say --collectives staged, or nccl";
   const int64_t tp = layout.mesh.tp;
   if (tp == 1) {
-    return Refuse("--collectives ipc: no GPU sums with others: stages hand on through their hosts' memory; {}", kInstead);
+    return Refuse("--collectives ipc: no GPU sums with others: stages hand on through their hosts' memory; {}",
+                  kInstead);
   }
   if (tp > kMostPeerRanks) {
     return Refuse("--collectives ipc: of up to {} GPUs that sum, and tp is {}; {}", kMostPeerRanks, tp, kInstead);

@@ -23,10 +23,11 @@ struct LayoutWish {
   std::optional<int64_t> pp = {};
   std::string device_layers = {};
   int64_t max_seqs = 1;
+  int64_t max_batched_tokens = 0;  // as LayoutFlags has it
   int64_t max_len = 0;
   bool bf16 = true;
-  bool nccl = true;                  // there may be tensor parallelism
-  std::string no_nccl_because = {};  // "--no-nccl", "MISTRALRS_NO_NCCL=1"
+  bool nccl = true;                                // there may be tensor parallelism
+  std::string no_nccl_because = {};                // "--no-nccl", "MISTRALRS_NO_NCCL=1"
   Collectives collectives = Collectives::kStaged;  // what carries what ranks tell each other, whose buffers count
 };
 
@@ -45,8 +46,8 @@ Result<Placement> Place(const ModelSpec& spec, const cluster::Cluster& cluster,
 Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<VisibleDevice>& devices,
                                 const LayoutWish& wish, int64_t tp, bool cuda);
 
-// Whether the ranks of each group reach each other's memory (--collectives ipc): they are of one node, joined without the
-// host, and few enough. Refuses the first group that does not by its name.
+// Whether the ranks of each group reach each other's memory (--collectives ipc): they are of one node, joined without
+// the host, and few enough. Refuses the first group that does not by its name.
 Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks, const Layout& layout);
 
 // Where each group and border lies, one line each: "tp group 0: devices 0 to 3 of node gpu-0, over NVLink, ...".

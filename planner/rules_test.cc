@@ -60,6 +60,7 @@ std::map<RuleId, std::string> Fired() {
       {RuleId::kMapDeviceTwice, OfFlags(0, "0:2;0:2")},
       {RuleId::kMapDeviceUnknown, OfFlags(0, "0:2;2:2")},
       {RuleId::kMapLayers, OfFlags(0, "0:2;1:3")},
+      {RuleId::kMaxBatchedTokens, DecideLayout({.max_seqs = 2, .max_batched_tokens = 1}, {.layers = {1}}).message()},
       {RuleId::kNodeLeft,
        LayoutWarnings(*DecideLayout({.device_layers = "0:1;1:1;2:2"}, {.layers = {1, 1, 1, 1}}), {0, 1, 0}).front()},
   };

@@ -40,6 +40,12 @@ PlannedRanks RanksOf(const plan::Plan& plan) {
   return planned;
 }
 
+// Of the largest batch, which the option must name.
+int64_t BatchedTokensOf(const plan::Plan& plan) {
+  const auto& buckets = *plan.stages()->Get(0)->buckets();
+  return buckets.Get(buckets.size() - 1)->tokens();
+}
+
 // What the plan's maker chose, as the options of a build.
 BuildOptions OptionsOf(const plan::Plan& plan, const std::string& model_dir) {
   BuildOptions options;
@@ -55,6 +61,7 @@ BuildOptions OptionsOf(const plan::Plan& plan, const std::string& model_dir) {
   options.as_planned = RanksOf(plan);
   for (const plan::Option* option : *plan.options()) {
     if (option->name()->string_view() == "collectives") options.collectives = option->value()->str();
+    if (option->name()->string_view() == "max-batched-tokens") options.max_batched_tokens = BatchedTokensOf(plan);
   }
   options.reduction = plan::EnumNameReduction(plan.numerics()->reduction());
   return options;

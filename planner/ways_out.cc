@@ -49,14 +49,29 @@ class Search {
     return wish_.dtype != "auto" || !decider_.subject().bf16;
   }
   bool CanHaveFewer() const { return wish_.solve != "max-seqs" && wish_.max_seqs > 1; }
+  bool CanBeSmaller() const { return decider_.BatchedTokensOf(wish_) > std::max(kBatchedTokens, wish_.max_seqs); }
   bool CanBeShorter() const { return wish_.solve != "max-len" && decider_.LengthOf(wish_) > 1; }
 
   // The layout as it is.
   void Limits() {
     // An f16 checkpoint is computed in f32 unless told otherwise, which takes twice the memory.
     if (CanBeBf16() && spec_is_f16()) Add(Relaxing({.dtype = true}, false));
+    Add(SmallerBatches());
     Add(Relaxing({.seqs = true}, false));
     Add(Relaxing({.len = true}, false));
+  }
+
+  std::optional<Wish> SmallerBatches() {
+    if (!CanBeSmaller()) return std::nullopt;
+    Wish smaller = wish_;
+    const auto good = [&](int64_t tokens) {
+      smaller.max_batched_tokens = tokens;
+      return decider_.Plans(smaller);
+    };
+    const int64_t least = std::max(kBatchedTokens, wish_.max_seqs);
+    if (!good(least)) return std::nullopt;
+    smaller.max_batched_tokens = LargestGood(least, decider_.BatchedTokensOf(wish_), good);
+    return smaller;
   }
 
   // With these let go as far as it takes, and no further; `layout`: with any layout.
@@ -166,6 +181,7 @@ std::string AsTyped(const Wish& from, const Wish& to) {
   text("--devices", from.devices, to.devices, "");
   number("--max-len", from.max_len, to.max_len);
   number("--max-seqs", from.max_seqs, to.max_seqs);
+  number("--max-batched-tokens", from.max_batched_tokens, to.max_batched_tokens);
   text("--dtype", from.dtype, to.dtype, "");
   if (from.any_world != to.any_world) sets.emplace_back("--allow-any-world");
   if (from.memory != to.memory) sets.push_back(fmt::format("--memory {}", to.memory.value_or(0)));
@@ -198,7 +214,8 @@ Error RefusalOf(const Decider& decider, const Wish& wish) {
   if (ways.empty()) {
     if (!memory) return Refuse("{}", why);
     return Refuse("{}; nothing listed suffices ({}); {}", why,
-                  "fewer sequences, a shorter context, bf16, other --tp, --pp and --device-layers, other devices",
+                  "fewer sequences, a shorter context, smaller batches, bf16, other --tp, --pp and --device-layers, "
+                  "other devices",
                   memory->sentence);
   }
   if (decision.ok() && memory && memory->can_be) ways.push_back(memory->text);

@@ -81,9 +81,10 @@ TEST(WaysOut, OfAnIllegalSize) {
             "tp 3: not a power of two; legal tensor-parallel sizes of this model: 1, 2, 4, 8, 16; what works: --tp 2; "
             "or --pp 3, without --tp");
   EXPECT_THAT(OnGpus(Llama(8, 7, 7), "1xL4", {.tp = 2}), HasSubstr("; what works: --tp 1"));
-  EXPECT_THAT(OnGpus(Llama(80, 64, 8), "3x1GB", {}),
-              HasSubstr("; nothing listed suffices (fewer sequences, a shorter context, bf16, other --tp, --pp and "
-                        "--device-layers, other devices); devices of "));
+  EXPECT_THAT(
+      OnGpus(Llama(80, 64, 8), "3x1GB", {}),
+      HasSubstr("; nothing listed suffices (fewer sequences, a shorter context, smaller batches, bf16, other --tp, "
+                "--pp and --device-layers, other devices); devices of "));
 }
 
 TEST(WaysOut, OfMoreRanksThanDevicesAndOfAWorld) {
@@ -115,10 +116,23 @@ TEST(WaysOut, OfMemory) {
   --*enough.memory;
   EXPECT_FALSE(decider.Plans(enough));
   const Wish tiny = {.memory = 1 << 20};
-  EXPECT_THAT(RefusalOf(decider, tiny).message,
-              HasSubstr(fmt::format("too few; nothing listed suffices (fewer sequences, a shorter context, bf16, other "
-                                    "--tp, --pp and --device-layers, other devices); --memory {} would",
-                                    LeastOf(decider.Decide(tiny)->verdict))));
+  EXPECT_THAT(
+      RefusalOf(decider, tiny).message,
+      HasSubstr(fmt::format("too few; nothing listed suffices (fewer sequences, a shorter context, smaller batches, "
+                            "bf16, other --tp, --pp and --device-layers, other devices); --memory {} would",
+                            LeastOf(decider.Decide(tiny)->verdict))));
+}
+
+TEST(WaysOut, OfBatchesThatAreTooLarge) {
+  const ModelSpec spec = Llama(32, 32, 8);
+  const Decider decider({.spec = &spec});
+  Wish wish = {.max_batched_tokens = 65536};
+  const auto needs = [&] { return static_cast<uint64_t>(LeastOf(decider.Decide(wish)->verdict)); };
+  wish.memory = uint64_t{1} << 46;
+  const uint64_t large = needs();
+  wish.memory = large - 1;
+  const Error refusal = RefusalOf(decider, wish);
+  EXPECT_THAT(refusal.message, HasSubstr("; what works: --max-batched-tokens 65"));
 }
 
 TEST(WaysOut, AHalfTypeIsToldOfBf16) {

@@ -325,6 +325,7 @@ class BadInputs(unittest.TestCase):
             ("--pp", "a whole number from 1 to 4096"),
             ("--max-len", "a whole number from 1 to 2147483647"),
             ("--max-seqs", "a whole number from 1 to 4096"),
+            ("--max-batched-tokens", "a whole number from 1 to 65536"),
             ("--memory", memory),
             ("--numerics", "one of auto, pair2, block32, fast"),
             ("--dtype", "one of auto, f32, bf16"),

@@ -62,8 +62,8 @@ class Clusters(unittest.TestCase):
             said,
             r"the plan does not fit: a rank may use 21600000000 bytes, but its weights take \d+, activations \d+, and the "
             r"KV cache of one sequence of 8192 tokens \d+ \(besides a workspace of \d+, graphs of \d+ and communicators of "
-            r"\d+\): \d+ bytes \([0-9.]+ GiB\) too few; nothing listed suffices \(fewer sequences, a shorter context, bf16, "
-            r"other --tp, --pp and --device-layers, other devices\); devices of \d+ bytes \([0-9.]+ GiB\) each would\n",
+            r"\d+\): \d+ bytes \([0-9.]+ GiB\) too few; nothing listed suffices \(fewer sequences, a shorter context, "
+            r"smaller batches, bf16, other --tp, --pp and --device-layers, other devices\); devices of \d+ bytes \([0-9.]+ GiB\) each would\n",
         )
         bytes_each = said.split("devices of ")[1].split()[0]
         self.shown("70b", "--gpus", f"2x{bytes_each}B")

@@ -47,6 +47,7 @@ KINDS = {
     "a map and stages": r"^--device-layers .*: --pp \d+ says how many stages there are",
     "a map of other layers": r"^--device-layers .*: its stages have \d+ layers",
     "a map of other devices": r"^--device-layers .*: device \d+ is unknown",
+    "batches below a token a sequence": r"^--max-batched-tokens \d+: expected at least --max-seqs ",
     "longer than the model": r"^--max-len \d+: the model was made for ",
     "a device that is not there": r"^[^;]*: device \d+ is not there: node ",
     "a device named twice": r"^[^;]*: device \d+ stands twice",
@@ -188,6 +189,8 @@ def random_case(case):
     if rng.random() < 0.2:
         longest = case.config["max_position_embeddings"]
         options["--max-len"] = rng.choice([1, 33, max(1, longest // 2), longest, longest + 1])
+    if rng.random() < 0.2:
+        options["--max-batched-tokens"] = rng.choice([64, 700, 8192, 8192, 65536])
     if rng.random() < 0.15:
         options["--dtype"] = rng.choice(["f32", "bf16", "auto"])
     if rng.random() < 0.2:
@@ -293,7 +296,7 @@ def check_nothing(case, said, counts):
             other["--max-seqs"] = 1
         if other.get("--solve") != "max-len":
             other["--max-len"] = 1
-        for name in ("--tp", "--pp", "--device-layers"):
+        for name in ("--tp", "--pp", "--device-layers", "--max-batched-tokens"):
             other.pop(name, None)
         if rng.random() < 0.5:
             other.pop("--devices", None)
@@ -354,9 +357,9 @@ def blocks_of(text):
     return [(0 if window == "all tokens" else int(window.split()[-1]), int(blocks)) for window, blocks in found]
 
 
-def all_at_once(text, seqs, tokens):
-    """Whether every class of the cache has blocks for so many sequences of so many tokens."""
-    whole, batch = -(-tokens // 32), max(512, seqs)
+def all_at_once(text, seqs, tokens, most=512):
+    """Whether every class of the cache has blocks for so many sequences of so many tokens, at most so many at once."""
+    whole, batch = -(-tokens // 32), max(min(most, max(512, tokens * seqs)), seqs)
     return all(
         blocks >= seqs * (whole if window == 0 else min(whole, -(-(window + batch - 2) // 32) + 1))
         for window, blocks in blocks_of(text)
@@ -388,10 +391,10 @@ def check_solve(case, said, counts):
                 raise AssertionError(f"{said}: --solve max-len says {most}, but one more fits")
             continue
         # More sequences may still take turns; all at once they do not fit.
-        tokens = int(found[3])
-        if not all_at_once(at_most.stdout, most, tokens):
+        limits = [int(found[3]), *([options["--max-batched-tokens"]] if "--max-batched-tokens" in options else [])]
+        if not all_at_once(at_most.stdout, most, *limits):
             raise AssertionError(f"{said}: --solve max-seqs says {most}, which do not all fit")
-        if more.returncode == 0 and all_at_once(more.stdout, most + 1, tokens):
+        if more.returncode == 0 and all_at_once(more.stdout, most + 1, *limits):
             raise AssertionError(f"{said}: --solve max-seqs says {most}, but one more fits")
 
 
