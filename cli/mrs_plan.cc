@@ -75,7 +75,8 @@ struct BuildCommand {
         ->default_str("512, fast: 8192");
     AddChoice(line, *verb, "--numerics", &options.numerics, {"auto", "pair2", "block32", "fast"},
               "Order of sums: pair2 (native on AVX-512 BF16), block32 (of AMX tiles, still emulated), fast (of GPUs: "
-              "products of many rows by tensor cores, no order that is kept; no GPU has run it yet); auto: pair2");
+              "products and attention of many rows by tensor cores, no order that is kept; no GPU has run it yet); "
+              "auto: pair2");
     AddChoice(line, *verb, "--dtype", &options.dtype, {"auto", "f32", "bf16"},
               "Matrices, their inputs and KV: bf16 or f32");
     AddSize(line, *verb, "--memory", &options.memory, mrs::contract::kMaxArenaBytes,

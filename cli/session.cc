@@ -167,7 +167,7 @@ std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks, const 
                                                                    : "";
     const std::string arithmetic =
         plan.numerics()->chain() == plan::Chain::fast
-            ? "products of many rows by tensor cores (fast: within a bound of the CPU's, not its bits)"
+            ? "products and attention of many rows by tensor cores (fast: within a bound of the CPU's, not its bits)"
             : fmt::format("in the CPU's arithmetic ({}: exact, and far from a GPU's speed in prompts)",
                           plan::EnumNameChain(plan.numerics()->chain()));
     return fmt::format("running on    {}, {}, {}\n{}",

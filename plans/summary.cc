@@ -121,12 +121,13 @@ std::string HumanCount(uint64_t count) {
 }
 
 std::string NumericsText(const plan::Numerics& numerics) {
-  return fmt::format(
-      "{}{}, {} sums, weights {}, revision {}", plan::EnumNameChain(numerics.chain()),
-      numerics.chain() == plan::Chain::fast
-          ? " (products of many rows by tensor cores: near a CPU's bits, not the same, and not the same in every batch)"
-          : "",
-      plan::EnumNameReduction(numerics.reduction()), plan::EnumNameDType(numerics.weight_dtype()), numerics.revision());
+  const std::string_view given_up = numerics.chain() == plan::Chain::fast
+                                        ? " (products and attention of many rows by tensor cores: near a CPU's bits, "
+                                          "not the same, and not the same in every batch)"
+                                        : "";
+  return fmt::format("{}{}, {} sums, weights {}, revision {}", plan::EnumNameChain(numerics.chain()), given_up,
+                     plan::EnumNameReduction(numerics.reduction()), plan::EnumNameDType(numerics.weight_dtype()),
+                     numerics.revision());
 }
 
 std::string PlanSummary(const plan::Plan& plan, std::string_view name) {

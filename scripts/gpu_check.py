@@ -83,13 +83,26 @@ class Check:
 
     # The parts.
 
+    def cuda_check(self, seconds, *arguments):
+        """(exit code, lines, stderr)"""
+        if not os.access(self.options.cuda_check, os.X_OK):
+            raise Failed(f"no {self.options.cuda_check}; cmake --build build --target cuda_check, or --cuda-check FILE")
+        code, out, err = run([self.options.cuda_check, *arguments], self.clock.left(seconds))
+        return code, out.splitlines(), err
+
+    def wrappers(self):
+        if self.options.emulated:
+            raise NotThere("of an emulated GPU: kernels_cuda_wrappers_test")
+        code, lines, err = self.cuda_check(30, "--wrappers")
+        said = [line for line in lines if line.startswith("wrappers")]
+        if code != 0 or not said:
+            raise Failed("\n".join([f"exit code {code} {err.strip()}", *[line for line in lines if "DIFFER" in line]]))
+        return re.sub(r" {2,}", " ", said[0])
+
     def kernels(self):
         if self.options.emulated:
             raise NotThere("of an emulated GPU: kernels_cuda_exact_test")
-        if not os.access(self.options.cuda_check, os.X_OK):
-            raise Failed(f"no {self.options.cuda_check}; cmake --build build --target cuda_check, or --cuda-check FILE")
-        code, out, err = run([self.options.cuda_check], self.clock.left(150))
-        lines = out.splitlines()
+        code, lines, err = self.cuda_check(150)
         cases = [int(m[1]) for line in lines if (m := re.search(r"(\d+) cases", line))]
         for line in lines:
             if match := re.match(r"copy +(\d+) GB/s", line):
@@ -97,8 +110,9 @@ class Check:
         if code != 0 or not cases:
             differ = [line for line in lines if "DIFFER" in line]
             raise Failed("\n".join([f"exit code {code} {err.strip()}", *differ[:20]]))
-        rates = [line for line in lines if "GB/s" in line]
-        return "\n".join([f"{lines[0]}: {sum(cases)} cases of {len(cases)} kernels, the CPU's bits", *rates])
+        bounds = [line for line in lines if "within the bound" in line]
+        rates = [line for line in lines if "GB/s" in line or "TFLOP/s" in line]
+        return "\n".join([f"{lines[0]}: {sum(cases)} cases of {len(cases)} kernels, the CPU's bits", *bounds, *rates])
 
     def products(self):
         """Of fast numerics; also the rate that prompts are held against."""
@@ -318,7 +332,7 @@ class Check:
         where = " (emulated: mrs-exec-emulated, no GPU)" if self.options.emulated else ""
         print(f"gpu-check{where}, {time.strftime('%Y-%m-%d %H:%M')}, {self.version()}")
         print(f"{'part':<34} {'result':<9} {'took':>7}  what", flush=True)
-        self.row("wrappers' conformance", "not there", "", "alone: products read through cp.async, the only one")
+        self.part("wrappers' conformance", self.wrappers)
         self.part("kernels = reference", self.kernels)
         self.part("products of fast numerics", self.products)
         for graphs in ("on", "off"):

@@ -1,5 +1,7 @@
 #include "kernels/cuda/fast.h"
 
+#include "kernels/cuda/dialect.h"
+
 namespace mrs::kernels::cuda {
 namespace {
 
@@ -8,6 +10,14 @@ constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
 // Of matrices that no plan of fast numerics has.
 int RefuseMatmul(const MatmulArgs&, void*) { return kInvalidValue; }
 
+int StartFastAttention(const AttentionArgs& a, void* stream) {
+  const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
+  if (!FlashTakes(size, LimitsOfDevice().multiprocessors, WorkspaceOfThread().bytes)) {
+    return Start<bf16, Chain::kPair2>(a, stream);
+  }
+  return StartFlash(a, kFlashRunsAtOnce, stream);
+}
+
 }  // namespace
 
 const CudaKernels& FastKernels() {
@@ -15,6 +25,7 @@ const CudaKernels& FastKernels() {
     CudaKernels table = ExactKernels(Chain::kPair2);
     table.matmul_bf16 = StartGemv;
     table.matmul_f32 = RefuseMatmul;
+    table.attention_bf16 = StartFastAttention;
     table.embed = StartEmbedOfRows;
     return table;
   }();

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/flash_attention.h"
 #include "kernels/cuda/gemv_split.h"
 
 namespace mrs::kernels::cuda {
@@ -20,5 +21,7 @@ const CudaKernels& FastKernels();
 int StartGemv(const MatmulArgs& args, void* stream);                               // gemv.cu
 int StartGemvSplit(const MatmulArgs& args, const GemvSplit& split, void* stream);  // however it is spread: for tests
 int StartEmbedOfRows(const EmbedArgs& args, void* stream);                         // embed_rows.cu
+// flash_attention.cu, of what FlashHas: bf16. So many runs of a tile are taken side by side.
+int StartFlash(const AttentionArgs& args, int runs_at_once, void* stream);
 
 }  // namespace mrs::kernels::cuda

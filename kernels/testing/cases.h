@@ -92,6 +92,15 @@ Case<Args> BenchCase(Type type) = delete;
   Case<Args> BenchCase<Args>(Type type);
 MRS_KERNELS(ROW)
 #undef ROW
+struct AttentionShape {
+  int64_t heads, kv_heads, head_dim;
+  std::vector<int32_t> lengths;  // of each sequence; its last tokens are the queries
+  int64_t queries;               // per sequence, at most
+  int64_t window = 0;
+  float soft_cap = 0;
+  int64_t padding = 0;  // rows after them, each the first sequence's position 0 again
+};
+Case<AttentionArgs> AttentionCase(Type type, Random* random, const AttentionShape& shape);
 // The same tokens in sight as in BenchCase, of a context four times as long; or the same scores, capped.
 Case<AttentionArgs> BenchWindow(Type type);
 Case<AttentionArgs> BenchCap(Type type);

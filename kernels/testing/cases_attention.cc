@@ -8,14 +8,6 @@ namespace {
 
 constexpr int32_t kNoBlock = 1 << 30;  // far past every cache
 
-struct AttentionShape {
-  int64_t heads, kv_heads, head_dim;
-  std::vector<int32_t> lengths;  // of each sequence; its last tokens are the queries
-  int64_t queries;               // per sequence, at most
-  int64_t window = 0;
-  float soft_cap = 0;
-};
-
 // Token p of a sequence turns NaN in every head: whoever reads it shows it.
 void Poison(const KvCache& cache, Type type, int64_t block, int64_t token) {
   for (int64_t head = 0; head < cache.kv_heads; ++head) {
@@ -30,69 +22,6 @@ void Poison(const KvCache& cache, Type type, int64_t block, int64_t token) {
       }
     }
   }
-}
-
-Case<AttentionArgs> Attention(Type type, Random* random, const AttentionShape& shape) {
-  Case<AttentionArgs> c;
-  Buffers* buffers = c.buffers.get();
-  AttentionArgs& args = c.args;
-  const int64_t sequences = static_cast<int64_t>(shape.lengths.size());
-  int64_t longest = 0, tokens = 0, visible = 0;
-  for (int32_t length : shape.lengths) {
-    longest = longest > length ? longest : length;
-    tokens += length < shape.queries ? length : shape.queries;
-  }
-  const int64_t per_sequence = (longest + kBlockTokens - 1) / kBlockTokens;
-  c.name = fmt::format("{} heads {}/{} head_dim {} sequences {} longest {} queries {} window {} cap {}", TypeName(type),
-                       shape.heads, shape.kv_heads, shape.head_dim, sequences, longest, tokens, shape.window,
-                       shape.soft_cap);
-  args.cache = {nullptr, nullptr, sequences * per_sequence, shape.kv_heads, shape.head_dim};
-  const int64_t elements = args.cache.block_count * shape.kv_heads * kBlockTokens * shape.head_dim;
-  args.cache.k = NewValues(buffers, random, type, elements);
-  args.cache.v = NewValues(buffers, random, type, elements);
-  // Blocks in a random order.
-  int32_t* table = buffers->New<int32_t>(sequences * per_sequence);
-  for (int64_t i = 0; i < sequences * per_sequence; ++i) {
-    const int64_t other = random->Below(i + 1);
-    table[i] = table[other];
-    table[other] = static_cast<int32_t>(i);
-  }
-  args.block_table = table;
-  args.table_stride = per_sequence;
-  int32_t* sequence = buffers->New<int32_t>(tokens);
-  int32_t* positions = buffers->New<int32_t>(tokens);
-  int64_t token = 0;
-  for (int64_t s = 0; s < sequences; ++s) {
-    const int32_t length = shape.lengths[static_cast<size_t>(s)];
-    const int32_t first = length < shape.queries ? 0 : length - static_cast<int32_t>(shape.queries);
-    for (int32_t p = first; p < length; ++p) {
-      sequence[token] = static_cast<int32_t>(s);
-      positions[token++] = p;
-      visible += shape.window == 0 || shape.window > p ? p + 1 : shape.window;
-    }
-    // What no query of the sequence may see is NaN; where that is a whole block, its place in the table is none.
-    const int64_t begin = shape.window == 0 || shape.window > first ? 0 : first - shape.window + 1;
-    for (int64_t p = 0; p < per_sequence * kBlockTokens; ++p) {
-      if (p >= begin && p < length) continue;
-      Poison(args.cache, type, table[s * per_sequence + p / kBlockTokens], p % kBlockTokens);
-    }
-    for (int64_t b = 0; b < per_sequence; ++b) {
-      if ((b + 1) * kBlockTokens <= begin || b * kBlockTokens >= length) table[s * per_sequence + b] = kNoBlock;
-    }
-  }
-  args.sequence = sequence;
-  args.positions = positions;
-  args.tokens = tokens;
-  args.heads = shape.heads;
-  args.scale = 0.125f;
-  args.window = shape.window;
-  args.soft_cap = shape.soft_cap;
-  args.q = NewValues(buffers, random, type, tokens * shape.heads * shape.head_dim);
-  args.y = NewOutput(buffers, &c.outputs, type, tokens * shape.heads * shape.head_dim);
-  c.items = tokens * shape.kv_heads;
-  c.flops = 4.0 * static_cast<double>(visible * shape.heads * shape.head_dim);
-  c.bytes = 2.0 * static_cast<double>(visible * shape.kv_heads * shape.head_dim * TypeBytes(type));
-  return c;
 }
 
 Case<KvAppendArgs> KvAppend(Type type, Random* random, int64_t tokens, int64_t kv_heads, int64_t head_dim) {
@@ -171,6 +100,75 @@ Case<PositionScaleArgs> PositionScale(Type type, Random* random, int64_t rows, i
 
 }  // namespace
 
+Case<AttentionArgs> AttentionCase(Type type, Random* random, const AttentionShape& shape) {
+  Case<AttentionArgs> c;
+  Buffers* buffers = c.buffers.get();
+  AttentionArgs& args = c.args;
+  const int64_t sequences = static_cast<int64_t>(shape.lengths.size());
+  int64_t longest = 0, tokens = 0, visible = 0;
+  for (int32_t length : shape.lengths) {
+    longest = longest > length ? longest : length;
+    tokens += length < shape.queries ? length : shape.queries;
+  }
+  const int64_t queries = tokens;
+  tokens += shape.padding;
+  const int64_t per_sequence = (longest + kBlockTokens - 1) / kBlockTokens;
+  c.name = fmt::format("{} heads {}/{} head_dim {} sequences {} longest {} queries {} window {} cap {}", TypeName(type),
+                       shape.heads, shape.kv_heads, shape.head_dim, sequences, longest, queries, shape.window,
+                       shape.soft_cap);
+  args.cache = {nullptr, nullptr, sequences * per_sequence, shape.kv_heads, shape.head_dim};
+  const int64_t elements = args.cache.block_count * shape.kv_heads * kBlockTokens * shape.head_dim;
+  args.cache.k = NewValues(buffers, random, type, elements);
+  args.cache.v = NewValues(buffers, random, type, elements);
+  // Blocks in a random order.
+  int32_t* table = buffers->New<int32_t>(sequences * per_sequence);
+  for (int64_t i = 0; i < sequences * per_sequence; ++i) {
+    const int64_t other = random->Below(i + 1);
+    table[i] = table[other];
+    table[other] = static_cast<int32_t>(i);
+  }
+  args.block_table = table;
+  args.table_stride = per_sequence;
+  int32_t* sequence = buffers->New<int32_t>(tokens);
+  int32_t* positions = buffers->New<int32_t>(tokens);
+  int64_t token = 0;
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int32_t length = shape.lengths[static_cast<size_t>(s)];
+    const int32_t first = length < shape.queries ? 0 : length - static_cast<int32_t>(shape.queries);
+    for (int32_t p = first; p < length; ++p) {
+      sequence[token] = static_cast<int32_t>(s);
+      positions[token++] = p;
+      visible += shape.window == 0 || shape.window > p ? p + 1 : shape.window;
+    }
+    // What no query of the sequence may see is NaN; where that is a whole block, its place in the table is none.
+    const int64_t begin = shape.window == 0 || shape.window > first ? 0 : first - shape.window + 1;
+    for (int64_t p = 0; p < per_sequence * kBlockTokens; ++p) {
+      if (p >= begin && p < length) continue;
+      Poison(args.cache, type, table[s * per_sequence + p / kBlockTokens], p % kBlockTokens);
+    }
+    for (int64_t b = 0; b < per_sequence; ++b) {
+      if ((b + 1) * kBlockTokens <= begin || b * kBlockTokens >= length) table[s * per_sequence + b] = kNoBlock;
+    }
+  }
+  for (; token < tokens; ++token) {
+    sequence[token] = 0;
+    positions[token] = 0;
+  }
+  args.sequence = sequence;
+  args.positions = positions;
+  args.tokens = tokens;
+  args.heads = shape.heads;
+  args.scale = 0.125f;
+  args.window = shape.window;
+  args.soft_cap = shape.soft_cap;
+  args.q = NewValues(buffers, random, type, tokens * shape.heads * shape.head_dim);
+  args.y = NewOutput(buffers, &c.outputs, type, tokens * shape.heads * shape.head_dim);
+  c.items = tokens * shape.kv_heads;
+  c.flops = 4.0 * static_cast<double>(visible * shape.heads * shape.head_dim);
+  c.bytes = 2.0 * static_cast<double>(visible * shape.kv_heads * shape.head_dim * TypeBytes(type));
+  return c;
+}
+
 template <>
 std::vector<Case<AttentionArgs>> TestCases<AttentionArgs>(Type type, uint64_t seed) {
   Random random{seed};
@@ -205,21 +203,21 @@ std::vector<Case<AttentionArgs>> TestCases<AttentionArgs>(Type type, uint64_t se
                                    {4, 2, 96, {1, 33, 600}, 3, 0, 5.0f},
                                    {2, 1, 16, {40}, 12, 0, 50.0f},
                                    {2, 1, 256, {1100, 70}, 3, 40, 50.0f}};
-  for (const AttentionShape& shape : shapes) cases.push_back(Attention(type, &random, shape));
+  for (const AttentionShape& shape : shapes) cases.push_back(AttentionCase(type, &random, shape));
   return cases;
 }
 template <>
 Case<AttentionArgs> BenchCase<AttentionArgs>(Type type) {
   Random random{2};
-  return Attention(type, &random, {32, 8, 128, {2000}, 1});
+  return AttentionCase(type, &random, {32, 8, 128, {2000}, 1});
 }
 Case<AttentionArgs> BenchWindow(Type type) {
   Random random{2};
-  return Attention(type, &random, {32, 8, 128, {8000}, 1, 2000});
+  return AttentionCase(type, &random, {32, 8, 128, {8000}, 1, 2000});
 }
 Case<AttentionArgs> BenchCap(Type type) {
   Random random{2};
-  return Attention(type, &random, {32, 8, 128, {2000}, 1, 0, 50.0f});
+  return AttentionCase(type, &random, {32, 8, 128, {2000}, 1, 0, 50.0f});
 }
 
 template <>

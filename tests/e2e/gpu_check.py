@@ -25,6 +25,8 @@ ROWS = [
 # What a program that compares kernels says of a device where a kernel differs.
 CUDA_CHECK = """#!/bin/sh
 echo 'A GPU, sm_90, 132 multiprocessors'
+echo 'wrappers            5 cases  what the emulator has them mean'
+[ "$1" = --wrappers ] && exit 0
 echo 'rms_norm           12 cases  the CPU'"'"'s bits'
 echo 'embed              10 cases  1 DIFFER: rows 3, byte 4 of 8'
 echo 'copy       4250 GB/s read and written'
@@ -89,6 +91,7 @@ def others_go_on(work, plans):
         f"what fails\n{out}",
     )  # fmt: skip
     check("embed              10 cases  1 DIFFER: rows 3, byte 4 of 8" in out, f"which kernel differs\n{out}")
+    check_equal(rows["wrappers' conformance"], ("ok", "wrappers 5 cases what the emulator has them mean"), "wrappers")
     check("0000000000000000..." in out and cases[1]["name"] in out, f"which hash differs\n{out}")
     check(rows["tiny pair2: decode, batch 1"][1].endswith("% of the copy"), f"beside the copy\n{out}")
     check(rows["tiny pair2: prompt of 40"][1].endswith("% of the GEMM"), f"beside the product\n{out}")

@@ -45,9 +45,13 @@ CASES = {
     "norm.cu": "ExactCuda.*_norm:ExactCuda.sum_squares:ExactCuda.rms_scale",
     "sum_parts.cu": "SumParts.*",
     "peer_exchange.cu": "*",
+    "flash_attention.cu": "*",
 }
 # Programs with tests that TEST does not have.
-TESTS = {"peer_exchange.cu": "kernels_cuda_peer_exchange_watched_test"}
+TESTS = {
+    "peer_exchange.cu": "kernels_cuda_peer_exchange_watched_test",
+    "flash_attention.cu": "kernels_cuda_flash_watched_test",
+}
 REST = "-" + ":".join(tests for file, tests in CASES.items() if file not in TESTS)
 NOT_THERE = {"fence"}  # no kernel has one yet
 # (pattern of names, why nothing finds it)

@@ -140,6 +140,7 @@ void GiveTurn(Block* block) {
   machine.block = block;
   machine.place.block = block->index;
   machine.place.shared = block->shared.data();
+  machine.place.shared_bytes = block->shared.size();
   if (machine.watcher != nullptr) machine.watcher->BlockRuns(block->slot);
 }
 
@@ -295,7 +296,8 @@ void RunGrid(const Grid& grid, const std::function<void()>& thread) {
   machine.thread = &thread;
   machine.watcher = make_watcher == nullptr ? nullptr : make_watcher();
   if (machine.watcher != nullptr) machine.watcher->GridBegins();
-  machine.place = {.thread = {}, .block = {}, .block_dim = grid.block, .grid_dim = grid.grid, .shared = nullptr};
+  machine.place = {
+      .thread = {}, .block = {}, .block_dim = grid.block, .grid_dim = grid.grid, .shared = nullptr, .shared_bytes = 0};
   machine.may_poll = grid.is_resident;
   machine.pauses = 0;
   const uint64_t count = uint64_t{grid.grid.x} * grid.grid.y * grid.grid.z;

@@ -45,6 +45,7 @@ void RunGrid(const Grid& grid, const std::function<void()>& thread);
 struct Place {
   Dim3 thread, block, block_dim, grid_dim;
   std::byte* shared = nullptr;
+  size_t shared_bytes = 0;
 };
 const Place& Here();
 

@@ -10,6 +10,7 @@
 #include "kernels/cuda/copies.h"
 #include "kernels/cuda/dialect.h"
 #include "kernels/cuda/signals.h"
+#include "kernels/cuda/tensor_cores.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -191,6 +192,39 @@ __global__ void CopiesToAnOddPlace(NoArgs) {
 __global__ void LeavesAWarpWaiting(NoArgs) {
   if (threadIdx.x != 5) __syncwarp();
 }
+// Products of tiles, and loads of them, are a whole warp's (that they are right: testing/wrappers_test.cc).
+__device__ void MultiplyZeros() {
+  float c[4] = {};
+  const uint32_t a[4] = {};
+  MultiplyTiles(c, a, 0, 0);
+}
+__global__ void ALaneDoesNotMultiply(NoArgs) {
+  if (threadIdx.x != 9) MultiplyZeros();
+}
+__global__ void ALaneLoadsNoTile(NoArgs) {
+  MRS_SHARED(bytes);
+  uint32_t words[4];
+  if (threadIdx.x != 9) LoadTransposed(words, bytes);
+}
+__global__ void MultipliesAtTwoPlaces(NoArgs) {
+  float c[4] = {};
+  const uint32_t a[4] = {};
+  if (threadIdx.x < 16) {
+    MultiplyTiles(c, a, 0, 0);
+  } else {
+    MultiplyTiles(c, a, 0, 0);
+  }
+}
+__global__ void LoadsARowAtAnOddPlace(NoArgs) {
+  MRS_SHARED(bytes);
+  uint32_t words[4];
+  LoadTransposed(words, bytes + 8);
+}
+__global__ void LoadsARowPastShared(NoArgs) {
+  MRS_SHARED(bytes);
+  uint32_t words[4];
+  LoadTransposed(words, bytes + (threadIdx.x == 31 ? 32 : 0));
+}
 
 void RunKernel(void (*kernel)(NoArgs), unsigned threads = 64) {
   SetSchedule({});
@@ -216,6 +250,15 @@ TEST(EmulationDeathTest, TellsWhatADeviceWouldHangOn) {
                "a thread polls in a grid whose blocks are not resident together \\(a cooperative launch\\), in block "
                "0,0,0\n  thread 5 polls at .*machine_test.cc:[0-9]+:[0-9]+\n");
   EXPECT_DEATH(RunKernel(ShufflesAtTwoPlaces), "lanes of a warp are at different operations");
+  EXPECT_DEATH(RunKernel(ALaneDoesNotMultiply, 32),
+               "no thread of the block can go on, in block 0,0,0\n  thread 0 waits at "
+               ".*machine_test.cc:[0-9]+:[0-9]+ for the lanes ffffffff of its warp, and 30 others do");
+  EXPECT_DEATH(RunKernel(ALaneLoadsNoTile, 32),
+               "no thread of the block can go on, in block 0,0,0\n  thread 0 waits at "
+               ".*machine_test.cc:[0-9]+:[0-9]+ for the lanes ffffffff of its warp, and 30 others do");
+  EXPECT_DEATH(RunKernel(MultipliesAtTwoPlaces, 32), "lanes of a warp are at different operations");
+  EXPECT_DEATH(RunKernel(LoadsARowAtAnOddPlace, 32), "a row of a tile is not aligned to sixteen bytes");
+  EXPECT_DEATH(RunKernel(LoadsARowPastShared, 32), "a row of a tile is not shared memory");
 }
 
 TEST(EmulationDeathTest, RefusesWhatNoDeviceTakes) {

@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/copies.h"
 #include "kernels/cuda/dialect.h"
+#include "kernels/cuda/tensor_cores.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -59,7 +60,15 @@ __global__ void Planted(PlantArgs a) {
       shared[250] = sum;
     }
   }
-  y[t] = sum;
+  // A tile of rows, which other lanes wrote; a product of tiles orders no memory.
+  __syncthreads();
+  shared[t] = sum;
+  float products[4] = {};
+  uint32_t words[4] = {};
+  MultiplyTiles(products, words, 0, 0);
+  if (a.plant != Plant::kTileTooEarly) __syncwarp();
+  LoadTransposed(words, shared + warp * 32 + lane % 8 * 4);
+  y[t] = sum + products[0] * float(words[0] & 1);
   __syncthreads();
   if (a.plant == Plant::kAllWriteOne) y[0] = 1;
   if (a.plant == Plant::kBlocksWriteOne && t == 0) a.y[0] = 1;

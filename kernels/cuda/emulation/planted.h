@@ -31,6 +31,7 @@ enum class Plant : uint8_t {
   kReadUnwritten,
   kAnyPastShared,
   kReadOfBlockBefore,  // what it left in shared memory
+  kTileTooEarly,       // rows that other lanes write
 };
 
 struct PlantArgs {

@@ -47,7 +47,7 @@ TEST(WatchDeathTest, EachPlantedFaultIsTold) {
   const std::string of_shared = " [0-9]+ bytes at byte [0-9]+ of shared memory, which ";
   const std::string between = "thread [0-9]+ (wrote|read), and no barrier is between them, in block";
   const std::string unordered = of_shared + between;
-  const std::string at_a_line = "planted.cc:[0-9]+.*\n(.*\n)*emulation: thread [0-9]+ ";
+  const std::string at_a_line = "(planted.cc|tensor_cores.h):[0-9]+.*\n(.*\n)*emulation: thread [0-9]+ ";
   const std::string of_another = "0x[0-9a-f]+, which another block wrote, in block";
   const struct {
     Plant plant;
@@ -78,6 +78,7 @@ TEST(WatchDeathTest, EachPlantedFaultIsTold) {
       {Plant::kSharedOverlap, at_a_line + "writes" + unordered},
       {Plant::kReadUnwritten, at_a_line + "reads" + of_shared + "no thread of its block has written, in block"},
       {Plant::kAnyPastShared, "emulation: thread 40 takes any 8 bytes at byte 1020 of shared memory, which is not"},
+      {Plant::kTileTooEarly, at_a_line + "(reads|writes)" + unordered},
       {Plant::kReadOfBlockBefore,
        at_a_line + "reads" + of_shared + "no thread of its block has written, in block 1,0,0"},
   };

@@ -1,7 +1,9 @@
-// On a machine with a GPU: every exact kernel against the CPU's reference, bit for bit, then how fast the products are
-// beside a copy of the same run. Prints a line a kernel; exits with 1 if one differs.
+// On a machine with a GPU: each PTX wrapper, then every exact kernel against the CPU's reference, bit for bit,
+// attention of fast numerics within its bound, and how fast products and attention are beside a copy of the same run.
+// Prints a line a kernel; exits with 1 if one differs.
 //
 //   cmake --build build --target cuda_check && build/kernels/cuda/cuda_check
+//   build/kernels/cuda/cuda_check --wrappers      those alone
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
@@ -9,14 +11,21 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/fast.h"
 #include "kernels/cuda/peer_exchange.h"
+#include "kernels/cuda/testing/attention_truth.h"
+#include "kernels/cuda/testing/flash_shapes.h"
 #include "kernels/cuda/testing/splits.h"
+#include "kernels/cuda/testing/wrappers.h"
 #include "kernels/testing/cases.h"
 
 namespace mrs::kernels::cuda {
@@ -158,8 +167,50 @@ void CheckAttentionSplits(Type type) {
   differing += differ;
 }
 
-// Ranks that are streams of this device: sums and gatherings by each other's memory, as over several devices, three times
-// over so that both parities of a piece's number come.
+// What kernels are made of. Where one differs nothing else is tried: a kernel would hang, or what it says be worthless.
+void CheckWrappers() {
+  int count = 0, differ = 0;
+  for (const WrapperCheck& check : WrapperChecks()) {
+    ++count;
+    const std::string wrong = check.differs([] { return static_cast<int>(cudaDeviceSynchronize()); });
+    if (wrong.empty()) continue;
+    fmt::print("  {}: DIFFERS: {}\n", check.name, wrong);
+    ++differ;
+  }
+  fmt::print("{:<16} {:>4} cases  {}\n", "wrappers", count,
+             differ == 0 ? "what the emulator has them mean" : fmt::format("{} DIFFER", differ));
+  if (differ > 0) std::exit(1);
+}
+
+// Attention of fast numerics, of many and few runs side by side.
+void CheckFlash() {
+  int count = 0, differ = 0;
+  double furthest = 0;
+  std::vector<Case<AttentionArgs>> cases = TestCases<AttentionArgs>(Type::kBf16, kSeed);
+  Random random{kSeed};
+  for (const AttentionShape& shape : FlashShapes()) cases.push_back(AttentionCase(Type::kBf16, &random, shape));
+  for (const Case<AttentionArgs>& c : cases) {
+    if (!FlashHas(c.args.cache.head_dim)) continue;
+    for (const int runs_at_once : {1, kFlashRunsAtOnce}) {
+      OutputsOf(c, [&] {
+        Must(StartFlash(c.args, runs_at_once, nullptr), "flash attention");
+        Must(cudaDeviceSynchronize(), "flash attention");
+      });
+      const AttentionVerdict verdict = Judge(c);
+      ++count;
+      furthest = std::max(furthest, verdict.furthest);
+      if (verdict.outside == 0) continue;
+      if (++differ == 1) fmt::print("  DIFFERS: {}\n", verdict.first);
+    }
+  }
+  fmt::print("{:<16} {:>4} cases  {}\n", "flash_bf16", count,
+             differ == 0 ? fmt::format("within the bound, the furthest {:.2f} of it", furthest)
+                         : fmt::format("{} DIFFER", differ));
+  differing += differ;
+}
+
+// Ranks that are streams of this device: sums and gatherings by each other's memory, as over several devices, three
+// times over so that both parities of a piece's number come.
 void CheckPeerExchange(int ranks) {
   int count = 0, differ = 0;
   std::string first;
@@ -310,53 +361,86 @@ void BenchProduct(const char* name, double copy_rate, int64_t n, int64_t k, int6
   cudaFree(w);
 }
 
-// One new token of each of `tokens` sequences, over `length` tokens of context: reads each sequence's cache once.
-void BenchAttention(double copy_rate, int64_t tokens, int64_t length) {
+// Of `sequences` prompts the last `tokens` tokens, after `length` - `tokens` others, of a model of 8 billion weights.
+struct BenchedAttention {
+  AttentionArgs args{};
+  double cache_bytes = 0;  // of K, and as many of V
+  double flops = 0;
+  std::vector<void*> memory;
+  ~BenchedAttention() {
+    for (void* const taken : memory) cudaFree(taken);
+  }
+};
+std::unique_ptr<BenchedAttention> AttentionOf(int64_t sequences, int64_t tokens, int64_t length) {
   constexpr int64_t kHeads = 32, kKvHeads = 8, kHeadDim = 128;
-  const int64_t blocks = (length + kBlockTokens - 1) / kBlockTokens;
-  const size_t cache_bytes = static_cast<size_t>(tokens * blocks * kBlockTokens * kKvHeads * kHeadDim) * 2;
-  std::vector<int32_t> table(static_cast<size_t>(tokens * blocks)), sequence(static_cast<size_t>(tokens));
-  for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
-  for (size_t i = 0; i < sequence.size(); ++i) sequence[i] = static_cast<int32_t>(i);
-  const std::vector<int32_t> positions(sequence.size(), static_cast<int32_t>(length - 1));
-  const auto to_device = [](const std::vector<int32_t>& values) {
-    void* const memory = OnDevice(values.size() * 4);
+  auto bench = std::make_unique<BenchedAttention>();
+  const auto take = [&](int64_t bytes) { return bench->memory.emplace_back(OnDevice(static_cast<size_t>(bytes))); };
+  const auto to_device = [&](const std::vector<int32_t>& values) {
+    void* const memory = take(static_cast<int64_t>(values.size()) * 4);
     Must(cudaMemcpy(memory, values.data(), values.size() * 4, cudaMemcpyHostToDevice), "copy");
     return static_cast<int32_t*>(memory);
   };
-  AttentionArgs args = {};
-  const size_t q_bytes = static_cast<size_t>(tokens * kHeads * kHeadDim) * 2;
-  args.q = OnDevice(q_bytes);
-  args.cache = {OnDevice(cache_bytes), OnDevice(cache_bytes), tokens * blocks, kKvHeads, kHeadDim};
+  const int64_t blocks = (length + kBlockTokens - 1) / kBlockTokens;
+  std::vector<int32_t> table, sequence, positions;
+  for (int64_t i = 0; i < sequences * blocks; ++i) table.push_back(static_cast<int32_t>(i));
+  for (int64_t i = 0; i < sequences * tokens; ++i) {
+    sequence.push_back(static_cast<int32_t>(i / tokens));
+    positions.push_back(static_cast<int32_t>(length - tokens + i % tokens));
+    bench->flops += 4.0 * kHeads * kHeadDim * (positions.back() + 1);
+  }
+  const int64_t cache_bytes = sequences * blocks * kBlockTokens * kKvHeads * kHeadDim * 2;
+  const int64_t q_bytes = sequences * tokens * kHeads * kHeadDim * 2;
+  bench->cache_bytes = static_cast<double>(cache_bytes);
+  AttentionArgs& args = bench->args;
+  args.q = take(q_bytes);
+  args.cache = {take(cache_bytes), take(cache_bytes), sequences * blocks, kKvHeads, kHeadDim};
   args.sequence = to_device(sequence);
   args.positions = to_device(positions);
   args.block_table = to_device(table);
   args.table_stride = blocks;
-  args.y = OnDevice(q_bytes);
-  args.tokens = tokens;
+  args.y = take(q_bytes);
+  args.tokens = sequences * tokens;
   args.heads = kHeads;
   args.scale = 0.088f;
-  std::string line;
-  for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
-    const double seconds = Seconds([&](int) { Must(ExactKernels(chain).attention_bf16(args, nullptr), "attention"); });
-    const double rate = 2.0 * static_cast<double>(cache_bytes) / seconds;
-    line += fmt::format("  {} {:>6.1f} us {:>6.0f} GB/s {:>4.0f} %", chain == Chain::kPair2 ? "pair2" : "block32",
-                        seconds * 1e6, rate / 1e9, 100 * rate / copy_rate);
-  }
-  fmt::print("attention  {} sequences of {} tokens{}\n", tokens, length, line);
-  for (const void* memory : {args.q, static_cast<const void*>(args.cache.k), static_cast<const void*>(args.cache.v),
-                             static_cast<const void*>(args.sequence), static_cast<const void*>(args.positions),
-                             static_cast<const void*>(args.block_table), static_cast<const void*>(args.y)}) {
-    cudaFree(const_cast<void*>(memory));
-  }
+  return bench;
 }
 
-int Main() {
+// One new token of each of `sequences`: reads each sequence's cache once.
+void BenchAttention(double copy_rate, int64_t sequences, int64_t length) {
+  const std::unique_ptr<BenchedAttention> bench = AttentionOf(sequences, 1, length);
+  std::string line;
+  const std::pair<const char*, const CudaKernels*> tables[] = {
+      {"pair2", &ExactKernels(Chain::kPair2)}, {"block32", &ExactKernels(Chain::kBlock32)}, {"fast", &FastKernels()}};
+  for (const auto& [name, kernels] : tables) {
+    const double seconds = Seconds([&](int) { Must(kernels->attention_bf16(bench->args, nullptr), "attention"); });
+    const double rate = 2.0 * bench->cache_bytes / seconds;
+    line += fmt::format("  {} {:>6.1f} us {:>6.0f} GB/s {:>4.0f} %", name, seconds * 1e6, rate / 1e9,
+                        100 * rate / copy_rate);
+  }
+  fmt::print("attention  {} sequences of {} tokens{}\n", sequences, length, line);
+}
+
+// The last `tokens` tokens of a prompt, by the exact kernel and by that of fast numerics.
+void BenchPrefill(int64_t sequences, int64_t tokens, int64_t length) {
+  const std::unique_ptr<BenchedAttention> bench = AttentionOf(sequences, tokens, length);
+  std::string line;
+  const std::pair<const char*, const CudaKernels*> tables[] = {{"pair2", &ExactKernels(Chain::kPair2)},
+                                                               {"fast", &FastKernels()}};
+  for (const auto& [name, kernels] : tables) {
+    const double seconds = Seconds([&](int) { Must(kernels->attention_bf16(bench->args, nullptr), "attention"); });
+    line += fmt::format("  {} {:>9.1f} us {:>6.1f} TFLOP/s", name, seconds * 1e6, bench->flops / seconds / 1e12);
+  }
+  fmt::print("prefill    {} sequences, {} tokens after {}{}\n", sequences, tokens, length - tokens, line);
+}
+
+int Main(bool only_wrappers) {
   cudaDeviceProp properties;
   Must(cudaGetDeviceProperties(&properties, 0), "no GPU");
   fmt::print("{}, sm_{}{}, {} multiprocessors\n", properties.name, properties.major, properties.minor,
              properties.multiProcessorCount);
   Buffers::Use({.take = TakePinned, .give = GivePinned});
+  CheckWrappers();
+  if (only_wrappers) return 0;
 #define ROW(name, Args) Check<Args>(#name, &KernelSet::name, &CudaKernels::name);
   MRS_KERNELS(ROW)
 #undef ROW
@@ -364,6 +448,7 @@ int Main() {
   CheckSplits<float>(Type::kF32);
   CheckAttentionSplits<bf16>(Type::kBf16);
   CheckAttentionSplits<float>(Type::kF32);
+  CheckFlash();
   for (const int ranks : {2, 4}) CheckPeerExchange(ranks);
   const double copy_rate = CopyRate();
   fmt::print("copy       {:.0f} GB/s read and written\n", copy_rate / 1e9);
@@ -384,10 +469,21 @@ int Main() {
       if (tokens * length <= 8 * 32768) BenchAttention(copy_rate, tokens, length);
     }
   }
+  BenchPrefill(1, 512, 512);
+  BenchPrefill(1, 2048, 2048);
+  BenchPrefill(1, 512, 8192);
+  BenchPrefill(8, 256, 1024);
   return differing == 0 ? 0 : 1;
 }
 
 }  // namespace
 }  // namespace mrs::kernels::cuda
 
-int main() { return mrs::kernels::cuda::Main(); }
+int main(int argc, char** argv) {
+  const std::string_view option = argc > 1 ? argv[1] : "";
+  if (argc > 2 || (argc == 2 && option != "--wrappers")) {
+    fmt::print(stderr, "cuda_check: '{}': expected nothing, or --wrappers\n", option);
+    return 2;
+  }
+  return mrs::kernels::cuda::Main(argc == 2);
+}

@@ -1,5 +1,5 @@
 // The kernels of fast numerics on the emulator, with the threads in three orders: products within the bound that
-// gemv_split.h states, of sums in double precision; rows of a table, to the bit.
+// gemv_split.h states, of sums in double precision; rows of a table, to the bit. (Attention: flash_test.cc.)
 #include "kernels/cuda/fast.h"
 
 #include <fmt/format.h>
@@ -195,7 +195,7 @@ TEST(FastCuda, EmbeddingsAreRowsOfTheTable) {
   }
 }
 
-// What is not of fast numerics is refused, and what reads no matrix is the exact kernel.
+// What is not of fast numerics is refused; what reads no matrix, and attention of f32, is the exact kernel.
 TEST(FastCuda, OnlyWhatReadsMatricesIsAnother) {
   const CudaKernels& fast = FastKernels();
   const CudaKernels& exact = ExactKernels(Chain::kPair2);
@@ -203,8 +203,41 @@ TEST(FastCuda, OnlyWhatReadsMatricesIsAnother) {
 #define ROW(name, Args) EXPECT_EQ(fast.name != exact.name, std::string_view(#name) == "embed") << #name;
   MRS_PLAIN_KERNELS(ROW)
 #undef ROW
-  EXPECT_EQ(fast.attention_bf16, exact.attention_bf16);
+  EXPECT_NE(fast.attention_bf16, exact.attention_bf16);
+  EXPECT_EQ(fast.attention_f32, exact.attention_f32);
   EXPECT_EQ(fast.kv_append_bf16, exact.kv_append_bf16);
+}
+
+// The table's attention is the kernel that FlashTakes says, also where there is memory to spread contexts.
+TEST(FastCuda, AttentionOfManyTokensIsOnTensorCores) {
+  const ScopedFlushToZero flush;
+  Random random{kSeed};
+  std::vector<std::byte> memory(1 << 20);
+  int flash = 0, exact = 0, spread = 0;
+  for (const AttentionShape& shape :
+       {AttentionShape{.heads = 4, .kv_heads = 2, .head_dim = 64, .lengths = {40}, .queries = 17},
+        AttentionShape{.heads = 4, .kv_heads = 2, .head_dim = 64, .lengths = {40}, .queries = 16},
+        AttentionShape{.heads = 2, .kv_heads = 1, .head_dim = 34, .lengths = {40}, .queries = 40},
+        AttentionShape{.heads = 2, .kv_heads = 2, .head_dim = 8, .lengths = {600}, .queries = 17}}) {
+    const Case<AttentionArgs> c = AttentionCase(Type::kBf16, &random, shape);
+    const AttentionArgs& a = c.args;
+    for (const size_t bytes : {size_t{0}, memory.size()}) {
+      UseWorkspace({memory.data(), static_cast<int64_t>(bytes)});
+      const auto of_table = OutputsOf(c, [&] { EXPECT_EQ(FastKernels().attention_bf16(a, nullptr), 0); });
+      const auto of_exact = OutputsOf(c, [&] { EXPECT_EQ((Start<bf16, Chain::kPair2>(a, nullptr)), 0); });
+      const auto of_flash = !FlashHas(shape.head_dim)
+                                ? of_exact
+                                : OutputsOf(c, [&] { EXPECT_EQ(StartFlash(a, kFlashRunsAtOnce, nullptr), 0); });
+      const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
+      const bool takes = FlashTakes(size, kMultiprocessors, static_cast<int64_t>(bytes));
+      EXPECT_TRUE(of_table == (takes ? of_flash : of_exact)) << c.name;
+      EXPECT_EQ(of_flash == of_exact, !FlashHas(shape.head_dim)) << c.name << ": they do not tell which it was";
+      ++(takes ? flash : exact);
+      spread += SplitOf(size, kMultiprocessors, static_cast<int64_t>(bytes)).blocks > 1 ? 1 : 0;
+    }
+  }
+  UseWorkspace({});
+  EXPECT_EQ(fmt::format("{} {} {}", flash, exact, spread), "3 5 1");
 }
 
 TEST(GemvSplit, ByTheSizeOfTheProduct) {

@@ -1,0 +1,115 @@
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "kernels/cuda/testing/wrappers.h"
+#include "kernels/testing/cases.h"
+
+namespace mrs::kernels::cuda {
+namespace {
+
+using Finish = int (*)();
+
+std::string Failed(int launched, Finish finish) {
+  const int error = launched != 0 ? launched : finish();
+  return error == 0 ? "" : fmt::format("error {}", error);
+}
+
+// Of a[i][k] = 16 i + k, b[k][j] = 8 k + j and c[i][j] = 1000 (8 i + j), all of which are what they are.
+std::string Product(Finish finish) {
+  Buffers buffers;
+  bf16* const a = buffers.New<bf16>(16 * 16);
+  bf16* const b = buffers.New<bf16>(16 * 8);
+  float* const c = buffers.New<float>(16 * 8);
+  for (int i = 0; i < 16 * 16; ++i) a[i] = Bf16FromF32(static_cast<float>(i));
+  for (int i = 0; i < 16 * 8; ++i) b[i] = Bf16FromF32(static_cast<float>(i));
+  for (int i = 0; i < 16 * 8; ++i) c[i] = static_cast<float>(1000 * i);
+  if (std::string failed = Failed(StartProduct({a, b, c}, nullptr), finish); !failed.empty()) return failed;
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 8; ++j) {
+      int expected = 1000 * (i * 8 + j);
+      for (int k = 0; k < 16; ++k) expected += (i * 16 + k) * (k * 8 + j);
+      if (c[i * 8 + j] != static_cast<float>(expected)) {
+        return fmt::format("row {}, column {}: {}, expected {}", i, j, c[i * 8 + j], expected);
+      }
+    }
+  }
+  return "";
+}
+
+std::string Transpose(Finish finish) {
+  Buffers buffers;
+  uint16_t* const rows = buffers.New<uint16_t>(32 * 8);
+  uint32_t* const words = buffers.New<uint32_t>(32 * 4);
+  for (int i = 0; i < 32 * 8; ++i) rows[i] = static_cast<uint16_t>(i * 251 + 7);
+  if (std::string failed = Failed(StartTranspose({rows, words}, nullptr), finish); !failed.empty()) return failed;
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int tile = 0; tile < 4; ++tile) {
+      const uint16_t* const column = rows + tile * 64 + lane / 4;  // elements from one row to the next: 8
+      const uint32_t expected = column[lane % 4 * 16] | uint32_t{column[lane % 4 * 16 + 8]} << 16;
+      if (words[lane * 4 + tile] != expected) {
+        return fmt::format("lane {}, tile {}: {:08x}, expected {:08x}", lane, tile, words[lane * 4 + tile], expected);
+      }
+    }
+  }
+  return "";
+}
+
+std::string Pack(Finish finish) {
+  Buffers buffers;
+  float* const x = buffers.New<float>(32 * 2);
+  uint32_t* const words = buffers.New<uint32_t>(32);
+  // Of each sign: halves of a place below and above an even one, what is next to them, the largest that is finite.
+  const uint32_t of_interest[] = {0x00000000u, 0x3f800000u, 0x3f808000u, 0x3f818000u, 0x3f807fffu, 0x3f808001u,
+                                  0x3fff8000u, 0x7f7f7fffu, 0x7f7f8000u, 0x7f800000u, 0x00800000u, 0x40490fdbu};
+  for (uint32_t i = 0; i < 64; ++i) x[i] = FloatOf(of_interest[i % 12] | (i / 12 % 2) << 31);
+  if (std::string failed = Failed(StartPack({x, words}, nullptr), finish); !failed.empty()) return failed;
+  for (int i = 0; i < 32; ++i) {
+    const uint32_t expected = Bf16FromF32(x[i * 2]).bits | uint32_t{Bf16FromF32(x[i * 2 + 1]).bits} << 16;
+    if (words[i] != expected) {
+      return fmt::format("{:a} and {:a}: {:08x}, expected {:08x}", x[i * 2], x[i * 2 + 1], words[i], expected);
+    }
+  }
+  return "";
+}
+
+std::string Copies(Finish finish) {
+  Buffers buffers;
+  uint32_t* const from = buffers.New<uint32_t>(3 * 32 * 4);
+  uint32_t* const to = buffers.New<uint32_t>(3 * 32);
+  for (uint32_t i = 0; i < 3 * 32 * 4; ++i) from[i] = i * 2654435761u;
+  if (std::string failed = Failed(StartCopies({from, to}, nullptr), finish); !failed.empty()) return failed;
+  for (int i = 0; i < 96; ++i) {
+    const uint32_t expected = from[(i / 32 * 32 + (i + 1) % 32) * 4 + 3];
+    if (to[i] != expected) return fmt::format("group {}, lane {}: {}, expected {}", i / 32, i % 32, to[i], expected);
+  }
+  return "";
+}
+
+std::string HandOver(Finish finish) {
+  Buffers buffers;
+  uint64_t* const told = buffers.New<uint64_t>(2);
+  uint64_t* const sums = buffers.New<uint64_t>(2 * 32);
+  uint64_t* const passed = buffers.New<uint64_t>(1);
+  *passed = ~uint64_t{0};
+  if (std::string failed = Failed(StartHandOver({told, sums, passed}, nullptr), finish); !failed.empty()) return failed;
+  for (uint64_t i = 0; i < 64; ++i) {
+    const uint64_t expected = (2 * kHandOvers - (i < 32 ? 1 : 0)) * (i % 32 + 1);
+    if (sums[i] != expected)
+      return fmt::format("block {}, lane {}: {}, expected {}", i / 32, i % 32, sums[i], expected);
+  }
+  constexpr uint64_t kMost = 10'000'000'000;
+  return *passed < kMost ? "" : fmt::format("{} ns have passed", *passed);
+}
+
+}  // namespace
+
+std::vector<WrapperCheck> WrapperChecks() {
+  return {{"MultiplyTiles", Product},
+          {"LoadTransposed", Transpose},
+          {"PackBf16", Pack},
+          {"copies.h", Copies},
+          {"signals.h", HandOver}};
+}
+
+}  // namespace mrs::kernels::cuda

@@ -1,0 +1,94 @@
+#include "kernels/cuda/testing/wrappers.h"
+
+#include "kernels/cuda/copies.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/signals.h"
+#include "kernels/cuda/tensor_cores.h"
+
+namespace mrs::kernels::cuda {
+namespace {
+
+__device__ uint32_t Word(bf16 low, bf16 high) { return uint32_t{low.bits} | uint32_t{high.bits} << 16; }
+
+// Each lane's fragments as the PTX ISA has them, element by element.
+__global__ void Product(ProductArgs args) {
+  const int g = int(threadIdx.x) / 4, t = int(threadIdx.x) % 4;
+  uint32_t a[4], b[2];
+  for (int i = 0; i < 4; ++i) {
+    const bf16* const at = args.a + (g + i % 2 * 8) * 16 + t * 2 + i / 2 * 8;
+    a[i] = Word(at[0], at[1]);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const bf16* const at = args.b + (t * 2 + i * 8) * 8 + g;
+    b[i] = Word(at[0], at[8]);
+  }
+  float c[4];
+  for (int i = 0; i < 4; ++i) c[i] = args.c[(g + i / 2 * 8) * 8 + t * 2 + i % 2];
+  MultiplyTiles(c, a, b[0], b[1]);
+  for (int i = 0; i < 4; ++i) args.c[(g + i / 2 * 8) * 8 + t * 2 + i % 2] = c[i];
+}
+
+__global__ void Transpose(TransposeArgs a) {
+  MRS_SHARED(bytes);
+  constexpr int kStride = 24;  // a row is sixteen bytes of 48
+  uint16_t* const rows = reinterpret_cast<uint16_t*>(bytes);
+  const int lane = int(threadIdx.x);
+  for (int i = 0; i < 8; ++i) rows[lane * kStride + i] = a.rows[lane * 8 + i];
+  __syncwarp();
+  uint32_t words[4];
+  LoadTransposed(words, rows + lane * kStride);
+  for (int i = 0; i < 4; ++i) a.words[lane * 4 + i] = words[i];
+}
+
+__global__ void Pack(PackArgs a) { a.words[threadIdx.x] = PackBf16(a.x[threadIdx.x * 2], a.x[threadIdx.x * 2 + 1]); }
+
+__global__ void Copies(CopyArgs a) {
+  MRS_SHARED(bytes);
+  uint32_t* const shared = reinterpret_cast<uint32_t*>(bytes);  // [3][32][4]
+  const int lane = int(threadIdx.x), neighbour = (lane + 1) % 32;
+  for (int group = 0; group < 3; ++group) {
+    CopyAsync16(shared + (group * 32 + lane) * 4, a.from + (group * 32 + lane) * 4);
+    CommitCopies();
+  }
+  WaitForCopies<1>();
+  __syncwarp();
+  for (int group = 0; group < 2; ++group) a.to[group * 32 + lane] = shared[(group * 32 + neighbour) * 4 + 3];
+  WaitForCopies<0>();
+  __syncwarp();
+  a.to[64 + lane] = shared[(64 + neighbour) * 4 + 3];
+}
+
+__global__ void HandOver(HandOverArgs a) {
+  const unsigned own = blockIdx.x, other = 1 - own;
+  const int lane = int(threadIdx.x);
+  const uint64_t before = Nanoseconds();
+  for (uint64_t i = 1; i <= kHandOvers; ++i) {
+    // Block 0 begins each round, and block 1 ends it.
+    if (lane == 0) {
+      while (LoadAcquire(&a.told[other]) != (own == 0 ? i - 1 : i)) Poll();
+    }
+    __syncthreads();
+    a.sums[own * 32 + lane] = a.sums[other * 32 + lane] + lane + 1;
+    __syncthreads();
+    if (lane == 0) StoreRelease(&a.told[own], i);
+  }
+  if (own == 0 && lane == 0) *a.passed = Nanoseconds() - before;
+}
+
+}  // namespace
+
+int StartProduct(const ProductArgs& args, void* stream) { return Launch(Product, {dim3{1}, dim3{32}}, stream, args); }
+int StartTranspose(const TransposeArgs& args, void* stream) {
+  return Launch(Transpose, {dim3{1}, dim3{32}, 32 * 48}, stream, args);
+}
+int StartPack(const PackArgs& args, void* stream) { return Launch(Pack, {dim3{1}, dim3{32}}, stream, args); }
+int StartCopies(const CopyArgs& args, void* stream) {
+  return Launch(Copies, {dim3{1}, dim3{32}, 3 * 32 * 16}, stream, args);
+}
+int StartHandOver(const HandOverArgs& args, void* stream) {
+  LaunchShape shape = {dim3{2}, dim3{32}};
+  shape.is_cooperative = true;
+  return Launch(HandOver, shape, stream, args);
+}
+
+}  // namespace mrs::kernels::cuda

@@ -1,0 +1,58 @@
+// Kernels of one PTX wrapper each, and what each must give: the emulator's meaning of them, and the device's.
+//
+//   for (const WrapperCheck& check : WrapperChecks()) EXPECT_EQ(check.differs(finish), "") << check.name;
+//
+// Arrays come from Buffers (kernels/testing/cases.h), as of any case. Values are such that every order of sums is
+// exact.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace mrs::kernels::cuda {
+
+// One product of tiles, by a warp.
+struct ProductArgs {
+  const bf16* a;  // [16][16]
+  const bf16* b;  // [16][8]
+  float* c;       // [16][8], in and out
+};
+// What each lane gets of tiles of 32 rows in all, and the two halves of a word of two floats.
+struct TransposeArgs {
+  const uint16_t* rows;  // [32][8]
+  uint32_t* words;       // [32][4]
+};
+struct PackArgs {
+  const float* x;   // [32][2]
+  uint32_t* words;  // [32]
+};
+// Sixteen bytes a lane in each of three groups; a lane leaves what its neighbour copied.
+struct CopyArgs {
+  const uint32_t* from;  // [3][32][4], aligned to sixteen bytes
+  uint32_t* to;          // [3][32]
+};
+// Two blocks hand a sum to and fro; each adds what it reads of the other's memory.
+struct HandOverArgs {
+  uint64_t* told;    // [2], zeros
+  uint64_t* sums;    // [2][32], zeros
+  uint64_t* passed;  // [1]: nanoseconds, as block 0 saw it
+};
+constexpr uint64_t kHandOvers = 50;
+
+int StartProduct(const ProductArgs& args, void* stream);
+int StartTranspose(const TransposeArgs& args, void* stream);
+int StartPack(const PackArgs& args, void* stream);
+int StartCopies(const CopyArgs& args, void* stream);
+int StartHandOver(const HandOverArgs& args, void* stream);
+
+struct WrapperCheck {
+  const char* name;
+  // Launches, waits by `finish`, which returns 0 or an error, and says what is not as it should be; empty: all is.
+  std::string (*differs)(int (*finish)());
+};
+std::vector<WrapperCheck> WrapperChecks();  // wrapper_checks.cc
+
+}  // namespace mrs::kernels::cuda
