@@ -9,7 +9,7 @@
 //
 // Bytes: K and V of a run once a tile and KV head, from caches after the first. Flops: 4 * rows * tokens seen *
 // head_dim. A token that no row of its run sees may be anything; one that another row sees must be finite, as its
-// weight of zero is multiplied.
+// weight of zero is multiplied. exp2f is the device's own, not math_inline.h's: of it a bound is promised, and no bits.
 #include "kernels/cuda/copies.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/fast.h"

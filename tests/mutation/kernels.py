@@ -65,6 +65,9 @@ HARMLESS = [
     ("attention.cu Attention: has_block: warp >= first_block is true", "what blocks before the first seen have is made, "
      "and not read"),
     ("attention.cu Weighed: if: kAreAllAhead is true", "how values are fetched, for speed; the same chain"),
+    ("flash_attention.cu FindRun: if: !goes_on is true", "each token is a run of its own: the same results, later"),
+    ("flash_attention.cu Flash: for: d < kHeadDim by <=", "what lies between rows of V is zero, and not read"),
+    ("flash_attention.cu Flash: for: n < kHeadDim / 8 by <= (2)", "head_dim ends before, so nothing is stored there"),
 ]
 
 
