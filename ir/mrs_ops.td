@@ -168,6 +168,26 @@ def Mrs_AttentionOp : Mrs_Op<"attention", "t h !d, c h/ !d, t, t, s p -> t h !d"
   }];
 }
 
+// Several operations as one, for devices on which a launch costs more than the work of some (mrs-fuse-steps). Each has
+// the bits of those that it stands for, in their order.
+def Mrs_AddRmsNormOp : Mrs_Op<"add_rms_norm", "t !d, t !d, !d -> t !d, t !d", Mrs_KWhole> {
+  let summary = "sum = a + b, and the rms_norm of that";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$a, Mrs_TensorType:$b, Mrs_TensorType:$weight, F32Attr:$eps);
+  let results = (outs Mrs_TensorType:$sum, Mrs_TensorType:$result);
+  let assemblyFormat = "$name $a `,` $b `,` $weight attr-dict `:` functional-type(operands, results)";
+}
+
+def Mrs_RopeAppendOp : Mrs_Op<"rope_append", "t h !d, t g !d, t g !d, t !a, t -> t h !d, c g !d", Mrs_KWhole> {
+  let summary = "rope of q, and kv_append of the rope of k, in the cache's type, and of v";
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$q, Mrs_TensorType:$k, Mrs_TensorType:$v, Mrs_TensorType:$cos_sin,
+                       Mrs_TensorType:$slots, I64Attr:$rope, BoolAttr:$interleaved, I64Attr:$kv_class,
+                       I64Attr:$kv_layer, DefaultValuedAttr<I64Attr, "0">:$window);
+  let results = (outs Mrs_TensorType:$result, Mrs_TensorType:$cache);
+  let assemblyFormat = [{
+    $name $q `,` $k `,` $v `,` $cos_sin `,` $slots attr-dict `:` functional-type(operands, results)
+  }];
+}
+
 def Mrs_SiluMulOp : Mrs_Op<"silu_mul", "t f, t f -> t f", Mrs_KAnywhere> {
   let summary = "silu(gate) * up";
   let arguments = (ins StrAttr:$name, Mrs_TensorType:$gate, Mrs_TensorType:$up);

@@ -129,6 +129,13 @@ MRS_VERIFY(RopeOp, ExpectF32(op, getX(), "x"), ExpectF32(op, getCosSin(), "cos_s
 MRS_VERIFY(KvAppendOp, ExpectMatrixType(op, getK(), "k"), ExpectF32(op, getV(), "v"),
            ExpectI32(op, getSlots(), "slots"), ExpectSame(op, getCache(), "the cache", getK()),
            ExpectAtLeast(op, "window", static_cast<int64_t>(getWindow()), 0))
+MRS_VERIFY(AddRmsNormOp, ExpectF32(op, getA(), "a"), ExpectF32(op, getB(), "b"),
+           ExpectF32(op, getWeight(), "the weight"), ExpectF32(op, getSum(), "the sum"),
+           ExpectMatrixType(op, getResult(), "the result"), ExpectPositive(op, getEps(), "eps"))
+MRS_VERIFY(RopeAppendOp, ExpectF32(op, getQ(), "q"), ExpectF32(op, getK(), "k"), ExpectF32(op, getV(), "v"),
+           ExpectF32(op, getCosSin(), "cos_sin"), ExpectI32(op, getSlots(), "slots"),
+           ExpectMatrixType(op, getResult(), "the result"), ExpectSame(op, getCache(), "the cache", getResult()),
+           ExpectAtLeast(op, "window", static_cast<int64_t>(getWindow()), 0))
 MRS_VERIFY(AttentionOp, ExpectMatrixType(op, getQ(), "q"), ExpectSame(op, getCache(), "the cache", getQ()),
            ExpectSame(op, getResult(), "the result", getQ()), ExpectI32(op, getSequence(), "sequence"),
            ExpectI32(op, getPositions(), "positions"), ExpectI32(op, getBlockTable(), "block_table"),

@@ -57,13 +57,15 @@ std::vector<LiveValue> LiveValues(mlir::func::FuncOp program) {
   for (mlir::Operation& op : program.getBody().front()) index[&op] = count++;
   std::vector<LiveValue> live;
   for (mlir::Operation& op : program.getBody().front()) {
-    if (mlir::isa<WeightOp, KvAppendOp>(op)) continue;
-    for (mlir::Value result : op.getResults()) {
+    if (mlir::isa<WeightOp>(op)) continue;
+    for (mlir::OpResult result : op.getResults()) {
+      if (IsCache(result)) continue;
       LiveValue value{result, mlir::isa<InputOp>(op) ? -1 : index[&op], index[&op], std::nullopt};
       for (mlir::Operation* user : result.getUsers()) {
         value.last = std::max(value.last, mlir::isa<OutputOp>(user) ? count : index[user]);
       }
-      if (auto operand = op.getAttrOfType<mlir::IntegerAttr>("inplace")) {
+      auto operand = op.getAttrOfType<mlir::IntegerAttr>("inplace");
+      if (operand && result.getResultNumber() == 0) {  // of several it is the first that is a sum
         if (operand.getInt() >= 0 && operand.getInt() < op.getNumOperands())
           value.in_place_of = op.getOperand(operand.getInt());
       }
@@ -72,6 +74,29 @@ std::vector<LiveValue> LiveValues(mlir::func::FuncOp program) {
   }
   llvm::stable_sort(live, [](const LiveValue& a, const LiveValue& b) { return a.first < b.first; });
   return live;
+}
+
+std::optional<CacheAppend> AppendOf(mlir::Operation* op) {
+  const auto of = [&](auto append) -> CacheAppend {
+    return {op, append.getCache(), static_cast<int64_t>(append.getKvClass()), static_cast<int64_t>(append.getKvLayer()),
+            static_cast<int64_t>(append.getWindow())};
+  };
+  if (auto append = mlir::dyn_cast_or_null<KvAppendOp>(op)) return of(append);
+  if (auto append = mlir::dyn_cast_or_null<RopeAppendOp>(op)) return of(append);
+  return std::nullopt;
+}
+
+std::vector<CacheAppend> AppendsOf(mlir::func::FuncOp program) {
+  std::vector<CacheAppend> appends;
+  for (mlir::Operation& op : program.getBody().front()) {
+    if (const auto append = AppendOf(&op)) appends.push_back(*append);
+  }
+  return appends;
+}
+
+bool IsCache(mlir::Value value) {
+  const auto append = AppendOf(value.getDefiningOp());
+  return append && append->cache == value;
 }
 
 llvm::ArrayRef<int64_t> OffsetsOf(mlir::Value value) {

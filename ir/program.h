@@ -34,6 +34,17 @@ struct LiveValue {
 // In order of `first`. Weights and caches have arenas of their own and are not here.
 std::vector<LiveValue> LiveValues(mlir::func::FuncOp program);
 
+// What an operation appends to a layer's cache.
+struct CacheAppend {
+  mlir::Operation* op = nullptr;
+  mlir::Value cache;
+  int64_t kv_class = 0, kv_layer = 0, window = 0;
+};
+// Of an mrs.kv_append, or an operation that does its work; of another, or none, nothing.
+std::optional<CacheAppend> AppendOf(mlir::Operation* op);
+std::vector<CacheAppend> AppendsOf(mlir::func::FuncOp program);
+bool IsCache(mlir::Value value);
+
 // Offsets of a value, one a bucket; empty where memory planning has not run.
 llvm::ArrayRef<int64_t> OffsetsOf(mlir::Value value);
 

@@ -107,7 +107,7 @@ struct Placed {
 mlir::LogicalResult CheckInPlace(const LiveValue& live, int64_t last_use_of_operand, size_t bucket) {
   const auto from = mlir::dyn_cast<mlir::OpResult>(*live.in_place_of);
   mlir::Operation* op = live.value.getDefiningOp();
-  if (!mlir::isa<AddOp, AddBiasOp, AllReduceOp>(op)) return NamedError(op) << "cannot work in place";
+  if (!mlir::isa<AddOp, AddBiasOp, AllReduceOp, AddRmsNormOp>(op)) return NamedError(op) << "cannot work in place";
   if (!from || OffsetsOf(from).size() <= bucket || OffsetsOf(from)[bucket] != OffsetsOf(live.value)[bucket]) {
     return NamedError(op) << "works in place, but its result lies elsewhere than its operand";
   }

@@ -92,8 +92,8 @@ class StageEmitter {
         buffer = buffers_.lookup(output.getX());
         ++output_count_;
       } else {
-        if (!mlir::isa<ir::KvAppendOp>(op)) {
-          for (mlir::Value result : op.getResults()) EmitBuffer(result);
+        for (mlir::Value result : op.getResults()) {
+          if (!ir::IsCache(result)) EmitBuffer(result);
         }
         if (ir::IsStep(&op)) MRS_RETURN_IF_ERROR(EmitStep(&op));
       }
@@ -232,7 +232,7 @@ class StageEmitter {
       return refs;
     }
     for (mlir::Value operand : op->getOperands()) {
-      if (!operand.getDefiningOp<ir::KvAppendOp>()) add(operand);
+      if (!ir::IsCache(operand)) add(operand);
     }
     return refs;
   }
@@ -254,14 +254,14 @@ class StageEmitter {
   }
 
   // What an append and the attention to it have in common.
-  plan::AttentionAttrT CacheAttr(ir::KvAppendOp append) {
-    const TensorType cache = TypeOf(append.getCache());
+  plan::AttentionAttrT CacheAttr(const ir::CacheAppend& append) {
+    const TensorType cache = TypeOf(append.cache);
     plan::AttentionAttrT attr;
     attr.kv_heads = cache.localSize(1);
     attr.head_dim = cache.getShape()[2];
-    attr.kv_class = static_cast<uint32_t>(append.getKvClass());
-    attr.kv_layer = static_cast<uint32_t>(append.getKvLayer());
-    attr.window = static_cast<uint32_t>(append.getWindow());
+    attr.kv_class = static_cast<uint32_t>(append.kv_class);
+    attr.kv_layer = static_cast<uint32_t>(append.kv_layer);
+    attr.window = static_cast<uint32_t>(append.window);
     return attr;
   }
 
@@ -346,18 +346,32 @@ class StageEmitter {
         })
         .Case([&](ir::KvAppendOp append) {
           const TensorType type = TypeOf(append.getCache());
-          plan::AttentionAttrT attr = CacheAttr(append);
+          plan::AttentionAttrT attr = CacheAttr(*ir::AppendOf(op));
           attr.heads = type.localSize(1);
           attr.scale = 1.0f;
           return KindAndAttr{OpKind::kv_append, AppendTable(stage_->attentions, attr)};
         })
         .Case([&](ir::AttentionOp attention) {
-          plan::AttentionAttrT attr = CacheAttr(attention.getCache().getDefiningOp<ir::KvAppendOp>());
+          plan::AttentionAttrT attr = CacheAttr(*ir::AppendOf(attention.getCache().getDefiningOp()));
           attr.heads = TypeOf(attention.getQ()).localSize(1);
           attr.scale = attention.getScale().convertToFloat();
           attr.window = static_cast<uint32_t>(attention.getWindow());
           attr.soft_cap = attention.getSoftCap().convertToFloat();
           return KindAndAttr{OpKind::attention, AppendTable(stage_->attentions, attr)};
+        })
+        .Case([&](ir::AddRmsNormOp norm) {
+          plan::NormAttrT attr;
+          attr.heads = 1;
+          attr.width = TypeOf(norm.getSum()).getShape().back();
+          attr.eps = norm.getEps().convertToFloat();
+          return KindAndAttr{OpKind::add_rms_norm, AppendTable(stage_->norms, attr)};
+        })
+        .Case([&](ir::RopeAppendOp append) {
+          const plan::AttentionAttrT cache = CacheAttr(*ir::AppendOf(op));
+          return KindAndAttr{OpKind::rope_append,
+                             Append(stage_->rope_appends, TypeOf(append.getQ()).localSize(1), cache.kv_heads,
+                                    cache.head_dim, static_cast<uint32_t>(append.getRope()), cache.kv_class,
+                                    cache.kv_layer, cache.window, append.getInterleaved())};
         })
         .Case([&](ir::SiluMulOp) { return KindAndAttr{OpKind::silu_mul}; })
         .Case([&](ir::AddOp) { return KindAndAttr{OpKind::add}; })
@@ -389,8 +403,7 @@ class StageEmitter {
 
   Status EmitStep(mlir::Operation* op) {
     const llvm::StringRef name = ir::NameOf(op);
-    if (auto attention = mlir::dyn_cast<ir::AttentionOp>(op);
-        attention && !attention.getCache().getDefiningOp<ir::KvAppendOp>()) {
+    if (auto attention = mlir::dyn_cast<ir::AttentionOp>(op); attention && !ir::IsCache(attention.getCache())) {
       return Refuse("'{}': its cache is not the result of an mrs.kv_append", name.str());
     }
     if (!std::in_range<int16_t>(ir::LayerOf(op))) {
@@ -407,7 +420,8 @@ class StageEmitter {
     const size_t operand_begin = stage_->refs.size();
     const auto operands = OperandRefs(op);
     stage_->refs.insert(stage_->refs.end(), operands.begin(), operands.end());
-    const size_t result_count = mlir::isa<ir::KvAppendOp>(op) ? 0 : op->getNumResults();
+    size_t result_count = op->getNumResults();
+    if (ir::AppendOf(op)) --result_count;  // the cache, which is the last
     for (size_t i = 0; i < result_count; ++i) {
       stage_->refs.emplace_back(buffers_.lookup(op->getResult(i)), plan::RefSpace::buffer);
     }
@@ -440,12 +454,12 @@ class StageEmitter {
         auto value = of_class ? of_class.getAs<mlir::IntegerAttr>(key) : nullptr;
         return value ? value.getInt() : 0;
       };
-      auto appends = program_.getOps<ir::KvAppendOp>();
-      const auto append = llvm::find_if(appends, [&](ir::KvAppendOp op) { return op.getKvClass() == index; });
+      const auto appends = ir::AppendsOf(program_);
+      const auto append = llvm::find_if(appends, [&](const auto& of) { return std::cmp_equal(of.kv_class, index); });
       if (append == appends.end()) {
         return Refuse("program '{}': mrs.kv: no step appends to class {}", program_.getName().str(), index);
       }
-      const TensorType cache = TypeOf((*append).getCache());
+      const TensorType cache = TypeOf(append->cache);
       const uint32_t dim = cache.getShape()[2];
       stage_->kv_classes.emplace_back(number("block_count"), number("block_bytes"), number("window"), 0, 0,
                                       contract::kBlockTokens, number("layers"), cache.localSize(1), dim, dim,

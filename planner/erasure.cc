@@ -164,15 +164,33 @@ class Replay {
                                 TypeOf(s.y)));
   }
   // A cache outlives the forward: each layer has its own, the same in both variants.
-  Status Mean(const plan::KvAppendStep& s) {
-    const plan::KvClass& kv = *stage_->kv_classes()->Get(s.attr->kv_class());
-    const Place place{index_, s.attr->kv_class(), s.attr->kv_layer()};
+  Status Mean(const plan::KvAppendStep& s) { return Append(In(s.k), In(s.v), In(s.slots), *s.attr); }
+  Status Append(TermId k, TermId v, TermId slots, const auto& attr) {
+    const plan::KvClass& kv = *stage_->kv_classes()->Get(attr.kv_class());
+    const Place place{index_, attr.kv_class(), attr.kv_layer()};
     const uint64_t number = cache_numbers_.try_emplace(place, cache_numbers_.size()).first->second;
-    const TermId cache = means_.KvAppend(In(s.k), In(s.v), In(s.slots), number, s.attr->window(), kv.k_dim(),
-                                         kv.v_dim(), plan::EnumNameDType(kv.dtype()));
+    const TermId cache =
+        means_.KvAppend(k, v, slots, number, attr.window(), kv.k_dim(), kv.v_dim(), plan::EnumNameDType(kv.dtype()));
     caches_[place] = cache;
     makers_.try_emplace(cache, std::pair(index_, step_));
     return Status();
+  }
+  // Several of those as one: each is what the plain ones would have left, of which nobody else could read more.
+  Status Mean(const plan::AddRmsNormStep& s) {
+    const TermId sum = means_.Add(In(s.a), In(s.b));
+    MRS_RETURN_IF_ERROR(Set(s.sum, sum));
+    return Set(s.y, means_.RmsNorm(sum, In(s.weight), s.attr->width(), s.attr->eps(), TypeOf(s.y)));
+  }
+  Status Mean(const plan::RopeAppendStep& s) {
+    const auto turned = [&](plan::BufferRef x, const std::string& type) {
+      return means_.Rope(In(x), In(s.cos_sin), s.attr->rope(), s.attr->head_dim(), s.attr->interleaved(), type);
+    };
+    // What a cache takes of K is of its own type.
+    const plan::KvClass& kv = *stage_->kv_classes()->Get(s.attr->kv_class());
+    const TermId k = turned(s.k, plan::EnumNameDType(kv.dtype()));
+    makers_.try_emplace(k, std::pair(index_, step_));
+    MRS_RETURN_IF_ERROR(Append(k, In(s.v), In(s.slots), *s.attr));
+    return Set(s.y, turned(s.q, TypeOf(s.y)));
   }
   Status Mean(const plan::AttentionStep& s) {
     const auto cache = caches_.find({index_, s.attr->kv_class(), s.attr->kv_layer()});

@@ -6,7 +6,7 @@
 //   // "erasure: stage 0 step 14 'l0.silu_mul': reads 'l0.up_proj', expected 'l0.gate_proj' as 'l0.silu_mul' does"
 //
 // Both programs are written as terms (terms.h): the plan stage by stage and step by step, its collectives left out,
-// what is received the term that was sent, fused products taken apart, each weight named by tensor, file, offset, rows,
+// what is received the term that was sent, what is fused taken apart, each weight named by tensor, file, offset, rows,
 // shape, type and canonical chunks, each cache by its class's window and its place among the caches, every attribute in
 // its term. The plan is the model's where the terms of both outputs are the graph's (graph_terms.h), and so are all
 // facts; one whose sums over ranks are not canonical is no model's. Nothing here is shared with the passes, their rule

@@ -13,6 +13,7 @@
 
 #include "host/source_dir_for_test.h"
 #include "planner/build.h"
+#include "planner/cluster/short_form.h"
 #include "planner/compiler.h"
 #include "planner/erasure.h"
 #include "planner/model_facts.h"
@@ -24,6 +25,7 @@ namespace mrs::planner {
 struct Cut {
   int64_t tp = 2;
   int64_t stages = 1;
+  const char* gpus = "";  // else of CPU ranks
 };
 
 // `model`: a folder of the repository, or the name of a random checkpoint (random_checkpoint.py), as CTest writes them
@@ -38,6 +40,7 @@ inline BuildOptions Options(const std::string& model, const Cut& cut) {
   if (random) options.max_len = 128;
   options.numerics = "pair2";
   options.memory = uint64_t{1} << 30;
+  if (*cut.gpus != '\0') options.cluster = *cluster::ParseGpus(cut.gpus);
   return options;
 }
 

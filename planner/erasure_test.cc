@@ -28,6 +28,51 @@ TEST(Erasure, PassesWhatIsBuiltOnAnyNumberOfRanks) {
   for (const int64_t tp : {1, 2, 4}) EXPECT_EQ(Subject(kBiased, {.tp = tp}).Refusal(), "") << tp;
 }
 
+// What GPUs do in one step is what the plain steps do.
+TEST(Erasure, PassesFusedSteps) {
+  for (const auto& [tp, stages, gpus] : {Cut{1, 1, "2GiB"}, Cut{2, 1, "2x2GiB"}, Cut{2, 2, "4x2GiB"}}) {
+    Subject s(kMini, {tp, stages, gpus});
+    EXPECT_EQ(s.Refusal(), "") << gpus;
+    EXPECT_EQ(s.stage().rope_appends.size(), 4u / static_cast<size_t>(stages)) << gpus;
+  }
+}
+
+TEST(Erasure, NamesWhatAFusedStepDoesOtherwise) {
+  const auto refusal = [](auto mutate) {
+    Subject s(kMini, {.tp = 2, .gpus = "2x2GiB"});
+    mutate(s);
+    return s.Refusal();
+  };
+  const char* const norm = "l0.mlp_add+l1.input_norm";
+  const char* const append = "l1.q_rope+k_rope+kv_append";
+  EXPECT_EQ(refusal([&](Subject& s) { s.stage().norms[StepOf(s.plan, norm).attr()]->eps = 1e-6f; }),
+            "erasure: stage 0 step 14 'l0.mlp_add+l1.input_norm': eps of its rms_norm is 1e-06, expected 1e-05 as in "
+            "'l1.input_norm'");
+  EXPECT_EQ(refusal([&](Subject& s) { RefOf(s.plan, norm, 1) = RefOf(s.plan, norm, 0); }),
+            "erasure: stage 0 step 14 'l0.mlp_add+l1.input_norm': reads 'l0.attention_add', expected 'l0.down_proj' as "
+            "'l0.mlp_add' does");
+  EXPECT_EQ(refusal([&](Subject& s) { RefOf(s.plan, norm, 2) = RefOf(s.plan, "l0.attention_add+post_norm", 2); }),
+            "erasure: stage 0 step 14 'l0.mlp_add+l1.input_norm': reads 'l0.post_norm.weight', expected "
+            "'l1.input_norm.weight' as 'l1.input_norm' does");
+  EXPECT_EQ(refusal([&](Subject& s) { std::swap(RefOf(s.plan, append, 1), RefOf(s.plan, append, 2)); }),
+            "erasure: stage 0 step 16 'l1.q_rope+k_rope+kv_append': reads 'l1.v_proj', expected 'l1.k_proj' as "
+            "'l1.k_rope' does");
+  const auto told = [&](auto mutate) {
+    return refusal([&](Subject& s) { mutate(s.stage().rope_appends[StepOf(s.plan, append).attr()]); });
+  };
+  EXPECT_EQ(told([](plan::RopeAppendAttr& attr) { attr.mutate_interleaved(true); }),
+            "erasure: stage 0 step 16 'l1.q_rope+k_rope+kv_append': interleaved of its rope is true, expected false as "
+            "in 'l1.q_rope'");
+  EXPECT_EQ(told([](plan::RopeAppendAttr& attr) { attr.mutate_head_dim(64); }),
+            "erasure: stage 0 step 16 'l1.q_rope+k_rope+kv_append': head_dim of its rope is 64, expected 32 as in "
+            "'l1.q_rope'");
+  EXPECT_EQ(told([](plan::RopeAppendAttr& attr) { attr.mutate_kv_layer(0); }),
+            "erasure: stage 0 step 17 'l1.attention': nothing was appended to its cache");
+  EXPECT_EQ(told([](plan::RopeAppendAttr& attr) { attr.mutate_window(4); }),
+            "erasure: stage 0 step 16 'l1.q_rope+k_rope+kv_append': window of its kv_append is 4, expected 0 as in "
+            "'l1.kv_append'");
+}
+
 TEST(Erasure, NamesFusedWeightsThatAreExchangedWhereTheirProductIsRead) {
   Subject s(kMini);
   std::swap(RefOf(s.plan, "l0.gate_proj+up_proj", 1), RefOf(s.plan, "l0.gate_proj+up_proj", 3));

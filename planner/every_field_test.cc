@@ -174,7 +174,9 @@ TEST(EveryField, IsRefusedWhenChangedOrHasAReasonNotToBe) {
                                                   {"StableLm", {.tp = 1, .stages = 2}},
                                                   {"Ministral3", {.tp = 1}},
                                                   {"Granite", {.tp = 1}},
-                                                  {"Glm4", {.tp = 1}}};
+                                                  {"Glm4", {.tp = 1}},
+                                                  {"models/mini", {.tp = 2, .gpus = "2x2GiB"}},  // with fused steps
+                                                  {"Gemma3", {.tp = 1, .gpus = "2GiB"}}};
   for (const auto& [model, cut] : subjects) {
     size_t mutants = 0;
     for (const auto& [path, field] : TryEveryField(model, cut)) {

@@ -133,9 +133,13 @@ class Walk {
     return cos_sin_[rope];
   }
 
-  // Of the matrices' type: a norm's result is, and what has none is rounded.
-  int64_t MatrixInput(TensorRole norm, int64_t layer, int64_t x) {
+  // Of the matrices' type: a norm's result is, and what has none is rounded. An RMS norm of a residual sum is the sum's
+  // step, where steps are fused.
+  int64_t MatrixInput(TensorRole norm, TensorRole bias, int64_t layer, int64_t x) {
     if (!Has(norm, layer) && matrix_ == kF32) return x;
+    if (s_.fused && x == residual_sum_ && Has(norm, layer) && !Has(bias, layer)) {
+      return New(RowsOf::kTokens, m_.hidden * matrix_, at(x).first);
+    }
     return Step(RowsOf::kTokens, m_.hidden * matrix_, {x});
   }
 
@@ -145,7 +149,7 @@ class Walk {
     if (Has(bias, layer)) y = HiddenSum({y});
     if (Has(norm, layer)) y = Hidden({y});
     if (m_.layers[layer].residual_multiplier != 1) y = Hidden({y});
-    return HiddenSum({residual, y});
+    return residual_sum_ = HiddenSum({residual, y});
   }
 
   struct Products {
@@ -157,7 +161,7 @@ class Walk {
     const int64_t heads = PartOf(spec.heads, s_.tp) * spec.head_dim;
     const int64_t kv = PartOf(spec.kv_heads, s_.tp) * spec.head_dim;
     const int64_t ffn = spec.ffn / s_.tp;
-    int64_t x = MatrixInput(TensorRole::kAttentionNorm, layer, residual);
+    int64_t x = MatrixInput(TensorRole::kAttentionNorm, TensorRole::kAttentionNormBias, layer, residual);
     // Products of one x are one step where all have a bias, or none has.
     const bool one_step = spec.parallel && spec.qkv_bias == spec.mlp_bias;
     Products p{};
@@ -171,7 +175,7 @@ class Walk {
       p.up = New(RowsOf::kTokens, ffn * kF32, step);
     }
     residual = AddTo(residual, Attention(layer, p), layer, TensorRole::kOBias, TensorRole::kAttentionPostNorm);
-    if (!spec.parallel) x = MatrixInput(TensorRole::kMlpNorm, layer, residual);
+    if (!spec.parallel) x = MatrixInput(TensorRole::kMlpNorm, TensorRole::kMlpNormBias, layer, residual);
     if (!one_step) {
       // Where q, k and v took their own step, gate and up of the same x are two.
       const bool apart = spec.parallel;
@@ -191,12 +195,22 @@ class Walk {
     const int64_t heads = PartOf(spec.heads, s_.tp) * spec.head_dim;
     const int64_t kv = PartOf(spec.kv_heads, s_.tp) * spec.head_dim;
     int64_t q = QkNorm(spec, heads, p.q), k = QkNorm(spec, kv, p.k);
+    const int64_t kv_class = windows_.at(WindowOf(spec, s_.max_len));
+    if (s_.fused && spec.rope && spec.query_scaling.beta == 0) {
+      const int64_t angles = Angles(*spec.rope), slots = Slots(kv_class);
+      q = Step(RowsOf::kTokens, heads * matrix_, {q, k, p.v, angles, slots});  // and k's in the cache
+      return Attend(heads, q, kv_class);
+    }
     q = Turned(spec, heads, q);
     k = Turned(spec, kv, k);
     if (spec.query_scaling.beta != 0) q = Step(RowsOf::kTokens, heads * matrix_, {q, Positions()});
-    const int64_t kv_class = windows_.at(WindowOf(spec, s_.max_len));
     const int64_t slots = Slots(kv_class);
     Read(NextStep(), {k, p.v, slots});  // kv_append: its result is the cache
+    return Attend(heads, q, kv_class);
+  }
+
+  // And the product of what it gives.
+  int64_t Attend(int64_t heads, int64_t q, int64_t kv_class) {
     const int64_t sequence = Sequence(), positions = Positions(), table = Table(kv_class);
     const int64_t y = Step(RowsOf::kTokens, heads * matrix_, {q, sequence, positions, table});
     return Hidden({y});
@@ -241,6 +255,7 @@ class Walk {
   std::vector<int64_t> order_;   // of the values, by their first step
   std::vector<int64_t> sum_of_;  // of each value: its first operand, where it is a sum
   int64_t step_ = 0;
+  int64_t residual_sum_ = kNothing;     // the last
   std::map<int64_t, int64_t> windows_;  // -> KV class
   int64_t tokens_ = kNothing, positions_ = kNothing, sequence_ = kNothing, logit_rows_ = kNothing;
   std::vector<int64_t> slots_, tables_;  // of each KV class

@@ -38,6 +38,7 @@ struct StageShape {
   int64_t layer_end = 0;
   bool bf16 = true;
   int64_t max_len = 0;
+  bool fused = false;  // as mrs-fuse-steps does it for GPUs
 };
 
 StageValues ValuesOfStage(const ModelSpec& spec, const StageShape& shape);

@@ -179,10 +179,9 @@ class Selector {
         if (ref.space() == plan::RefSpace::buffer) buffers.insert(ref.index());
       }
       for (const plan::Ref& ref : stage.Results(step)) buffers.insert(ref.index());
-      if (step.op() == plan::OpKind::kv_append || step.op() == plan::OpKind::attention) {
-        const plan::AttentionAttr& attr = *stage.stage.attentions()->Get(step.attr());
-        kv_classes.insert(attr.kv_class());
-        kv_layers.emplace(attr.kv_class(), attr.kv_layer());
+      if (const auto cache = plan::CacheLayerOf(stage.stage, step)) {
+        kv_classes.insert(cache->kv_class);
+        kv_layers.emplace(cache->kv_class, cache->kv_layer);
       }
     }
     if (!s_.layer) {  // also what no step reads

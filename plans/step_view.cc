@@ -36,7 +36,8 @@ class Reader {
   }
   template <typename T>
   auto Attr(const flatbuffers::Vector<T>* attributes) -> decltype(attributes->Get(0)) {
-    return Index(attributes->size()) < attributes->size() ? attributes->Get(step_.attr()) : nullptr;
+    const uint32_t size = attributes == nullptr ? 0 : attributes->size();  // null: a vector that may be absent
+    return Index(size) < size ? attributes->Get(step_.attr()) : nullptr;
   }
   uint32_t Index(uint32_t size) {
     if (step_.attr() >= size) bad_attribute_ = fmt::format("its attribute is entry {} of {}", step_.attr(), size);
@@ -128,10 +129,26 @@ Result<StepView> ViewOf(const Plan& plan, const Stage& stage, const Step& step) 
       return in.Checked(SendStep{in.Buffer(), in.Attr(stage.transfers())});
     case OpKind::recv:
       return in.Checked(RecvStep{in.Result(), in.Attr(stage.transfers())});
+    case OpKind::add_rms_norm:
+      return in.Checked(
+          AddRmsNormStep{in.Buffer(), in.Buffer(), in.Weight(), in.Result(), in.Result(), in.Attr(stage.norms())});
+    case OpKind::rope_append:
+      return in.Checked(RopeAppendStep{in.Buffer(), in.Buffer(), in.Buffer(), in.Buffer(), in.Buffer(), in.Result(),
+                                       in.Attr(stage.rope_appends())});
     default:
       return Refuse("operation {} has its place in the format, but this version does not run it",
                     EnumNameOpKind(step.op()));
   }
+}
+
+std::optional<CacheLayer> CacheLayerOf(const Stage& stage, const Step& step) {
+  if (step.op() == OpKind::rope_append) {
+    const RopeAppendAttr& attr = *stage.rope_appends()->Get(step.attr());
+    return CacheLayer{attr.kv_class(), attr.kv_layer()};
+  }
+  if (step.op() != OpKind::kv_append && step.op() != OpKind::attention) return std::nullopt;
+  const AttentionAttr& attr = *stage.attentions()->Get(step.attr());
+  return CacheLayer{attr.kv_class(), attr.kv_layer()};
 }
 
 }  // namespace mrs::plan

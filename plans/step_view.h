@@ -134,15 +134,33 @@ struct RecvStep {
   const Transfer* attr;
 };
 
-using StepView = std::variant<EmbedStep, RopeAnglesStep, RmsNormStep, LayerNormStep, SumSquaresStep, RmsScaleStep,
-                              ScaleStep, SoftCapStep, PositionScaleStep, MatmulStep, RopeStep, KvAppendStep,
-                              AttentionStep, SiluMulStep, GeluMulStep, AddStep, AddBiasStep, SelectRowsStep,
-                              TopCandidatesStep, AllReduceStep, AllGatherStep, SendStep, RecvStep>;
+struct AddRmsNormStep {
+  BufferRef a, b;
+  WeightRef weight;
+  BufferRef sum, y;
+  const NormAttr* attr;
+};
+struct RopeAppendStep {
+  BufferRef q, k, v, cos_sin, slots, y;
+  const RopeAppendAttr* attr;
+};
+
+using StepView =
+    std::variant<EmbedStep, RopeAnglesStep, RmsNormStep, LayerNormStep, SumSquaresStep, RmsScaleStep, ScaleStep,
+                 SoftCapStep, PositionScaleStep, MatmulStep, RopeStep, KvAppendStep, AttentionStep, SiluMulStep,
+                 GeluMulStep, AddStep, AddBiasStep, SelectRowsStep, TopCandidatesStep, AllReduceStep, AllGatherStep,
+                 SendStep, RecvStep, AddRmsNormStep, RopeAppendStep>;
 
 // The view of a step whose operands and results lie within Stage.refs. Refuses, without saying where, an operation that
 // has no view (no version runs it yet), an attribute that is not there, and operands or results that are too many, too
 // few, or of the wrong space. What they are indices of is not followed.
 Result<StepView> ViewOf(const Plan& plan, const Stage& stage, const Step& step);
+
+// The layer of the KV cache that a step appends or attends to. Its attribute is there.
+struct CacheLayer {
+  uint32_t kv_class = 0, kv_layer = 0;
+};
+std::optional<CacheLayer> CacheLayerOf(const Stage& stage, const Step& step);
 
 // What the visitor's overload for a verified step returns.
 template <typename Visitor>

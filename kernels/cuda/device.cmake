@@ -39,7 +39,7 @@ if(MRS_TESTS)
   file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/testing)
   device_object(testing/wrappers.cu wrappers)
   add_executable(cuda_check EXCLUDE_FROM_ALL testing/cuda_check.cc testing/wrapper_checks.cc ${wrappers})
-  target_link_libraries(cuda_check PRIVATE mrs_kernel_testing mrs_cuda_kernels -static-libstdc++ -static-libgcc)
+  target_link_libraries(cuda_check PRIVATE mrs_cuda_fused_cases mrs_kernel_testing mrs_cuda_kernels -static-libstdc++ -static-libgcc)
   mrs_warnings(cuda_check)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
   add_test(NAME kernels_cuda_budget

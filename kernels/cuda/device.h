@@ -36,6 +36,16 @@ static __device__ inline float SumLanes(unsigned mask, float lane) {
 static __device__ inline unsigned HalfWarp() { return threadIdx.x % 32 < kSumLanes ? kLowLanes : kLowLanes << 16; }
 static __device__ inline int SumLane() { return int(threadIdx.x % kSumLanes); }
 
+// Where element d of a head lies in K and in V of a cache, for the token of a slot (kernels.h, KvCache).
+static __device__ inline int64_t PlaceInK(const KvCache& cache, int64_t slot, int64_t head, int64_t d) {
+  const int64_t block = slot / kBlockTokens, t = slot % kBlockTokens;
+  return (block * cache.kv_heads + head) * cache.head_dim * kBlockTokens + (d / 2 * kBlockTokens + t) * 2 + d % 2;
+}
+static __device__ inline int64_t PlaceInV(const KvCache& cache, int64_t slot, int64_t head, int64_t d) {
+  const int64_t block = slot / kBlockTokens, t = slot % kBlockTokens;
+  return ((block * cache.kv_heads + head) * kBlockTokens + t) * cache.head_dim + d;
+}
+
 constexpr unsigned Blocks(int64_t items, int64_t per_block) { return unsigned((items + per_block - 1) / per_block); }
 // Over which a row's elements are spread, gridDim.y: a thread that has several waits for the load of each, as it may
 // not pass the store of the one before.

@@ -56,6 +56,14 @@ __global__ void __launch_bounds__(kThreads) RopeAngles(RopeAnglesArgs a) {
   }
 }
 
+// A pair (x, z) turned by the angle of a cosine and a sine.
+struct Pair {
+  float first, second;
+};
+__device__ Pair Turned(float x, float z, float cosine, float sine) {
+  return {__fmaf_rn(x, cosine, -(z * sine)), __fmaf_rn(z, cosine, x * sine)};
+}
+
 // A thread a pair of a token, then an element of what is copied.
 __global__ void __launch_bounds__(kThreads) Rope(RopeArgs a) {
   const int64_t token = blockIdx.x;
@@ -69,13 +77,52 @@ __global__ void __launch_bounds__(kThreads) Rope(RopeArgs a) {
     const int64_t head = first_of_token + pair / half * a.head_dim;
     const int64_t first = head + (a.interleaved ? 2 * i : i);
     const int64_t second = head + (a.interleaved ? 2 * i + 1 : i + half);
-    const float x = a.x[first], z = a.x[second];
-    Put(a.y, a.out, first, __fmaf_rn(x, cosine[i], -(z * sine[i])));
-    Put(a.y, a.out, second, __fmaf_rn(z, cosine[i], x * sine[i]));
+    const Pair turned = Turned(a.x[first], a.x[second], cosine[i], sine[i]);
+    Put(a.y, a.out, first, turned.first);
+    Put(a.y, a.out, second, turned.second);
   }
   for (int i = own; i < int(a.heads) * rest; i += step) {
     const int64_t at = first_of_token + i / rest * a.head_dim + 2 * half + i % rest;
     Put(a.y, a.out, at, a.x[at]);
+  }
+}
+
+// Of a token the pairs of q's heads and then of k's, side by side, after them what of those is copied, then v: a thread
+// one of these, or a few.
+__global__ void __launch_bounds__(kThreads) RopeAppend(RopeAppendArgs a) {
+  const int64_t token = blockIdx.x, slot = a.slots[token];
+  const float* const cosine = a.cos_sin + token * 2 * a.half;
+  const float* const sine = cosine + a.half;
+  const int heads = int(a.heads), kv_heads = int(a.cache.kv_heads), dim = int(a.cache.head_dim);
+  const int half = int(a.half), rest = dim - 2 * half;
+  const float* const q = a.q + token * heads * dim;
+  const float* const k = a.k + token * kv_heads * dim;
+  const float* const v = a.v + token * kv_heads * dim;
+  // Element d of a head of q, or past them of k, where it belongs; of a row that is not there q alone (exact.h).
+  const auto put = [&](int head, int d, float value) {
+    if (head < heads) {
+      Put(a.y, a.type, (token * heads + head) * dim + d, value);
+    } else if (slot >= 0) {
+      Put(a.cache.k, a.type, PlaceInK(a.cache, slot, head - heads, d), value);
+    }
+  };
+  const auto row = [&](int head) { return head < heads ? q + head * dim : k + (head - heads) * dim; };
+  const int pairs = (heads + kv_heads) * half, copied = (heads + kv_heads) * rest, values = kv_heads * dim;
+  const int own = int(blockIdx.y * blockDim.x + threadIdx.x), step = int(gridDim.y * blockDim.x);
+  for (int at = own; at < pairs + copied + values; at += step) {
+    if (at < pairs) {
+      const int head = at / half, i = at % half;
+      const int first = a.interleaved ? 2 * i : i, second = a.interleaved ? 2 * i + 1 : i + half;
+      const Pair turned = Turned(row(head)[first], row(head)[second], cosine[i], sine[i]);
+      put(head, first, turned.first);
+      put(head, second, turned.second);
+    } else if (at < pairs + copied) {
+      const int head = (at - pairs) / rest, d = 2 * half + (at - pairs) % rest;
+      put(head, d, row(head)[d]);
+    } else if (slot >= 0) {
+      const int i = at - pairs - copied;
+      Put(a.cache.v, a.type, PlaceInV(a.cache, slot, i / dim, i % dim), v[i]);
+    }
   }
 }
 
@@ -111,6 +158,11 @@ int Start(const RopeAnglesArgs& args, void* stream) {
 }
 int Start(const RopeArgs& args, void* stream) {
   return StartRows(Rope, args.tokens, args.heads * args.head_dim / 2, args, stream);
+}
+int Start(const RopeAppendArgs& args, void* stream) {
+  // Pairs of q and k, and each value of v.
+  const int64_t elements = (args.heads + 3 * args.cache.kv_heads) * args.cache.head_dim / 2;
+  return StartRows(RopeAppend, args.tokens, elements, args, stream);
 }
 int Start(const PositionScaleArgs& args, void* stream) {
   return StartRows(PositionScale, args.rows, args.width, args, stream);

@@ -14,6 +14,7 @@ constexpr CudaKernels Table() {
   table.kv_append_f32 = Start<float>;
 #define ROW(name, Args) table.name = Start;  // the overload for Args
   MRS_PLAIN_KERNELS(ROW)
+  MRS_FUSED_KERNELS(ROW)
 #undef ROW
   return table;
 }

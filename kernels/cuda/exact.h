@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernels/cuda/attention_split.h"
+#include "kernels/cuda/fused.h"
 #include "kernels/cuda/matmul_split.h"
 #include "kernels/kernels.h"
 
@@ -23,6 +24,7 @@ struct CudaKernels {
   using Function = CudaKernel<Args>;
 #define ROW(name, args) CudaKernel<args> name;
   MRS_KERNELS(ROW)
+  MRS_FUSED_KERNELS(ROW)
 #undef ROW
 };
 const CudaKernels& ExactKernels(Chain chain);
@@ -52,6 +54,7 @@ template <typename T>
 int Start(const KvAppendArgs& args, void* stream);  // rows.cu
 #define ROW(name, Args) int Start(const Args& args, void* stream);
 MRS_PLAIN_KERNELS(ROW)
+MRS_FUSED_KERNELS(ROW)
 #undef ROW
 
 }  // namespace mrs::kernels::cuda

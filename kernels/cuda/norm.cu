@@ -50,9 +50,9 @@ __device__ void Each(int64_t first, int64_t width, Put put) {
 }
 
 // The sum of a row in sixteen lanes, each a chain in order: all threads fetch, sixteen add. `batch` is this thread's
-// first; `tile` holds one float more than the batches of a block.
-template <typename AddTo>
-__device__ float LaneSum(const float* x, Batch batch, int64_t width, float* tile, AddTo add) {
+// first, fetch(first) gives each other once; `tile` holds one float more than the batches of a block.
+template <typename FetchFrom, typename AddTo>
+__device__ float LaneSum(Batch batch, int64_t width, float* tile, FetchFrom fetch, AddTo add) {
   const int size = int(blockDim.x) * kBatch;
   float sum = 0;
   for (int64_t first = 0;;) {
@@ -61,7 +61,7 @@ __device__ float LaneSum(const float* x, Batch batch, int64_t width, float* tile
     __syncthreads();
     const int count = int(width - first < size ? width - first : size);
     first += size;
-    if (first < width) batch = Fetch(x, first, width);
+    if (first < width) batch = fetch(first);
     if (threadIdx.x < kSumLanes) {
 #pragma unroll 16
       for (int i = int(threadIdx.x); i < count; i += kSumLanes) sum = add(sum, tile[i]);
@@ -75,6 +75,11 @@ __device__ float LaneSum(const float* x, Batch batch, int64_t width, float* tile
   }
   __syncthreads();
   return tile[size];
+}
+template <typename AddTo>
+__device__ float LaneSum(const float* x, Batch batch, int64_t width, float* tile, AddTo add) {
+  return LaneSum(
+      batch, width, tile, [=](int64_t first) { return Fetch(x, first, width); }, add);
 }
 
 __device__ float InverseRoot(float mean, float eps) { return 1.0f / sqrtf(mean + eps); }
@@ -91,6 +96,29 @@ __global__ void __launch_bounds__(kThreads) RmsNorm(RmsNormArgs a) {
     first += step;
     if (first >= a.width) break;
     x = Fetch(row, first, a.width);
+    w = Fetch(a.w, first, a.width);
+  }
+}
+
+// Each thread adds its own elements, keeps its first batch of sums for the norm, and reads those after it as it wrote
+// them.
+__global__ void __launch_bounds__(kThreads) AddRmsNorm(AddRmsNormArgs a) {
+  MRS_SHARED(bytes);
+  const int64_t begin = blockIdx.x * a.width, step = int64_t{blockDim.x} * kBatch;
+  const auto add = [&](int64_t first) {
+    Batch sum = Fetch(a.a + begin, first, a.width);
+    const Batch b = Fetch(a.b + begin, first, a.width);
+    Each(first, a.width, [&](int64_t i, int j) { a.sum[begin + i] = sum.of[j] = sum.of[j] + b.of[j]; });
+    return sum;
+  };
+  Batch x = add(0), w = Fetch(a.w, 0, a.width);
+  const float squares = LaneSum(x, a.width, reinterpret_cast<float*>(bytes), add, AddSquare());
+  const float inverse = InverseRoot(squares / float(a.width), a.eps);
+  for (int64_t first = 0;;) {
+    Each(first, a.width, [&](int64_t i, int j) { Put(a.y, a.out, begin + i, (x.of[j] * inverse) * w.of[j]); });
+    first += step;
+    if (first >= a.width) break;
+    x = Fetch(a.sum + begin, first, a.width);
     w = Fetch(a.w, first, a.width);
   }
 }
@@ -163,6 +191,10 @@ LaunchShape OfRows(int64_t rows, int64_t width) {
 
 int Start(const RmsNormArgs& args, void* stream) {
   return args.rows == 0 ? 0 : Launch(RmsNorm, OfRows(args.rows, args.width), stream, args);
+}
+
+int Start(const AddRmsNormArgs& args, void* stream) {
+  return args.rows == 0 ? 0 : Launch(AddRmsNorm, OfRows(args.rows, args.width), stream, args);
 }
 
 int Start(const LayerNormArgs& args, void* stream) {

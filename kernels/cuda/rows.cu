@@ -41,16 +41,14 @@ __global__ void __launch_bounds__(kRowThreads) SelectRows(SelectRowsArgs a) {
 template <typename T>
 __global__ void __launch_bounds__(kRowThreads) KvAppend(KvAppendArgs a) {
   const int64_t token = blockIdx.x;
-  if (a.slots[token] < 0) return;  // a row that is not there (exact.h)
-  const int64_t block = a.slots[token] / kBlockTokens;
-  const int64_t t = a.slots[token] % kBlockTokens;
+  const int64_t slot = a.slots[token];
+  if (slot < 0) return;  // a row that is not there (exact.h)
   const int64_t heads = a.cache.kv_heads, head_dim = a.cache.head_dim;
   for (int64_t i = FirstElement(); i < heads * head_dim; i += Step()) {
     const int64_t head = i / head_dim, d = i % head_dim;
-    const int64_t base = (block * heads + head) * head_dim * kBlockTokens;
-    static_cast<T*>(a.cache.k)[base + (d / 2 * kBlockTokens + t) * 2 + d % 2] =
+    static_cast<T*>(a.cache.k)[PlaceInK(a.cache, slot, head, d)] =
         static_cast<const T*>(a.k)[token * heads * head_dim + i];
-    Put(static_cast<T*>(a.cache.v), base + t * head_dim + d, a.v[token * heads * head_dim + i]);
+    Put(static_cast<T*>(a.cache.v), PlaceInV(a.cache, slot, head, d), a.v[token * heads * head_dim + i]);
   }
 }
 

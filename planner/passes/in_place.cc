@@ -19,7 +19,7 @@ struct InPlace : ModulePass<InPlace> {
   static void MarkIn(mlir::func::FuncOp program) {
     mlir::Builder builder(program.getContext());
     for (mlir::Operation& op : program.getBody().front()) {
-      if (!mlir::isa<ir::AddOp, ir::AddBiasOp, ir::AllReduceOp>(op)) continue;
+      if (!mlir::isa<ir::AddOp, ir::AddBiasOp, ir::AllReduceOp, ir::AddRmsNormOp>(op)) continue;
       const mlir::Value operand = op.getOperand(0);
       bool read_later = false;
       for (mlir::Operation* user : operand.getUsers()) read_later |= op.isBeforeInBlock(user);

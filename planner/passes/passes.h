@@ -6,6 +6,7 @@
 //   mrs-insert-collectives  yes       where partial sums are completed and split values gathered
 //   mrs-cut-stages          yes       which stage computes what, and what crosses a border
 //   mrs-fuse                no        sibling products (q, k, v; gate, up) become one operation
+//   mrs-fuse-steps          no        for GPUs: a sum and its norm; rotations and the cache's append; one kernel each
 //   mrs-localize            yes       every rank's part of each weight, and its canonical chunks
 //   mrs-schedule            yes       the order of steps, of collectives, and of transfers
 //   mrs-in-place            no        sums that overwrite an operand nobody reads again
@@ -26,6 +27,7 @@ std::unique_ptr<mlir::Pass> CreatePropagatePass();
 std::unique_ptr<mlir::Pass> CreateInsertCollectivesPass();
 std::unique_ptr<mlir::Pass> CreateCutStagesPass();
 std::unique_ptr<mlir::Pass> CreateFusePass();
+std::unique_ptr<mlir::Pass> CreateFuseStepsPass();
 std::unique_ptr<mlir::Pass> CreateLocalizePass();
 std::unique_ptr<mlir::Pass> CreateSchedulePass();
 std::unique_ptr<mlir::Pass> CreateInPlacePass();

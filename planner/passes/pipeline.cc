@@ -30,6 +30,7 @@ void AddPlanPipeline(mlir::OpPassManager& manager) {
   manager.addPass(CreateVerifyShardingPass());
   manager.addPass(CreateCutStagesPass());
   manager.addPass(CreateFusePass());
+  manager.addPass(CreateFuseStepsPass());
   manager.addPass(CreateLocalizePass());
   manager.addPass(CreateSchedulePass());
   manager.addPass(CreateInPlacePass());
@@ -38,7 +39,7 @@ void AddPlanPipeline(mlir::OpPassManager& manager) {
 
 void RegisterPasses() {
   for (auto create : {CreateApplyLayoutPass, CreatePropagatePass, CreateInsertCollectivesPass, CreateCutStagesPass,
-                      CreateFusePass, CreateLocalizePass, CreateSchedulePass, CreateInPlacePass, CreatePlanMemoryPass,
+                      CreateFusePass, CreateFuseStepsPass, CreateLocalizePass, CreateSchedulePass, CreateInPlacePass, CreatePlanMemoryPass,
                       CreateVerifyShardingPass, CreateVerifyFinalPass}) {
     mlir::registerPass(create);
   }

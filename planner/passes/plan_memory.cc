@@ -138,16 +138,16 @@ struct PlanMemory : ModulePass<PlanMemory> {
   // One class for each `kv_class`, in their order.
   static mlir::FailureOr<std::vector<KvClassBlocks>> ClassesOf(mlir::func::FuncOp program, const ir::Mesh& mesh) {
     std::map<int64_t, KvClassBlocks> classes;
-    for (auto append : program.getOps<ir::KvAppendOp>()) {
-      const auto [found, added] = classes.try_emplace(append.getKvClass());
+    for (const ir::CacheAppend& append : ir::AppendsOf(program)) {
+      const auto [found, added] = classes.try_emplace(append.kv_class);
       KvClassBlocks& of_class = found->second;
-      const int64_t window = static_cast<int64_t>(append.getWindow());
+      const int64_t window = append.window;
       if (added) of_class.window = window;
       if (of_class.window != window) {
-        return ir::NamedError(append) << "has a window of " << window << " in class " << append.getKvClass()
+        return ir::NamedError(append.op) << "has a window of " << window << " in class " << append.kv_class
                                       << " of the KV cache, which has one of " << of_class.window;
       }
-      of_class.block_bytes += kKvBlockTokens * 2 * ir::LocalRowBytes(TensorTypeOf(append.getCache()), mesh);
+      of_class.block_bytes += kKvBlockTokens * 2 * ir::LocalRowBytes(TensorTypeOf(append.cache), mesh);
       ++of_class.layers;
     }
     if (classes.empty()) return mlir::emitError(program.getLoc()) << "the program has no KV cache";

@@ -16,7 +16,8 @@ constexpr std::string_view kKindClasses[] = {"sc", "sx", "st"};
 std::string_view StepClass(const StepFacts& step) {
   if (step.kind != StepKind::kCompute) return kKindClasses[static_cast<size_t>(step.kind)];
   if (step.op == plan::OpKind::matmul || step.op == plan::OpKind::embed) return "sm";
-  return step.op == plan::OpKind::attention || step.op == plan::OpKind::kv_append ? "sa" : "sc";
+  const bool caches = step.op == plan::OpKind::kv_append || step.op == plan::OpKind::rope_append;
+  return step.op == plan::OpKind::attention || caches ? "sa" : "sc";
 }
 
 // Work above, what goes between ranks below.

@@ -133,7 +133,7 @@ class Builder {
     plan_.cluster->description = "one host";
     for (uint32_t dp = 0; dp < o_.dp; ++dp) {
       for (uint32_t tp = 0; tp < o_.tp; ++tp) {
-        plan_.ranks.emplace_back(tp, 0, 0, dp, tp, dp, DeviceKind::cpu);
+        plan_.ranks.emplace_back(tp, 0, 0, dp, tp, dp, o_.fused ? DeviceKind::cuda : DeviceKind::cpu);
         plan_.cluster->memory_bytes.push_back(uint64_t{1} << 40);
       }
       plan_.groups.emplace_back(dp * o_.tp, o_.tp, 1, Axis::tp);
@@ -299,8 +299,8 @@ class Builder {
     Step_(OpKind::matmul, l + "qkv", {Of(h), wq, bq, wk, none, wv, none}, {q, k, v}, 0, layer);
     const uint32_t qn = Norm(l + "q_norm", q, Rows::tokens, DType::f32, heads() / o_.tp, kHeadDim, layer);
     const uint32_t kn = Norm(l + "k_norm", k, Rows::tokens, DType::f32, kv_local(), kHeadDim, layer);
-    const uint32_t qr = Rope_(l + "q_rope", qn, heads() / o_.tp, layer);
-    const uint32_t kr = Rope_(l + "k_rope", kn, kv_local(), layer);
+    const uint32_t qr = o_.fused ? RopeAppend_(l, qn, kn, v, index) : Rope_(l + "q_rope", qn, heads() / o_.tp, layer);
+    const uint32_t kr = o_.fused ? 0 : Rope_(l + "k_rope", kn, kv_local(), layer);
     AttentionAttrT attr;
     attr.heads = heads() / o_.tp;
     attr.kv_heads = kv_local();
@@ -308,7 +308,9 @@ class Builder {
     attr.scale = 0.35f;
     attr.kv_layer = index;
     stage_->attentions.push_back(std::make_unique<AttentionAttrT>(attr));
-    Step_(OpKind::kv_append, l + "kv_append", {Of(kr), Of(v), Input(contract::kSlots)}, {}, index, layer);
+    if (!o_.fused) {
+      Step_(OpKind::kv_append, l + "kv_append", {Of(kr), Of(v), Input(contract::kSlots)}, {}, index, layer);
+    }
     const uint32_t a = Buffer_(l + "attn.out", DType::bf16, Rows::tokens, q_width);
     Step_(OpKind::attention, l + "attn",
           {Of(qr), Input(contract::kSequence), Input(contract::kPositions), Input(contract::kBlockTable)}, {a}, index,
@@ -321,9 +323,10 @@ class Builder {
     const uint32_t ob = Buffer_(l + "o_biased", DType::f32, Rows::tokens, hidden(), o);
     Step_(OpKind::add_bias, l + "o_bias", {Of(o), Vector(l + "o_bias", hidden())}, {ob}, 0, layer);
     const uint32_t x1 = Buffer_(l + "x1", DType::f32, Rows::tokens, hidden(), x);
-    Step_(OpKind::add, l + "attn_add", {Of(x), Of(ob)}, {x1}, 0, layer);
+    if (!o_.fused) Step_(OpKind::add, l + "attn_add", {Of(x), Of(ob)}, {x1}, 0, layer);
 
-    const uint32_t h2 = Norm(l + "ffn_norm", x1, Rows::tokens, DType::bf16, 1, hidden(), layer);
+    const uint32_t h2 = o_.fused ? AddNorm_(l, x, ob, x1, layer)
+                                 : Norm(l + "ffn_norm", x1, Rows::tokens, DType::bf16, 1, hidden(), layer);
     const Ref wg = Matrix(l + "gate", l + "gate.tensor", ffn(), hidden(), 16, true, false);
     const Ref wu = Matrix(l + "up", l + "up.tensor", ffn(), hidden(), 16, true, false);
     const uint32_t g = Buffer_(l + "gate.out", DType::f32, Rows::tokens, ffn() / o_.tp);
@@ -347,6 +350,26 @@ class Builder {
     attr.head_dim = kHeadDim;
     stage_->heads.push_back(std::make_unique<HeadsAttrT>(attr));
     Step_(OpKind::rope, name, {Of(x), Of(cos_sin_)}, {y}, stage_->heads.size() - 1, layer);
+    return y;
+  }
+
+  uint32_t RopeAppend_(const std::string& l, uint32_t q, uint32_t k, uint32_t v, uint32_t layer) {
+    const uint32_t y = Buffer_(l + "q_rope.out", DType::bf16, Rows::tokens, heads() / o_.tp * kHeadDim);
+    stage_->rope_appends.emplace_back(heads() / o_.tp, kv_local(), kHeadDim, 0, 0, layer, 0, false);
+    Step_(OpKind::rope_append, l + "rope_append", {Of(q), Of(k), Of(v), Of(cos_sin_), Input(contract::kSlots)}, {y},
+          stage_->rope_appends.size() - 1, static_cast<int>(layer));
+    return y;
+  }
+
+  uint32_t AddNorm_(const std::string& l, uint32_t a, uint32_t b, uint32_t sum, int layer) {
+    const Ref weight = Vector(l + "ffn_norm", hidden());
+    const uint32_t y = Buffer_(l + "ffn_norm.out", DType::bf16, Rows::tokens, hidden());
+    NormAttrT attr;
+    attr.heads = 1;
+    attr.width = hidden();
+    attr.eps = 1e-5f;
+    stage_->norms.push_back(std::make_unique<NormAttrT>(attr));
+    Step_(OpKind::add_rms_norm, l + "add_norm", {Of(a), Of(b), weight}, {sum, y}, stage_->norms.size() - 1, layer);
     return y;
   }
 
@@ -397,6 +420,7 @@ class Builder {
     for (const Bucket& bucket : stage_->buckets) {
       stage_->activation_arena_bytes = std::max(stage_->activation_arena_bytes, bucket.arena_bytes());
     }
+    if (o_.fused) stage_->workspace_bytes = stage_->graphs_bytes = uint64_t{1} << 20;
     plan_.predictions[0]->low = plan_.predictions[0]->expected = plan_.predictions[0]->high =
         static_cast<int64_t>(stage_->weight_arena_bytes);
   }

@@ -81,12 +81,12 @@ Status CheckCacheUse(const StageView& stage, const Order& order) {
   std::map<std::pair<uint32_t, uint32_t>, LayerUse> layers;  // by class and layer
   for (uint32_t i = 0; i < stage.steps.size(); ++i) {
     const plan::Step& step = stage.steps[i];
-    if (step.op() != OpKind::kv_append && step.op() != OpKind::attention) continue;
-    const plan::AttentionAttr& attr = *stage.stage.attentions()->Get(step.attr());
-    LayerUse& layer = layers[{attr.kv_class(), attr.kv_layer()}];
+    const std::optional<plan::CacheLayer> of_step = plan::CacheLayerOf(stage.stage, step);
+    if (!of_step) continue;
+    LayerUse& layer = layers[{of_step->kv_class, of_step->kv_layer}];
     std::optional<uint32_t>& user = step.op() == OpKind::attention ? layer.attention : layer.append;
     if (user) {
-      return stage.AtStep(i, "uses layer {} of KV class {}, which is {}'s", attr.kv_layer(), attr.kv_class(),
+      return stage.AtStep(i, "uses layer {} of KV class {}, which is {}'s", of_step->kv_layer, of_step->kv_class,
                           stage.StepLabel(*user));
     }
     user = i;

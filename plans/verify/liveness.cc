@@ -152,8 +152,10 @@ class Arena {
   // The kernels of these operations read each element before they write it, and nothing else.
   bool MayBeInPlace(uint32_t old, uint32_t fresh, uint32_t step) const {
     const OpKind op = stage_.steps[step].op();
-    return (op == OpKind::add || op == OpKind::add_bias || op == OpKind::all_reduce) && Begin(old) == Begin(fresh) &&
-           End(old) == End(fresh);
+    // Of an add with its norm the sum, the norm's row not.
+    const bool sums = op == OpKind::add || op == OpKind::add_bias || op == OpKind::all_reduce ||
+                      (op == OpKind::add_rms_norm && stage_.Results(stage_.steps[step])[0].index() == fresh);
+    return sums && Begin(old) == Begin(fresh) && End(old) == End(fresh);
   }
 
   Error Overlap(uint32_t old, uint32_t fresh, uint32_t step, uint32_t user) const {

@@ -117,15 +117,35 @@ class StepShapes {
 
   Status operator()(const plan::RopeStep& s) const {
     const plan::HeadsAttr& attr = *s.attr;
-    if (attr.rope() >= stage_.plan.ropes()->size()) {
-      return Wrong("uses rope {} of {}", attr.rope(), stage_.plan.ropes()->size());
-    }
-    const uint64_t rotary = 2 * uint64_t{stage_.plan.ropes()->Get(attr.rope())->inv_freq()->size()};
-    if (rotary > attr.head_dim()) return Wrong("rotates {} of {} elements of a head", rotary, attr.head_dim());
+    MRS_ASSIGN_OR_RETURN(const uint64_t rotary, RotaryOf(attr));
     const uint64_t width = SatMul(attr.heads(), attr.head_dim());
     MRS_RETURN_IF_ERROR(OperandIs(s.x, DType::f32, RowsOf(s.x), width));
     MRS_RETURN_IF_ERROR(OperandIs(s.cos_sin, DType::f32, RowsOf(s.x), rotary));
     return ResultIsMatrixInput(s.y, RowsOf(s.x), width);
+  }
+
+  Status operator()(const plan::AddRmsNormStep& s) const {
+    MRS_RETURN_IF_ERROR(IsOfCuda());
+    MRS_RETURN_IF_ERROR(IsF32(s.a));
+    MRS_RETURN_IF_ERROR(OperandIs(s.b, DType::f32, RowsOf(s.a), WidthOf(s.a)));
+    MRS_RETURN_IF_ERROR(ResultIs(s.sum, DType::f32, RowsOf(s.a), WidthOf(s.a)));
+    if (s.attr->heads() != 1) return Wrong("norms {} heads of a row, expected the whole row as one", s.attr->heads());
+    return Norm(s.a, s.weight, s.y, *s.attr);
+  }
+
+  Status operator()(const plan::RopeAppendStep& s) const {
+    const plan::RopeAppendAttr& attr = *s.attr;
+    MRS_RETURN_IF_ERROR(IsOfCuda());
+    MRS_RETURN_IF_ERROR(CacheOf(attr));
+    MRS_ASSIGN_OR_RETURN(const uint64_t rotary, RotaryOf(attr));
+    const uint64_t kv_width = SatMul(attr.kv_heads(), attr.head_dim());
+    const uint64_t q_width = SatMul(attr.heads(), attr.head_dim());
+    MRS_RETURN_IF_ERROR(OperandIs(s.q, DType::f32, Rows::tokens, q_width));
+    MRS_RETURN_IF_ERROR(OperandIs(s.k, DType::f32, Rows::tokens, kv_width));
+    MRS_RETURN_IF_ERROR(OperandIs(s.v, DType::f32, Rows::tokens, kv_width));
+    MRS_RETURN_IF_ERROR(OperandIs(s.cos_sin, DType::f32, Rows::tokens, rotary));
+    MRS_RETURN_IF_ERROR(IsInput(4, s.slots, Input::kSlots, attr.kv_class()));
+    return ResultIs(s.y, stage_.kv_classes[attr.kv_class()].dtype(), Rows::tokens, q_width);
   }
 
   Status operator()(const plan::KvAppendStep& s) const {
@@ -271,8 +291,26 @@ class StepShapes {
     return ResultIsMatrixInput(y, RowsOf(x), width);
   }
 
+  // Several operations as one are kernels that only a GPU's rank has.
+  Status IsOfCuda() const {
+    const plan::DeviceKind kind = stage_.plan.ranks()->Get(0)->kind();  // all are of one
+    if (kind == plan::DeviceKind::cuda) return Status();
+    return Wrong("is {}, an operation of CUDA ranks alone, but rank 0 is {}",
+                 plan::EnumNameOpKind(stage_.steps[index_].op()), plan::EnumNameDeviceKind(kind));
+  }
+
+  // How many elements of a head are rotated.
+  Result<uint64_t> RotaryOf(const auto& attr) const {
+    if (attr.rope() >= stage_.plan.ropes()->size()) {
+      return Wrong("uses rope {} of {}", attr.rope(), stage_.plan.ropes()->size());
+    }
+    const uint64_t rotary = 2 * uint64_t{stage_.plan.ropes()->Get(attr.rope())->inv_freq()->size()};
+    if (rotary > attr.head_dim()) return Wrong("rotates {} of {} elements of a head", rotary, attr.head_dim());
+    return rotary;
+  }
+
   // The attribute agrees with the cache it points at.
-  Status CacheOf(const plan::AttentionAttr& attr) const {
+  Status CacheOf(const auto& attr) const {
     const plan::Variant variant = stage_.steps[index_].variant();
     if (variant != plan::Variant::always)
       return Wrong("must run in every forward, not in {} alone", plan::EnumNameVariant(variant));

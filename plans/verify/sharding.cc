@@ -137,6 +137,20 @@ class Flow {
     return Status();
   }
 
+  Status operator()(const plan::AddRmsNormStep& s) {
+    MRS_RETURN_IF_ERROR(VectorIs(s.weight, {}));
+    MRS_RETURN_IF_ERROR(Alike(s.a, s.b, s.sum));
+    return ReadAs(s.a, {});  // the norm is of the whole row
+  }
+  Status operator()(const plan::RopeAppendStep& s) {
+    MRS_RETURN_IF_ERROR(ReadAs(s.cos_sin, {}));
+    MRS_RETURN_IF_ERROR(PassOn(s.q, s.y));
+    MRS_ASSIGN_OR_RETURN(const Held k, Read(s.k));
+    MRS_RETURN_IF_ERROR(ReadAs(s.v, k));
+    caches_[{s.attr->kv_class(), s.attr->kv_layer()}] = k;
+    return Status();
+  }
+
   Status operator()(const plan::KvAppendStep& s) {
     MRS_ASSIGN_OR_RETURN(const Held k, Read(s.k));
     MRS_RETURN_IF_ERROR(ReadAs(s.v, k));

@@ -1,6 +1,8 @@
 #include "runtime/rank/bind.h"
 
+#include <cstdlib>
 #include <string_view>
+#include <type_traits>
 
 #include "kernels/cuda/exact.h"
 #include "plans/contract.h"
@@ -77,6 +79,13 @@ class Binder {
   }
 
   // ---- Each operation as a launch; a forward fills in the rows ----
+
+  static constexpr bool kHasFused = std::is_same_v<Set, kernels::cuda::CudaKernels>;
+  // The verifier refuses such a step of another rank.
+  [[noreturn]] static CollectiveLaunch OfCudaAlone() {
+    MRS_CHECK(false);
+    std::abort();
+  }
 
   KernelLaunch<Set, kernels::EmbedArgs> Bind(const plan::EmbedStep& s) const {
     return {kernels_.embed,
@@ -262,6 +271,42 @@ class Binder {
              .k = s.attr->k(),
              .records = Value<std::byte>(s.records)}};
   }
+  auto Bind(const plan::AddRmsNormStep& s) const {
+    if constexpr (kHasFused) {
+      return KernelLaunch<Set, kernels::cuda::AddRmsNormArgs>{kernels_.add_rms_norm,
+                                                              {.a = Value<float>(s.a),
+                                                               .b = Value<float>(s.b),
+                                                               .w = Value<float>(s.weight),
+                                                               .sum = Value<float>(s.sum),
+                                                               .y = Value<std::byte>(s.y),
+                                                               .rows = 0,
+                                                               .width = static_cast<int64_t>(s.attr->width()),
+                                                               .eps = s.attr->eps(),
+                                                               .out = TypeOf(At(s.y))}};
+    } else {
+      return OfCudaAlone();
+    }
+  }
+  auto Bind(const plan::RopeAppendStep& s) const {
+    if constexpr (kHasFused) {
+      const int64_t half = plan_.ropes()->Get(s.attr->rope())->inv_freq()->size();
+      return KernelLaunch<Set, kernels::cuda::RopeAppendArgs>{kernels_.rope_append,
+                                                              {.q = Value<float>(s.q),
+                                                               .k = Value<float>(s.k),
+                                                               .v = Value<float>(s.v),
+                                                               .cos_sin = Value<float>(s.cos_sin),
+                                                               .slots = Value<int32_t>(s.slots),
+                                                               .y = Value<std::byte>(s.y),
+                                                               .cache = CacheOf(*s.attr),
+                                                               .tokens = 0,
+                                                               .heads = static_cast<int64_t>(s.attr->heads()),
+                                                               .half = half,
+                                                               .type = TypeOf(At(s.y)),
+                                                               .interleaved = s.attr->interleaved()}};
+    } else {
+      return OfCudaAlone();
+    }
+  }
   CollectiveLaunch Bind(const plan::AllReduceStep& s) const {
     return BindCollective(/*is_gather=*/false, s.x, s.y, *s.attr);
   }
@@ -323,7 +368,7 @@ class Binder {
 
   // The cache of one layer. The class's arena holds, layer after layer, all K blocks and then all V blocks of the
   // layer.
-  kernels::KvCache CacheOf(const plan::AttentionAttr& attr) const {
+  kernels::KvCache CacheOf(const auto& attr) const {
     std::byte* base = arenas_.kv;
     for (uint32_t i = 0; i < attr.kv_class(); ++i) {
       const plan::KvClass& before = *stage_.kv_classes()->Get(i);

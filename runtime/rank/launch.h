@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/cuda/exact.h"
 #include "kernels/kernels.h"
 #include "plans/plan_generated.h"
 
@@ -48,13 +49,25 @@ struct TransferLaunch {
   uint64_t row_bytes = 0;
 };
 
+// What several steps of the plan are as one: of a device whose table has rows for it.
+template <typename Set, typename... Rows>
+struct WorkOf {
+  using Type = std::variant<Rows...>;
+};
+#define ROW(name, args) , KernelLaunch<kernels::cuda::CudaKernels, kernels::cuda::args>
+template <typename... Rows>
+struct WorkOf<kernels::cuda::CudaKernels, Rows...> {
+  using Type = std::variant<Rows... MRS_FUSED_KERNELS(ROW)>;
+};
+#undef ROW
+
 template <typename Set>
 struct Launch {
   // Every kernel of the table has its alternative; those with one kernel a type, which the table lists twice, by hand.
 #define ROW(name, args) , KernelLaunch<Set, kernels::args>
-  using Work =
-      std::variant<MatmulLaunch<Set>, CollectiveLaunch, TransferLaunch, KernelLaunch<Set, kernels::AttentionArgs>,
-                   KernelLaunch<Set, kernels::KvAppendArgs> MRS_PLAIN_KERNELS(ROW)>;
+  using Work = typename WorkOf<Set, MatmulLaunch<Set>, CollectiveLaunch, TransferLaunch,
+                               KernelLaunch<Set, kernels::AttentionArgs>,
+                               KernelLaunch<Set, kernels::KvAppendArgs> MRS_PLAIN_KERNELS(ROW)>::Type;
 #undef ROW
 
   uint32_t step = 0;  // Stage.steps, for messages

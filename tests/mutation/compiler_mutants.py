@@ -12,6 +12,7 @@ Mutant = namedtuple("Mutant", "name file old new harmless places", defaults=((),
 
 RULES, OPS, PROGRAM, SLICES = "ir/sharding_rules.cc", "ir/mrs_ops.td", "ir/program.cc", "ir/dim_slice.cc"
 FUSE, INSERT, PROPAGATE = (f"planner/passes/{name}.cc" for name in ("fuse", "insert_collectives", "propagate"))
+FUSE_STEPS = "planner/passes/fuse_steps.cc"
 LAYOUT = "planner/passes/apply_layout.cc"
 LOCALIZE, SCHEDULE, IN_PLACE = (f"planner/passes/{name}.cc" for name in ("localize", "schedule", "in_place"))
 FIRST_FIT, MEMORY = "planner/passes/first_fit.cc", "planner/passes/plan_memory.cc"
@@ -19,7 +20,7 @@ STAGE, PLAN = "planner/emit_stage.cc", "planner/emit_plan.cc"
 
 ROWS = "SliceOf(local->rows, local->rows.size, rows_split)"
 OPERANDS = """    for (mlir::Value operand : op->getOperands()) {
-      if (!operand.getDefiningOp<ir::KvAppendOp>()) add(operand);
+      if (!ir::IsCache(operand)) add(operand);
     }
     return refs;"""
 RESULT = "stage_->refs.emplace_back(buffers_.lookup(op->getResult(i)), plan::RefSpace::buffer);"
@@ -197,10 +198,10 @@ MUTANTS = [
     Mutant(
         "all_reduces_are_not_emitted",
         STAGE,
-        "      } else {\n        if (!mlir::isa<ir::KvAppendOp>(op)) {",
+        "      } else {\n        for (mlir::Value result : op.getResults()) {",
         "      } else if (mlir::isa<ir::AllReduceOp>(op)) {\n"
         "        buffers_[op.getResult(0)] = buffers_.lookup(op.getOperand(0));\n"
-        "      } else {\n        if (!mlir::isa<ir::KvAppendOp>(op)) {",
+        "      } else {\n        for (mlir::Value result : op.getResults()) {",
     ),
     # The emitter: which bytes of the checkpoint.
     Mutant(
@@ -334,6 +335,111 @@ MUTANTS = [
     ),
     Mutant("top_k_forgotten", PLAN, "  out->sampling->top_k = m.sampling.top_k;\n", ""),
     Mutant("no_template", PLAN, "  out->chat_template = m.chat_template;\n", ""),
+    # Several steps as one, for GPUs.
+    Mutant(
+        "joined_sum_doubles_an_addend",
+        FUSE_STEPS,
+        "norm.getResult().replaceAllUsesWith(joined.getResult());",
+        "norm.getResult().replaceAllUsesWith(joined.getResult());\n  joined.getBMutable().assign(joined.getA());",
+        (),
+        True,
+    ),
+    Mutant(
+        "sum_read_from_before_it",
+        FUSE_STEPS,
+        "add.getResult().replaceAllUsesWith(joined.getSum());",
+        "add.getResult().replaceAllUsesWith(add.getA());",
+        (),
+        True,
+    ),
+    Mutant(
+        "joined_norm_of_another_eps",
+        FUSE_STEPS,
+        "norm.getWeight(), norm.getEpsAttr());",
+        "norm.getWeight(), builder.getF32FloatAttr(1e-4f));",
+        (),
+        True,
+    ),
+    Mutant(
+        "k_and_v_exchanged_in_joined",
+        FUSE_STEPS,
+        "q.getX(), k.getX(), append.getV(),",
+        "q.getX(), append.getV(), k.getX(),",
+        (),
+        True,
+    ),
+    Mutant(
+        "joined_pairs_otherwise",
+        FUSE_STEPS,
+        "builder.getBoolAttr(q.getInterleaved())",
+        "builder.getBoolAttr(!q.getInterleaved())",
+        (),
+        True,
+    ),
+    Mutant(
+        "joined_appends_to_layer_0",
+        FUSE_STEPS,
+        "append.getKvLayerAttr(), append.getWindowAttr()",
+        "builder.getI64IntegerAttr(0), append.getWindowAttr()",
+        (),
+        True,
+    ),
+    Mutant(
+        "keys_of_joined_not_turned",
+        FUSE_STEPS,
+        "  append.getCache().replaceAllUsesWith(joined.getCache());",
+        "  joined.getKMutable().assign(append.getV());\n  append.getCache().replaceAllUsesWith(joined.getCache());",
+        (),
+        True,
+    ),
+    Mutant(
+        "sums_joined_over_variants",
+        FUSE_STEPS,
+        "  KeepLayer(norm, joined);",
+        '  KeepLayer(norm, joined);\n  joined->setAttr("variant", builder.getStringAttr("candidates"));',
+        (),
+        True,
+    ),
+    Mutant(
+        "emitted_sum_and_norm_exchanged",
+        STAGE,
+        RESULT,
+        RESULT.replace("getResult(i)", "getResult(mlir::isa<ir::AddRmsNormOp>(op) ? 1 - i : i)"),
+        (),
+        True,
+    ),
+    Mutant(
+        "emitted_rope_of_joined",
+        STAGE,
+        "static_cast<uint32_t>(append.getRope()), cache.kv_class",
+        "static_cast<uint32_t>(append.getRope()) + 1, cache.kv_class",
+        (),
+        True,
+    ),
+    Mutant(
+        "emitted_pairs_of_joined",
+        STAGE,
+        "append.getInterleaved())",
+        "!append.getInterleaved())",
+        (),
+        True,
+    ),
+    Mutant(
+        "joined_eps_from_elsewhere",
+        STAGE,
+        "attr.eps = norm.getEps().convertToFloat();\n          return KindAndAttr{OpKind::add_rms_norm,",
+        "attr.eps = 1e-4f;\n          return KindAndAttr{OpKind::add_rms_norm,",
+        (),
+        True,
+    ),
+    Mutant(
+        "in_place_over_what_is_normed",
+        PROGRAM,
+        "if (operand && result.getResultNumber() == 0) {",
+        "if (operand && result.getResultNumber() + 1 == op.getNumResults()) {",
+        (),
+        True,
+    ),
     # Where ranks are, and what each may use.
     Mutant("ranks_on_the_first_node", PLAN, "place.device, place.node, kind", "place.device, facts.ranks.front().node, kind", (), True),
     Mutant(

@@ -21,13 +21,14 @@ REQUIRED = [
     "mrs-schedule",
     "mrs-plan-memory",
 ]
-OPTIONAL = ["mrs-fuse", "mrs-in-place"]
+OPTIONAL = ["mrs-fuse", "mrs-fuse-steps", "mrs-in-place"]
 PIPELINE = [
     "mrs-apply-layout",
     "mrs-propagate",
     "mrs-insert-collectives",
     "mrs-cut-stages",
     "mrs-fuse",
+    "mrs-fuse-steps",
     "mrs-localize",
     "mrs-schedule",
     "mrs-in-place",
@@ -248,6 +249,25 @@ class Compiler(unittest.TestCase):
         # Three products of q, k, v and two of gate, up instead of one each, in four layers.
         self.assertEqual(len(without["steps"]) - len(with_pass["steps"]), 3 * 4)
         self.assert_same_tokens(plan)
+
+    def test_optional_pass_fuse_steps(self):
+        # Of CPU ranks it changes nothing.
+        rest = [name for name in PIPELINE if name != "mrs-fuse-steps"]
+        self.assertEqual(self.optimized(rest), self.final)
+        # For GPUs it does, and both are proved to be the model; tests/exactness/cuda.py has the tokens.
+        graph, plan = self.path("gpus.mlir"), self.path("gpus.mrsplan")
+        gpus = ["--gpus", "2xEMU-2GB", "--numerics", "pair2", "--max-len", "256"]
+        plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, *gpus, "--ir-out", graph])
+        stages = []
+        for passes in (PIPELINE, rest):
+            module = plan_tools.checked([self.tools.opt, graph, *(f"--{name}" for name in passes)])
+            stages.append(self.inspect(self.built(module, "--ir-source", graph)))
+        plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, *gpus, "-o", plan])
+        self.assertEqual(self.inspect(plan)["steps"], stages[0]["steps"])
+        # In four layers the rotations and the append, and of eight residual sums all but the last with its norm.
+        self.assertEqual(len(stages[1]["steps"]) - len(stages[0]["steps"]), 2 * 4 + 7)
+        self.assertLess(stages[0]["graphs_bytes"], stages[1]["graphs_bytes"])
+        self.assertLessEqual(stages[0]["activation_arena_bytes"], stages[1]["activation_arena_bytes"])
 
     def test_optional_pass_in_place(self):
         plan = self.built(self.optimized([name for name in PIPELINE if name != "mrs-in-place"]))

@@ -24,6 +24,7 @@
 #include "kernels/cuda/peer_exchange.h"
 #include "kernels/cuda/testing/attention_truth.h"
 #include "kernels/cuda/testing/flash_shapes.h"
+#include "kernels/cuda/testing/fused_cases.h"
 #include "kernels/cuda/testing/splits.h"
 #include "kernels/cuda/testing/wrappers.h"
 #include "kernels/testing/cases.h"
@@ -96,6 +97,29 @@ void Check(const char* name, Kernel<Args> KernelSet::*of_cpu, CudaKernel<Args> C
   }
   fmt::print("{:<16} {:>4} cases  {}\n", name, count,
              differ == 0 ? "the CPU's bits" : fmt::format("{} DIFFER{}", differ, first));
+  differing += differ;
+}
+
+// Kernels of several steps against the CPU's rows of those steps in turn.
+template <typename Args>
+void CheckFused(const char* name, CudaKernel<Args> CudaKernels::*fused) {
+  int count = 0, differ = 0;
+  for (const Case<Args>& c : TestCases<Args>(Type::kF32, kSeed)) {
+    const auto expected = [&] {
+      const ScopedFlushToZero flush;
+      return OutputsOf(c, [&] { RunPlain(SelectKernels(Isa::kReference, Chain::kPair2), c.args); });
+    }();
+    const auto actual = OutputsOf(c, [&] {
+      Must((ExactKernels(Chain::kPair2).*fused)(c.args, nullptr), name);
+      Must(cudaDeviceSynchronize(), name);
+    });
+    ++count;
+    if (actual == expected) continue;
+    fmt::print("  {}: DIFFERS\n", c.name);
+    ++differ;
+  }
+  fmt::print("{:<16} {:>4} cases  {}\n", name, count,
+             differ == 0 ? "the CPU's bits" : fmt::format("{} DIFFER", differ));
   differing += differ;
 }
 
@@ -433,6 +457,14 @@ void BenchPrefill(int64_t sequences, int64_t tokens, int64_t length) {
   fmt::print("prefill    {} sequences, {} tokens after {}{}\n", sequences, tokens, length - tokens, line);
 }
 
+// Of one token of an 8B model, in memory of the host that the device reads: a launch as it follows others.
+template <typename Args>
+void BenchFused(const char* name, CudaKernel<Args> CudaKernels::*fused) {
+  const Case<Args> c = BenchCase<Args>(Type::kBf16);
+  const double seconds = Seconds([&](int) { Must((ExactKernels(Chain::kPair2).*fused)(c.args, nullptr), name); });
+  fmt::print("{:<16} {}  {:.1f} us\n", name, c.name, seconds * 1e6);
+}
+
 int Main(bool only_wrappers) {
   cudaDeviceProp properties;
   Must(cudaGetDeviceProperties(&properties, 0), "no GPU");
@@ -444,6 +476,9 @@ int Main(bool only_wrappers) {
 #define ROW(name, Args) Check<Args>(#name, &KernelSet::name, &CudaKernels::name);
   MRS_KERNELS(ROW)
 #undef ROW
+#define ROW(name, Args) CheckFused<Args>(#name, &CudaKernels::name);
+  MRS_FUSED_KERNELS(ROW)
+#undef ROW
   CheckSplits<bf16>(Type::kBf16);
   CheckSplits<float>(Type::kF32);
   CheckAttentionSplits<bf16>(Type::kBf16);
@@ -452,6 +487,9 @@ int Main(bool only_wrappers) {
   for (const int ranks : {2, 4}) CheckPeerExchange(ranks);
   const double copy_rate = CopyRate();
   fmt::print("copy       {:.0f} GB/s read and written\n", copy_rate / 1e9);
+#define ROW(name, Args) BenchFused<Args>(#name, &CudaKernels::name);
+  MRS_FUSED_KERNELS(ROW)
+#undef ROW
   // Of an 8B model what ranks that do not share K have, in one chunk: key, query, gate, output.
   BenchProduct("key", copy_rate, 1024, 4096, 1);
   BenchProduct("query", copy_rate, 4096, 4096, 1);

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/emulation/machine.h"
+#include "kernels/cuda/testing/orders.h"
 #include "kernels/cuda/testing/splits.h"
 #include "kernels/testing/cases.h"
 
@@ -21,19 +21,6 @@ namespace mrs::kernels::cuda {
 namespace {
 
 constexpr uint64_t kSeed = 20261126;
-
-// Where each access is looked at, by a sanitizer or the emulator, one order will do: it takes twenty times as long.
-std::vector<emulation::Order> Orders() {
-#ifdef MRS_ONE_ORDER
-  return {emulation::Order::kRandom};
-#endif
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-  return {emulation::Order::kRandom};
-#endif
-#endif
-  return {emulation::Order::kForward, emulation::Order::kReverse, emulation::Order::kRandom};
-}
 
 template <typename Args>
 void Check(const char* name, Kernel<Args> KernelSet::*of_cpu, CudaKernel<Args> CudaKernels::*of_cuda) {
