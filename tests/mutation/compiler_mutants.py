@@ -385,7 +385,7 @@ MUTANTS = [
         True,
     ),
     Mutant(
-        "keys_of_joined_not_turned",
+        "values_as_keys_of_joined",
         FUSE_STEPS,
         "  append.getCache().replaceAllUsesWith(joined.getCache());",
         "  joined.getKMutable().assign(append.getV());\n  append.getCache().replaceAllUsesWith(joined.getCache());",
