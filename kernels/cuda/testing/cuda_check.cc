@@ -457,7 +457,13 @@ void BenchPrefill(int64_t sequences, int64_t tokens, int64_t length) {
   fmt::print("prefill    {} sequences, {} tokens after {}{}\n", sequences, tokens, length - tokens, line);
 }
 
-// Of one token of an 8B model, in memory of the host that the device reads: a launch as it follows others.
+void* TakeManaged(size_t bytes) {
+  void* memory = nullptr;
+  Must(cudaMallocManaged(&memory, bytes), "no managed memory");
+  return memory;
+}
+
+// Of one token of an 8B model: a launch as it follows others. Arrays move to the device when it first reads them.
 template <typename Args>
 void BenchFused(const char* name, CudaKernel<Args> CudaKernels::*fused) {
   const Case<Args> c = BenchCase<Args>(Type::kBf16);
@@ -487,6 +493,7 @@ int Main(bool only_wrappers) {
   for (const int ranks : {2, 4}) CheckPeerExchange(ranks);
   const double copy_rate = CopyRate();
   fmt::print("copy       {:.0f} GB/s read and written\n", copy_rate / 1e9);
+  Buffers::Use({.take = TakeManaged, .give = [](void* memory) { cudaFree(memory); }});
 #define ROW(name, Args) BenchFused<Args>(#name, &CudaKernels::name);
   MRS_FUSED_KERNELS(ROW)
 #undef ROW
