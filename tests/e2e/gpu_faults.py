@@ -12,6 +12,7 @@ fault takes more than half a second, ten times that are the bound.
 import json
 import os
 import random
+import shutil
 import time
 
 from harness import MINI, START_S, Run, Workplace, check, check_equal, parse_arguments, run_cases, run_main
@@ -202,26 +203,27 @@ nodes:
 
 
 def plan_by(work, collectives):
+    """What two GPUs talk by; "fast": of one, in fast numerics."""
     def build():
         path = work.path("plans", f"{collectives}.mrsplan")
         on = ["--gpus", "2xEMU-2GB"]
-        if collectives == "ipc":
+        if collectives == "fast":
+            on = ["--gpus", "EMU-2GB", "--numerics", "fast"]
+        elif collectives == "ipc":
             on = ["--cluster", work.path("plans", "peers.yaml")]
             with open(on[1], "w", encoding="utf-8") as file:
                 file.write(PEERS)
-        work.tools.call([
-            work.tools.plan_program, "build", MINI, *on, "--collectives", collectives, "--max-len", "128", "--max-seqs",
-            "2", "-o", path
-        ])
+        on += [] if collectives == "fast" else ["--collectives", collectives]
+        work.tools.call([work.tools.plan_program, "build", MINI, *on, "--max-len", "128", "--max-seqs", "2", "-o", path])
         return path
 
     return work.once(collectives, build)
 
 
-def answer_by(work, collectives, faults):
+def answer_by(work, collectives, faults, model=MINI, more=()):
     program = os.path.join(work.tools_folder, "mrs-exec-emulated")
-    return Run(work, "--plan", plan_by(work, collectives), "--model", MINI, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
-               "--max-tokens", "8", "--ignore-eos", "--json", "--quiet", program=program, environment={FAULT: faults})
+    return Run(work, "--plan", plan_by(work, collectives), "--model", model, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
+               "--max-tokens", "8", "--ignore-eos", "--json", "--quiet", *more, program=program, environment={FAULT: faults})
 
 
 def every_nccl_fault(work):
@@ -258,6 +260,50 @@ def each_fails_by(work, collectives, faults):
     print(f"{len(faults)} faults by {collectives}, each by name")
 
 
+# What is known before a weight is read: what is planned, other options, what fails and what is said.
+EARLY = [
+    ("fast", (), "cublaslt-open:1", r"rank 0\b.*no cuBLASLt on this host: .*; plan with mrs-plan build --numerics pair2"),
+    ("fast", (), "cublaslt-version:1", r"rank 0\b.*libcublasLt.so.13 is 12\.8\.4, expected 13: "),
+    ("ipc", (), "ipc-open:1@1", IPC_FAULTS["ipc-open:1@1"]),
+    ("ipc", (), "ipc-astray:1@0", IPC_FAULTS["ipc-astray:1@0"]),
+    ("ipc", ("--transport", "local"), "", r"rank [01]\b.*are one process.*start a process a rank: --transport shm"),
+    ("nccl", (), "nccl-open:1@1", NCCL_FAULTS["nccl-open:1@1"]),
+    ("nccl", (), "nccl-version:1@1", NCCL_FAULTS["nccl-version:1@1"]),
+]
+
+
+def weightless(work):
+    """The bundled model, whose weights are a file without anything."""
+    def build():
+        folder = work.path("weightless")
+        os.makedirs(folder)
+        for name in os.listdir(MINI):
+            if os.path.isfile(os.path.join(MINI, name)) and not name.endswith(".safetensors"):
+                shutil.copy(os.path.join(MINI, name), folder)
+        with open(os.path.join(folder, "model.safetensors"), "wb"):
+            pass
+        return folder
+
+    return work.once("weightless", build)
+
+
+def refused_before_weights_are_read(work):
+    """Of a model whose weights cannot be read, where else their own error comes: also when all ranks have met."""
+    cases = [*EARLY, *((collectives, (), "", r"rank [01]\b.*model\.safetensors") for collectives in ("fast", "ipc", "nccl"))]
+    for planned, more, fault, says in cases:
+        run = answer_by(work, planned, fault, weightless(work), more)
+        try:
+            code, seconds = seconds_of(run)
+            what = f"{planned} {fault} {' '.join(more)}\n  {run.described()}"
+            check_equal(code, 1, f"exit code, {what}")
+            check(seconds < SECONDS, f"{seconds:.1f} s, {what}")
+            run.said(says)
+            is_early = "model" not in says
+            check(is_early != any("model.safetensors" in line for line in run.lines), f"the weights' turn, {what}")
+        finally:
+            run.clean_up()
+
+
 def by_nccl_each_fails(work):
     faults = list(NCCL_FAULTS.items())
     if is_every():
@@ -271,7 +317,8 @@ def by_peer_memory_each_fails(work):
 
 CASES = [
     each_point_is_met, each_fails, past_the_last_nothing_fails, graphs_in_other_orders, less_memory_than_planned,
-    no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails
+    no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails,
+    refused_before_weights_are_read
 ]
 
 

@@ -139,14 +139,6 @@ class CudaExecutor final : public Executor {
     MRS_ASSIGN_OR_RETURN(
         weights_, device_->Allocate("weights", options.rehearsal == RehearsalScope::kNone ? stage.weight_arena_bytes()
                                                                                           : rehearsed.weight_bytes));
-    if (options.rehearsal == RehearsalScope::kNone) {
-      MRS_ASSIGN_OR_RETURN(StreamedWeights loaded, LoadDeviceWeights(plan_, rank_, *device_, weights_.data(),
-                                                                     {.model_dir = options.model_dir,
-                                                                      .threads = options.threads,
-                                                                      .progress = options.progress,
-                                                                      .pulse = pulse_}));
-      if (options.shared_digests != nullptr) *options.shared_digests = std::move(loaded.shared_digests);
-    }
     MRS_ASSIGN_OR_RETURN(const std::vector<const float*> frequencies, CopyFrequencies());
     MRS_ASSIGN_OR_RETURN(const std::vector<std::byte*> inputs, AllocateInputs());
     const plan::Chain chain = plan_.numerics()->chain();
@@ -167,7 +159,12 @@ class CudaExecutor final : public Executor {
     graph_counts_ = options.graph_counts;
     if (is_fast) MRS_RETURN_IF_ERROR(OpenFastProducts());
     MRS_RETURN_IF_ERROR(device_->Finish());
-    return collectives_ == Collectives::kIpc ? MeetPeers(options) : MeetByNccl(options);
+    MRS_RETURN_IF_ERROR(collectives_ == Collectives::kIpc ? MeetPeers(options) : MeetByNccl(options));
+    // Last, as it may take minutes: a library that is missing or a peer that is not reached is known by now.
+    if (options.rehearsal != RehearsalScope::kNone) return Status();
+    const Status read = LoadWeights(options);
+    if (!read.ok() && InStream()) Drain();  // the others may be long in reading, and would be waited for
+    return read;
   }
 
   Status Enqueue(const Batch& batch) override {
@@ -221,6 +218,16 @@ class CudaExecutor final : public Executor {
     }
     return StepOutput{.candidates = {},
                       .logits = {reinterpret_cast<const float*>(output_.data()), output_bytes / sizeof(float)}};
+  }
+
+  Status LoadWeights(const CudaExecutorOptions& options) {
+    MRS_ASSIGN_OR_RETURN(StreamedWeights loaded, LoadDeviceWeights(plan_, rank_, *device_, weights_.data(),
+                                                                   {.model_dir = options.model_dir,
+                                                                    .threads = options.threads,
+                                                                    .progress = options.progress,
+                                                                    .pulse = pulse_}));
+    if (options.shared_digests != nullptr) *options.shared_digests = std::move(loaded.shared_digests);
+    return device_->Finish();
   }
 
   // Where some batch has products of so many rows: how those of the largest batches are done is known before the first

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "host/output.h"
 #include "kernels/cuda/fast.h"
 #include "kernels/rows.h"
 
@@ -21,6 +22,8 @@ cublaslt::Product ProductOf(const MatmulArgs& args) {
           .w_stride = kernels::RowElements(args.shape),
           .y_stride = args.y_stride};
 }
+
+std::string SizesOf(const cublaslt::Product& p) { return fmt::format("{} x {} by {} x {}", p.rows, p.k, p.k, p.n); }
 
 }  // namespace
 
@@ -49,33 +52,44 @@ bool FastProducts::Takes(const MatmulArgs& args) {
          (args.bias == nullptr || p.y_stride == p.n);
 }
 
+// Whether it has a way; null: it has none.
 Result<const cublaslt::Algorithm*> FastProducts::AlgorithmOf(const cublaslt::Product& product) {
   const auto known = algorithms_.find(product);
-  if (known != algorithms_.end()) return &known->second;
+  if (known != algorithms_.end()) return known->second.has_value() ? &*known->second : nullptr;
   cublaslt::Algorithm algorithm;
-  const auto workspace_bytes = static_cast<uint64_t>(workspace_.bytes);
-  if (const int code = cublaslt::Choose(handle_, product, workspace_bytes, &algorithm); code != cublaslt::kSuccess) {
-    return Unavailable(
-        "{}: cuBLASLt has no way to multiply {} x {} by {} x {} in {} bytes of workspace: {}; plan with mrs-plan build "
-        "--numerics pair2",
-        device_.name(), product.rows, product.k, product.k, product.n, workspace_bytes, cublaslt::Text(code));
+  const int code = cublaslt::Choose(handle_, product, static_cast<uint64_t>(workspace_.bytes), &algorithm);
+  if (code == cublaslt::kSuccess) return &*algorithms_.emplace(product, algorithm).first->second;
+  if (code != cublaslt::kNotSupported) {
+    return Unavailable("{}: cuBLASLt does not say how to multiply {}: {}", device_.name(), SizesOf(product),
+                       cublaslt::Text(code));
   }
-  return &algorithms_.emplace(product, algorithm).first->second;
+  why_none_ = fmt::format("{}: cuBLASLt has no way to multiply {} in {} bytes of workspace: {}", device_.name(),
+                          SizesOf(product), workspace_.bytes, cublaslt::Text(code));
+  algorithms_.emplace(product, std::nullopt);
+  return nullptr;
 }
 
-Status FastProducts::Prepare(const MatmulArgs& args) { return AlgorithmOf(ProductOf(args)).status(); }
+Status FastProducts::Prepare(const MatmulArgs& args) {
+  MRS_ASSIGN_OR_RETURN(const cublaslt::Algorithm* const algorithm, AlgorithmOf(ProductOf(args)));
+  return algorithm != nullptr ? Status() : Unavailable("{}; plan with mrs-plan build --numerics pair2", why_none_);
+}
 
 Status FastProducts::Run(const MatmulArgs& args, void* stream) {
   const cublaslt::Product product = ProductOf(args);
+  const bool is_known = algorithms_.contains(product);
   MRS_ASSIGN_OR_RETURN(const cublaslt::Algorithm* const algorithm, AlgorithmOf(product));
+  if (algorithm == nullptr) {
+    if (!is_known) Say("{}; products of this size are done by the kernel for few rows, more slowly\n", why_none_);
+    return device_.Launched(kernels::cuda::FastKernels().matmul_bf16(args, stream));
+  }
   const cublaslt::Operands operands = {.x = args.x,
                                        .w = args.w,
                                        .y = args.y,
                                        .workspace = workspace_.data,
                                        .workspace_bytes = static_cast<uint64_t>(workspace_.bytes)};
   if (const int code = cublaslt::Multiply(handle_, product, *algorithm, operands, stream); code != cublaslt::kSuccess) {
-    return Unavailable("{}: cuBLASLt could not multiply {} x {} by {} x {}: {}", device_.name(), product.rows,
-                       product.k, product.k, product.n, cublaslt::Text(code));
+    return Unavailable("{}: cuBLASLt could not multiply {}: {}", device_.name(), SizesOf(product),
+                       cublaslt::Text(code));
   }
   if (args.bias == nullptr) return Status();
   return device_.Launched(kernels::cuda::FastKernels().add(

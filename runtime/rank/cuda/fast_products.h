@@ -9,6 +9,8 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "kernels/cuda/exact.h"
 #include "runtime/rank/cuda/cublaslt.h"
@@ -28,7 +30,8 @@ class FastProducts {
   // Of more rows than the kernel of this project is made for, and aligned as cuBLASLt's quick ways are: chunks of K
   // without padding between them, rows that begin at sixteen bytes.
   static bool Takes(const kernels::MatmulArgs& args);
-  // So that what cuBLASLt has no way for is known before any forward.
+  // So that a rank whose largest products cuBLASLt has no way for is refused before any forward. What it has no way for
+  // among others is done by the kernel for few rows, which is said once a size.
   Status Prepare(const kernels::MatmulArgs& args);
   Status Run(const kernels::MatmulArgs& args, void* stream);
 
@@ -39,7 +42,9 @@ class FastProducts {
   Device& device_;
   const kernels::cuda::Workspace workspace_;
   cublaslt::Handle handle_ = nullptr;
-  std::map<cublaslt::Product, cublaslt::Algorithm> algorithms_;  // no more than shapes of weights times rows
+  // No more than shapes of weights times rows; none: it has no way.
+  std::map<cublaslt::Product, std::optional<cublaslt::Algorithm>> algorithms_;
+  std::string why_none_;  // of the last such
 };
 
 }  // namespace mrs

@@ -105,6 +105,30 @@ TEST(FastProducts, AreChosenOnceASize) {
   EXPECT_EQ(emulated::CountOf(emulated::Point::kCublasltMultiply), 5u);
 }
 
+// Decided once a size, and right, with its bias; other sizes go on by cuBLASLt.
+TEST(FastProducts, AreOurOwnKernelsWhereCublasltHasNoWay) {
+  OnDevice of(32, {40, 64, 1}, true);
+  emulated::UseFaults(*emulated::ParseFaults("cublaslt-choose:2"));
+  auto products = *FastProducts::Open(*of.device, {});
+  ASSERT_TRUE(products->Prepare(of.args).ok());
+  ::testing::internal::CaptureStderr();
+  for (const int64_t rows : {20, 20, 32, 20, 24}) {
+    of.args.rows = rows;
+    std::fill_n(of.args.y, 32 * 40, 0.0f);
+    const Status ran = products->Run(of.args, of.device->stream());
+    ASSERT_TRUE(ran.ok()) << ran.message();
+    of.ExpectRight();
+  }
+  EXPECT_EQ(
+      ::testing::internal::GetCapturedStderr(),
+      "cuda:0 (emulated): cuBLASLt has no way to multiply 20 x 64 by 64 x 40 in 0 bytes of workspace: the requested "
+      "functionality is not supported: MRS_EMULATED_FAULT=cublaslt-choose:2; products of this size are done by the "
+      "kernel for few rows, more slowly\n");
+  EXPECT_EQ(emulated::CountOf(emulated::Point::kCublasltChoose), 3u);
+  EXPECT_EQ(emulated::CountOf(emulated::Point::kCublasltMultiply), 2u);
+  emulated::UseFaults({});
+}
+
 TEST(FastProducts, TakeWhatIsOfManyRowsAndAligned) {
   OnDevice of(17, {40, 64, 1}, true);
   const auto takes = [&](auto change) {
@@ -226,13 +250,15 @@ TEST(FastForwards, HaveTheLogitsOfACpuWithinTheBound) {
 TEST(FastForwards, AreRefusedWhereThereIsNoCublaslt) {
   testing::TestModelConfig config = {.dtype = plan::DType::bf16, .chain = plan::Chain::fast};
   const TestModel model = OnGpus(config, ::testing::TempDir() + "/fast-refused", 1);
+  std::string directory = model.directory;
   const auto refusal = [&](const char* fault) {
     emulated::UseFaults(*emulated::ParseFaults(fault));
-    const auto executor = MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory});
+    const auto executor = MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = directory});
     emulated::UseFaults({});
     return executor.ok() ? std::string() : executor.message();
   };
   EXPECT_EQ(refusal(""), "");
+  directory = "/nowhere";  // no weight is read before it is known
   EXPECT_EQ(refusal("cublaslt-open:1"),
             "rank 0 step 3 'l0.qkv': no cuBLASLt on this host: MRS_EMULATED_FAULT=cublaslt-open:1; plan with mrs-plan "
             "build --numerics pair2");
