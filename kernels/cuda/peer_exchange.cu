@@ -39,12 +39,16 @@ __device__ inline bool Await(const PeerExchangeArgs& a, int rank, const uint64_t
   const uint64_t begin = Nanoseconds();
   for (unsigned polls = 1;; ++polls) {
     const uint64_t told = LoadAcquire(flag);
-    if (told == word) return true;
+    if (told == word) {
+      if (polls > kPollsALook) StoreRelease(&a.state->waits_for, 0);  // whoever waits on says so again
+      return true;
+    }
     if (told >> 32 == word >> 32) {
       Fail(a.state, PeerFailure::kUnlike, rank, told);
       return false;
     }
     if (polls % kPollsALook == 0) {
+      StoreRelease(&a.state->waits_for, uint64_t(rank) + 1);
       if (LoadAcquire(&a.state->stop) != 0) {
         Fail(a.state, PeerFailure::kStopped, rank, 0);
         return false;

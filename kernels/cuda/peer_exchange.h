@@ -32,6 +32,8 @@ constexpr int64_t kMostExchangedBytes = INT32_MAX;  // of a rank
 struct PeerState {
   uint64_t stop = 0;     // not 0: waits end, whoever is waited for. Set by the host, and where a wait ends by itself
   uint64_t failure = 0;  // why one did: a PeerFailure
+  // 1 + a rank that is waited for just now, and has been for some microseconds; 0: none. For who looks on.
+  uint64_t waits_for = 0;
 };
 // Of which nothing but the first is kept. What y has is nothing.
 struct PeerFailure {

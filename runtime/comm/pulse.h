@@ -73,6 +73,16 @@ class Pulse {
   }
   void Wake() { CountIn(&line_->wakes); }
   void WaitOver() { Set(line_->waits_for, 0u); }
+  // Of another thread, which looks on for the one that works: nothing, where that tells of a wait of its own.
+  void OthersWaitFor(int rank) {
+    uint32_t none = 0;
+    line_->waits_for.compare_exchange_strong(none, static_cast<uint32_t>(rank) + 1, std::memory_order_relaxed);
+    Wake();
+  }
+  void OthersWaitOver(int rank) {
+    uint32_t told = static_cast<uint32_t>(rank) + 1;
+    line_->waits_for.compare_exchange_strong(told, 0, std::memory_order_relaxed);
+  }
 
   // A place for one more thread to count in; lives as long as the pulse. Any thread.
   Counter* AddCounter();

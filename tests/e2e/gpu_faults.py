@@ -16,6 +16,8 @@ import shutil
 import time
 
 from harness import MINI, START_S, Run, Workplace, check, check_equal, parse_arguments, run_cases, run_main
+from liveness import HANG_S, SLACK_S, Hold
+from progress_board import WORKING, Board
 
 SECONDS = 5
 SAMPLED = 1  # of a kind of point, besides its first and last
@@ -220,10 +222,11 @@ def plan_by(work, collectives):
     return work.once(collectives, build)
 
 
-def answer_by(work, collectives, faults, model=MINI, more=()):
+def answer_by(work, collectives, faults, model=MINI, more=(), tokens=8):
     program = os.path.join(work.tools_folder, "mrs-exec-emulated")
     return Run(work, "--plan", plan_by(work, collectives), "--model", model, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
-               "--max-tokens", "8", "--ignore-eos", "--json", "--quiet", *more, program=program, environment={FAULT: faults})
+               "--max-tokens", tokens, "--ignore-eos", "--json", "--quiet", *more, program=program,
+               environment={FAULT: faults})
 
 
 def every_nccl_fault(work):
@@ -315,10 +318,27 @@ def by_peer_memory_each_fails(work):
     each_fails_by(work, "ipc", list(IPC_FAULTS.items()))
 
 
+def the_one_that_hangs_is_named(work):
+    """In the middle of decodes, in which each GPU waits for the other in a kernel. NCCL says nothing of whom it waits for,
+    and the emulated one waits where it is called."""
+    for victim in (1, 0):
+        run = answer_by(work, "ipc", "", more=("--hang-timeout", HANG_S), tokens=110)
+        try:
+            pids = run.ranks(2)
+            board = Board(run.process.pid, 2)
+            board.await_line(victim, lambda line: line.phase == WORKING and line.step > 4)
+            Hold(pids[victim])
+            check_equal(run.ended(HANG_S + SLACK_S + SECONDS), 1, f"exit code\n  {run.described()}")
+            run.said(rf"rank {victim} \(pid {pids[victim]}\) hangs ")
+            board.close()
+        finally:
+            run.clean_up()
+
+
 CASES = [
     each_point_is_met, each_fails, past_the_last_nothing_fails, graphs_in_other_orders, less_memory_than_planned,
     no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails,
-    refused_before_weights_are_read
+    refused_before_weights_are_read, the_one_that_hangs_is_named
 ]
 
 

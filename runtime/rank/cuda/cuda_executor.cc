@@ -114,7 +114,12 @@ class CudaExecutor final : public Executor {
 
   Status Load(const CudaExecutorOptions& options) {
     MRS_ASSIGN_OR_RETURN(device_, Device::Open(static_cast<uint32_t>(plan_.ranks()->Get(rank_)->device())));
-    if (pulse_ != nullptr) device_->OnPassed([this] { pulse_->Count(); });
+    if (pulse_ != nullptr) {
+      device_->OnPassed([this] {
+        pulse_->Count();
+        if (nccl_ != nullptr) nccl_->NotePassed();
+      });
+    }
     MRS_RETURN_IF_ERROR(CheckDevice(plan_, rank_, *device_));
     if (const std::vector<int> group = TpGroupOf(plan_, rank_); group.size() > 1) {
       MRS_ASSIGN_OR_RETURN(group_, world_->Group(group));
@@ -275,10 +280,21 @@ class CudaExecutor final : public Executor {
                                       .has_transfers = plan_.stages()->size() > 1,
                                       .most_decode_rows = most_decode_rows_,
                                       .workspace = PlannedWorkspace(),
-                                      .abort = options.abort});
+                                      .pulse = pulse_,
+                                      .neighbour = Neighbour()});
     if (!met.ok()) return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
     nccl_ = std::move(*met);
     return Status();
+  }
+
+  // The next of those that this rank sums with; without such, who hands on to it, or for the first, to whom it does.
+  int Neighbour() const {
+    const std::vector<int> group = TpGroupOf(plan_, rank_);
+    if (group.size() > 1) return group[(static_cast<size_t>(group_->rank()) + 1) % group.size()];
+    for (const auto& launch : buckets_.front().all_logits.launches) {
+      if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return transfer->peer;
+    }
+    return static_cast<int>(rank_);  // it waits for nobody
   }
 
   // As the plan counts a buffer where there is somebody to exchange with.
@@ -296,7 +312,7 @@ class CudaExecutor final : public Executor {
     Result<std::unique_ptr<PeerExchange>> met = PeerExchange::Meet(*device_, {.group = group_.get(),
                                                                               .ranks = TpGroupOf(plan_, rank_),
                                                                               .most_decode_rows = most_decode_rows_,
-                                                                              .abort = options.abort});
+                                                                              .pulse = pulse_});
     if (!met.ok()) return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
     peers_ = std::move(*met);
     return Status();

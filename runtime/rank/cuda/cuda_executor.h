@@ -8,7 +8,6 @@
 // mrs-exec links one of three: the one for CUDA, the emulator's (mrs-exec-emulated), or no_cuda.cc, which refuses.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -32,7 +31,6 @@ struct CudaExecutorOptions {
   Pulse* pulse = nullptr;                              // borrowed; null: nobody looks
   RehearsalScope rehearsal = RehearsalScope::kNone;    // kLayers, kAll: on zeros, and no file is opened
   CollectiveTimes* times = nullptr;                    // borrowed; null: nothing is timed
-  const std::atomic<bool>* abort = nullptr;            // borrowed; once true, waits for other ranks end soon
   bool graphs = true;                                  // false: every batch step by step
   GraphCache::Counts* graph_counts = nullptr;          // borrowed, for tests: of the graphs so far
   std::vector<std::string>* shared_digests = nullptr;  // borrowed: gets those of what other ranks read, too

@@ -2,7 +2,7 @@
 //
 //   MRS_ASSIGN_OR_RETURN(const int version, nccl::Open());     // 22809; or what is missing, and what to install
 //   nccl::UniqueId id;                                         // made by a group's first rank, told to the others
-//   int code = nccl::Init(&comm, /*size=*/2, id, /*rank=*/0, {});  // kInProgress, until AsyncError says otherwise
+//   int code = nccl::Init(&comm, /*size=*/2, id, /*rank=*/0);  // kInProgress, until AsyncError says otherwise
 //
 // Chosen at link time, as the device is: nccl_library.cc opens libnccl.so.2 of the host where a plan needs it,
 // nccl_emulated.cc runs between processes of one host, nccl_none.cc is of a build that found no nccl.h. What waits and
@@ -12,7 +12,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "plans/status.h"
@@ -32,9 +31,8 @@ std::string VersionText(int version);  // "2.28.9"
 std::string Text(int code, Comm comm);
 
 int MakeUniqueId(UniqueId* id);
-// Without waiting for the others (ncclConfig_t.blocking = 0). `gives_up` is asked by the emulation alone, whose calls
-// wait where a device would.
-int Init(Comm* comm, int size, const UniqueId& id, int rank, std::function<bool()> gives_up);
+// Without waiting for the others (ncclConfig_t.blocking = 0).
+int Init(Comm* comm, int size, const UniqueId& id, int rank);
 // *state: of the last call, or of what went wrong since.
 int AsyncError(Comm comm, int* state);
 

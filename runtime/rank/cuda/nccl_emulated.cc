@@ -69,7 +69,6 @@ struct Group {
   UniqueId id{};
   int rank = 0, size = 0;
   uint32_t device = 0;
-  std::function<bool()> gives_up;
   std::shared_ptr<int> held = std::make_shared<int>();  // by graphs, too
   bool is_ready = false, is_settling = false, is_final = false, hangs = false;
   int error = kSuccess;
@@ -134,7 +133,6 @@ bool Await(Group& group, int rank, const Condition& is_there) {
     if (looks % 20 != 0) continue;
     std::string why = WhyGone(group, rank);
     if (is_there()) return true;  // it did, and left
-    if (why.empty() && group.gives_up && group.gives_up()) why = "given up";
     if (!why.empty()) {
       group.Fail(kRemote, std::move(why));
       return false;
@@ -295,7 +293,7 @@ int MakeUniqueId(UniqueId* id) {
   return kSuccess;
 }
 
-int Init(Comm* comm, int size, const UniqueId& id, int rank, std::function<bool()> gives_up) {
+int Init(Comm* comm, int size, const UniqueId& id, int rank) {
   const uint32_t device = emulated::CurrentDevice();
   if (Fails(Point::kNcclInit, device)) return kSystem;
   if (size < 1 || size > static_cast<int>(kMostRanks) || rank < 0 || rank >= size) return kInvalidArgument;
@@ -310,7 +308,6 @@ int Init(Comm* comm, int size, const UniqueId& id, int rank, std::function<bool(
   group->rank = rank;
   group->size = size;
   group->device = device;
-  group->gives_up = std::move(gives_up);
   group->hangs = Fails(Point::kNcclHang, device).has_value();
   uint32_t none = 0;
   if (!group->shared->size.compare_exchange_strong(none, static_cast<uint32_t>(size)) &&

@@ -91,7 +91,7 @@ Status NcclExchange::Make(Communicator& ranks, const char* what, Group* group) {
   }
   group->what = what;
   group->size = ranks.size();
-  const int code = nccl::Init(&group->comm, ranks.size(), told.id, ranks.rank(), [this] { return IsAborted(); });
+  const int code = nccl::Init(&group->comm, ranks.size(), told.id, ranks.rank());
   return Settle(*group, "a communicator could not be made", code, deadline_);
 }
 
@@ -99,7 +99,6 @@ Status NcclExchange::Make(Communicator& ranks, const char* what, Group* group) {
 Status NcclExchange::Settle(const Group& group, const char* what, int code, milliseconds limit) {
   const steady_clock::time_point end = steady_clock::now() + limit;
   for (milliseconds pause(0); code == nccl::kInProgress; pause = std::min(pause + milliseconds(1), milliseconds(20))) {
-    if (IsAborted()) return Unavailable("NCCL: {} ({}): given up", what, group.what);
     if (steady_clock::now() > end) {
       return TimedOut(
           "NCCL: {} ({}): not all of its {} ranks have come within {} ms; see NCCL_DEBUG=INFO, and whether its nodes "
@@ -184,17 +183,15 @@ Status NcclExchange::CheckErrors() const {
   return Status();
 }
 
+// A collective whose other ranks are gone never ends by itself, so the host may not wait for the stream alone.
 Status NcclExchange::Finish() {
-  // A collective whose other ranks are gone never ends by itself, so the host may not wait for the stream alone.
-  for (bool is_done = false; !is_done;) {
-    for (int looks = 0; looks < 200 && !is_done; ++looks) {
-      MRS_ASSIGN_OR_RETURN(is_done, device_.IsDone());
-      if (!is_done) std::this_thread::yield();
-    }
-    MRS_RETURN_IF_ERROR(CheckErrors());
-    if (IsAborted()) return Unavailable("NCCL: given up");
-  }
-  return device_.Finish();
+  wait_.emplace(pulse_, neighbour_);
+  const Status done = AwaitStream(device_, [&]() -> Status {
+    wait_->Look();
+    return CheckErrors();
+  });
+  wait_.reset();
+  return done;
 }
 
 }  // namespace mrs

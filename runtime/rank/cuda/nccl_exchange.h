@@ -9,12 +9,14 @@
 // other as many rows: those that their kernels run, with rows that pad.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include "kernels/cuda/exact.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/comm/pulse.h"
+#include "runtime/rank/cuda/await_stream.h"
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/nccl.h"
 #include "runtime/rank/launch.h"
@@ -25,10 +27,11 @@ struct NcclOptions {
   // Borrowed, and used while ranks meet alone: all ranks of the plan, and those of this rank's sums (null: itself).
   Communicator* world = nullptr;
   Communicator* group = nullptr;
-  bool has_transfers = false;                 // the plan has stages
-  int64_t most_decode_rows = 0;               // which all ranks must pad alike
-  kernels::cuda::Workspace workspace = {};    // of the device, for what a sum gathers
-  const std::atomic<bool>* abort = nullptr;   // borrowed; once true, waits end within about 100 ms
+  bool has_transfers = false;               // the plan has stages
+  int64_t most_decode_rows = 0;             // which all ranks must pad alike
+  kernels::cuda::Workspace workspace = {};  // of the device, for what a sum gathers
+  Pulse* pulse = nullptr;                   // borrowed; told of waits for others. Null: nobody looks
+  int neighbour = 0;                        // whom it is told of, as NCCL does not say: a rank that this one waits for
   std::chrono::milliseconds deadline{60000};  // of a communicator's making
 };
 
@@ -46,6 +49,10 @@ class NcclExchange {
   Status Run(const TransferLaunch& transfer, int64_t rows);
   // Waits for the stream. An error of NCCL's ends the wait: after it, Abort.
   Status Finish();
+  // The stream has passed a mark: what it waits for is another rank no more.
+  void NotePassed() {
+    if (wait_.has_value()) wait_->GetsOn();
+  }
   // Ends what is under way, here and, by and by, on other ranks. After the graphs, as the destructor.
   void Abort();
 
@@ -56,18 +63,23 @@ class NcclExchange {
     int size = 1;
   };
   NcclExchange(Device& device, const NcclOptions& options)
-      : device_(device), workspace_(options.workspace), abort_(options.abort), deadline_(options.deadline) {}
+      : device_(device),
+        workspace_(options.workspace),
+        pulse_(options.pulse),
+        neighbour_(options.neighbour),
+        deadline_(options.deadline) {}
   Status Make(Communicator& ranks, const char* what, Group* group);
   Status Settle(const Group& group, const char* what, int code, std::chrono::milliseconds limit);
   Status Sum(const CollectiveLaunch& collective, int64_t rows);
   Status CheckErrors() const;
-  bool IsAborted() const { return abort_ != nullptr && abort_->load(std::memory_order_relaxed); }
 
   Device& device_;
   const kernels::cuda::Workspace workspace_;
-  const std::atomic<bool>* const abort_;
+  Pulse* const pulse_;
+  const int neighbour_;
   const std::chrono::milliseconds deadline_;
   Group world_, group_;
+  std::optional<QuietWait> wait_;  // of Finish
 };
 
 }  // namespace mrs

@@ -83,7 +83,7 @@ int MakeUniqueId(UniqueId* id) {
   std::memcpy(id->data(), &made, sizeof(made));
   return code;
 }
-int Init(Comm* comm, int size, const UniqueId& id, int rank, std::function<bool()>) {
+int Init(Comm* comm, int size, const UniqueId& id, int rank) {
   ncclUniqueId told;
   std::memcpy(&told, id.data(), sizeof(told));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;

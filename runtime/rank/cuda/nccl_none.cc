@@ -15,7 +15,7 @@ Result<int> Open() {
 std::string VersionText(int) { return "none"; }
 std::string Text(int, Comm) { return "no NCCL"; }
 int MakeUniqueId(UniqueId*) { return kInvalidUsage; }
-int Init(Comm*, int, const UniqueId&, int, std::function<bool()>) { return kInvalidUsage; }
+int Init(Comm*, int, const UniqueId&, int) { return kInvalidUsage; }
 int AsyncError(Comm, int*) { return kInvalidUsage; }
 int AllGather(const void*, void*, size_t, Comm, void*) { return kInvalidUsage; }
 int Send(const void*, size_t, int, Comm, void*) { return kInvalidUsage; }

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -28,8 +29,6 @@ using kernels::cuda::PeerState;
 static_assert(kPeerExchangeBytes == kernels::cuda::kPeerBufferBytes);
 static_assert(kMostPeerRanks == kernels::cuda::kMostPeers);
 static_assert(kernels::cuda::kPeerBufferBytes % Device::kSharedUnit == 0);
-
-constexpr int kLookEveryMs = 50;  // at `abort`
 
 // What a rank says of itself, and what it has found: empty where all is well.
 struct Hello {
@@ -61,6 +60,8 @@ Result<std::vector<T>> TellAll(Communicator& group, T& mine) {
       group.AllGather(std::as_writable_bytes(std::span<T, 1>(&mine, 1)), std::as_writable_bytes(std::span(all))));
   return all;
 }
+
+constexpr int kLookEveryMs = 50;  // at what the kernel waits for
 
 constexpr const char* kInstead = "plan with mrs-plan build --collectives staged";
 
@@ -201,8 +202,8 @@ void PeerExchange::Watch() {
   std::vector<pollfd> looked_at;
   for (const Fd& process : processes_) looked_at.push_back({.fd = process.get(), .events = POLLIN, .revents = 0});
   looked_at.push_back({.fd = end_.get(), .events = POLLIN, .revents = 0});
-  for (;;) {
-    poll(looked_at.data(), looked_at.size(), kLookEveryMs);
+  for (std::optional<int> told;;) {
+    poll(looked_at.data(), looked_at.size(), options_.pulse == nullptr ? -1 : kLookEveryMs);
     if (looked_at.back().revents != 0) return;
     for (size_t member = 0; member + 1 < looked_at.size(); ++member) {
       if (looked_at[member].revents == 0) continue;
@@ -213,8 +214,20 @@ void PeerExchange::Watch() {
       // Who parts waits by the communicator, to which a process that was killed says nothing.
       if (parts_.load()) options_.group->Abort();
     }
-    if (options_.abort != nullptr && options_.abort->load(std::memory_order_relaxed)) Abort();
+    TellWait(&told);
   }
+}
+
+// As the kernel has it, of which the thread that launched it hears nothing until it is done. That thread tells of waits
+// of its own, for ranks of other stages, and is left to it.
+void PeerExchange::TellWait(std::optional<int>* told) {
+  if (options_.pulse == nullptr) return;
+  const uint64_t waits_for = std::atomic_ref(state().waits_for).load(std::memory_order_acquire);
+  const bool waits = waits_for > 0 && waits_for <= options_.ranks.size();
+  const std::optional<int> now = waits ? std::optional(options_.ranks[waits_for - 1]) : std::nullopt;
+  if (*told != now && told->has_value()) options_.pulse->OthersWaitOver(**told);
+  if (now.has_value()) options_.pulse->OthersWaitFor(*now);
+  *told = now;
 }
 
 void PeerExchange::Abort() {

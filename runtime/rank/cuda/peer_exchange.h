@@ -5,13 +5,14 @@
 //   MRS_RETURN_IF_ERROR(exchange->Finish());                      // the stream is done, or a wait in it was given up
 //
 // The kernel is kernels/cuda/peer_exchange.h: the bits of communicators of the host. All ranks exchange as many rows:
-// those that their kernels run, with rows that pad. A wait for a rank that does not come ends when its process does,
-// when `abort` says so, and after `deadline`; then nothing is exchanged any more.
+// those that their kernels run, with rows that pad. A wait for a rank that does not come ends when its process does, by
+// Abort, and after `deadline`; then nothing is exchanged any more.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,16 +20,17 @@
 #include "kernels/cuda/peer_exchange.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/comm/fd.h"
+#include "runtime/comm/pulse.h"
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/launch.h"
 
 namespace mrs {
 
 struct PeerOptions {
-  Communicator* group = nullptr;             // borrowed, and used while ranks meet and part: of two ranks or more
-  std::vector<int> ranks = {};               // what each of them is called
-  int64_t most_decode_rows = 0;              // which all ranks must pad alike
-  const std::atomic<bool>* abort = nullptr;  // borrowed; once true, waits end within about 100 ms
+  Communicator* group = nullptr;  // borrowed, and used while ranks meet and part: of two ranks or more
+  std::vector<int> ranks = {};    // what each of them is called
+  int64_t most_decode_rows = 0;   // which all ranks must pad alike
+  Pulse* pulse = nullptr;         // borrowed; told which rank is waited for. Null: nobody looks
   // Of a wait. A slow rank is not cut off: one that hangs is the business of who watches all ranks.
   std::chrono::milliseconds deadline{std::chrono::hours{24}};
 };
@@ -46,7 +48,7 @@ class PeerExchange {
   Status Run(const CollectiveLaunch& collective, int64_t rows);
   // Waits for the stream.
   Status Finish();
-  // Ends what is under way here, and all that comes.
+  // Ends what is under way here, and all that comes. Any thread.
   void Abort();
 
  private:
@@ -59,6 +61,7 @@ class PeerExchange {
   Status CompareGreetings(uint64_t* wrong);
   Status StartWatch(const std::vector<int>& pids);
   void Watch();
+  void TellWait(std::optional<int>* told);
   kernels::cuda::PeerState& state() const;
 
   Device& device_;

@@ -27,6 +27,7 @@ struct Rank {
   PeerExchange* exchange = nullptr;
   std::byte* memory = nullptr;  // of the device, kMemory bytes
   Child::Side* side = nullptr;
+  const ProgressLine* line = nullptr;
 
   Status Fill(float value, int64_t count) {
     const std::vector<float> values(static_cast<size_t>(count), value);
@@ -45,6 +46,7 @@ struct Shape {
   milliseconds deadline{20000};
   int64_t rows_of_last = 4;
   const char* faults = "";
+  bool has_pulse = false;
 };
 
 // Processes, numbered from 10, each of which says "ok" in the end, or what went wrong.
@@ -73,6 +75,8 @@ class World {
     MRS_ASSIGN_OR_RETURN(const auto group, OpenShmCommunicator(rank, shape.size, region));
     MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(static_cast<uint32_t>(rank)));
     MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
+    ProgressLine line;
+    Pulse pulse(&line);
     std::vector<int> names;
     for (int i = 0; i < shape.size; ++i) names.push_back(10 + i);
     MRS_ASSIGN_OR_RETURN(
@@ -80,8 +84,9 @@ class World {
         PeerExchange::Meet(*device, {.group = group.get(),
                                      .ranks = names,
                                      .most_decode_rows = rank + 1 == shape.size ? shape.rows_of_last : 4,
+                                     .pulse = shape.has_pulse ? &pulse : nullptr,
                                      .deadline = shape.deadline}));
-    Rank own{rank, device.get(), exchange.get(), memory.data(), &side};
+    Rank own{rank, device.get(), exchange.get(), memory.data(), &side, &line};
     return run(own);
   }
 
@@ -223,32 +228,53 @@ TEST(PeerExchange, ARankThatDoesNotComeIsNamed) {
 }
 
 TEST(PeerExchange, AnAbortEndsTheWait) {
-  const Fd region = *CreateShmRegion(2);
-  const auto run = [&](int rank, Child::Side& side) -> Status {
-    std::atomic<bool> abort{false};
-    MRS_ASSIGN_OR_RETURN(const auto group, OpenShmCommunicator(rank, 2, region.get()));
-    MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(static_cast<uint32_t>(rank)));
-    MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
-    MRS_ASSIGN_OR_RETURN(const auto exchange,
-                         PeerExchange::Meet(*device, {.group = group.get(), .ranks = {0, 1}, .abort = &abort}));
-    Rank own{rank, device.get(), exchange.get(), memory.data(), &side};
-    if (rank == 1) return side.Wait() ? Status() : Refuse("nobody told it to go on");
+  World world({.size = 2}, [](Rank& rank) -> Status {
+    if (rank.rank == 1) return rank.side->Wait() ? Status() : Refuse("nobody told it to go on");
     std::thread other([&] {
-      side.Wait();
-      abort.store(true);
+      rank.side->Wait();
+      rank.exchange->Abort();
     });
-    side.Tell();
-    const Status done = SumOnce(own);
+    rank.side->Tell();
+    const Status done = SumOnce(rank);
     other.join();
     return done;
-  };
-  Child waits([&](Child::Side& side) { return TextOf(run(0, side)); });
-  Child never([&](Child::Side& side) { return TextOf(run(1, side)); });
-  EXPECT_TRUE(waits.Wait());
-  waits.Tell();
-  EXPECT_EQ(waits.Said(), "given up while rank 1 was waited for");
-  never.Tell();
-  EXPECT_EQ(never.Said(), "");
+  });
+  EXPECT_TRUE(world.rank(0).Wait());
+  world.rank(0).Tell();
+  EXPECT_EQ(world.rank(0).Said(), "given up while rank 11 was waited for");
+  world.rank(1).Tell();
+  EXPECT_EQ(world.rank(1).Said(), "ok");
+}
+
+// Who looks on sees whom a rank waits for, and afterwards that it waits for none.
+TEST(PeerExchange, AWaitIsTold) {
+  World world({.size = 4, .has_pulse = true}, [](Rank& rank) -> Status {
+    if (rank.rank == 2) {
+      if (!rank.side->Wait()) return Refuse("nobody told it to go on");
+      return SumOnce(rank);
+    }
+    std::string seen;
+    std::thread looks([&] {
+      const auto until = std::chrono::steady_clock::now() + milliseconds(10000);
+      const uint64_t wakes = rank.line->wakes;
+      // The others may wait for each other first.
+      while (std::chrono::steady_clock::now() < until && rank.line->waits_for != 13) std::this_thread::yield();
+      seen = rank.line->waits_for == 13 ? "" : "it is not told";
+      while (std::chrono::steady_clock::now() < until && rank.line->wakes < wakes + 3) std::this_thread::yield();
+      if (rank.line->wakes < wakes + 3) seen += "it does not wake";
+      rank.side->Tell();
+    });
+    const Status done = SumOnce(rank);
+    looks.join();
+    MRS_RETURN_IF_ERROR(done);
+    const auto until = std::chrono::steady_clock::now() + milliseconds(10000);
+    while (std::chrono::steady_clock::now() < until && rank.line->waits_for != 0) std::this_thread::yield();
+    if (rank.line->waits_for != 0) seen += "it is still told";
+    return seen.empty() ? Status() : Refuse("{}", seen);
+  });
+  for (const int rank : {0, 1, 3}) EXPECT_TRUE(world.rank(rank).Wait());
+  world.rank(2).Tell();
+  EXPECT_THAT(world.Said(), ::testing::Each("ok"));
 }
 
 TEST(PeerExchange, UnlikeSizesAreAnErrorOfBoth) {
