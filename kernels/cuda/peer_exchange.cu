@@ -1,4 +1,5 @@
-// A thread a unit of sixteen bytes, where all lies so; puts them, waits with its block, then reads all ranks'.
+// A thread a unit of sixteen bytes, where all lies so; puts them, waits with its block, then reads all ranks'. In two
+// shots it reads all ranks' of a share, puts their sums, waits again, and reads all shares' sums.
 #include "kernels/cuda/peer_exchange.h"
 
 #include "kernels/cuda/device.h"
@@ -8,8 +9,8 @@ namespace mrs::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kInvalidValue = 1;          // cudaErrorInvalidValue
-constexpr unsigned kPollsALook = 64;      // at the host's memory, which is far
+constexpr int kInvalidValue = 1;      // cudaErrorInvalidValue
+constexpr unsigned kPollsALook = 64;  // at the host's memory, which is far
 constexpr uint64_t kGathers = uint64_t{1} << 31;
 
 __device__ inline uint64_t* WordsOf(void* buffer) { return static_cast<uint64_t*>(buffer); }
@@ -107,37 +108,90 @@ struct SumInOrder {
   }
 };
 
+// What of the bytes is this block's. A share is of bytes, whatever the unit: all ranks have the same.
+struct Share {
+  int64_t begin = 0, end = 0;
+};
+__device__ inline Share ShareOf(const PeerExchangeArgs& a) {
+  constexpr int64_t kLeast = int64_t{kThreads} * 16;
+  const int64_t share = ((a.bytes + kPeerBlocks - 1) / kPeerBlocks + kLeast - 1) / kLeast * kLeast;
+  Share of_block;
+  of_block.begin = share * blockIdx.x;
+  of_block.end = of_block.begin + share < a.bytes ? of_block.begin + share : a.bytes;
+  return of_block;
+}
+
+// What this block has put as `number` is there, and so is what all others have. False: one will not, and the state has
+// why.
+__device__ inline bool Meet(const PeerExchangeArgs& a, uint32_t number, int* is_there) {
+  const int t = int(threadIdx.x);
+  const uint64_t word = uint64_t{number} << 32 | uint64_t(a.bytes) | (a.is_gather ? kGathers : 0);
+  __syncthreads();
+  if (t < a.ranks) {
+    StoreRelease(FlagOf(a.buffers[t], number, a.rank), word);
+    is_there[t] = Await(a, t, FlagOf(a.buffers[a.rank], number, t), word) ? 1 : 0;
+  }
+  __syncthreads();
+  for (int rank = 0; rank < a.ranks; ++rank) {
+    if (is_there[rank] == 0) return false;
+  }
+  return true;
+}
+
 template <typename Work>
-__global__ void __launch_bounds__(kThreads, 1) PeerExchange(PeerExchangeArgs a) {
+__global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerExchange(PeerExchangeArgs a) {
   using Unit = typename Work::Unit;
-  constexpr int64_t kUnit = sizeof(Unit), kLeast = int64_t{kThreads} * 16;
+  constexpr int64_t kUnit = sizeof(Unit);
   MRS_SHARED(shared);
   int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
-  // A share is of bytes, whatever the unit: all ranks have the same.
-  const int64_t share = ((a.bytes + kPeerBlocks - 1) / kPeerBlocks + kLeast - 1) / kLeast * kLeast;
-  const int64_t begin = share * blockIdx.x, end = begin + share < a.bytes ? begin + share : a.bytes;
-  if (begin >= end) return;
-  const uint64_t what = uint64_t(a.bytes) | (a.is_gather ? kGathers : 0);
+  const Share share = ShareOf(a);
+  if (share.begin >= share.end) return;
   const int t = int(threadIdx.x);
   auto number = uint32_t(*NumberOf(a.buffers[a.rank]));
-  for (int64_t at = begin; at < end; at += a.piece_bytes) {
+  for (int64_t at = share.begin; at < share.end; at += a.piece_bytes) {
     ++number;
-    const int64_t first = at / kUnit, left = (end - at) / kUnit, most = a.piece_bytes / kUnit;
+    const int64_t first = at / kUnit, left = (share.end - at) / kUnit, most = a.piece_bytes / kUnit;
     const int64_t count = left < most ? left : most;
     const Unit* const x = static_cast<const Unit*>(a.x) + first;
     Unit* const own = PieceOf<Unit>(a.buffers[a.rank], number);
     for (int64_t i = t; i < count; i += kThreads) own[i] = x[i];
-    __syncthreads();
-    if (t < a.ranks) {
-      const uint64_t word = uint64_t{number} << 32 | what;
-      StoreRelease(FlagOf(a.buffers[t], number, a.rank), word);
-      is_there[t] = Await(a, t, FlagOf(a.buffers[a.rank], number, t), word) ? 1 : 0;
-    }
-    __syncthreads();
-    for (int rank = 0; rank < a.ranks; ++rank) {
-      if (is_there[rank] == 0) return;
-    }
+    if (!Meet(a, number, is_there)) return;
     for (int64_t i = t; i < count; i += kThreads) Work::Take(a, number, i, first + i);
+  }
+  if (t == 0) *NumberOf(a.buffers[a.rank]) = number;
+}
+
+// In two shots. Of a piece the rank-th run of `width` units is a rank's to sum.
+template <typename Unit, int ranks>
+__global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerSumInTwo(PeerExchangeArgs a) {
+  constexpr int64_t kUnit = sizeof(Unit);
+  MRS_SHARED(shared);
+  int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
+  const Share share = ShareOf(a);
+  if (share.begin >= share.end) return;
+  const int t = int(threadIdx.x);
+  auto number = uint32_t(*NumberOf(a.buffers[a.rank]));
+  for (int64_t at = share.begin; at < share.end; at += a.piece_bytes) {
+    ++number;
+    const int64_t first = at / kUnit, left = (share.end - at) / kUnit, most = a.piece_bytes / kUnit;
+    const int64_t count = left < most ? left : most, width = (count + ranks - 1) / ranks;
+    const Unit* const x = static_cast<const Unit*>(a.x) + first;
+    Unit* const own = PieceOf<Unit>(a.buffers[a.rank], number);
+    for (int64_t i = t; i < count; i += kThreads) own[i] = x[i];
+    if (!Meet(a, number, is_there)) return;
+    Unit* const sums = PieceOf<Unit>(a.buffers[a.rank], number + 1);
+    const int64_t from = width * a.rank, to = from + width < count ? from + width : count;
+    for (int64_t i = from + t; i < to; i += kThreads) {
+      sums[i] = SumTree<Unit, ranks>::template Tree<ranks>(a, 0, number, i);
+    }
+    ++number;
+    if (!Meet(a, number, is_there)) return;
+    Unit* const y = static_cast<Unit*>(a.y) + first;
+    for (int rank = 0; rank < ranks; ++rank) {
+      const Unit* const of_rank = PieceOf<Unit>(a.buffers[rank], number);
+      const int64_t end = width * (rank + 1) < count ? width * (rank + 1) : count;
+      for (int64_t i = width * rank + t; i < end; i += kThreads) y[i] = of_rank[i];
+    }
   }
   if (t == 0) *NumberOf(a.buffers[a.rank]) = number;
 }
@@ -153,11 +207,10 @@ __global__ void __launch_bounds__(32) PeerGreet(PeerGreetArgs a) {
   }
 }
 
-template <typename Work>
-int Start(const PeerExchangeArgs& args, void* stream) {
+int Start(void (*kernel)(PeerExchangeArgs), const PeerExchangeArgs& args, void* stream) {
   LaunchShape shape = {dim3{kPeerBlocks}, dim3{kThreads}, kMostPeers * sizeof(int)};
   shape.is_cooperative = true;
-  return Launch(PeerExchange<Work>, shape, stream, args);
+  return Launch(kernel, shape, stream, args);
 }
 
 bool IsAligned(const PeerExchangeArgs& args, uint64_t to) {
@@ -166,7 +219,11 @@ bool IsAligned(const PeerExchangeArgs& args, uint64_t to) {
 
 template <int ranks>
 int StartTree(const PeerExchangeArgs& args, void* stream) {
-  return IsAligned(args, 16) ? Start<SumTree<float4, ranks>>(args, stream) : Start<SumTree<float, ranks>>(args, stream);
+  if (args.two_shots) {
+    return Start(IsAligned(args, 16) ? PeerSumInTwo<float4, ranks> : PeerSumInTwo<float, ranks>, args, stream);
+  }
+  return Start(IsAligned(args, 16) ? PeerExchange<SumTree<float4, ranks>> : PeerExchange<SumTree<float, ranks>>, args,
+               stream);
 }
 
 }  // namespace
@@ -184,15 +241,16 @@ int StartPeerExchange(const PeerExchangeArgs& args, void* stream) {
   if (args.bytes == 0) return 0;
   if (args.bytes < 0 || args.bytes > kMostExchangedBytes || args.ranks < 2 || args.ranks > kMostPeers ||
       args.rank < 0 || args.rank >= args.ranks || args.piece_bytes < 16 || args.piece_bytes > kPeerPieceBytes ||
-      args.piece_bytes % 16 != 0) {
+      args.piece_bytes % 16 != 0 || (args.two_shots && (args.is_gather || !args.canonical))) {
     return kInvalidValue;
   }
   if (args.is_gather) {
-    if (IsAligned(args, 16)) return Start<Gather<uint4>>(args, stream);
-    return IsAligned(args, 4) ? Start<Gather<uint32_t>>(args, stream) : Start<Gather<uint8_t>>(args, stream);
+    if (IsAligned(args, 16)) return Start(PeerExchange<Gather<uint4>>, args, stream);
+    return IsAligned(args, 4) ? Start(PeerExchange<Gather<uint32_t>>, args, stream)
+                              : Start(PeerExchange<Gather<uint8_t>>, args, stream);
   }
   if (!IsAligned(args, sizeof(float))) return kInvalidValue;
-  if (!args.canonical) return Start<SumInOrder>(args, stream);
+  if (!args.canonical) return Start(PeerExchange<SumInOrder>, args, stream);
   switch (args.ranks) {
     case 2:
       return StartTree<2>(args, stream);

@@ -13,6 +13,10 @@
 // of times; odd and even numbers have places of their own. So no rank waits for others to have read: who puts piece n
 // has seen all others' flags of n - 1, which they set after they had read n - 2. Each buffer's first part are the
 // flags that others set, a word a number's parity, rank and block: the number, and how many bytes its exchange has.
+//
+// In one shot a rank reads all that the others put, (ranks - 1) times the bytes. In two it sums a share of each piece,
+// and puts that where the others gather it: twice (ranks - 1) / ranks of the bytes, for a second wait. Each of the two
+// has a number of its own in the one order of all numbers, so what holds of one exchange after another holds of them.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +26,19 @@ namespace mrs::kernels::cuda {
 constexpr int kMostPeers = 16;
 // Of all exchanges and devices: a block waits for the one of its number, so all ranks have as many.
 constexpr int kPeerBlocks = 32;
+// That a multiprocessor holds at once: 128 of its 65536 registers are a thread's (exchanges wait for each other, also
+// where they are of ranks that share a device).
+constexpr int kPeerBlocksAMultiprocessor = 2;
 constexpr int64_t kPeerPieceBytes = int64_t{64} << 10;  // of a block
 // A rank's buffer, zeros before the first exchange: words, then pieces of both parities.
 constexpr int64_t kPeerHeaderBytes = int64_t{2} << 20;  // more than there are, as buffers are shared by 2 MiB
 constexpr int64_t kPeerBufferBytes = kPeerHeaderBytes + 2 * kPeerBlocks * kPeerPieceBytes;
 constexpr int64_t kMostExchangedBytes = INT32_MAX;  // of a rank
+// Whether a sum of so many bytes is quicker in two shots. Between two ranks both read as much. The sizes are those at
+// which vLLM changes over between GPUs that NVLink joins (csrc/custom_all_reduce.cuh); none has been measured here.
+constexpr bool TakesTwoShots(int64_t bytes, int ranks) {
+  return ranks > 2 && bytes >= (ranks <= 4 ? int64_t{512} << 10 : int64_t{256} << 10);
+}
 
 // Of the host, where the device reaches it; zeros. Waits look at it now and then.
 struct PeerState {
@@ -53,22 +65,23 @@ PeerFailure FailureOf(const PeerState& state);
 
 struct PeerExchangeArgs {
   const void* x = nullptr;
-  void* y = nullptr;                // [ranks][bytes] of a gathering, [bytes] of a sum; may have x where it has its part
-  int64_t bytes = 0;                // of x; of a sum, floats
-  void* buffers[kMostPeers] = {};   // of all ranks, as this one reaches them
+  void* y = nullptr;               // [ranks][bytes] of a gathering, [bytes] of a sum; may have x where it has its part
+  int64_t bytes = 0;               // of x; of a sum, floats
+  void* buffers[kMostPeers] = {};  // of all ranks, as this one reaches them
   PeerState* state = nullptr;
-  int rank = 0, ranks = 2;          // of a canonical sum 2, 4, 8 or 16
+  int rank = 0, ranks = 2;  // of a canonical sum 2, 4, 8 or 16
   bool is_gather = false;
-  bool canonical = true;            // the tree; else ((x0 + x1) + x2) + ...
+  bool canonical = true;                  // the tree; else ((x0 + x1) + x2) + ...
+  bool two_shots = false;                 // of a canonical sum; the same on all ranks
   int64_t piece_bytes = kPeerPieceBytes;  // a multiple of 16, no more; the same on all ranks
   uint64_t longest_ns = 60'000'000'000;   // that a wait takes
 };
 // As a kernel of exact.h.
 int StartPeerExchange(const PeerExchangeArgs& args, void* stream);
 
-// Whether ranks reach each other's buffers at all, without a wait: each puts a greeting into every buffer, its own, too;
-// then, all having done so, looks at what it has put there. Both to be compared with GreetingOf by the host: SeenGreeting
-// in its own buffer is what it saw in that rank's, PutGreeting what that rank put into this one's.
+// Whether ranks reach each other's buffers at all, without a wait: each puts a greeting into every buffer, its own,
+// too; then, all having done so, looks at what it has put there. Both to be compared with GreetingOf by the host:
+// SeenGreeting in its own buffer is what it saw in that rank's, PutGreeting what that rank put into this one's.
 constexpr uint64_t kGreeting = 0x6d72735f'70650000u;
 constexpr uint64_t GreetingOf(int from, int to) {
   return kGreeting + (static_cast<uint64_t>(from) << 8) + static_cast<uint64_t>(to);

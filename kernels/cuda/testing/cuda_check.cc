@@ -233,8 +233,8 @@ void CheckFlash() {
   differing += differ;
 }
 
-// Ranks that are streams of this device: sums and gatherings by each other's memory, as over several devices, three
-// times over so that both parities of a piece's number come.
+// Ranks that are streams of this device: sums and gatherings by each other's memory, as over several devices, three times
+// over so that both parities of a piece's number come; sums the second time in two shots.
 void CheckPeerExchange(int ranks) {
   int count = 0, differ = 0;
   std::string first;
@@ -273,6 +273,7 @@ void CheckPeerExchange(int ranks) {
           args.rank = rank;
           args.ranks = ranks;
           args.is_gather = gathers;
+          args.two_shots = !gathers && times == 1;
           args.longest_ns = 5'000'000'000;
           Must(StartPeerExchange(args, streams[static_cast<size_t>(rank)]), "an exchange");
         }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <deque>
@@ -93,7 +94,8 @@ float InOrder(const std::vector<float>& values) {
 
 // One sum of `count` floats, twice over in one stream, each of what the one before left; `offset` floats past
 // where memory is aligned.
-void ExpectSums(World& world, unsigned order, int64_t count, int64_t offset, bool canonical, int64_t piece_bytes) {
+void ExpectSums(World& world, unsigned order, int64_t count, int64_t offset, bool canonical, int64_t piece_bytes,
+                bool two_shots = false) {
   const int size = world.size();
   std::mt19937 random(20261126);
   std::normal_distribution<float> normal;
@@ -120,6 +122,7 @@ void ExpectSums(World& world, unsigned order, int64_t count, int64_t offset, boo
     PeerExchangeArgs args = world.Args(rank, data, data, count * int64_t{sizeof(float)});
     args.canonical = canonical;
     args.piece_bytes = piece_bytes;
+    args.two_shots = two_shots;
     for (int times = 0; times < 2; ++times) EXPECT_EQ(StartPeerExchange(args, nullptr), 0);
   });
   for (int rank = 0; rank < size; ++rank) {
@@ -160,6 +163,31 @@ TEST(PeerExchange, SumsInPieces) {
 TEST(PeerExchange, SumsOfManyBlocks) {
   World world(2);
   ExpectSums(world, 1, 33 * 1024, 0, true, 4096);
+}
+
+// The same bits, whichever way they come; in one world after the other, and after sums in one shot, whose numbers go
+// on.
+TEST(PeerExchange, SumsInTwoShots) {
+  for (const unsigned order : {0u, 1u, 2u}) {
+    World world(4);
+    ExpectSums(world, order, 1028, 0, true, kPeerPieceBytes, /*two_shots=*/true);
+    ExpectSums(world, order, 1024 + 532, 0, true, 1024, true);  // pieces, the last of which has less
+    ExpectSums(world, order, 1024, 0, true, 1024);
+    ExpectSums(world, order, 1024 + 3, 3, true, 2048, true);      // by floats
+    ExpectSums(world, order, 3, 0, true, kPeerPieceBytes, true);  // some sum nothing
+  }
+  World two(2), eight(8), sixteen(16);
+  ExpectSums(two, 0, 33 * 1024, 0, true, 4096, true);
+  ExpectSums(eight, 1, 1028, 0, true, 1024, true);
+  ExpectSums(sixteen, 2, 260, 0, true, kPeerPieceBytes, true);
+}
+
+TEST(PeerExchange, TwoShotsAreForManyRanksAndBytes) {
+  EXPECT_FALSE(TakesTwoShots(kMostExchangedBytes, 2));
+  EXPECT_FALSE(TakesTwoShots((512 << 10) - 4, 4));
+  EXPECT_TRUE(TakesTwoShots(512 << 10, 4));
+  EXPECT_FALSE(TakesTwoShots((256 << 10) - 4, 8));
+  EXPECT_TRUE(TakesTwoShots(256 << 10, 8));
 }
 
 TEST(PeerExchange, Gathers) {
@@ -222,15 +250,19 @@ TEST(PeerExchange, AWaitEndsWhenTheHostSaysSo) {
   EXPECT_EQ(failure.rank, 0);
 }
 
-TEST(PeerExchange, AWaitEndsByItself) {
+void ExpectAnEnd(bool two_shots) {
   World world(4);
   Memory data(4096);
   world.Run(0, [&](int rank) {
     if (rank == 2) return;
-    Memory own(4096);
-    PeerExchangeArgs args = world.Args(rank, own.as(), own.as(), 4096);
+    Memory own(4096), sum(4096);
+    std::fill_n(sum.as<float>(), 1024, 7.0f);
+    PeerExchangeArgs args = world.Args(rank, own.as(), sum.as(), 4096);
+    args.two_shots = two_shots;
     args.longest_ns = 3'000'000'000;  // by then the others have come, however busy the host is
     EXPECT_EQ(StartPeerExchange(args, nullptr), 0);
+    // Nothing is read of others: the memory of one that has ended may be none any more.
+    for (int i = 0; i < 1024; ++i) ASSERT_EQ(sum.as<float>()[i], 7) << i;
   });
   for (const int rank : {0, 1, 3}) {
     const PeerFailure failure = FailureOf(world.rank(rank).state);
@@ -239,6 +271,8 @@ TEST(PeerExchange, AWaitEndsByItself) {
     EXPECT_NE(world.rank(rank).state.stop, 0u);
   }
 }
+TEST(PeerExchange, AWaitEndsByItself) { ExpectAnEnd(/*two_shots=*/false); }
+TEST(PeerExchange, AWaitOfTwoShotsEndsByItself) { ExpectAnEnd(/*two_shots=*/true); }
 
 TEST(PeerExchange, RanksThatExchangeUnlikeThingsAreTold) {
   World world(2);
@@ -298,6 +332,8 @@ TEST(PeerExchange, RefusesWhatItCannotDo) {
       [](auto& a) { a.rank = 2; },
       [](auto& a) { a.rank = -1; },
       [](auto& a) { a.piece_bytes = 24; },
+      [](auto& a) { a.two_shots = a.is_gather = true; },
+      [](auto& a) { a.two_shots = true, a.canonical = false; },
       [](auto& a) { a.piece_bytes = kPeerPieceBytes + 16; },
   };
   for (const auto& edit : edits) {

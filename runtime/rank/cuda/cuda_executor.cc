@@ -312,10 +312,18 @@ class CudaExecutor final : public Executor {
     Result<std::unique_ptr<PeerExchange>> met = PeerExchange::Meet(*device_, {.group = group_.get(),
                                                                               .ranks = TpGroupOf(plan_, rank_),
                                                                               .most_decode_rows = most_decode_rows_,
+                                                                              .ranks_of_device = RanksOfThisDevice(),
                                                                               .pulse = pulse_});
     if (!met.ok()) return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
     peers_ = std::move(*met);
     return Status();
+  }
+
+  int64_t RanksOfThisDevice() const {
+    const auto& ranks = *plan_.ranks();
+    return std::count_if(ranks.begin(), ranks.end(), [own = ranks[rank_]](const plan::Rank* rank) {
+      return rank->node() == own->node() && rank->device() == own->device();
+    });
   }
 
   // Whether sums and gatherings are in the stream; else the host has a part in them.

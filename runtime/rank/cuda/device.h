@@ -86,6 +86,7 @@ class Device {
   Status Use();
   Result<uint64_t> FreeBytes();
   Result<uint64_t> TotalBytes();
+  Result<int> MultiprocessorCount();
   // Zeros, aligned to 256 bytes. `what` names it in the error.
   Result<DeviceArena> Allocate(const char* what, uint64_t bytes);
   // Of the host, pinned; not zeroed.

@@ -104,6 +104,13 @@ Result<uint64_t> Device::TotalBytes() {
   return uint64_t{total_bytes};
 }
 
+Result<int> Device::MultiprocessorCount() {
+  int count = 0;
+  MRS_RETURN_IF_ERROR(Checked("its multiprocessors cannot be asked for",
+                              cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, static_cast<int>(ordinal_))));
+  return count;
+}
+
 Result<DeviceArena> Device::Allocate(const char* what, uint64_t bytes) {
   if (bytes == 0) return DeviceArena();
   void* data = nullptr;

@@ -219,6 +219,9 @@ Result<uint64_t> Device::TotalBytes() {
   return faults->device_bytes;
 }
 
+// Of a small one; nothing depends on it here, where all blocks have threads of their own.
+Result<int> Device::MultiprocessorCount() { return 64; }
+
 Result<DeviceArena> Device::Allocate(const char* what, uint64_t bytes) {
   MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "an allocation"));
   if (bytes == 0) return DeviceArena();

@@ -65,6 +65,20 @@ constexpr int kLookEveryMs = 50;  // at what the kernel waits for
 
 constexpr const char* kInstead = "plan with mrs-plan build --collectives staged";
 
+// What exchanges waits for the other ranks, so where they share a device, it must hold the blocks of all of them at
+// once. (Of one rank the launch sees to that, which is cooperative.)
+Status CheckHeld(Device& device, int64_t ranks) {
+  if (ranks == 1) return Status();
+  MRS_ASSIGN_OR_RETURN(const int64_t multiprocessors, device.MultiprocessorCount());
+  const int64_t held = multiprocessors * kernels::cuda::kPeerBlocksAMultiprocessor;
+  if (ranks * kernels::cuda::kPeerBlocks <= held) return Status();
+  return Refuse(
+      "{} ranks share {}, whose {} multiprocessors hold {} blocks at once, and {} of each rank wait for each other; "
+      "plan "
+      "for fewer ranks a device",
+      ranks, device.name(), multiprocessors, held, kernels::cuda::kPeerBlocks);
+}
+
 }  // namespace
 
 PeerState& PeerExchange::state() const { return *reinterpret_cast<PeerState*>(state_.data()); }
@@ -80,6 +94,7 @@ Result<std::unique_ptr<PeerExchange>> PeerExchange::Meet(Device& device, PeerOpt
   if (size > kernels::cuda::kMostPeers) {
     return Refuse("{} ranks exchange by peer memory, at most {} can; {}", size, kernels::cuda::kMostPeers, kInstead);
   }
+  MRS_RETURN_IF_ERROR(CheckHeld(device, self.options_.ranks_of_device));
   Hello mine;
   mine.pid = getpid();
   mine.most_decode_rows = self.options_.most_decode_rows;
@@ -261,6 +276,7 @@ Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
   args.ranks = size();
   args.is_gather = collective.is_gather;
   args.canonical = collective.algorithm != plan::CollectiveAlgorithm::rank_order;
+  args.two_shots = args.canonical && !args.is_gather && kernels::cuda::TakesTwoShots(args.bytes, args.ranks);
   args.longest_ns = static_cast<uint64_t>(options_.deadline.count()) * 1'000'000;
   return device_.Launched(kernels::cuda::StartPeerExchange(args, device_.stream()));
 }

@@ -30,6 +30,7 @@ struct PeerOptions {
   Communicator* group = nullptr;  // borrowed, and used while ranks meet and part: of two ranks or more
   std::vector<int> ranks = {};    // what each of them is called
   int64_t most_decode_rows = 0;   // which all ranks must pad alike
+  int64_t ranks_of_device = 1;    // that share this rank's
   Pulse* pulse = nullptr;         // borrowed; told which rank is waited for. Null: nobody looks
   // Of a wait. A slow rank is not cut off: one that hangs is the business of who watches all ranks.
   std::chrono::milliseconds deadline{std::chrono::hours{24}};

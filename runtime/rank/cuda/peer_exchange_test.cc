@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <string>
@@ -47,6 +48,7 @@ struct Shape {
   int64_t rows_of_last = 4;
   const char* faults = "";
   bool has_pulse = false;
+  int64_t ranks_of_device = 0;  // 0: each has a device of its own; else this is said, and all have the first
 };
 
 // Processes, numbered from 10, each of which says "ok" in the end, or what went wrong.
@@ -73,7 +75,7 @@ class World {
   static Status RunRank(const Shape& shape, int rank, int region, Child::Side& side,
                         const std::function<Status(Rank&)>& run) {
     MRS_ASSIGN_OR_RETURN(const auto group, OpenShmCommunicator(rank, shape.size, region));
-    MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(static_cast<uint32_t>(rank)));
+    MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(shape.ranks_of_device > 0 ? 0 : static_cast<uint32_t>(rank)));
     MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
     ProgressLine line;
     Pulse pulse(&line);
@@ -84,6 +86,7 @@ class World {
         PeerExchange::Meet(*device, {.group = group.get(),
                                      .ranks = names,
                                      .most_decode_rows = rank + 1 == shape.size ? shape.rows_of_last : 4,
+                                     .ranks_of_device = std::max(shape.ranks_of_device, int64_t{1}),
                                      .pulse = shape.has_pulse ? &pulse : nullptr,
                                      .deadline = shape.deadline}));
     Rank own{rank, device.get(), exchange.get(), memory.data(), &side, &line};
@@ -118,6 +121,28 @@ TEST(PeerExchange, SumsAtOnceAndInGraphs) {
     for (int i = 0; i < 3; ++i) MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
     MRS_RETURN_IF_ERROR(rank.exchange->Finish());
     return Expect(rank.At(kCount - 1), 15 * 64);
+  });
+  EXPECT_THAT(world.Said(), ::testing::Each("ok"));
+}
+
+// As many bytes as go in two shots, from where the last sum left them, at once and in a graph.
+TEST(PeerExchange, SumsOfManyBytes) {
+  World world({.size = 4}, [](Rank& rank) -> Status {
+    constexpr int64_t kCount = 200000;
+    static_assert(kernels::cuda::TakesTwoShots(kCount * 4, 4) && kCount * 4 <= kMemory);
+    const CollectiveLaunch sum = SumOf(rank, kCount * 4), few = SumOf(rank, 4000);
+    MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(1 << rank.rank), kCount));
+    MRS_RETURN_IF_ERROR(rank.exchange->Run(sum, 1));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    for (const int64_t at : {int64_t{0}, int64_t{50000}, kCount - 1}) MRS_RETURN_IF_ERROR(Expect(rank.At(at), 15));
+    MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&]() -> Status {
+      MRS_RETURN_IF_ERROR(rank.exchange->Run(few, 1));
+      return rank.exchange->Run(sum, 1);
+    }));
+    for (int i = 0; i < 2; ++i) MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
+    MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+    MRS_RETURN_IF_ERROR(Expect(rank.At(0), 15 * 256));
+    return Expect(rank.At(kCount - 1), 15 * 16);
   });
   EXPECT_THAT(world.Said(), ::testing::Each("ok"));
 }
@@ -162,6 +187,14 @@ TEST(PeerExchange, RanksThatDoNotMeetSayWhy) {
     World world({.size = 3, .faults = row.fault}, SumOnce);
     EXPECT_THAT(world.Said(), ::testing::Each(HasSubstr(row.says))) << row.fault;
   }
+}
+
+TEST(PeerExchange, RanksOfOneDeviceAreAsManyAsItHoldsAtOnce) {
+  EXPECT_THAT(World({.ranks_of_device = 4}, SumOnce).Said(), ::testing::Each("ok"));
+  EXPECT_THAT(
+      World({.ranks_of_device = 5}, SumOnce).Said(),
+      ::testing::Each("5 ranks share cuda:0 (emulated), whose 64 multiprocessors hold 128 blocks at once, and 32 "
+                      "of each rank wait for each other; plan for fewer ranks a device"));
 }
 
 TEST(PeerExchange, RanksThatPadUnlikeAreRefused) {
