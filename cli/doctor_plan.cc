@@ -68,10 +68,7 @@ Finding Cores(const doctor::Facts& facts, const PlanRun& run) {
 Finding Isa(const plan::Plan& plan, const doctor::Facts& facts) {
   const std::string chain = plan::EnumNameChain(plan.numerics()->chain());
   if (plan.numerics()->chain() == plan::Chain::fast) {
-    return {"plan.isa", Verdict::kOk,
-            "fast: products of many rows by the GPUs' tensor cores, in no order that is kept; cuBLASLt is looked for "
-            "when ranks "
-            "start",
+    return {"plan.isa", Verdict::kOk, "fast: products of many rows by the GPUs' tensor cores, in no order that is kept",
             ""};
   }
   if (OnGpus(plan)) {
@@ -95,6 +92,21 @@ Finding Port(const PlanRun& run) {
   if (run.port_error.empty())
     return {"plan.port", Verdict::kOk, fmt::format("port {} on 127.0.0.1 is free", run.port), ""};
   return {"plan.port", Verdict::kBad, run.port_error, "end what listens there, or serve with another --port"};
+}
+
+// A refusal says what is missing, then what to do.
+void Libraries(const PlanRun& run, std::vector<Finding>* findings) {
+  for (const CudaLibrary& library : run.libraries) {
+    if (library.version.ok()) {
+      findings->push_back(
+          {"plan.libraries", Verdict::kOk, fmt::format("{} {} is there", library.name, *library.version), ""});
+      continue;
+    }
+    const std::string& why = library.version.message();
+    const size_t end = why.find("; ");
+    findings->push_back(
+        {"plan.libraries", Verdict::kBad, why.substr(0, end), end == std::string::npos ? "" : why.substr(end + 2)});
+  }
 }
 
 void Links(const plan::Plan& plan, const PlanRun& run, std::vector<Finding>* findings) {
@@ -148,6 +160,7 @@ Result<PlanRun> MeasurePlan(const OpenedPlan& opened, const NodeSeat& seat, cons
   run.transport = wire::TransportName(ranks.transport);
   run.ranks = seat.identity.ranks.size();
   run.threads = ranks.threads;
+  run.libraries = CudaLibrariesOf(opened.plan());
   run.port = options.port;
   if (const Result<Front> front = BindFront(options.host, options.port, std::chrono::milliseconds(1)); !front.ok()) {
     run.port_error = front.message();
@@ -167,6 +180,7 @@ Result<PlanRun> MeasurePlan(const OpenedPlan& opened, const NodeSeat& seat, cons
 
 std::vector<Finding> JudgePlan(const plan::Plan& plan, const doctor::Facts& facts, const PlanRun& run) {
   std::vector<Finding> findings = {Memory(plan, facts.memory), Cores(facts, run), Isa(plan, facts), Port(run)};
+  Libraries(run, &findings);
   Links(plan, run, &findings);
   return findings;
 }

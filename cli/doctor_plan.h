@@ -17,6 +17,7 @@
 #include "plans/reader.h"
 #include "plans/status.h"
 #include "runtime/doctor/findings.h"
+#include "runtime/rank/cuda/libraries.h"
 #include "runtime/world/link_check.h"
 
 namespace mrs::cli {
@@ -28,8 +29,9 @@ struct PlanRun {
   uint32_t threads = 1;     // of each rank
   std::string links_error;  // "": every link is whole
   std::vector<LinkTimes> links;
-  uint16_t port = 0;       // to serve on
-  std::string port_error;  // "": it is free
+  std::vector<CudaLibrary> libraries;  // that ranks on GPUs open
+  uint16_t port = 0;                   // to serve on
+  std::string port_error;              // "": it is free
 };
 
 // Of several nodes this is the head; the others take part.

@@ -23,8 +23,14 @@ class DoctorPlanTest : public ::testing::Test {
     facts_.cores = 4;
     facts_.isa = {.baseline = true, .isa = "avx512bf16", .wanted = "", .native = {"pair2"}, .emulated = {"block32"}};
     facts_.memory = {.total_bytes = uint64_t{8} << 30, .free_bytes = uint64_t{6} << 30};
-    run_ = {
-        .transport = "tcp", .ranks = 2, .threads = 2, .links_error = "", .links = {}, .port = 1234, .port_error = ""};
+    run_ = {.transport = "tcp",
+            .ranks = 2,
+            .threads = 2,
+            .links_error = "",
+            .links = {},
+            .libraries = {},
+            .port = 1234,
+            .port_error = ""};
     for (const uint32_t from : {0u, 1u}) {
       run_.links.push_back(
           {.from = from, .to = 1 - from, .latency_ns = 7000 + from, .bytes_per_second = 3'000'000'000});
@@ -86,6 +92,21 @@ TEST_F(DoctorPlanTest, EachLackHasItsVerdict) {
   EXPECT_EQ(broken.at("plan.links").says, run_.links_error);
   EXPECT_FALSE(broken.contains("plan.latency"));
   EXPECT_EQ(Judged({.tp = 1}).at("plan.links").says, "one rank: no links");
+}
+
+TEST_F(DoctorPlanTest, WhatGpuRanksOpenIsThereOrNamedWithWhatToDo) {
+  EXPECT_FALSE(Judged({}).contains("plan.libraries"));
+  run_.libraries = {{"cuBLASLt", std::string("13.1.0")}};
+  EXPECT_EQ(Judged({}).at("plan.libraries").verdict, Verdict::kOk);
+  EXPECT_EQ(Judged({}).at("plan.libraries").says, "cuBLASLt 13.1.0 is there");
+  run_.libraries = {{"cuBLASLt", Unavailable("no cuBLASLt on this host: it is not found; install it; or another")}};
+  const Finding missing = Judged({}).at("plan.libraries");
+  EXPECT_EQ(missing.verdict, Verdict::kBad);
+  EXPECT_EQ(missing.says, "no cuBLASLt on this host: it is not found");
+  EXPECT_EQ(missing.fix, "install it; or another");
+  run_.libraries = {{"CUDA", Refuse("none")}};
+  EXPECT_EQ(Judged({}).at("plan.libraries").says, "none");
+  EXPECT_EQ(Judged({}).at("plan.libraries").fix, "");
 }
 
 TEST_F(DoctorPlanTest, AStepWaitsForEverySumGatheringAndStage) {

@@ -55,8 +55,8 @@ constexpr const char* kExamples = R"(Examples:
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 MRS_ISA=reference|avx2|avx512|avx512bf16|amx keeps to that instruction set; the tokens stay the same.)";
 
-constexpr std::string_view kCpusOnly =
-    "not there yet: ranks run on this host's CPUs; on what they run will be the plan's to say";
+constexpr std::string_view kDevicesByPlan =
+    "the plan decides it: build one with mrs-plan build --gpus or --cluster FILE, and --devices for some of them";
 constexpr std::string_view kNoKey = "not there yet: the server binds 127.0.0.1 only and asks for no key; leave it out";
 constexpr std::string_view kByPlan =
     "the plan decides it: build one with mrs-plan build --tp N, --pp N and --cluster FILE";
@@ -64,7 +64,7 @@ constexpr std::string_view kByPlan =
 // What users of other servers try, and what is to come.
 constexpr mrs::cli::Elsewhere kElsewhere[] = {
     {"--api-key-file --no-auth --auth", kNoKey},
-    {"--gpus --gpu --num-gpus --device --devices --device-ids --cuda", kCpusOnly},
+    {"--gpus --gpu --num-gpus --device --devices --device-ids --cuda", kDevicesByPlan},
     {"-n --num-device-layers --device-layers --nodes --nnodes --num-nodes", kByPlan},
     {"--node-rank", "use --node K"},
     {"--master-addr --master-address", "use --head ADDRESS[:PORT]"},

@@ -347,7 +347,7 @@ class CommandLine:
         for arguments, why in {
                 "--api-key-file k": no_key,
                 "--no-auth": no_key,
-                "--gpus 2": "not there yet: ranks run on this host's CPUs; on what they run will be the plan's to say",
+                "--gpus 2": "the plan decides it: build one with mrs-plan build --gpus or --cluster FILE, and --devices for some of them",
                 "--pp 2": by_plan,
                 "-pp=2": by_plan,
                 "-n 2": by_plan,

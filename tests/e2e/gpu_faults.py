@@ -12,6 +12,7 @@ fault takes more than half a second, ten times that are the bound.
 import json
 import os
 import random
+import re
 import shutil
 import time
 
@@ -307,6 +308,22 @@ def refused_before_weights_are_read(work):
             run.clean_up()
 
 
+def doctor_looks_for_libraries(work):
+    program = os.path.join(work.tools_folder, "mrs-exec-emulated")
+    for planned, fault, code, says in (
+        ("fast", "", 0, r"^ok +plan\.libraries +cuBLASLt 13\.1\.0 is there$"),
+        ("fast", "cublaslt-open:1", 1,
+         r"^bad +plan\.libraries +no cuBLASLt on this host: .*plan with mrs-plan build --numerics pair2"),
+        ("nccl", "nccl-open:1@0", 1, r"^bad +plan\.libraries +no NCCL on this host: .*--collectives staged"),
+    ):
+        run = Run(work, "doctor", "--plan", plan_by(work, planned), program=program, environment={FAULT: fault})
+        run.ended(START_S)
+        said = run.output.decode()
+        check(re.search(says, said, re.MULTILINE | re.DOTALL), f"no line like {says} in\n{said}\n  {run.described()}")
+        if code:
+            check_equal(run.process.returncode, code, f"exit code\n{said}")
+
+
 def by_nccl_each_fails(work):
     faults = list(NCCL_FAULTS.items())
     if is_every():
@@ -338,7 +355,7 @@ def the_one_that_hangs_is_named(work):
 CASES = [
     each_point_is_met, each_fails, past_the_last_nothing_fails, graphs_in_other_orders, less_memory_than_planned,
     no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails,
-    refused_before_weights_are_read, the_one_that_hangs_is_named
+    refused_before_weights_are_read, doctor_looks_for_libraries, the_one_that_hangs_is_named
 ]
 
 
