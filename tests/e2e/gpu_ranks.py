@@ -124,9 +124,17 @@ def fails_everywhere(work):
     print(f"{failed} of {tried} points failed, each by name; past the others all was answered")
 
 
-def rehearses(work, layers):
+def peers_of_four(work):
+    """GPUs that reach each other's memory, as those of --gpus are not known to."""
+    device = "      - {model: EMU-2GB, parent: sw0}\n"
+    return work.text_file("four-peers.yaml", "version: 1\nnodes:\n  - name: emulated\n"
+                          "    switches: [{name: sw0, socket: 0}]\n    devices:\n" + 4 * device)
+
+
+def rehearses(work, layers, collectives="staged"):
     """Links, programs on zeros, and what each exchange takes; no file of the model is opened."""
-    plan = plan_for(work, "small", "--gpus", "4xEMU-2GB", "--tp", "2", "--pp", "2", planned=SMALL)
+    gpus = ("--cluster", peers_of_four(work)) if collectives == "ipc" else ("--gpus", "4xEMU-2GB")
+    plan = plan_for(work, f"small-{collectives}", *gpus, "--tp", "2", "--pp", "2", "--collectives", collectives, planned=SMALL)
     run = Run(work, "--plan", plan, "--rehearse", "--rehearse-layers", layers, "--json", program=program_of(work))
     try:
         check_equal(run.ended(60), 0, f"exit code\n  {run.described()}")
@@ -150,6 +158,8 @@ CASES = [
     *([("fails at every point", fails_everywhere)] if is_every() else []),
     ("rehearses all layers", lambda w: rehearses(w, "all")),
     ("rehearses a layer", lambda w: rehearses(w, "1")),
+    ("rehearses by nccl", lambda w: rehearses(w, "1", "nccl")),
+    ("rehearses by ipc", lambda w: rehearses(w, "1", "ipc")),
 ]
 
 

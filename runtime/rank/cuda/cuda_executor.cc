@@ -160,11 +160,11 @@ class CudaExecutor final : public Executor {
                                .inputs = inputs});
     if (options.rehearsal == RehearsalScope::kLayers) KeepLayers(stage, rehearsed, buckets_);
     times_ = options.times;
-    with_graphs_ = options.graphs;
     graph_counts_ = options.graph_counts;
     if (is_fast) MRS_RETURN_IF_ERROR(OpenFastProducts());
     MRS_RETURN_IF_ERROR(device_->Finish());
-    MRS_RETURN_IF_ERROR(collectives_ == Collectives::kIpc ? MeetPeers(options) : MeetByNccl(options));
+    MRS_RETURN_IF_ERROR(collectives_ == Collectives::kIpc ? MeetPeers() : MeetByNccl());
+    with_graphs_ = options.graphs && !(times_ != nullptr && InStream());  // nothing is timed inside of one
     // Last, as it may take minutes: a library that is missing or a peer that is not reached is known by now.
     if (options.rehearsal != RehearsalScope::kNone) return Status();
     const Status read = LoadWeights(options);
@@ -268,12 +268,9 @@ class CudaExecutor final : public Executor {
   }
 
   // Where the plan counts communicators, which no more than its ranks have.
-  Status MeetByNccl(const CudaExecutorOptions& options) {
+  Status MeetByNccl() {
     const plan::Stage& stage = StageOf(plan_, rank_);
     if (stage.communicators_bytes() == 0 || world_ == nullptr) return Status();
-    if (options.rehearsal != RehearsalScope::kNone) {
-      return Refuse("rank {}: not there yet: rehearsing GPUs that talk by NCCL; plan with --collectives staged", rank_);
-    }
     Result<std::unique_ptr<NcclExchange>> met =
         NcclExchange::Meet(*device_, {.world = world_,
                                       .group = group_.get(),
@@ -298,13 +295,8 @@ class CudaExecutor final : public Executor {
   }
 
   // As the plan counts a buffer where there is somebody to exchange with.
-  Status MeetPeers(const CudaExecutorOptions& options) {
+  Status MeetPeers() {
     if (group_ == nullptr) return Status();
-    if (options.rehearsal != RehearsalScope::kNone) {
-      return Refuse(
-          "rank {}: not there yet: rehearsing GPUs that exchange by peer memory; plan with --collectives staged",
-          rank_);
-    }
     if (StageOf(plan_, rank_).communicators_bytes() != kPeerExchangeBytes) {
       return Refuse("rank {}: the plan counts {} bytes for what peers read, and here it is {}: rebuild the plan", rank_,
                     StageOf(plan_, rank_).communicators_bytes(), kPeerExchangeBytes);
@@ -502,9 +494,13 @@ class CudaExecutor final : public Executor {
     }
     if (const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work)) {
       if (group_ == nullptr) return exchange_->Run(*collective, rows);
-      return nccl_ != nullptr ? nccl_->Run(*collective, rows) : peers_->Run(*collective, rows);
+      return RunInStream(*collective, rows, [&] {
+        return nccl_ != nullptr ? nccl_->Run(*collective, rows) : peers_->Run(*collective, rows);
+      });
     }
-    if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return nccl_->Run(*transfer, rows);
+    if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) {
+      return RunInStream(*transfer, rows, [&] { return nccl_->Run(*transfer, rows); });
+    }
     return std::visit(
         [&](auto& work) -> Status {
           if constexpr (requires { Start(work, rows, device_->stream()); }) {
@@ -514,6 +510,17 @@ class CudaExecutor final : public Executor {
           }
         },
         launch.work);
+  }
+
+  // Where it is timed, by itself: from an empty stream until that is empty again.
+  template <typename Exchange, typename Starts>
+  Status RunInStream(const Exchange& exchange, int64_t rows, const Starts& starts) {
+    if (times_ == nullptr) return starts();
+    MRS_RETURN_IF_ERROR(Finish());
+    return Timed(times_, exchange, rows, [&]() -> Status {
+      MRS_RETURN_IF_ERROR(starts());
+      return Finish();
+    });
   }
 
   Status RunProducts(MatmulLaunch<CudaKernels>& launch, int64_t rows, size_t most_branches) {
