@@ -59,11 +59,15 @@ Result<std::optional<std::vector<VisibleDevice>>> Decider::Devices(const Wish& w
                                                 "{}",
                                                 Printable(wish.local_world->substr(0, 64)), kMaxChunks)};
   }
-  DeviceChoice choice = {.flag = wish.devices, .memory = wish.memory, .host_memory = subject_.host_memory.value_or(0)};
+  // Ranks on one device, for tests: NCCL refuses them, and what is staged gains nothing by them.
+  DeviceChoice choice = {.flag = wish.devices,
+                         .memory = wish.memory,
+                         .may_repeat = wish.collectives == "ipc",
+                         .host_memory = subject_.host_memory.value_or(0)};
   // --gpus and --cpus say all of what there is, whatever this host may see; a flag counts as a program's ordinals do.
   if (subject_.of_file || !wish.devices.empty()) choice.cuda_visible = wish.cuda_visible;
   if (subject_.of_file && wish.devices.empty()) choice.per_node_ranks = wish.local_world;
-  const Key key = {cluster, choice.flag, choice.cuda_visible, choice.per_node_ranks, choice.memory};
+  const Key key = {cluster, choice.flag, choice.cuda_visible, choice.per_node_ranks, choice.memory, choice.may_repeat};
   auto found = devices_.find(key);
   if (found == devices_.end()) found = devices_.emplace(key, ChooseDevices(*cluster, choice)).first;
   if (!found->second) return found->second.error();
@@ -120,7 +124,7 @@ Result<Decision> Decider::Place(const Wish& wish) const {
     return BrokenRule<RuleId::kDevices>("", mesh.RankCount(), mesh.tp, mesh.stage, devices->size());
   }
   if (devices && wish.collectives == "ipc" && mesh.RankCount() > 1) {
-    MRS_RETURN_IF_ERROR(CheckPeers(*decision.cluster, decision.devices, decision.layout));
+    MRS_RETURN_IF_ERROR(CheckPeers(*decision.cluster, *devices, decision.devices, decision.layout));
   }
   return decision;
 }

@@ -89,7 +89,7 @@ class Decider {
 
   Subject subject_;
   using Key = std::tuple<const cluster::Cluster*, std::string, std::optional<std::string>, std::optional<std::string>,
-                         std::optional<uint64_t>>;
+                         std::optional<uint64_t>, bool>;
   mutable std::map<Key, Result<std::vector<VisibleDevice>>> devices_;
   mutable std::map<int, cluster::Cluster> hosts_;  // this one with so many ranks
 };

@@ -293,6 +293,10 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   MRS_RETURN_IF_ERROR(CheckFast(facts));
   // Of a plan that there is, as it says: those of before have none.
   const bool talks = facts.ranks.size() > 1 && facts.ranks.front().kind == "cuda";
+  if (!talks && !options.as_planned && !options.collectives.empty()) {
+    result.warnings.push_back(fmt::format(
+        "--collectives {}: the plan has one GPU, which exchanges nothing; it is left out", options.collectives));
+  }
   if (talks && (!options.as_planned || !options.collectives.empty())) {
     facts.options.emplace_back("collectives", facts.collectives);
   }

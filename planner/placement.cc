@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <utility>
 
@@ -124,6 +125,37 @@ std::string WhereText(const cluster::Cluster& cluster, const std::vector<Visible
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
+bool ReachEachOther(const cluster::Cluster& cluster, const cluster::DevicePaths& paths,
+                    const std::vector<VisibleDevice>& devices) {
+  const bool is_one_node =
+      std::ranges::all_of(devices, [&](const VisibleDevice& device) { return device.node == devices.front().node; });
+  return is_one_node && NeedsPeerAccess(WorstCrossing(cluster, paths, devices));
+}
+
+// "; or take --devices cuda:0,1 --tp 2, which do": as many of them as a sum may have ranks; "": no two reach each
+// other. From each device on it takes whichever next one reaches all so far, which of the paths that there are finds
+// the most.
+std::string PeersText(const cluster::Cluster& cluster, const cluster::DevicePaths& paths,
+                      const std::vector<VisibleDevice>& visible) {
+  if (cluster.nodes.size() > 1) return ", or take others with --devices";  // which counts on every node
+  std::vector<VisibleDevice> most;
+  for (size_t first = 0; first < visible.size(); ++first) {
+    std::vector<VisibleDevice> peers = {visible[first]};
+    for (size_t next = 0; next < visible.size(); ++next) {
+      if (next == first) continue;
+      peers.push_back(visible[next]);
+      if (!ReachEachOther(cluster, paths, peers)) peers.pop_back();
+    }
+    if (peers.size() > most.size()) most = std::move(peers);
+  }
+  const size_t count = std::bit_floor(std::min(most.size(), static_cast<size_t>(kMostPeerRanks)));
+  if (count < 2) return "";
+  std::vector<int> numbers;
+  for (size_t i = 0; i < count; ++i) numbers.push_back(most[i].number);
+  std::ranges::sort(numbers);
+  return fmt::format(", or take --devices cuda:{} --tp {}, which do", fmt::join(numbers, ","), count);
+}
+
 }  // namespace
 
 Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<VisibleDevice>& devices,
@@ -151,7 +183,8 @@ Result<Placement> Place(const ModelSpec& spec, const cluster::Cluster& cluster,
   return Placer(spec, cluster, devices, wish).Run();
 }
 
-Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks, const Layout& layout) {
+Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& visible,
+                  const std::vector<VisibleDevice>& ranks, const Layout& layout) {
   constexpr std::string_view kInstead = "say --collectives staged, or nccl";
   const int64_t tp = layout.mesh.tp;
   if (tp == 1) {
@@ -165,14 +198,12 @@ Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevi
   for (size_t s = 0; s < layout.stages.size(); ++s) {
     const auto first = ranks.begin() + static_cast<std::ptrdiff_t>(layout.stages[s].device * tp);
     const std::vector<VisibleDevice> group(first, first + static_cast<std::ptrdiff_t>(tp));
+    if (ReachEachOther(cluster, paths, group)) continue;
     const Crossing worst = WorstCrossing(cluster, paths, group);
-    const bool is_one_node =
-        std::ranges::all_of(group, [&](const VisibleDevice& device) { return device.node == group.front().node; });
-    if (is_one_node && NeedsPeerAccess(worst)) continue;
     return Refuse(
         "--collectives ipc: the GPUs of stage {} ({}) sum over {}, and reach each other's memory over NVLink or PCIe "
-        "switches of one node alone; {}, or take others with --devices",
-        s, WhereText(cluster, group), CrossingText(worst), kInstead);
+        "switches of one node alone; {}{}",
+        s, WhereText(cluster, group), CrossingText(worst), kInstead, PeersText(cluster, paths, visible));
   }
   return Status();
 }

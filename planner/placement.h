@@ -47,8 +47,10 @@ Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<Visible
                                 const LayoutWish& wish, int64_t tp, bool cuda);
 
 // Whether the ranks of each group reach each other's memory (--collectives ipc): they are of one node, joined without
-// the host, and few enough. Refuses the first group that does not by its name.
-Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks, const Layout& layout);
+// the host, and few enough. Refuses the first group that does not by its name, with those of the `visible` devices that
+// do.
+Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& visible,
+                  const std::vector<VisibleDevice>& ranks, const Layout& layout);
 
 // Where each group and border lies, one line each: "tp group 0: devices 0 to 3 of node gpu-0, over NVLink, ...".
 std::vector<std::string> PlacementLines(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks,

@@ -59,8 +59,8 @@ Result<std::vector<Numbered>> OnNode(const Node& node, const DeviceChoice& choic
   std::vector<Numbered> devices;
   for (const Device& device : node.devices) devices.push_back({static_cast<int>(devices.size()), device.ordinal});
   std::ranges::stable_sort(devices, {}, &Numbered::number);
-  const auto pick = [&](std::string_view what, const std::vector<int>& numbers,
-                        const std::vector<Numbered>& of) -> Result<std::vector<Numbered>> {
+  const auto pick = [&](std::string_view what, const std::vector<int>& numbers, const std::vector<Numbered>& of,
+                        bool may_repeat) -> Result<std::vector<Numbered>> {
     std::vector<Numbered> picked;
     std::set<int> seen;
     for (const int number : numbers) {
@@ -69,7 +69,7 @@ Result<std::vector<Numbered>> OnNode(const Node& node, const DeviceChoice& choic
         return BrokenRule<RuleId::kOrdinalUnknown>(what, number, Printable(node.name), of.size(),
                                                    of.empty() ? 0 : of.back().number);
       }
-      if (!seen.insert(number).second) return BrokenRule<RuleId::kOrdinalTwice>(what, number);
+      if (!seen.insert(number).second && !may_repeat) return BrokenRule<RuleId::kOrdinalTwice>(what, number);
       picked.push_back(*at);
     }
     return picked;
@@ -83,12 +83,13 @@ Result<std::vector<Numbered>> OnNode(const Node& node, const DeviceChoice& choic
   }
   if (choice.cuda_visible && !only_cpus) {
     std::erase_if(devices, is_cpu);
-    MRS_ASSIGN_OR_RETURN(devices,
-                         pick(fmt::format("{}={}", kVisible, Printable(*choice.cuda_visible)), visible, devices));
+    MRS_ASSIGN_OR_RETURN(devices, pick(fmt::format("{}={}", kVisible, Printable(*choice.cuda_visible)), visible,
+                                       devices, /*may_repeat=*/false));
     for (size_t i = 0; i < devices.size(); ++i) devices[i].number = static_cast<int>(i);
   }
   if (!choice.flag.empty()) {
-    MRS_ASSIGN_OR_RETURN(devices, pick(fmt::format("--devices {}", Printable(choice.flag)), flag, devices));
+    MRS_ASSIGN_OR_RETURN(devices,
+                         pick(fmt::format("--devices {}", Printable(choice.flag)), flag, devices, choice.may_repeat));
   } else if (first) {
     if (std::cmp_greater(*first, devices.size())) {
       return BrokenRule<RuleId::kLocalWorld>("", kLocalWorld, *first, Printable(node.name), devices.size());
@@ -206,7 +207,8 @@ Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const D
       }
       kind = device.kind;
       MRS_ASSIGN_OR_RETURN(const int64_t usable, UsableBytes(node, device, choice));
-      of_node.push_back({static_cast<int>(n), index, islands[index], usable, number});
+      const auto ranks = std::ranges::count(on_node, index, &Numbered::device);
+      of_node.push_back({static_cast<int>(n), index, islands[index], usable / ranks, number});
     }
     std::stable_sort(of_node.begin(), of_node.end(), [&](const VisibleDevice& a, const VisibleDevice& b) {
       const auto key = [&](const VisibleDevice& d) {

@@ -125,6 +125,22 @@ TEST(VisibleDevices, MayUseNineTenthsOfWhatIsKnown) {
   EXPECT_EQ((*ChooseDevices(cpus, {.host_memory = 4000}))[3].usable_bytes, 900);
 }
 
+TEST(VisibleDevices, OneThatIsNamedSeveralTimesHasSeveralRanksWhereItMay) {
+  const Cluster cluster = Gpus("4xRTX-3090");
+  EXPECT_NE(Refused(cluster, {.flag = "cuda:1,1"}), "");
+  const auto once = *ChooseDevices(cluster, {.flag = "cuda:1,2"});
+  const auto devices = *ChooseDevices(cluster, {.flag = "cuda:1,2,1", .may_repeat = true});
+  ASSERT_EQ(devices.size(), 3u);
+  std::vector<int> numbers;
+  for (const VisibleDevice& device : devices) {
+    numbers.push_back(device.number);
+    EXPECT_EQ(device.usable_bytes, once[0].usable_bytes / (device.number == 1 ? 2 : 1));
+  }
+  EXPECT_EQ(std::ranges::count(numbers, 1), 2);
+  // A program counts each of those that it may see once.
+  EXPECT_NE(Refused(cluster, {.cuda_visible = "1,1", .may_repeat = true}), "");
+}
+
 TEST(VisibleDevices, OfOneIslandFollowEachOther) {
   Cluster cluster = Gpus("4xRTX-3090");
   const auto bridge = [&](int a, int b) {

@@ -1,6 +1,8 @@
 // PlanSummary: what a person wants to know before the first token.
 #include <algorithm>
 #include <array>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "plans/append.h"
@@ -36,6 +38,14 @@ std::string CollectiveLine(const StageView& stage, plan::Variant variant) {
   return fmt::format("{} all-reduce ({} a token), {} all-gather", reduces, HumanBytes(reduce_bytes_per_token), gathers);
 }
 
+bool SharesDevices(const plan::Plan& plan) {
+  std::set<std::pair<uint32_t, uint32_t>> places;
+  for (const plan::Rank* rank : *plan.ranks()) {
+    if (!places.emplace(rank->node(), rank->device()).second) return true;
+  }
+  return false;
+}
+
 // What carries what CUDA ranks tell each other, and what it costs; of a forward that wants candidates.
 std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
   uint64_t most_exchanges = 0, most_out = 0, most_in = 0;  // of a rank, in bytes a token
@@ -64,9 +74,10 @@ std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
   if (collectives == Collectives::kIpc) {
     return fmt::format(
         "ipc: {} times a forward, {} inside of its graphs, by reading each other's memory; {} a sequence put by a rank "
-        "and up to {} read, a decode; {} of buffers a rank; has not run on a device yet",
+        "and up to {} read, a decode; {} of buffers a rank; {}has not run on a device yet",
         most_exchanges, plan.stages()->size() > 1 ? "what is summed" : "all", HumanBytes(most_out),
-        HumanBytes(SatMul(std::max(most_out, most_in), plan.tp())), HumanBytes(most_communicators));
+        HumanBytes(SatMul(std::max(most_out, most_in), plan.tp())), HumanBytes(most_communicators),
+        SharesDevices(plan) ? "ranks share a GPU, on which they take turns: for tests; " : "");
   }
   if (collectives == Collectives::kNccl) {
     return fmt::format(

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "plans/collectives.h"
 #include "plans/contract.h"
 #include "plans/testing/tiny_plan.h"
 
@@ -460,6 +461,17 @@ TEST(Verify, RejectsRanksOfTwoKindsAndTwoOnOneGpu) {
   plan.stages[0]->workspace_bytes = plan.stages[0]->graphs_bytes = 1;
   EXPECT_EQ(Refusal(plan), "");
   plan.ranks[0].mutate_device(plan.ranks[1].device());
+  EXPECT_EQ(Refusal(plan), "ranks 0 and 1 are both on cuda:1 of node 0");
+  plan.stages[0]->communicators_bytes = 1;
+  EXPECT_EQ(Refusal(plan), "ranks 0 and 1 are both on cuda:1 of node 0");
+  // Those that sum by each other's memory may.
+  plan.options.insert(plan.options.begin(), std::make_unique<plan::OptionT>());
+  plan.options[0]->name = "collectives";
+  plan.options[0]->value = "ipc";
+  plan.stages[0]->communicators_bytes = static_cast<uint64_t>(kPeerExchangeBytes);
+  for (uint64_t& bytes : plan.cluster->memory_bytes) bytes = uint64_t{1} << 30;
+  EXPECT_EQ(Refusal(plan), "");
+  plan.options[0]->value = "nccl";
   EXPECT_EQ(Refusal(plan), "ranks 0 and 1 are both on cuda:1 of node 0");
   plan.ranks[0].mutate_node(7);
   EXPECT_EQ(Refusal(plan), "");

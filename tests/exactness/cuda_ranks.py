@@ -6,7 +6,8 @@
 
 The bundled model on one, two and four of the emulated device, on two stages, and on two stages of two; then a sample of
 the product of models (random ones, the families' tiny ones) x both profiles x every legal layout x transport {local, shm,
-tcp, ring} x prompt chunk {1, 7, 64} x CUDA graphs on and off x what GPUs talk by {staged, nccl, ipc}. Candidates alone are asked for, too: the same tokens. A
+tcp, ring} x prompt chunk {1, 7, 64} x CUDA graphs on and off x what GPUs talk by {staged, nccl, ipc}; by ipc also ranks
+that share one device. Candidates alone are asked for, too: the same tokens. A
 control shows that sums in the order of ranks change the hash.
 """
 
@@ -46,6 +47,8 @@ FIXED = (
     ((1, 4), "tcp", 7, "on", "ipc"),
     ((2, 2), "shm", 64, "on", "ipc"),
     ((2, 2), "ring", 7, "off", "ipc"),
+    ((1, 2), "shm", 64, "on", "ipc on one"),
+    ((1, 4), "tcp", 7, "off", "ipc on one"),
 )
 # GPUs that reach each other's memory, as those of --gpus are not known to.
 NODE = "version: 1\nnodes:\n  - name: emulated\n    switches: [{name: sw0, socket: 0}]\n    devices:\n"
@@ -80,9 +83,11 @@ class Checker:
             extra = ["--gpus", f"{stages * tp}xEMU-2GB"]
             if collectives == "ipc":
                 extra = ["--cluster", self.cluster_of(stages * tp)]
+            if collectives == "ipc on one":
+                extra = ["--gpus", "EMU-2GB", "--devices", ",".join(["cuda:0"] * tp)]
             extra += ["--dtype", model.dtype, "--reduction", reduction]
             extra += ["--pp", str(stages)] if stages > 1 else []
-            extra += ["--collectives", collectives]
+            extra += ["--collectives", collectives.split()[0]]
             self.on_gpus[key] = self.gpu.build(
                 model.folder, path, tp=tp, numerics=profile, max_len=model.max_len, extra=extra
             )

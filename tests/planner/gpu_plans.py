@@ -23,6 +23,18 @@ nodes:
 """
 
 
+PAIRS = """version: 1
+nodes:
+  - name: emulated
+    switches: [{name: sw0, socket: 0}, {name: sw1, socket: 0}]
+    devices:
+      - {model: EMU-2GB, parent: sw0}
+      - {model: EMU-2GB, parent: sw1}
+      - {model: EMU-2GB, parent: sw0}
+      - {model: EMU-2GB, parent: sw1}
+"""
+
+
 class GpuPlans(unittest.TestCase):
     maxDiff = None
 
@@ -176,6 +188,44 @@ class GpuPlans(unittest.TestCase):
             done = plan_tools.run(argv)
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertRegex(done.stderr, f"mrs-plan: --collectives ipc: {why}.*; say --collectives staged, or nccl")
+
+        # Four GPUs behind two switches: which of them would do is said, and does.
+        with open(cluster, "w", encoding="utf-8") as file:
+            file.write(PAIRS)
+        argv = [self.tools.plan, "build", plan_tools.MINI, "--cluster", cluster, "--collectives", "ipc", "-o", self.out]
+        done = plan_tools.run(argv)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, "; say --collectives staged, or nccl, or take --devices cuda:0,2 --tp 2, which do")
+        plan_tools.checked([*argv, "--devices", "cuda:0,2", "--tp", "2"])
+        plan_tools.checked([*argv, "--devices", "cuda:1,3", "--tp", "2"])
+        self.assertEqual(plan_tools.run([*argv, "--devices", "cuda:0,1", "--tp", "2"]).returncode, 1)
+
+    def test_ranks_that_share_a_gpu(self):
+        argv = ["--gpus", "EMU-2GB", "--devices", "cuda:0,0"]
+        plan = self.build(*argv, "--collectives", "ipc")
+        self.assertEqual(self.places(plan), [(0, 0, 0, "cuda", 0), (0, 1, 0, "cuda", 0)])
+        self.assertEqual(plan["cluster"]["memory_bytes"], [(1 << 30) * 9 // 10] * 2)  # of which each has half
+        said = plan_tools.checked(
+            [self.tools.plan, "build", plan_tools.MINI, *argv, "--collectives", "ipc", "-o", self.out]
+        )
+        self.assertRegex(said, r"\nGPUs talk    ipc: .*; ranks share a GPU, on which they take turns: for tests; ")
+        plan_tools.checked([self.tools.plan, "check", self.out, "--model", plan_tools.MINI])
+        for collectives in ("staged", "nccl", "auto"):
+            done = plan_tools.run([self.tools.plan, "build", plan_tools.MINI, *argv, "--collectives", collectives, "-o", self.out])
+            self.assertIn("device 0 stands twice", done.stderr)
+
+    def test_one_gpu_exchanges_nothing(self):
+        plain = self.bytes_of("--gpus", "EMU-2GB")
+        for collectives in ("staged", "nccl", "ipc"):
+            argv = [self.tools.plan, "build", plan_tools.MINI, "--gpus", "EMU-2GB", "--collectives", collectives]
+            done = plan_tools.run([*argv, "-o", self.out])
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(
+                f"mrs-plan: warning: --collectives {collectives}: the plan has one GPU, which exchanges nothing; it is left "
+                "out\n", done.stderr
+            )
+            with open(self.out, "rb") as file:
+                self.assertEqual(file.read(), plain)
 
     def test_nccl(self):
         argv = [self.tools.plan, "build", plan_tools.MINI, "--gpus", "2xEMU-2GB", "--collectives", "nccl"]
