@@ -233,8 +233,8 @@ void CheckFlash() {
   differing += differ;
 }
 
-// Ranks that are streams of this device: sums and gatherings by each other's memory, as over several devices, three times
-// over so that both parities of a piece's number come; sums the second time in two shots.
+// Ranks that are streams of this device: sums and gatherings by each other's memory, as over several devices, three
+// times over so that both parities of a piece's number come; sums the second time in two shots.
 void CheckPeerExchange(int ranks) {
   int count = 0, differ = 0;
   std::string first;

@@ -106,8 +106,9 @@ Result<uint64_t> Device::TotalBytes() {
 
 Result<int> Device::MultiprocessorCount() {
   int count = 0;
-  MRS_RETURN_IF_ERROR(Checked("its multiprocessors cannot be asked for",
-                              cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, static_cast<int>(ordinal_))));
+  MRS_RETURN_IF_ERROR(
+      Checked("its multiprocessors cannot be asked for",
+              cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, static_cast<int>(ordinal_))));
   return count;
 }
 
