@@ -31,6 +31,7 @@ COLLECTIVES = {  # of two GPUs
     "nccl": "by NCCL",
     "ipc": "sums by each other's memory",
 }
+SHARED = "shared"  # two ranks on one GPU, by ipc
 FAST_BOUND = 0.0625  # of a row's RMS: runtime/rank/cuda/README.md
 
 
@@ -243,6 +244,7 @@ class Check:
 
     def two(self, collectives):
         asked = self.read("http", "asked.json")
+        how = COLLECTIVES["ipc" if collectives == SHARED else collectives]
         plan = self.plans("two", f"{collectives}.mrsplan")
         argv = [self.program, "--plan", plan, "--model", self.plans("http", "model"), "--transport", "shm"]
         argv += ["--json", "--quiet", "--max-tokens", str(asked[0]["max_tokens"])]
@@ -254,7 +256,7 @@ class Check:
         actual = [json.loads(line).get("logits_sha256") for line in out.splitlines()]
         if code != 0 or actual != [case["logits_sha256"] for case in asked]:
             raise Failed(f"exit code {code}, {actual}, the CPU's {[c['logits_sha256'] for c in asked]}: {err.strip()}")
-        return f"{len(actual)} prompts, {COLLECTIVES[collectives]}: the CPU's logits_sha256"
+        return f"{len(actual)} prompts, {how}: the CPU's logits_sha256"
 
     def another_device(self):
         with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
@@ -345,7 +347,7 @@ class Check:
         self.part("refused: a device not there", self.no_device)
         self.part("refused: no device visible", self.no_visible)
         self.part("refused: too little memory", self.another_device)
-        self.row("two ranks on one device (ipc)", "not there", "", "mrs-exec has none yet")
+        self.part("two ranks on one device (ipc)", lambda: self.two(SHARED))
         try:
             benches = self.read("bench", "benches.json")
         except (OSError, ValueError) as why:

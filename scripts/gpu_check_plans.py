@@ -2,7 +2,7 @@
 
 OUT/exact     plans of one GPU, models and the CPU's logits_sha256 (tests/exactness/cuda.py --pack)
 OUT/http      the bundled model, its plan, and the CPU's answers to questions
-OUT/two       its plans of two GPUs, one for each of what carries what they tell each other
+OUT/two       its plans of two GPUs, one for each of what carries what they tell each other, and of two ranks on one
 OUT/fast      its plan of fast numerics, and a CPU's tokens and logits
 OUT/refused   plans that a machine must refuse: a device it has not, memory it has not
 OUT/bench     plans of models of zeros; gpu_check.py makes their weights, a hole in a file, where it runs
@@ -130,6 +130,11 @@ def make(maker, small):
             MINI, maker.path("two", f"{collectives}.mrsplan"), "--cluster", maker.path("two", "peers.yaml"),
             "--tp", "2", "--max-len", "256", "--collectives", collectives,
         )  # fmt: skip
+
+    maker.plan(
+        MINI, maker.path("two", "shared.mrsplan"), "--gpus", "1x2GB", "--devices", "cuda:0,0", "--tp", "2",
+        "--max-len", "256", "--collectives", "ipc",
+    )  # fmt: skip
 
     of_eight = ["--gpus", "8xH100-SXM", "--devices", "7"]
     maker.plan(MINI, maker.path("refused", "device.mrsplan"), *of_eight, "--max-len", "256")
