@@ -20,8 +20,7 @@
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/device_weights.h"
 #include "runtime/rank/cuda/fast_products.h"
-#include "runtime/rank/cuda/nccl_exchange.h"
-#include "runtime/rank/cuda/peer_exchange.h"
+#include "runtime/rank/cuda/gpu_exchange.h"
 #include "runtime/rank/cuda/staged.h"
 #include "runtime/rank/cuda/step_inputs.h"
 #include "runtime/rank/exchange.h"
@@ -52,13 +51,6 @@ using RowsBy = std::array<int64_t, 4>;
 struct RowCounts {
   RowsBy of_kernels, of_batch;
 };
-
-// Of what the host has a part in, so that it cuts graphs.
-bool IsCutBy(Collectives collectives, plan::OpKind op) {
-  const bool is_transfer = op == plan::OpKind::send || op == plan::OpKind::recv;
-  const bool is_collective = op == plan::OpKind::all_reduce || op == plan::OpKind::all_gather;
-  return (is_transfer && collectives != Collectives::kNccl) || (is_collective && collectives == Collectives::kStaged);
-}
 
 // A decode: each token is another sequence's, and wants logits.
 bool IsDecode(const Batch& batch) {
@@ -95,36 +87,30 @@ int Start(KernelLaunch<CudaKernels, Args>& launch, int64_t rows, void* stream) {
 
 class CudaExecutor final : public Executor {
  public:
-  CudaExecutor(const plan::Plan& plan, uint32_t rank, Communicator* world, const std::vector<KvSpace>& spaces,
-               Pulse* pulse)
+  CudaExecutor(const plan::Plan& plan, uint32_t rank, const std::vector<KvSpace>& spaces, Pulse* pulse)
       : plan_(plan),
         rank_(rank),
-        world_(world),
         pulse_(pulse),
-        collectives_(CollectivesOf(plan)),
         bounds_(BoundsOf(plan, rank, spaces)),
         space_of_class_(SpacesOfClasses(spaces, StageOf(plan, rank))),
         most_decode_rows_(static_cast<int64_t>(std::min({bounds_.tokens, bounds_.sequences, bounds_.logit_rows}))),
-        graphs_(PlannedGraphs(collectives_, StageOf(plan, rank))) {}
+        graphs_(PlannedGraphs(CollectivesOf(plan), StageOf(plan, rank))) {}
 
   // What an error left under way reads memory that goes now.
   ~CudaExecutor() override {
     if (is_under_way_) Drain();
   }
 
-  Status Load(const CudaExecutorOptions& options) {
+  Status Load(Communicator* world, const CudaExecutorOptions& options) {
     MRS_ASSIGN_OR_RETURN(device_, Device::Open(static_cast<uint32_t>(plan_.ranks()->Get(rank_)->device())));
     if (pulse_ != nullptr) {
       device_->OnPassed([this] {
         pulse_->Count();
-        if (nccl_ != nullptr) nccl_->NotePassed();
+        exchange_->NotePassed();
       });
     }
     MRS_RETURN_IF_ERROR(CheckDevice(plan_, rank_, *device_));
-    if (const std::vector<int> group = TpGroupOf(plan_, rank_); group.size() > 1) {
-      MRS_ASSIGN_OR_RETURN(group_, world_->Group(group));
-    }
-    exchange_.emplace(*device_, world_, group_.get());
+    MRS_ASSIGN_OR_RETURN(exchange_, GpuExchange::Make(*device_, plan_, rank_, world, pulse_));
     const plan::Stage& stage = StageOf(plan_, rank_);
     const RankMemory memory = MemoryOf(stage);
     MRS_ASSIGN_OR_RETURN(const uint64_t free_bytes, device_->FreeBytes());
@@ -163,12 +149,14 @@ class CudaExecutor final : public Executor {
     graph_counts_ = options.graph_counts;
     if (is_fast) MRS_RETURN_IF_ERROR(OpenFastProducts());
     MRS_RETURN_IF_ERROR(device_->Finish());
-    MRS_RETURN_IF_ERROR(collectives_ == Collectives::kIpc ? MeetPeers() : MeetByNccl());
-    with_graphs_ = options.graphs && !(times_ != nullptr && InStream());  // nothing is timed inside of one
+    MRS_RETURN_IF_ERROR(exchange_->Meet({.most_decode_rows = most_decode_rows_,
+                                         .workspace = PlannedWorkspace(),
+                                         .launches = buckets_.front().all_logits.launches}));
+    with_graphs_ = options.graphs && !(times_ != nullptr && exchange_->InStream());  // nothing is timed inside of one
     // Last, as it may take minutes: a library that is missing or a peer that is not reached is known by now.
     if (options.rehearsal != RehearsalScope::kNone) return Status();
     const Status read = LoadWeights(options);
-    if (!read.ok() && InStream()) Drain();  // the others may be long in reading, and would be waited for
+    if (!read.ok() && exchange_->InStream()) Drain();  // the others may be long in reading, and would be waited for
     return read;
   }
 
@@ -182,7 +170,7 @@ class CudaExecutor final : public Executor {
     MRS_CHECK(!enqueued_.empty());
     if (failed_) return *failed_;
     Result<StepOutput> out = Forward();
-    if (out.ok() || !InStream()) return out;
+    if (out.ok() || !exchange_->InStream()) return out;
     failed_ = out.error();  // no rank can tell another where it is, so there is no next forward
     Drain();
     return out;
@@ -196,7 +184,7 @@ class CudaExecutor final : public Executor {
     enqueued_.pop_front();
     const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
     // What is exchanged in the stream has the rows of the kernels, which must not depend on how each rank runs them.
-    const bool pads = (with_graphs_ || InStream()) && IsDecode(batch);
+    const bool pads = (with_graphs_ || exchange_->InStream()) && IsDecode(batch);
     const int64_t padded = pads ? GraphRows(logit_rows, most_decode_rows_) : 0;
     const RowsBy of_batch = {1, static_cast<int64_t>(batch.tokens.size()), static_cast<int64_t>(batch.sequence_count()),
                              logit_rows};
@@ -213,7 +201,7 @@ class CudaExecutor final : public Executor {
       MRS_RETURN_IF_ERROR(output_.Grow(*device_, "a result", output_bytes));
       MRS_RETURN_IF_ERROR(CopyOutput(program, rows.of_kernels[3], logit_rows));
     }
-    if (const Status done = Finish(); !done.ok()) {
+    if (const Status done = exchange_->Finish(); !done.ok()) {
       return Error{done.error().kind, fmt::format("rank {}: {}", rank_, done.message())};
     }
     is_under_way_ = false;
@@ -267,73 +255,13 @@ class CudaExecutor final : public Executor {
     return {workspace_.data(), static_cast<int64_t>(StageOf(plan_, rank_).workspace_bytes())};
   }
 
-  // Where the plan counts communicators, which no more than its ranks have.
-  Status MeetByNccl() {
-    const plan::Stage& stage = StageOf(plan_, rank_);
-    if (stage.communicators_bytes() == 0 || world_ == nullptr) return Status();
-    Result<std::unique_ptr<NcclExchange>> met =
-        NcclExchange::Meet(*device_, {.world = world_,
-                                      .group = group_.get(),
-                                      .has_transfers = plan_.stages()->size() > 1,
-                                      .most_decode_rows = most_decode_rows_,
-                                      .workspace = PlannedWorkspace(),
-                                      .pulse = pulse_,
-                                      .neighbour = Neighbour()});
-    if (!met.ok()) return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
-    nccl_ = std::move(*met);
-    return Status();
-  }
-
-  // The next of those that this rank sums with; without such, who hands on to it, or for the first, to whom it does.
-  int Neighbour() const {
-    const std::vector<int> group = TpGroupOf(plan_, rank_);
-    if (group.size() > 1) return group[(static_cast<size_t>(group_->rank()) + 1) % group.size()];
-    for (const auto& launch : buckets_.front().all_logits.launches) {
-      if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return transfer->peer;
-    }
-    return static_cast<int>(rank_);  // it waits for nobody
-  }
-
-  // As the plan counts a buffer where there is somebody to exchange with.
-  Status MeetPeers() {
-    if (group_ == nullptr) return Status();
-    if (StageOf(plan_, rank_).communicators_bytes() != kPeerExchangeBytes) {
-      return Refuse("rank {}: the plan counts {} bytes for what peers read, and here it is {}: rebuild the plan", rank_,
-                    StageOf(plan_, rank_).communicators_bytes(), kPeerExchangeBytes);
-    }
-    Result<std::unique_ptr<PeerExchange>> met = PeerExchange::Meet(*device_, {.group = group_.get(),
-                                                                              .ranks = TpGroupOf(plan_, rank_),
-                                                                              .most_decode_rows = most_decode_rows_,
-                                                                              .ranks_of_device = RanksOfThisDevice(),
-                                                                              .pulse = pulse_});
-    if (!met.ok()) return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
-    peers_ = std::move(*met);
-    return Status();
-  }
-
-  int64_t RanksOfThisDevice() const {
-    const auto& ranks = *plan_.ranks();
-    return std::count_if(ranks.begin(), ranks.end(), [own = ranks[rank_]](const plan::Rank* rank) {
-      return rank->node() == own->node() && rank->device() == own->device();
-    });
-  }
-
-  // Whether sums and gatherings are in the stream; else the host has a part in them.
-  bool InStream() const { return nccl_ != nullptr || peers_ != nullptr; }
-
-  Status Finish() {
-    if (nccl_ != nullptr) return nccl_->Finish();
-    return peers_ != nullptr ? peers_->Finish() : device_->Finish();
-  }
-
   // Until nothing is under way. Graphs go before communicators, and these before a wait for what waits for them.
   void Drain() {
-    if (nccl_ != nullptr) {
+    if (exchange_->OutlivesGraphs()) {
       device_->Forsake();
       graphs_.Clear();
-      nccl_->Abort();
     }
-    if (peers_ != nullptr) peers_->Abort();  // what waits in the stream ends by itself
+    exchange_->Abort();
     [[maybe_unused]] const Status done = device_->Finish();
     is_under_way_ = false;
   }
@@ -344,7 +272,7 @@ class CudaExecutor final : public Executor {
     for (const auto& launch : program.launches) {
       const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work);
       if (collective == nullptr || collective->y != program.output) continue;
-      parts = InStream() && group_ != nullptr && collective->is_gather ? static_cast<size_t>(group_->size()) : 1;
+      parts = exchange_->PartsOf(*collective);
     }
     const uint64_t row_bytes = program.output_row_bytes / parts;
     const uint64_t bytes = static_cast<uint64_t>(rows) * row_bytes;
@@ -448,16 +376,11 @@ class CudaExecutor final : public Executor {
     return graphs;
   }
 
-  // What waits for other ranks by the host, which no graph holds.
-  bool IsCut(const Launch<CudaKernels>& launch) const {
-    if (std::holds_alternative<TransferLaunch>(launch.work)) return nccl_ == nullptr;
-    return group_ != nullptr && !InStream() && std::holds_alternative<CollectiveLaunch>(launch.work);
-  }
   // Of the launches from `begin` on that one graph holds; `begin`, where it is an exchange.
   size_t SegmentEnd(const Program<CudaKernels>& program, size_t begin) const {
     const auto first = program.launches.begin();
     const auto cut = std::find_if(first + static_cast<std::ptrdiff_t>(begin), program.launches.end(),
-                                  [&](const auto& launch) { return IsCut(launch); });
+                                  [&](const auto& launch) { return exchange_->IsCut(launch); });
     return static_cast<size_t>(cut - first);
   }
 
@@ -466,7 +389,7 @@ class CudaExecutor final : public Executor {
     uint32_t operation = 0;
     for (auto& launch : program.launches) {
       if (pulse_ != nullptr) pulse_->At(++operation, launch.step);
-      Status ran = IsCut(launch) ? RunExchange(launch, rows) : Run(launch, rows, /*most_branches=*/1);
+      Status ran = exchange_->IsCut(launch) ? RunExchange(launch, rows) : Run(launch, rows, /*most_branches=*/1);
       if (ran.ok() && operation % kStepsAMark == 0) ran = device_->Mark();
       if (!ran.ok()) return AtStep(launch.step, ran.error());
     }
@@ -481,7 +404,6 @@ class CudaExecutor final : public Executor {
     if (collective != nullptr) {
       return Timed(times_, *collective, count, [&] { return exchange_->Run(*collective, count); });
     }
-    if (peers_ != nullptr) MRS_RETURN_IF_ERROR(peers_->Finish());  // what is not summed is not handed on
     const auto& transfer = std::get<TransferLaunch>(launch.work);
     return Timed(times_, transfer, count, [&] { return exchange_->Run(transfer, count); });
   }
@@ -493,14 +415,9 @@ class CudaExecutor final : public Executor {
       return RunProducts(*products, rows, most_branches);
     }
     if (const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work)) {
-      if (group_ == nullptr) return exchange_->Run(*collective, rows);
-      return RunInStream(*collective, rows, [&] {
-        return nccl_ != nullptr ? nccl_->Run(*collective, rows) : peers_->Run(*collective, rows);
-      });
+      return exchange_->IsAlone() ? exchange_->Run(*collective, rows) : RunInStream(*collective, rows);
     }
-    if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) {
-      return RunInStream(*transfer, rows, [&] { return nccl_->Run(*transfer, rows); });
-    }
+    if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return RunInStream(*transfer, rows);
     return std::visit(
         [&](auto& work) -> Status {
           if constexpr (requires { Start(work, rows, device_->stream()); }) {
@@ -513,13 +430,13 @@ class CudaExecutor final : public Executor {
   }
 
   // Where it is timed, by itself: from an empty stream until that is empty again.
-  template <typename Exchange, typename Starts>
-  Status RunInStream(const Exchange& exchange, int64_t rows, const Starts& starts) {
-    if (times_ == nullptr) return starts();
-    MRS_RETURN_IF_ERROR(Finish());
-    return Timed(times_, exchange, rows, [&]() -> Status {
-      MRS_RETURN_IF_ERROR(starts());
-      return Finish();
+  template <typename Exchanged>
+  Status RunInStream(const Exchanged& launch, int64_t rows) {
+    if (times_ == nullptr) return exchange_->Run(launch, rows);
+    MRS_RETURN_IF_ERROR(exchange_->Finish());
+    return Timed(times_, launch, rows, [&]() -> Status {
+      MRS_RETURN_IF_ERROR(exchange_->Run(launch, rows));
+      return exchange_->Finish();
     });
   }
 
@@ -555,19 +472,14 @@ class CudaExecutor final : public Executor {
 
   const plan::Plan& plan_;
   const uint32_t rank_;
-  Communicator* const world_;  // null: one rank
-  Pulse* const pulse_;         // null: nobody looks
-  const Collectives collectives_;
-  std::unique_ptr<Communicator> group_;  // of the collectives; null: one rank
+  Pulse* const pulse_;  // null: nobody looks
   const BatchBounds bounds_;
   const std::vector<uint32_t> space_of_class_;
   const int64_t most_decode_rows_;
   std::unique_ptr<Device> device_;  // outlives what follows
   DeviceArena weights_, activations_, kv_, workspace_, frequencies_, inputs_, host_inputs_;
-  PinnedBytes output_;  // so that the copy out does not wait for a copy on the host
-  std::optional<StagedExchange> exchange_;
-  std::unique_ptr<NcclExchange> nccl_;           // null: there is none. Outlives the graphs
-  std::unique_ptr<PeerExchange> peers_;          // as nccl_
+  PinnedBytes output_;                           // so that the copy out does not wait for a copy on the host
+  std::unique_ptr<GpuExchange> exchange_;        // outlives the graphs
   std::unique_ptr<FastProducts> fast_products_;  // null: no batch has products that cuBLASLt is for
   std::optional<Error> failed_;                  // of a forward by NCCL or peer memory: all that come have failed
   std::vector<BoundBucket<CudaKernels>> buckets_;
@@ -585,8 +497,8 @@ Result<std::unique_ptr<Executor>> MakeCudaExecutor(const plan::Plan& plan, uint3
                                                    CudaExecutorOptions options) try {
   MRS_RETURN_IF_ERROR(CheckRank(plan, rank, world));
   MRS_ASSIGN_OR_RETURN(const std::vector<KvSpace> spaces, KvSpacesOf(plan));
-  auto executor = std::make_unique<CudaExecutor>(plan, rank, world, spaces, options.pulse);
-  MRS_RETURN_IF_ERROR(executor->Load(options));
+  auto executor = std::make_unique<CudaExecutor>(plan, rank, spaces, options.pulse);
+  MRS_RETURN_IF_ERROR(executor->Load(world, options));
   return std::unique_ptr<Executor>(std::move(executor));
 } catch (...) {  // no memory from the standard library
   return Refuse("rank {}: cannot load the plan: {}", rank, CaughtError().message);

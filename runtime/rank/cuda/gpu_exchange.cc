@@ -1,0 +1,112 @@
+#include "runtime/rank/cuda/gpu_exchange.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "runtime/rank/stages.h"
+#include "runtime/rank/weight_reads.h"
+
+namespace mrs {
+
+using kernels::cuda::CudaKernels;
+
+bool IsCutBy(Collectives collectives, plan::OpKind op) {
+  const bool is_transfer = op == plan::OpKind::send || op == plan::OpKind::recv;
+  const bool is_collective = op == plan::OpKind::all_reduce || op == plan::OpKind::all_gather;
+  return (is_transfer && collectives != Collectives::kNccl) || (is_collective && collectives == Collectives::kStaged);
+}
+
+Result<std::unique_ptr<GpuExchange>> GpuExchange::Make(Device& device, const plan::Plan& plan, uint32_t rank,
+                                                       Communicator* world, Pulse* pulse) {
+  std::unique_ptr<Communicator> group;
+  if (const std::vector<int> ranks = TpGroupOf(plan, rank); ranks.size() > 1) {
+    MRS_ASSIGN_OR_RETURN(group, world->Group(ranks));
+  }
+  return std::unique_ptr<GpuExchange>(new GpuExchange(device, plan, rank, world, std::move(group), pulse));
+}
+
+Status GpuExchange::Meet(const Meeting& meeting) {
+  const Status met = CollectivesOf(plan_) == Collectives::kIpc ? MeetPeers(meeting) : MeetByNccl(meeting);
+  if (met.ok()) return met;
+  return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
+}
+
+// Where the plan counts communicators, which no more than its ranks have.
+Status GpuExchange::MeetByNccl(const Meeting& meeting) {
+  if (StageOf(plan_, rank_).communicators_bytes() == 0 || world_ == nullptr) return Status();
+  MRS_ASSIGN_OR_RETURN(nccl_, NcclExchange::Meet(device_, {.world = world_,
+                                                           .group = group_.get(),
+                                                           .has_transfers = plan_.stages()->size() > 1,
+                                                           .most_decode_rows = meeting.most_decode_rows,
+                                                           .workspace = meeting.workspace,
+                                                           .pulse = pulse_,
+                                                           .neighbour = Neighbour(meeting)}));
+  return Status();
+}
+
+// The next of those that this rank sums with; without such, who hands on to it, or for the first, to whom it does.
+int GpuExchange::Neighbour(const Meeting& meeting) const {
+  const std::vector<int> group = TpGroupOf(plan_, rank_);
+  if (group.size() > 1) return group[(static_cast<size_t>(group_->rank()) + 1) % group.size()];
+  for (const auto& launch : meeting.launches) {
+    if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return transfer->peer;
+  }
+  return static_cast<int>(rank_);  // it waits for nobody
+}
+
+// As the plan counts a buffer where there is somebody to exchange with.
+Status GpuExchange::MeetPeers(const Meeting& meeting) {
+  if (group_ == nullptr) return Status();
+  if (const uint64_t planned = StageOf(plan_, rank_).communicators_bytes(); planned != kPeerExchangeBytes) {
+    return Refuse("the plan counts {} bytes for what peers read, and here it is {}: rebuild the plan", planned,
+                  kPeerExchangeBytes);
+  }
+  MRS_ASSIGN_OR_RETURN(peers_, PeerExchange::Meet(device_, {.group = group_.get(),
+                                                            .ranks = TpGroupOf(plan_, rank_),
+                                                            .most_decode_rows = meeting.most_decode_rows,
+                                                            .ranks_of_device = RanksOfThisDevice(),
+                                                            .pulse = pulse_}));
+  return Status();
+}
+
+int64_t GpuExchange::RanksOfThisDevice() const {
+  const auto& ranks = *plan_.ranks();
+  return std::count_if(ranks.begin(), ranks.end(), [own = ranks[rank_]](const plan::Rank* rank) {
+    return rank->node() == own->node() && rank->device() == own->device();
+  });
+}
+
+bool GpuExchange::IsCut(const Launch<CudaKernels>& launch) const {
+  if (std::holds_alternative<TransferLaunch>(launch.work)) return nccl_ == nullptr;
+  return group_ != nullptr && !InStream() && std::holds_alternative<CollectiveLaunch>(launch.work);
+}
+
+size_t GpuExchange::PartsOf(const CollectiveLaunch& collective) const {
+  return InStream() && group_ != nullptr && collective.is_gather ? static_cast<size_t>(group_->size()) : 1;
+}
+
+Status GpuExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
+  if (group_ == nullptr || !InStream()) return staged_.Run(collective, rows);
+  return nccl_ != nullptr ? nccl_->Run(collective, rows) : peers_->Run(collective, rows);
+}
+
+Status GpuExchange::Run(const TransferLaunch& transfer, int64_t rows) {
+  if (nccl_ != nullptr) return nccl_->Run(transfer, rows);
+  if (peers_ != nullptr) MRS_RETURN_IF_ERROR(peers_->Finish());  // what is not summed is not handed on
+  return staged_.Run(transfer, rows);
+}
+
+Status GpuExchange::Finish() {
+  if (nccl_ != nullptr) return nccl_->Finish();
+  return peers_ != nullptr ? peers_->Finish() : device_.Finish();
+}
+
+void GpuExchange::Abort() {
+  if (nccl_ != nullptr) nccl_->Abort();
+  if (peers_ != nullptr) peers_->Abort();
+}
+
+}  // namespace mrs
