@@ -73,7 +73,8 @@ void ClusterOptions::Register(CommandLine& line, CLI::App& verb) {
   AddText(line, verb, "--cpus", &cpus, "CPU ranks such as 4", "Plan for so many CPU ranks of one host");
   AddText(line, verb, "--cluster", &file, "a file name", "Plan for the cluster that this YAML file describes");
   AddText(line, verb, "--devices", &devices, "devices such as cuda:0,1",
-          "Of the cluster's nodes, these devices; ordinals count what CUDA_VISIBLE_DEVICES leaves");
+          "Of the cluster's nodes, these devices; ordinals count what CUDA_VISIBLE_DEVICES leaves. cuda:0,0: two ranks "
+          "on one GPU, for tests of --collectives ipc");
   verb.add_flag("--no-nccl", no_nccl,
                 "The GPUs have no NCCL: stages instead of tensor parallelism, unless --collectives staged or ipc");
   AddChoice(line, verb, "--collectives", &collectives, {"auto", "staged", "nccl", "ipc"},

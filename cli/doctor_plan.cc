@@ -68,8 +68,8 @@ Finding Cores(const doctor::Facts& facts, const PlanRun& run) {
 Finding Isa(const plan::Plan& plan, const doctor::Facts& facts) {
   const std::string chain = plan::EnumNameChain(plan.numerics()->chain());
   if (plan.numerics()->chain() == plan::Chain::fast) {
-    return {"plan.isa", Verdict::kOk, "fast: products of many rows by the GPUs' tensor cores, in no order that is kept",
-            ""};
+    return {"plan.isa", Verdict::kOk,
+            "fast: products and attention of many rows by the GPUs' tensor cores, in no order that is kept", ""};
   }
   if (OnGpus(plan)) {
     return {"plan.isa", Verdict::kOk, fmt::format("{}, the plan's order of sums, by the GPUs' own kernels", chain), ""};

@@ -46,6 +46,13 @@ const cluster::Cluster* Decider::ClusterOf(const Wish& wish) const {
 
 int64_t Decider::LengthOf(const Wish& wish) const { return PlannedLength(wish.max_len, subject_.spec->max_position); }
 
+Wish StartOf(const Wish& wish) {
+  Wish least = wish;
+  if (wish.solve == "max-len") least.max_len = 1;
+  if (wish.solve == "max-seqs") least.max_seqs = 1;
+  return least;
+}
+
 int64_t Decider::BatchedTokensOf(const Wish& wish) const {
   if (!wish.max_batched_tokens) return 0;
   return std::min(*wish.max_batched_tokens, std::max(kBatchedTokens, LengthOf(wish) * wish.max_seqs));
@@ -124,7 +131,7 @@ Result<Decision> Decider::Place(const Wish& wish) const {
     return BrokenRule<RuleId::kDevices>("", mesh.RankCount(), mesh.tp, mesh.stage, devices->size());
   }
   if (devices && wish.collectives == "ipc" && mesh.RankCount() > 1) {
-    MRS_RETURN_IF_ERROR(CheckPeers(*decision.cluster, *devices, decision.devices, decision.layout));
+    MRS_RETURN_IF_ERROR(CheckPeers(*decision.cluster, *devices, decision.devices, decision.layout, LegalSizes(spec)));
   }
   return decision;
 }
@@ -142,10 +149,7 @@ Result<Decision> Decider::Decide(const Wish& wish) const {
 }
 
 bool Decider::Plans(const Wish& wish) const {
-  Wish least = wish;
-  if (wish.solve == "max-len") least.max_len = 1;
-  if (wish.solve == "max-seqs") least.max_seqs = 1;
-  const auto decision = Decide(least);
+  const auto decision = Decide(StartOf(wish));
   return decision && decision->verdict.fits();
 }
 

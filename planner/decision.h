@@ -53,6 +53,9 @@ struct Subject {
   bool SharesHost(const Wish& wish) const { return cluster == nullptr && !wish.memory && !unbounded; }
 };
 
+// What --solve starts from: one token, one sequence.
+Wish StartOf(const Wish& wish);
+
 struct Decision {
   const cluster::Cluster* cluster = nullptr;  // null: as many CPU ranks as the layout has
   std::vector<VisibleDevice> devices;         // of the cluster, in groups of tp

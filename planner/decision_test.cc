@@ -54,6 +54,16 @@ TEST(Decision, TheLargestFitsAndOneMoreDoesNot) {
   EXPECT_EQ(SolveMaxSeqs(decider, {.memory = kGib}), std::nullopt);
 }
 
+TEST(Decision, NoMoreSequencesAreFoundThanABatchHasTokens) {
+  const ModelSpec spec = Llama8b();
+  const Decider decider({.spec = &spec});
+  for (const int64_t tokens : {1, 8}) {
+    const Wish wish = {.max_len = 64, .max_batched_tokens = tokens, .memory = uint64_t{1} << 40, .solve = "max-seqs"};
+    EXPECT_TRUE(decider.Plans(wish));
+    EXPECT_EQ(SolveMaxSeqs(decider, wish), tokens);
+  }
+}
+
 // No more than all sequences' tokens, unless it is little.
 TEST(Decision, BatchesAreNoLargerThanAllSequences) {
   const ModelSpec spec = Llama8b();

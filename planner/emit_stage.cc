@@ -404,7 +404,7 @@ class StageEmitter {
   Status EmitStep(mlir::Operation* op) {
     const llvm::StringRef name = ir::NameOf(op);
     if (auto attention = mlir::dyn_cast<ir::AttentionOp>(op); attention && !ir::IsCache(attention.getCache())) {
-      return Refuse("'{}': its cache is not the result of an mrs.kv_append", name.str());
+      return Refuse("'{}': its cache is not the result of an mrs.kv_append or mrs.rope_append", name.str());
     }
     if (!std::in_range<int16_t>(ir::LayerOf(op))) {
       return Refuse("'{}': layer {} is out of range", name.str(), ir::LayerOf(op));

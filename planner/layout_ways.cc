@@ -265,9 +265,7 @@ std::optional<Wish> LayoutWays::StagesAlone(const Wish& base) const {
 std::optional<Wish> LayoutWays::ByMemory(const Wish& base) const {
   const Ground ground = GroundOf(base);
   if (!ground.count || *ground.count == 0) return std::nullopt;
-  Wish least = base;
-  if (base.solve == "max-seqs") least.max_seqs = 1;
-  if (base.solve == "max-len") least.max_len = 1;
+  const Wish least = StartOf(base);
   const LayoutWish of = {.max_seqs = least.max_seqs,
                          .max_batched_tokens = decider_.BatchedTokensOf(least),
                          .max_len = decider_.LengthOf(least),

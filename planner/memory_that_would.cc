@@ -21,6 +21,17 @@ std::string Shown(int64_t bytes) {
 // What a device must have for a rank to use `bytes` of it, at most kMost: 10/9, rounded up.
 int64_t DeviceFor(int64_t bytes) { return bytes / 9 * 10 + (bytes % 9 * 10 + 8) / 9; }
 
+// Ranks of the device that has most.
+int64_t MostRanksOfADevice(const std::vector<VisibleDevice>& devices) {
+  int64_t most = 1;
+  for (const VisibleDevice& device : devices) {
+    most = std::max<int64_t>(most, std::ranges::count_if(devices, [&](const VisibleDevice& other) {
+                               return other.node == device.node && other.device == device.device;
+                             }));
+  }
+  return most;
+}
+
 // As one gives so much to each rank.
 std::string Given(const Decider& decider, const Wish& wish, const Decision& decision, int64_t bytes) {
   if (decision.budget.each) return fmt::format("--memory {}", bytes);
@@ -47,9 +58,10 @@ std::string Given(const Decider& decider, const Wish& wish, const Decision& deci
     of_host = std::max(of_host, static_cast<int64_t>(node.devices.size()));
   }
   const bool one = decision.cluster->nodes.size() == 1;
-  const std::string text = of_host > 0 ? fmt::format("{} of {}{}", one ? "a host" : "hosts",
-                                                     Shown(DeviceFor(bytes) * of_host), one ? "" : " each")
-                                       : fmt::format("devices of {} each", Shown(DeviceFor(bytes)));
+  const std::string text =
+      of_host > 0
+          ? fmt::format("{} of {}{}", one ? "a host" : "hosts", Shown(DeviceFor(bytes) * of_host), one ? "" : " each")
+          : fmt::format("devices of {} each", Shown(DeviceFor(bytes * MostRanksOfADevice(decision.devices))));
   if (!wish.memory || static_cast<int64_t>(*wish.memory) >= bytes) return text;
   return fmt::format("{} and --memory {}", text, bytes);
 }

@@ -45,6 +45,9 @@ Status CheckOptions(const BuildOptions& options) {
   if (options.max_seqs < 1 || options.max_seqs > 4096) {
     return BrokenRule<RuleId::kMaxSeqs>("", options.max_seqs);
   }
+  if (options.max_batched_tokens && (*options.max_batched_tokens < 1 || *options.max_batched_tokens > 65536)) {
+    return Refuse("--max-batched-tokens {}: expected 1 to 65536 tokens in one forward", *options.max_batched_tokens);
+  }
   if (options.memory && *options.memory > contract::kMaxArenaBytes) {
     return BrokenRule<RuleId::kMemoryRange>("", *options.memory, contract::kMaxArenaBytes);
   }
@@ -251,7 +254,7 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   if (options.as_planned) {
     MRS_RETURN_IF_ERROR(LayoutAsPlanned(options, &result));
   } else {
-    auto placed = decider.Place(WishOf(options));
+    auto placed = decider.Place(StartOf(WishOf(options)));
     if (!placed) return RefusalOf(decider, WishOf(options));
     decision = *std::move(placed);
     result.flags = decision->flags;

@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <bit>
 #include <map>
 #include <utility>
 
@@ -132,11 +131,11 @@ bool ReachEachOther(const cluster::Cluster& cluster, const cluster::DevicePaths&
   return is_one_node && NeedsPeerAccess(WorstCrossing(cluster, paths, devices));
 }
 
-// "; or take --devices cuda:0,1 --tp 2, which do": as many of them as a sum may have ranks; "": no two reach each
-// other. From each device on it takes whichever next one reaches all so far, which of the paths that there are finds
-// the most.
+// ", or take --devices cuda:0,1 --tp 2, which do": as many of them as one of `sizes`, which a sum may have; "": no two
+// reach each other. From each device on it takes whichever next one reaches all so far, which of the paths that there
+// are finds the most.
 std::string PeersText(const cluster::Cluster& cluster, const cluster::DevicePaths& paths,
-                      const std::vector<VisibleDevice>& visible) {
+                      const std::vector<VisibleDevice>& visible, const std::vector<int64_t>& sizes) {
   if (cluster.nodes.size() > 1) return ", or take others with --devices";  // which counts on every node
   std::vector<VisibleDevice> most;
   for (size_t first = 0; first < visible.size(); ++first) {
@@ -148,7 +147,12 @@ std::string PeersText(const cluster::Cluster& cluster, const cluster::DevicePath
     }
     if (peers.size() > most.size()) most = std::move(peers);
   }
-  const size_t count = std::bit_floor(std::min(most.size(), static_cast<size_t>(kMostPeerRanks)));
+  size_t count = 0;
+  for (const int64_t size : sizes) {
+    if (std::cmp_less_equal(size, std::min(most.size(), static_cast<size_t>(kMostPeerRanks)))) {
+      count = static_cast<size_t>(size);
+    }
+  }
   if (count < 2) return "";
   std::vector<int> numbers;
   for (size_t i = 0; i < count; ++i) numbers.push_back(most[i].number);
@@ -184,7 +188,7 @@ Result<Placement> Place(const ModelSpec& spec, const cluster::Cluster& cluster,
 }
 
 Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& visible,
-                  const std::vector<VisibleDevice>& ranks, const Layout& layout) {
+                  const std::vector<VisibleDevice>& ranks, const Layout& layout, const std::vector<int64_t>& sizes) {
   constexpr std::string_view kInstead = "say --collectives staged, or nccl";
   const int64_t tp = layout.mesh.tp;
   if (tp == 1) {
@@ -203,7 +207,8 @@ Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevi
     return Refuse(
         "--collectives ipc: the GPUs of stage {} ({}) sum over {}, and reach each other's memory over NVLink or PCIe "
         "switches of one node alone; {}{}",
-        s, WhereText(cluster, group), CrossingText(worst), kInstead, PeersText(cluster, paths, visible));
+        s, WhereText(cluster, group), CrossingText(worst), kInstead,
+        layout.stages.size() == 1 ? PeersText(cluster, paths, visible, sizes) : "");
   }
   return Status();
 }

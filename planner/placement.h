@@ -48,9 +48,9 @@ Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<Visible
 
 // Whether the ranks of each group reach each other's memory (--collectives ipc): they are of one node, joined without
 // the host, and few enough. Refuses the first group that does not by its name, with those of the `visible` devices that
-// do.
+// do, as many as one of `sizes`, the legal ones in order.
 Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& visible,
-                  const std::vector<VisibleDevice>& ranks, const Layout& layout);
+                  const std::vector<VisibleDevice>& ranks, const Layout& layout, const std::vector<int64_t>& sizes);
 
 // Where each group and border lies, one line each: "tp group 0: devices 0 to 3 of node gpu-0, over NVLink, ...".
 std::vector<std::string> PlacementLines(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks,

@@ -26,7 +26,8 @@ constexpr std::string_view kVisible = "CUDA_VISIBLE_DEVICES";
 constexpr std::string_view kLocalWorld = "MISTRALRS_MN_LOCAL_WORLD_SIZE";
 
 // What a rank may use of it: 9/10, or a share of the host's where the device is CPU cores.
-Result<int64_t> UsableBytes(const Node& node, const Device& device, const DeviceChoice& choice) {
+// Of each of the ranks that share it.
+Result<int64_t> UsableBytes(const Node& node, const Device& device, const DeviceChoice& choice, int64_t ranks) {
   const auto top = static_cast<uint64_t>(contract::kMaxArenaBytes);
   const std::string where = fmt::format("cluster: node {} device {}", Printable(node.name), device.ordinal);
   uint64_t bytes = device.memory_bytes;
@@ -42,7 +43,7 @@ Result<int64_t> UsableBytes(const Node& node, const Device& device, const Device
     if (choice.memory) return static_cast<int64_t>(std::min(*choice.memory, top));
     return BrokenRule<RuleId::kDeviceMemory>("", where, Printable(device.model));
   }
-  uint64_t usable = std::min(DefaultMemoryPerRank(bytes, 1), top);
+  uint64_t usable = std::min(DefaultMemoryPerRank(bytes, 1), top) / static_cast<uint64_t>(ranks);
   if (choice.memory) usable = std::min(usable, *choice.memory);
   return static_cast<int64_t>(usable);
 }
@@ -206,9 +207,9 @@ Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const D
             Printable(node.name), device.ordinal);
       }
       kind = device.kind;
-      MRS_ASSIGN_OR_RETURN(const int64_t usable, UsableBytes(node, device, choice));
       const auto ranks = std::ranges::count(on_node, index, &Numbered::device);
-      of_node.push_back({static_cast<int>(n), index, islands[index], usable / ranks, number});
+      MRS_ASSIGN_OR_RETURN(const int64_t usable, UsableBytes(node, device, choice, ranks));
+      of_node.push_back({static_cast<int>(n), index, islands[index], usable, number});
     }
     std::stable_sort(of_node.begin(), of_node.end(), [&](const VisibleDevice& a, const VisibleDevice& b) {
       const auto key = [&](const VisibleDevice& d) {

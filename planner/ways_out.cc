@@ -199,11 +199,13 @@ std::string AsTyped(const Wish& from, const Wish& to) {
 }
 
 Error RefusalOf(const Decider& decider, const Wish& wish) {
-  Wish least = wish;  // what --solve starts from
-  if (wish.solve == "max-len") least.max_len = 1;
-  if (wish.solve == "max-seqs") least.max_seqs = 1;
+  const Wish least = StartOf(wish);
   const auto decision = decider.Decide(least);
   if (!decision && decision.error().kind != ErrorKind::kRefused) return decision.error();
+  if (decision && decision->verdict.fits()) {  // what it starts from is not what is wrong
+    const auto own = decider.Decide(wish);
+    return own ? Refuse("--solve {}: nothing larger than what it starts from was found", wish.solve) : own.error();
+  }
   const std::string why =
       !decision ? decision.message()
                 : TooFew({.spec = decider.subject().spec, .max_len = decision->max_len, .budget = decision->budget},
@@ -213,10 +215,11 @@ Error RefusalOf(const Decider& decider, const Wish& wish) {
   const auto memory = MemoryThatWould(decider, least);
   if (ways.empty()) {
     if (!memory) return Refuse("{}", why);
-    return Refuse("{}; nothing listed suffices ({}); {}", why,
-                  "fewer sequences, a shorter context, smaller batches, bf16, other --tp, --pp and --device-layers, "
-                  "other devices",
-                  memory->sentence);
+    return Refuse(
+        "{}; nothing listed suffices ({}); {}", why,
+        "fewer sequences, a shorter context, batches of 512 tokens, bf16, other --tp, --pp and --device-layers, "
+        "other devices",
+        memory->sentence);
   }
   if (decision.ok() && memory && memory->can_be) ways.push_back(memory->text);
   return Refuse("{}; what works: {}", why, fmt::join(ways, "; or "));

@@ -83,8 +83,9 @@ TEST(WaysOut, OfAnIllegalSize) {
   EXPECT_THAT(OnGpus(Llama(8, 7, 7), "1xL4", {.tp = 2}), HasSubstr("; what works: --tp 1"));
   EXPECT_THAT(
       OnGpus(Llama(80, 64, 8), "3x1GB", {}),
-      HasSubstr("; nothing listed suffices (fewer sequences, a shorter context, smaller batches, bf16, other --tp, "
-                "--pp and --device-layers, other devices); devices of "));
+      HasSubstr(
+          "; nothing listed suffices (fewer sequences, a shorter context, batches of 512 tokens, bf16, other --tp, "
+          "--pp and --device-layers, other devices); devices of "));
 }
 
 TEST(WaysOut, OfMoreRanksThanDevicesAndOfAWorld) {
@@ -116,11 +117,11 @@ TEST(WaysOut, OfMemory) {
   --*enough.memory;
   EXPECT_FALSE(decider.Plans(enough));
   const Wish tiny = {.memory = 1 << 20};
-  EXPECT_THAT(
-      RefusalOf(decider, tiny).message,
-      HasSubstr(fmt::format("too few; nothing listed suffices (fewer sequences, a shorter context, smaller batches, "
-                            "bf16, other --tp, --pp and --device-layers, other devices); --memory {} would",
-                            LeastOf(decider.Decide(tiny)->verdict))));
+  EXPECT_THAT(RefusalOf(decider, tiny).message,
+              HasSubstr(fmt::format(
+                  "too few; nothing listed suffices (fewer sequences, a shorter context, batches of 512 tokens, "
+                  "bf16, other --tp, --pp and --device-layers, other devices); --memory {} would",
+                  LeastOf(decider.Decide(tiny)->verdict))));
 }
 
 TEST(WaysOut, OfBatchesThatAreTooLarge) {
@@ -131,8 +132,14 @@ TEST(WaysOut, OfBatchesThatAreTooLarge) {
   wish.memory = uint64_t{1} << 46;
   const uint64_t large = needs();
   wish.memory = large - 1;
-  const Error refusal = RefusalOf(decider, wish);
-  EXPECT_THAT(refusal.message, HasSubstr("; what works: --max-batched-tokens 65"));
+  const std::string refusal = RefusalOf(decider, wish).message;
+  const std::string_view way = "; what works: --max-batched-tokens ";
+  ASSERT_THAT(refusal, HasSubstr(way));
+  wish.max_batched_tokens = std::stol(refusal.substr(refusal.find(way) + way.size()));
+  EXPECT_LT(*wish.max_batched_tokens, 65536);
+  EXPECT_TRUE(decider.Plans(wish));
+  ++*wish.max_batched_tokens;
+  EXPECT_FALSE(decider.Plans(wish));
 }
 
 TEST(WaysOut, AHalfTypeIsToldOfBf16) {

@@ -161,7 +161,8 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerExch
   if (t == 0) *NumberOf(a.buffers[a.rank]) = number;
 }
 
-// In two shots. Of a piece the rank-th run of `width` units is a rank's to sum.
+// In two shots. Of a piece the rank-th run of `width` units is a rank's to sum: of bytes, too, as one rank may have
+// larger units than another.
 template <typename Unit, int ranks>
 __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerSumInTwo(PeerExchangeArgs a) {
   constexpr int64_t kUnit = sizeof(Unit);
@@ -174,7 +175,8 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerSumI
   for (int64_t at = share.begin; at < share.end; at += a.piece_bytes) {
     ++number;
     const int64_t first = at / kUnit, left = (share.end - at) / kUnit, most = a.piece_bytes / kUnit;
-    const int64_t count = left < most ? left : most, width = (count + ranks - 1) / ranks;
+    const int64_t count = left < most ? left : most;
+    const int64_t width = ((count * kUnit + ranks - 1) / ranks + 15) / 16 * 16 / kUnit;
     const Unit* const x = static_cast<const Unit*>(a.x) + first;
     Unit* const own = PieceOf<Unit>(a.buffers[a.rank], number);
     for (int64_t i = t; i < count; i += kThreads) own[i] = x[i];

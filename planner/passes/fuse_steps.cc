@@ -62,6 +62,9 @@ void JoinRopesAndAppend(ir::AttentionOp attention) {
   auto k = append ? append.getK().getDefiningOp<ir::RopeOp>() : nullptr;
   if (!q || !k || q == k || !q.getResult().hasOneUse() || !k.getResult().hasOneUse()) return;
   if (q.getCosSin() != k.getCosSin() || q.getRope() != k.getRope() || q.getInterleaved() != k.getInterleaved()) return;
+  if (ir::VariantOf(q) != ir::VariantOf(append) || ir::VariantOf(k) != ir::VariantOf(append)) return;
+  // One that is made after the append has its rotation stay where it is.
+  if (mlir::Operation* made = q.getX().getDefiningOp(); made != nullptr && !made->isBeforeInBlock(append)) return;
   mlir::OpBuilder builder(append);
   const std::string name = JoinedName(JoinedName(q.getName(), k.getName()), append.getName());
   auto joined = ir::RopeAppendOp::create(builder, append.getLoc(),

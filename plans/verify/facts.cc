@@ -211,8 +211,10 @@ Status CheckNotes(const plan::Plan& plan) {
   for (uint32_t i = 1; i < plan.options()->size(); ++i) {
     const auto before = plan.options()->Get(i - 1)->name()->string_view();
     const auto name = plan.options()->Get(i)->name()->string_view();
-    if (name < before)
-      return Refuse("option '{}' follows '{}', expected them sorted by name", Printable(name), Printable(before));
+    if (name <= before) {
+      return Refuse("option '{}' follows '{}', expected each once and sorted by name", Printable(name),
+                    Printable(before));
+    }
   }
   for (const plan::Prediction* p : *plan.predictions()) {
     if (!(p->low() <= p->expected() && p->expected() <= p->high())) {

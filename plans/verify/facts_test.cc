@@ -310,7 +310,7 @@ TEST(Verify, RejectsUnsortedOptions) {
   PlanT plan = TinyPlan();
   plan.options.push_back(std::make_unique<OptionT>());
   plan.options[1]->name = "max-len";
-  EXPECT_EQ(Refusal(plan), "option 'max-len' follows 'tp', expected them sorted by name");
+  EXPECT_EQ(Refusal(plan), "option 'max-len' follows 'tp', expected each once and sorted by name");
 }
 
 TEST(Verify, RejectsPredictionOutsideItsInterval) {

@@ -71,7 +71,7 @@ class Pulse {
     Set(line_->waits_for, static_cast<uint32_t>(rank) + 1);
     Wake();
   }
-  void Wake() { CountIn(&line_->wakes); }
+  void Wake() { line_->wakes.fetch_add(1, std::memory_order_relaxed); }  // any thread
   void WaitOver() { Set(line_->waits_for, 0u); }
   // Of another thread, which looks on for the one that works: nothing, where that tells of a wait of its own.
   void OthersWaitFor(int rank) {

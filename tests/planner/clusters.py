@@ -63,11 +63,23 @@ class Clusters(unittest.TestCase):
             r"the plan does not fit: a rank may use 21600000000 bytes, but its weights take \d+, activations \d+, and the "
             r"KV cache of one sequence of 8192 tokens \d+ \(besides a workspace of \d+, graphs of \d+ and communicators of "
             r"\d+\): \d+ bytes \([0-9.]+ GiB\) too few; nothing listed suffices \(fewer sequences, a shorter context, "
-            r"smaller batches, bf16, other --tp, --pp and --device-layers, other devices\); devices of \d+ bytes \([0-9.]+ GiB\) each would\n",
+            r"batches of 512 tokens, bf16, other --tp, --pp and --device-layers, other devices\); devices of \d+ bytes \([0-9.]+ GiB\) each would\n",
         )
         bytes_each = said.split("devices of ")[1].split()[0]
         self.shown("70b", "--gpus", f"2x{bytes_each}B")
         self.refused("70b", "--gpus", f"2x{int(bytes_each) - 2}B")
+
+    def test_ranks_that_share_a_device_are_told_what_each_needs(self):
+        shared = ("--devices", "cuda:0,0", "--tp", "2", "--collectives", "ipc")
+        said = self.refused("70b", "--gpus", "1x80GB", *shared)
+        bytes_each = said.split("devices of ")[1].split()[0]
+        self.shown("70b", "--gpus", f"1x{bytes_each}B", *shared)
+        said = self.refused("70b", "--gpus", "1x800GB", "--memory", "50GB", *shared)
+        self.shown("70b", "--gpus", "1x800GB", "--memory", said.split("--memory ")[1].split(";")[0].strip(), *shared)
+
+    def test_no_more_sequences_are_found_than_a_batch_has_tokens(self):
+        text = self.shown("70b", "--gpus", "8xH100-SXM", "--solve", "max-seqs", "--max-batched-tokens", "8")
+        self.assertIn("--max-seqs 8, the most that may have 8192 tokens all at once", text)
 
     def test_an_illegal_size_is_refused_with_what_works(self):
         said = self.refused("405b", "--gpus", "8x8xH100+400G")

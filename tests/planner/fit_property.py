@@ -190,7 +190,7 @@ def random_case(case):
         longest = case.config["max_position_embeddings"]
         options["--max-len"] = rng.choice([1, 33, max(1, longest // 2), longest, longest + 1])
     if rng.random() < 0.2:
-        options["--max-batched-tokens"] = rng.choice([64, 700, 8192, 8192, 65536])
+        options["--max-batched-tokens"] = rng.choice([1, 8, 64, 700, 8192, 8192, 65536])
     if rng.random() < 0.15:
         options["--dtype"] = rng.choice(["f32", "bf16", "auto"])
     if rng.random() < 0.2:

@@ -94,21 +94,23 @@ float InOrder(const std::vector<float>& values) {
 
 // One sum of `count` floats, twice over in one stream, each of what the one before left; `offset` floats past
 // where memory is aligned.
+// `offset`: floats past alignment, of the first rank alone or of all.
 void ExpectSums(World& world, unsigned order, int64_t count, int64_t offset, bool canonical, int64_t piece_bytes,
-                bool two_shots = false) {
+                bool two_shots = false, bool of_all = true) {
   const int size = world.size();
   std::mt19937 random(20261126);
   std::normal_distribution<float> normal;
   const auto bytes = static_cast<uint64_t>(count + offset + 1) * sizeof(float);
+  const auto offset_of = [&](int rank) { return of_all || rank == 0 ? offset : 0; };
   std::deque<Memory> memories;
   std::vector<std::vector<float>> expected(static_cast<size_t>(size), std::vector<float>(static_cast<size_t>(count)));
   for (int rank = 0; rank < size; ++rank) {
     memories.emplace_back(bytes);
     for (int64_t i = 0; i < count; ++i) {
-      expected[static_cast<size_t>(rank)][static_cast<size_t>(i)] = memories.back().as<float>()[offset + i] =
+      expected[static_cast<size_t>(rank)][static_cast<size_t>(i)] = memories.back().as<float>()[offset_of(rank) + i] =
           normal(random) * 1e-3f;
     }
-    memories.back().as<float>()[offset + count] = 7;
+    memories.back().as<float>()[offset_of(rank) + count] = 7;
   }
   for (int times = 0; times < 2; ++times) {
     for (int64_t i = 0; i < count; ++i) {
@@ -118,7 +120,7 @@ void ExpectSums(World& world, unsigned order, int64_t count, int64_t offset, boo
     }
   }
   world.Run(order, [&](int rank) {
-    float* const data = memories[static_cast<size_t>(rank)].as<float>() + offset;
+    float* const data = memories[static_cast<size_t>(rank)].as<float>() + offset_of(rank);
     PeerExchangeArgs args = world.Args(rank, data, data, count * int64_t{sizeof(float)});
     args.canonical = canonical;
     args.piece_bytes = piece_bytes;
@@ -126,7 +128,7 @@ void ExpectSums(World& world, unsigned order, int64_t count, int64_t offset, boo
     for (int times = 0; times < 2; ++times) EXPECT_EQ(StartPeerExchange(args, nullptr), 0);
   });
   for (int rank = 0; rank < size; ++rank) {
-    const float* const data = memories[static_cast<size_t>(rank)].as<float>() + offset;
+    const float* const data = memories[static_cast<size_t>(rank)].as<float>() + offset_of(rank);
     EXPECT_EQ(std::memcmp(data, expected[static_cast<size_t>(rank)].data(), static_cast<size_t>(count) * 4), 0)
         << "rank " << rank << " of " << size << ", " << count << " floats, " << offset << " past alignment";
     EXPECT_EQ(data[count], 7);
@@ -175,6 +177,7 @@ TEST(PeerExchange, SumsInTwoShots) {
     ExpectSums(world, order, 1024, 0, true, 1024);
     ExpectSums(world, order, 1024 + 3, 3, true, 2048, true);      // by floats
     ExpectSums(world, order, 3, 0, true, kPeerPieceBytes, true);  // some sum nothing
+    ExpectSums(world, order, 1028, 1, true, kPeerPieceBytes, true, /*of_all=*/false);
   }
   World two(2), eight(8), sixteen(16);
   ExpectSums(two, 0, 33 * 1024, 0, true, 4096, true);

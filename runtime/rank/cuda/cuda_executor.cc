@@ -96,9 +96,10 @@ class CudaExecutor final : public Executor {
         most_decode_rows_(static_cast<int64_t>(std::min({bounds_.tokens, bounds_.sequences, bounds_.logit_rows}))),
         graphs_(PlannedGraphs(CollectivesOf(plan), StageOf(plan, rank))) {}
 
-  // What an error left under way reads memory that goes now.
+  // What an error left under way reads memory that goes now; and where there was no forward, the others may be in one,
+  // and come to no place where this rank parts from them.
   ~CudaExecutor() override {
-    if (is_under_way_) Drain();
+    if (is_under_way_ || (!has_run_ && exchange_ != nullptr && exchange_->InStream())) Drain();
   }
 
   Status Load(Communicator* world, const CudaExecutorOptions& options) {
@@ -155,9 +156,7 @@ class CudaExecutor final : public Executor {
     with_graphs_ = options.graphs && !(times_ != nullptr && exchange_->InStream());  // nothing is timed inside of one
     // Last, as it may take minutes: a library that is missing or a peer that is not reached is known by now.
     if (options.rehearsal != RehearsalScope::kNone) return Status();
-    const Status read = LoadWeights(options);
-    if (!read.ok() && exchange_->InStream()) Drain();  // the others may be long in reading, and would be waited for
-    return read;
+    return LoadWeights(options);
   }
 
   Status Enqueue(const Batch& batch) override {
@@ -205,6 +204,7 @@ class CudaExecutor final : public Executor {
       return Error{done.error().kind, fmt::format("rank {}: {}", rank_, done.message())};
     }
     is_under_way_ = false;
+    has_run_ = true;
     if (graph_counts_ != nullptr) *graph_counts_ = graphs_.counts;
     if (batch.variant == Variant::kCandidates) {
       return StepOutput{.candidates = {output_.data(), static_cast<size_t>(output_bytes)}, .logits = {}};
@@ -486,6 +486,7 @@ class CudaExecutor final : public Executor {
   CollectiveTimes* times_ = nullptr;
   bool with_graphs_ = true;
   bool is_under_way_ = false;  // a forward, until the device has been waited for
+  bool has_run_ = false;       // one
   GraphCache graphs_;
   GraphCache::Counts* graph_counts_ = nullptr;
   std::deque<const Batch*> enqueued_;

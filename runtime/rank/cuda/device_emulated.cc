@@ -219,7 +219,7 @@ Result<uint64_t> Device::TotalBytes() {
   return faults->device_bytes;
 }
 
-// Of a small one; nothing depends on it here, where all blocks have threads of their own.
+// Of a small one. Here all blocks have threads of their own, however many.
 Result<int> Device::MultiprocessorCount() { return 64; }
 
 Result<DeviceArena> Device::Allocate(const char* what, uint64_t bytes) {
@@ -257,7 +257,8 @@ Result<SharedHandle> Device::Share(const DeviceArena& arena) {
   if (!why.empty()) return FailureOf(name_, kWhat, kInvalidValue, why);
   const std::optional<emulation::Stretch> stretch = emulation::StretchOf(arena.data());
   if (stretch->bytes % kSharedUnit != 0) {
-    return FailureOf(name_, kWhat, kInvalidValue, fmt::format("{} bytes are no multiple of {}", stretch->bytes, kSharedUnit));
+    return FailureOf(name_, kWhat, kInvalidValue,
+                     fmt::format("{} bytes are no multiple of {}", stretch->bytes, kSharedUnit));
   }
   const std::optional<emulation::MemoryFile> file = emulation::ShareMemory(arena.data());
   if (!file) return FailureOf(name_, kWhat, kInvalidValue, "it is no allocation of this process's");

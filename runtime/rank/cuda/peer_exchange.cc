@@ -73,9 +73,9 @@ Status CheckHeld(Device& device, int64_t ranks) {
   const int64_t held = multiprocessors * kernels::cuda::kPeerBlocksAMultiprocessor;
   if (ranks * kernels::cuda::kPeerBlocks <= held) return Status();
   return Refuse(
-      "{} ranks share {}, whose {} multiprocessors hold {} blocks at once, and {} of each rank wait for each other; "
-      "plan "
-      "for fewer ranks a device",
+      "{} ranks share {}, whose {} multiprocessors hold {} blocks at once, and {} of each wait for each other; plan "
+      "for "
+      "fewer a device",
       ranks, device.name(), multiprocessors, held, kernels::cuda::kPeerBlocks);
 }
 
@@ -94,12 +94,12 @@ Result<std::unique_ptr<PeerExchange>> PeerExchange::Meet(Device& device, PeerOpt
   if (size > kernels::cuda::kMostPeers) {
     return Refuse("{} ranks exchange by peer memory, at most {} can; {}", size, kernels::cuda::kMostPeers, kInstead);
   }
-  MRS_RETURN_IF_ERROR(CheckHeld(device, self.options_.ranks_of_device));
   Hello mine;
   mine.pid = getpid();
   mine.most_decode_rows = self.options_.most_decode_rows;
   Say(
       [&]() -> Status {
+        MRS_RETURN_IF_ERROR(CheckHeld(device, self.options_.ranks_of_device));
         MRS_ASSIGN_OR_RETURN(self.own_, device.Allocate("what peers read", kernels::cuda::kPeerBufferBytes));
         MRS_ASSIGN_OR_RETURN(self.state_, device.AllocateHost("how waits end", sizeof(PeerState)));
         new (self.state_.data()) PeerState;
@@ -217,9 +217,10 @@ void PeerExchange::Watch() {
   std::vector<pollfd> looked_at;
   for (const Fd& process : processes_) looked_at.push_back({.fd = process.get(), .events = POLLIN, .revents = 0});
   looked_at.push_back({.fd = end_.get(), .events = POLLIN, .revents = 0});
-  for (std::optional<int> told;;) {
+  std::optional<int> told;
+  while (true) {
     poll(looked_at.data(), looked_at.size(), options_.pulse == nullptr ? -1 : kLookEveryMs);
-    if (looked_at.back().revents != 0) return;
+    if (looked_at.back().revents != 0) break;
     for (size_t member = 0; member + 1 < looked_at.size(); ++member) {
       if (looked_at[member].revents == 0) continue;
       looked_at[member].fd = -1;
@@ -231,6 +232,7 @@ void PeerExchange::Watch() {
     }
     TellWait(&told);
   }
+  if (told.has_value()) options_.pulse->OthersWaitOver(*told);
 }
 
 // As the kernel has it, of which the thread that launched it hears nothing until it is done. That thread tells of waits
@@ -238,7 +240,8 @@ void PeerExchange::Watch() {
 void PeerExchange::TellWait(std::optional<int>* told) {
   if (options_.pulse == nullptr) return;
   const uint64_t waits_for = std::atomic_ref(state().waits_for).load(std::memory_order_acquire);
-  const bool waits = waits_for > 0 && waits_for <= options_.ranks.size();
+  const bool is_over = std::atomic_ref(state().stop).load(std::memory_order_acquire) != 0;
+  const bool waits = !is_over && waits_for > 0 && waits_for <= options_.ranks.size();
   const std::optional<int> now = waits ? std::optional(options_.ranks[waits_for - 1]) : std::nullopt;
   if (*told != now && told->has_value()) options_.pulse->OthersWaitOver(**told);
   if (now.has_value()) options_.pulse->OthersWaitFor(*now);
@@ -265,9 +268,6 @@ PeerExchange::~PeerExchange() {
 
 Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
   kernels::cuda::PeerExchangeArgs args;
-  args.x = collective.x;
-  args.y = collective.y;
-  args.bytes = rows * static_cast<int64_t>(collective.row_bytes);
   for (int member = 0; member < size(); ++member) {
     args.buffers[member] = member == rank() ? own_.data() : opened_[static_cast<size_t>(member)].data();
   }
@@ -276,9 +276,18 @@ Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
   args.ranks = size();
   args.is_gather = collective.is_gather;
   args.canonical = collective.algorithm != plan::CollectiveAlgorithm::rank_order;
-  args.two_shots = args.canonical && !args.is_gather && kernels::cuda::TakesTwoShots(args.bytes, args.ranks);
   args.longest_ns = static_cast<uint64_t>(options_.deadline.count()) * 1'000'000;
-  return device_.Launched(kernels::cuda::StartPeerExchange(args, device_.stream()));
+  // Of a sum, as much at a time as the kernel takes. Gatherings are of logits and candidates, which are less.
+  const int64_t bytes = rows * static_cast<int64_t>(collective.row_bytes);
+  const int64_t most = args.is_gather ? bytes : int64_t{1} << 30;
+  for (int64_t at = 0; at < bytes; at += most) {
+    args.x = collective.x + at;
+    args.y = collective.y + at;
+    args.bytes = std::min(most, bytes - at);
+    args.two_shots = args.canonical && !args.is_gather && kernels::cuda::TakesTwoShots(args.bytes, args.ranks);
+    MRS_RETURN_IF_ERROR(device_.Launched(kernels::cuda::StartPeerExchange(args, device_.stream())));
+  }
+  return Status();
 }
 
 Status PeerExchange::Finish() {

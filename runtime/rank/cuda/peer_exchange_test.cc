@@ -193,8 +193,8 @@ TEST(PeerExchange, RanksOfOneDeviceAreAsManyAsItHoldsAtOnce) {
   EXPECT_THAT(World({.ranks_of_device = 4}, SumOnce).Said(), ::testing::Each("ok"));
   EXPECT_THAT(
       World({.ranks_of_device = 5}, SumOnce).Said(),
-      ::testing::Each("5 ranks share cuda:0 (emulated), whose 64 multiprocessors hold 128 blocks at once, and 32 "
-                      "of each rank wait for each other; plan for fewer ranks a device"));
+      ::testing::Each("rank 10 cannot share its memory: 5 ranks share cuda:0 (emulated), whose 64 multiprocessors hold "
+                      "128 blocks at once, and 32 of each wait for each other; plan for fewer a device"));
 }
 
 TEST(PeerExchange, RanksThatPadUnlikeAreRefused) {
