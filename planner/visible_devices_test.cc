@@ -138,10 +138,8 @@ TEST(VisibleDevices, OneThatIsNamedSeveralTimesHasSeveralRanksWhereItMay) {
   }
   EXPECT_EQ(std::ranges::count(numbers, 1), 2);
   // A limit is a rank's.
-  for (const VisibleDevice& device :
-       *ChooseDevices(cluster, {.flag = "cuda:1,1", .memory = 1000, .may_repeat = true})) {
-    EXPECT_EQ(device.usable_bytes, 1000);
-  }
+  const auto limited = *ChooseDevices(cluster, {.flag = "cuda:1,1", .memory = 1000, .may_repeat = true});
+  for (const VisibleDevice& device : limited) EXPECT_EQ(device.usable_bytes, 1000);
   // A program counts each of those that it may see once.
   EXPECT_NE(Refused(cluster, {.cuda_visible = "1,1", .may_repeat = true}), "");
 }
