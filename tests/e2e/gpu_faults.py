@@ -313,8 +313,8 @@ def doctor_looks_for_libraries(work):
     for planned, fault, code, says in (
         ("fast", "", 0, r"^ok +plan\.libraries +cuBLASLt 13\.1\.0 is there$"),
         ("fast", "cublaslt-open:1", 1,
-         r"^bad +plan\.libraries +no cuBLASLt on this host: [^\n]*plan with mrs-plan build --numerics pair2"),
-        ("nccl", "nccl-open:1@0", 1, r"^bad +plan\.libraries +no NCCL on this host: [^\n]*--collectives staged"),
+         r"^bad +plan\.libraries +no cuBLASLt on this host: [^\n]*\n *-> plan with mrs-plan build --numerics pair2"),
+        ("nccl", "nccl-open:1@0", 1, r"^bad +plan\.libraries +no NCCL on this host: [^\n]*\n[^\n]*--collectives staged"),
     ):
         run = Run(work, "doctor", "--plan", plan_by(work, planned), program=program, environment={FAULT: fault})
         run.ended(START_S)
