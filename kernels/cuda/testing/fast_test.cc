@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/cuda/emulation/machine.h"
+#include "kernels/cuda/testing/orders.h"
 #include "kernels/rows.h"
 #include "kernels/testing/cases.h"
 
@@ -21,16 +22,6 @@ constexpr uint64_t kSeed = 20261126;
 constexpr float kPattern = 12345.0f;   // of memory that nobody writes
 constexpr int64_t kGap = 3;            // elements after each row of y
 constexpr int kMultiprocessors = 108;  // of the emulator (dialect.h)
-
-// Under a sanitizer, which takes many times as long, one will do.
-std::vector<emulation::Order> Orders() {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-  return {emulation::Order::kRandom};
-#endif
-#endif
-  return {emulation::Order::kForward, emulation::Order::kReverse, emulation::Order::kRandom};
-}
 
 struct Shape {
   int64_t rows;

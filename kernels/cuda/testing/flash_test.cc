@@ -11,24 +11,13 @@
 #include "kernels/cuda/fast.h"
 #include "kernels/cuda/testing/attention_truth.h"
 #include "kernels/cuda/testing/flash_shapes.h"
+#include "kernels/cuda/testing/orders.h"
 #include "kernels/testing/cases.h"
 
 namespace mrs::kernels::cuda {
 namespace {
 
 constexpr uint64_t kSeed = 20261126;
-
-// Where each access is told, or by a sanitizer, which takes many times as long, one will do.
-std::vector<emulation::Order> Orders() {
-#ifdef MRS_ONE_ORDER
-  return {emulation::Order::kRandom};
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-  return {emulation::Order::kRandom};
-#endif
-#endif
-  return {emulation::Order::kForward, emulation::Order::kReverse, emulation::Order::kRandom};
-}
 
 std::vector<Case<AttentionArgs>> Cases() {
   std::vector<Case<AttentionArgs>> cases;
