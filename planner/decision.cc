@@ -53,6 +53,14 @@ Wish StartOf(const Wish& wish) {
   return least;
 }
 
+Wish WithTokenOfEach(const Wish& wish) {
+  Wish larger = wish;
+  if (wish.solve != "max-seqs" && wish.max_batched_tokens && *wish.max_batched_tokens < wish.max_seqs) {
+    larger.max_batched_tokens = wish.max_seqs;
+  }
+  return larger;
+}
+
 int64_t Decider::BatchedTokensOf(const Wish& wish) const {
   if (!wish.max_batched_tokens) return 0;
   return std::min(*wish.max_batched_tokens, std::max(kBatchedTokens, LengthOf(wish) * wish.max_seqs));

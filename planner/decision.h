@@ -55,6 +55,8 @@ struct Subject {
 
 // What --solve starts from: one token, one sequence.
 Wish StartOf(const Wish& wish);
+// With batches that hold a token of every sequence, where it asks for smaller ones.
+Wish WithTokenOfEach(const Wish& wish);
 
 struct Decision {
   const cluster::Cluster* cluster = nullptr;  // null: as many CPU ranks as the layout has

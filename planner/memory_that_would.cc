@@ -85,7 +85,7 @@ std::string TypedMap(const Decider& decider, const std::string& map) {
 std::optional<std::pair<Wish, Decision>> LeastNeeding(const Decider& decider, const Wish& wish) {
   const ModelSpec& spec = *decider.subject().spec;
   std::optional<std::pair<Wish, Decision>> best;
-  Wish of = wish;
+  Wish of = WithTokenOfEach(wish);
   of.device_layers.clear();
   if (of.max_len && *of.max_len > spec.longest) of.max_len = spec.longest;
   // Devices that are not there: of all that are.

@@ -211,7 +211,9 @@ Error RefusalOf(const Decider& decider, const Wish& wish) {
                 : TooFew({.spec = decider.subject().spec, .max_len = decision->max_len, .budget = decision->budget},
                          decision->verdict);
   std::vector<std::string> ways;
-  for (const Wish& way : Search(decider, wish, decision.ok()).Run()) ways.push_back(AsTyped(wish, way));
+  const Wish base = WithTokenOfEach(wish);
+  if (base != wish && decider.Plans(base)) ways.push_back(AsTyped(wish, base));
+  for (const Wish& way : Search(decider, base, decision.ok()).Run()) ways.push_back(AsTyped(wish, way));
   const auto memory = MemoryThatWould(decider, least);
   if (ways.empty()) {
     if (!memory) return Refuse("{}", why);

@@ -142,6 +142,16 @@ TEST(WaysOut, OfBatchesThatAreTooLarge) {
   EXPECT_FALSE(decider.Plans(wish));
 }
 
+TEST(WaysOut, OfBatchesThatAreTooSmall) {
+  const ModelSpec spec = Llama(32, 32, 8);
+  const Decider decider({.spec = &spec});
+  Wish wish = {.max_seqs = 16, .max_batched_tokens = 8, .memory = uint64_t{1} << 46};
+  EXPECT_THAT(RefusalOf(decider, wish).message,
+              HasSubstr("a token of each sequence; what works: --max-batched-tokens 16; or "));
+  wish.tp = 3;
+  EXPECT_THAT(RefusalOf(decider, wish).message, HasSubstr(" --max-batched-tokens 16"));
+}
+
 TEST(WaysOut, AHalfTypeIsToldOfBf16) {
   ModelSpec spec = Llama(32, 32, 8);
   spec.config_type = ElementType::kF16;
