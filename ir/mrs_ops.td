@@ -188,6 +188,20 @@ def Mrs_RopeAppendOp : Mrs_Op<"rope_append", "t h !d, t g !d, t g !d, t !a, t ->
   }];
 }
 
+def Mrs_GatedMatmulOp : Mrs_Op<"gated_matmul", "t !k*, {f !k*}, {f} -> t f, t f, t f", Mrs_KAnywhere,
+                              [AttrSizedOperandSegments]> {
+  let summary = "matmul of gate's and up's matrix, and the silu_mul or gelu_mul of both products";
+  let description = [{
+    Two weights, and a bias for each or none. `activation`: "silu", "gelu" or "gelu_tanh" (approximate). Gate and up are
+    memory that it may use, and that nobody else reads: of many rows a device may leave its sums there.
+  }];
+  let arguments = (ins StrAttr:$name, Mrs_TensorType:$x, Variadic<Mrs_TensorType>:$weights,
+                       Variadic<Mrs_TensorType>:$biases, StrAttr:$activation);
+  let results = (outs Mrs_TensorType:$gate, Mrs_TensorType:$up, Mrs_TensorType:$result);
+  let assemblyFormat =
+    "$name $x `,` `[` $weights `]` (`bias` `[` $biases^ `]`)? attr-dict `:` functional-type(operands, results)";
+}
+
 def Mrs_SiluMulOp : Mrs_Op<"silu_mul", "t f, t f -> t f", Mrs_KAnywhere> {
   let summary = "silu(gate) * up";
   let arguments = (ins StrAttr:$name, Mrs_TensorType:$gate, Mrs_TensorType:$up);

@@ -93,6 +93,27 @@ bool All(std::initializer_list<mlir::LogicalResult> results) {
   return llvm::all_of(results, [](mlir::LogicalResult r) { return mlir::succeeded(r); });
 }
 
+// Products of one x: `products` are their results.
+mlir::LogicalResult VerifyProducts(mlir::Operation* op, mlir::Value x, mlir::ValueRange weights,
+                                   mlir::ValueRange biases, mlir::ValueRange products) {
+  if (mlir::failed(CheckSizes(op)) || mlir::failed(ExpectMatrixType(op, x, "x"))) return mlir::failure();
+  if (TypeOf(x).rank() < 2) return NamedError(op) << "x has no columns: " << x.getType();
+  for (mlir::Value weight : weights) {
+    if (mlir::failed(ExpectSame(op, weight, "a weight", x))) return mlir::failure();
+    auto made_by = weight.getDefiningOp<WeightOp>();
+    if (!made_by || static_cast<int64_t>(made_by.getNDims()) + TypeOf(x).rank() - 1 != TypeOf(weight).rank()) {
+      return NamedError(op) << "a weight must be an mrs.weight whose columns are x's dimensions after the first";
+    }
+  }
+  for (mlir::Value bias : biases) {
+    if (mlir::failed(ExpectF32(op, bias, "a bias"))) return mlir::failure();
+  }
+  for (mlir::Value product : products) {
+    if (mlir::failed(ExpectF32(op, product, "a result"))) return mlir::failure();
+  }
+  return mlir::success();
+}
+
 }  // namespace
 
 #define MRS_VERIFY(Op, ...)                                                      \
@@ -190,22 +211,20 @@ mlir::LogicalResult MatmulOp::verify() {
       (!getBiases().empty() && getBiases().size() != getWeights().size())) {
     return NamedError(*this) << "one result a weight, and a bias for each or none";
   }
-  if (mlir::failed(CheckSizes(*this)) || mlir::failed(ExpectMatrixType(*this, getX(), "x"))) return mlir::failure();
-  if (TypeOf(getX()).rank() < 2) return NamedError(*this) << "x has no columns: " << getX().getType();
-  for (mlir::Value weight : getWeights()) {
-    if (mlir::failed(ExpectSame(*this, weight, "a weight", getX()))) return mlir::failure();
-    auto made_by = weight.getDefiningOp<WeightOp>();
-    if (!made_by || static_cast<int64_t>(made_by.getNDims()) + TypeOf(getX()).rank() - 1 != TypeOf(weight).rank()) {
-      return NamedError(*this) << "a weight must be an mrs.weight whose columns are x's dimensions after the first";
-    }
+  return VerifyProducts(*this, getX(), getWeights(), getBiases(), getResults());
+}
+
+mlir::LogicalResult GatedMatmulOp::verify() {
+  if (getWeights().size() != 2 || (!getBiases().empty() && getBiases().size() != 2)) {
+    return NamedError(*this) << "takes gate's weight and up's, and a bias for each or none";
   }
-  for (mlir::Value bias : getBiases()) {
-    if (mlir::failed(ExpectF32(*this, bias, "a bias"))) return mlir::failure();
+  if (getActivation() != "silu" && getActivation() != "gelu" && getActivation() != "gelu_tanh") {
+    return NamedError(*this) << "unknown activation '" << getActivation() << "'; there are silu, gelu and gelu_tanh";
   }
-  for (mlir::Value result : getResults()) {
-    if (mlir::failed(ExpectF32(*this, result, "a result"))) return mlir::failure();
+  if (mlir::failed(VerifyProducts(*this, getX(), getWeights(), getBiases(), {getGate(), getUp()}))) {
+    return mlir::failure();
   }
-  return mlir::success();
+  return ExpectMatrixType(*this, getResult(), "the result");
 }
 
 mlir::LogicalResult AllReduceOp::verify() {

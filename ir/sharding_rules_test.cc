@@ -86,7 +86,7 @@ TEST_F(ShardingRules, EveryOperationHasARule) {
   EXPECT_THAT(by_name, ElementsAre("mrs.all_gather", "mrs.all_reduce", "mrs.input", "mrs.output", "mrs.recv",
                                    "mrs.send", "mrs.weight"));
   EXPECT_THAT(cut_at_heads, ElementsAre("mrs.attention"));
-  EXPECT_THAT(cut_anywhere, ElementsAre("mrs.gelu_mul", "mrs.silu_mul"));
+  EXPECT_THAT(cut_anywhere, ElementsAre("mrs.gated_matmul", "mrs.gelu_mul", "mrs.silu_mul"));
 }
 
 }  // namespace

@@ -53,21 +53,41 @@ mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, const Mesh& mesh) 
 
 // The order of a sum is the model's, not the layout's: canonical chunks where the definition of what made K says that
 // it may be cut, one chain over everything else.
+mlir::LogicalResult VerifyChunksOf(mlir::Operation* op, mlir::Value x, mlir::ValueRange weights) {
+  auto made_by = mlir::dyn_cast_or_null<RuledOp>(x.getDefiningOp());
+  const KCut cut = made_by ? made_by.getKCut() : KCut::kWhole;
+  const auto k = mlir::cast<TensorType>(x.getType()).getShape().drop_front();
+  const int64_t expected = cut == KCut::kHeads      ? CanonicalChunks(k.front())
+                           : cut == KCut::kAnywhere ? CanonicalChunks(llvm::product_of(k))
+                                                    : 1;
+  for (mlir::Value value : weights) {
+    auto weight = value.getDefiningOp<WeightOp>();
+    const int64_t chunks = weight.getChunks();
+    if (chunks == expected) continue;
+    return NamedError(op) << "sums '" << weight.getName() << "' in " << chunks << " canonical chunks of K, expected "
+                          << expected << ": another number would give other tokens than the model's other plans";
+  }
+  return mlir::success();
+}
+
 mlir::LogicalResult VerifyChunks(mlir::func::FuncOp program) {
-  for (auto matmul : program.getOps<MatmulOp>()) {
-    auto made_by = mlir::dyn_cast_or_null<RuledOp>(matmul.getX().getDefiningOp());
-    const KCut cut = made_by ? made_by.getKCut() : KCut::kWhole;
-    const auto k = mlir::cast<TensorType>(matmul.getX().getType()).getShape().drop_front();
-    const int64_t expected = cut == KCut::kHeads      ? CanonicalChunks(k.front())
-                             : cut == KCut::kAnywhere ? CanonicalChunks(llvm::product_of(k))
-                                                      : 1;
-    for (mlir::Value value : matmul.getWeights()) {
-      auto weight = value.getDefiningOp<WeightOp>();
-      const int64_t chunks = weight.getChunks();
-      if (chunks == expected) continue;
-      return NamedError(matmul) << "sums '" << weight.getName() << "' in " << chunks
-                                << " canonical chunks of K, expected " << expected
-                                << ": another number would give other tokens than the model's other plans";
+  for (mlir::Operation& op : program.getBody().front()) {
+    mlir::LogicalResult ok = mlir::success();
+    if (auto matmul = mlir::dyn_cast<MatmulOp>(op)) ok = VerifyChunksOf(&op, matmul.getX(), matmul.getWeights());
+    if (auto gated = mlir::dyn_cast<GatedMatmulOp>(op)) ok = VerifyChunksOf(&op, gated.getX(), gated.getWeights());
+    if (mlir::failed(ok)) return ok;
+  }
+  return mlir::success();
+}
+
+// What a gated product may leave of gate and up is not said, so nobody reads it.
+mlir::LogicalResult VerifyScratch(mlir::func::FuncOp program) {
+  for (auto gated : program.getOps<GatedMatmulOp>()) {
+    for (mlir::Value scratch : {gated.getGate(), gated.getUp()}) {
+      for (mlir::Operation* user : scratch.getUsers()) {
+        return NamedError(user) << "reads memory that '" << gated.getName()
+                                << "' alone uses; read its third result, or take it apart (leave out mrs-fuse-steps)";
+      }
     }
   }
   return mlir::success();
@@ -175,7 +195,8 @@ mlir::LogicalResult VerifyFinal(mlir::ModuleOp module) {
   if (mlir::failed(VerifySharding(module))) return mlir::failure();
   for (mlir::func::FuncOp program : programs) {
     if (mlir::failed(VerifyGathered(program)) || mlir::failed(VerifyWeights(program, mesh)) ||
-        mlir::failed(VerifyChunks(program)) || mlir::failed(VerifySchedule(program))) {
+        mlir::failed(VerifyChunks(program)) || mlir::failed(VerifyScratch(program)) ||
+        mlir::failed(VerifySchedule(program))) {
       return mlir::failure();
     }
     if (!program->getAttr("mrs.layers")) {

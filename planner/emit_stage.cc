@@ -220,7 +220,7 @@ class StageEmitter {
       else
         refs.emplace_back(buffers_.lookup(value), plan::RefSpace::buffer);
     };
-    if (auto matmul = mlir::dyn_cast<ir::MatmulOp>(op)) {
+    const auto add_products = [&](auto matmul) {
       add(matmul.getX());
       for (size_t part = 0; part < matmul.getWeights().size(); ++part) {
         add(matmul.getWeights()[part]);
@@ -230,7 +230,9 @@ class StageEmitter {
           add(matmul.getBiases()[part]);
       }
       return refs;
-    }
+    };
+    if (auto matmul = mlir::dyn_cast<ir::MatmulOp>(op)) return add_products(matmul);
+    if (auto gated = mlir::dyn_cast<ir::GatedMatmulOp>(op)) return add_products(gated);
     for (mlir::Value operand : op->getOperands()) {
       if (!ir::IsCache(operand)) add(operand);
     }
@@ -372,6 +374,12 @@ class StageEmitter {
                              Append(stage_->rope_appends, TypeOf(append.getQ()).localSize(1), cache.kv_heads,
                                     cache.head_dim, static_cast<uint32_t>(append.getRope()), cache.kv_class,
                                     cache.kv_layer, cache.window, append.getInterleaved())};
+        })
+        .Case([&](ir::GatedMatmulOp gated) {
+          if (gated.getActivation() == "silu") return KindAndAttr{OpKind::matmul_silu_mul};
+          plan::GluAttrT attr;
+          attr.approximate = gated.getActivation() == "gelu_tanh";
+          return KindAndAttr{OpKind::matmul_gelu_mul, AppendTable(stage_->glus, attr)};
         })
         .Case([&](ir::SiluMulOp) { return KindAndAttr{OpKind::silu_mul}; })
         .Case([&](ir::AddOp) { return KindAndAttr{OpKind::add}; })

@@ -153,11 +153,11 @@ class Replay {
     return Set(s.y, means_.PositionScale(In(s.x), In(s.positions), s.attr->beta(), s.attr->original(), TypeOf(s.y)));
   }
   Status Mean(const plan::MatmulStep& s) {
-    for (const plan::MatmulStep::Part& part : s.parts) {
-      MRS_RETURN_IF_ERROR(
-          Set(part.y, means_.Matmul(In(s.x), In(part.weight), part.bias ? In(*part.bias) : means_.NoBias())));
-    }
+    for (const plan::MatmulStep::Part& part : s.parts) MRS_RETURN_IF_ERROR(Set(part.y, Product(s.x, part)));
     return Status();
+  }
+  TermId Product(plan::BufferRef x, const plan::MatmulStep::Part& part) {
+    return means_.Matmul(In(x), In(part.weight), part.bias ? In(*part.bias) : means_.NoBias());
   }
   Status Mean(const plan::RopeStep& s) {
     return Set(s.y, means_.Rope(In(s.x), In(s.cos_sin), s.attr->rope(), s.attr->head_dim(), s.attr->interleaved(),
@@ -191,6 +191,23 @@ class Replay {
     makers_.try_emplace(k, std::pair(index_, step_));
     MRS_RETURN_IF_ERROR(Append(k, In(s.v), In(s.slots), *s.attr));
     return Set(s.y, turned(s.q, TypeOf(s.y)));
+  }
+  Status Mean(const plan::MatmulSiluMulStep& s) {
+    const auto [gate, up] = GateAndUp(s);
+    return Set(s.y, means_.SiluMul(gate, up, TypeOf(s.y)));
+  }
+  Status Mean(const plan::MatmulGeluMulStep& s) {
+    const auto [gate, up] = GateAndUp(s);
+    return Set(s.y, means_.GeluMul(gate, up, s.attr->approximate(), TypeOf(s.y)));
+  }
+  std::pair<TermId, TermId> GateAndUp(const plan::GatedMatmul& s) {
+    const std::pair products(Product(s.x, s.gate), Product(s.x, s.up));
+    for (const TermId product : {products.first, products.second}) {
+      makers_.try_emplace(product, std::pair(index_, step_));
+    }
+    // What the products' buffers hold after it means nothing.
+    values_[s.gate.y.index] = values_[s.up.y.index] = std::nullopt;
+    return products;
   }
   Status Mean(const plan::AttentionStep& s) {
     const auto cache = caches_.find({index_, s.attr->kv_class(), s.attr->kv_layer()});

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "ir/dialect.h"
@@ -33,7 +36,9 @@ TEST(Erasure, PassesFusedSteps) {
   for (const auto& [tp, stages, gpus] : {Cut{1, 1, "2GiB"}, Cut{2, 1, "2x2GiB"}, Cut{2, 2, "4x2GiB"}}) {
     Subject s(kMini, {tp, stages, gpus});
     EXPECT_EQ(s.Refusal(), "") << gpus;
-    EXPECT_EQ(s.stage().rope_appends.size(), 4u / static_cast<size_t>(stages)) << gpus;
+    const size_t layers = 4u / static_cast<size_t>(stages);
+    EXPECT_EQ(s.stage().rope_appends.size(), layers) << gpus;
+    EXPECT_EQ(std::ranges::count(s.stage().steps, plan::OpKind::matmul_silu_mul, &plan::Step::op), layers) << gpus;
   }
 }
 
@@ -46,31 +51,71 @@ TEST(Erasure, NamesWhatAFusedStepDoesOtherwise) {
   const char* const norm = "l0.mlp_add+l1.input_norm";
   const char* const append = "l1.q_rope+k_rope+kv_append";
   EXPECT_EQ(refusal([&](Subject& s) { s.stage().norms[StepOf(s.plan, norm).attr()]->eps = 1e-6f; }),
-            "erasure: stage 0 step 14 'l0.mlp_add+l1.input_norm': eps of its rms_norm is 1e-06, expected 1e-05 as in "
+            "erasure: stage 0 step 13 'l0.mlp_add+l1.input_norm': eps of its rms_norm is 1e-06, expected 1e-05 as in "
             "'l1.input_norm'");
   EXPECT_EQ(refusal([&](Subject& s) { RefOf(s.plan, norm, 1) = RefOf(s.plan, norm, 0); }),
-            "erasure: stage 0 step 14 'l0.mlp_add+l1.input_norm': reads 'l0.attention_add', expected 'l0.down_proj' as "
+            "erasure: stage 0 step 13 'l0.mlp_add+l1.input_norm': reads 'l0.attention_add', expected 'l0.down_proj' as "
             "'l0.mlp_add' does");
   EXPECT_EQ(refusal([&](Subject& s) { RefOf(s.plan, norm, 2) = RefOf(s.plan, "l0.attention_add+post_norm", 2); }),
-            "erasure: stage 0 step 14 'l0.mlp_add+l1.input_norm': reads 'l0.post_norm.weight', expected "
+            "erasure: stage 0 step 13 'l0.mlp_add+l1.input_norm': reads 'l0.post_norm.weight', expected "
             "'l1.input_norm.weight' as 'l1.input_norm' does");
   EXPECT_EQ(refusal([&](Subject& s) { std::swap(RefOf(s.plan, append, 1), RefOf(s.plan, append, 2)); }),
-            "erasure: stage 0 step 16 'l1.q_rope+k_rope+kv_append': reads 'l1.v_proj', expected 'l1.k_proj' as "
+            "erasure: stage 0 step 15 'l1.q_rope+k_rope+kv_append': reads 'l1.v_proj', expected 'l1.k_proj' as "
             "'l1.k_rope' does");
   const auto told = [&](auto mutate) {
     return refusal([&](Subject& s) { mutate(s.stage().rope_appends[StepOf(s.plan, append).attr()]); });
   };
   EXPECT_EQ(told([](plan::RopeAppendAttr& attr) { attr.mutate_interleaved(true); }),
-            "erasure: stage 0 step 16 'l1.q_rope+k_rope+kv_append': interleaved of its rope is true, expected false as "
+            "erasure: stage 0 step 15 'l1.q_rope+k_rope+kv_append': interleaved of its rope is true, expected false as "
             "in 'l1.q_rope'");
   EXPECT_EQ(told([](plan::RopeAppendAttr& attr) { attr.mutate_head_dim(64); }),
-            "erasure: stage 0 step 16 'l1.q_rope+k_rope+kv_append': head_dim of its rope is 64, expected 32 as in "
+            "erasure: stage 0 step 15 'l1.q_rope+k_rope+kv_append': head_dim of its rope is 64, expected 32 as in "
             "'l1.q_rope'");
   EXPECT_EQ(told([](plan::RopeAppendAttr& attr) { attr.mutate_kv_layer(0); }),
-            "erasure: stage 0 step 17 'l1.attention': nothing was appended to its cache");
+            "erasure: stage 0 step 16 'l1.attention': nothing was appended to its cache");
   EXPECT_EQ(told([](plan::RopeAppendAttr& attr) { attr.mutate_window(4); }),
-            "erasure: stage 0 step 16 'l1.q_rope+k_rope+kv_append': window of its kv_append is 4, expected 0 as in "
+            "erasure: stage 0 step 15 'l1.q_rope+k_rope+kv_append': window of its kv_append is 4, expected 0 as in "
             "'l1.kv_append'");
+}
+
+TEST(Erasure, NamesWhatGatedProductsDoOtherwise) {
+  const auto refusal = [](auto mutate) {
+    Subject s(kMini, {.tp = 2, .gpus = "2x2GiB"});
+    mutate(s);
+    return s.Refusal();
+  };
+  const char* const gated = "l0.gate_proj+up_proj+silu_mul";
+  const std::string at = "erasure: stage 0 step 10 'l0.gate_proj+up_proj+silu_mul': ";
+  EXPECT_EQ(refusal([&](Subject& s) { std::swap(RefOf(s.plan, gated, 1), RefOf(s.plan, gated, 3)); }),
+            at + "reads 'l0.up_proj', expected 'l0.gate_proj' as 'l0.silu_mul' does");
+  EXPECT_EQ(refusal([&](Subject& s) { RefOf(s.plan, gated, 3) = RefOf(s.plan, gated, 1); }),
+            at + "reads 'l0.gate_proj', expected 'l0.up_proj' as 'l0.silu_mul' does");
+  EXPECT_EQ(refusal([&](Subject& s) { RefOf(s.plan, gated, 4) = RefOf(s.plan, "l0.attention_add+post_norm", 2); }),
+            at + "reads what a weight leaves, expected that of no bias 'l0.up_proj'");
+  EXPECT_EQ(refusal([&](Subject& s) { RefOf(s.plan, gated, 0) = RefOf(s.plan, "l0.q_proj+k_proj+v_proj", 0); }),
+            at + "reads 'l0.input_norm', expected 'l0.post_norm' as 'l0.gate_proj' does");
+  EXPECT_EQ(
+      refusal([&](Subject& s) {
+        StepOf(s.plan, gated).mutate_op(plan::OpKind::matmul_gelu_mul);
+        s.stage().glus.push_back(std::make_unique<plan::GluAttrT>());
+      }),
+      "erasure: stage 0 step 11 'l0.down_proj': reads what a gelu_mul leaves, expected that of silu_mul 'l0.silu_mul'");
+}
+
+// What it uses is nobody's to read, and what was there before it has no meaning after it.
+TEST(Erasure, NamesWhoReadsWhatGatedProductsUse) {
+  const char* const gated = "l0.gate_proj+up_proj+silu_mul";
+  const char* const norm = "l0.mlp_add+l1.input_norm";
+  for (const uint32_t scratch : {5u, 6u}) {
+    Subject s(kMini, {.tp = 2, .gpus = "2x2GiB"});
+    RefOf(s.plan, norm, 1) = RefOf(s.plan, gated, scratch);
+    EXPECT_EQ(s.Refusal(),
+              "erasure: stage 0 step 13 'l0.mlp_add+l1.input_norm': reads a buffer that nothing has written");
+    Subject over(kMini, {.tp = 2, .gpus = "2x2GiB"});
+    RefOf(over.plan, gated, scratch) = RefOf(over.plan, norm, 0);
+    EXPECT_EQ(over.Refusal(),
+              "erasure: stage 0 step 13 'l0.mlp_add+l1.input_norm': reads a buffer that nothing has written");
+  }
 }
 
 TEST(Erasure, NamesFusedWeightsThatAreExchangedWhereTheirProductIsRead) {

@@ -137,7 +137,7 @@ TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   of.collectives = Collectives::kNccl;
   const RankNeed cuda = RankNeeds(model->facts.model, of).front();
   EXPECT_EQ(cuda.weights, cpu.weights);
-  EXPECT_LE(cuda.activations, cpu.activations);  // with values less that kernels of several steps do not keep
+  EXPECT_GT(cuda.activations, cpu.activations);  // what gates two products lives in their step, beside both
   EXPECT_EQ(cuda.sequence, cpu.sequence);
   EXPECT_EQ(cpu.beside.Total(), 0);
   EXPECT_EQ(cuda.beside.workspace, 33554432);

@@ -186,7 +186,9 @@ class Walk {
       Read(at_up, {x});
       p.up = New(RowsOf::kTokens, ffn * kF32, at_up);
     }
-    const int64_t h = Step(RowsOf::kTokens, ffn * matrix_, {p.gate, p.up});
+    // Two products in a step of their own are also what they are gated by, and their sums memory of that step.
+    const int64_t h = s_.fused && !spec.parallel ? New(RowsOf::kTokens, ffn * matrix_, at(p.gate).first)
+                                                 : Step(RowsOf::kTokens, ffn * matrix_, {p.gate, p.up});
     return AddTo(residual, Hidden({h}), layer, TensorRole::kDownBias, TensorRole::kMlpPostNorm);
   }
 

@@ -76,6 +76,13 @@ MatmulStep Matmul(Reader& in, size_t part_count) {
   return matmul;
 }
 
+GatedMatmul Gated(Reader& in) {
+  return {in.Buffer(),
+          {in.Weight(), in.WeightOrNone(), in.Result()},
+          {in.Weight(), in.WeightOrNone(), in.Result()},
+          in.Result()};
+}
+
 }  // namespace
 
 // A braced list is read from left to right: members stand in the order of the operands, results after them.
@@ -135,6 +142,10 @@ Result<StepView> ViewOf(const Plan& plan, const Stage& stage, const Step& step) 
     case OpKind::rope_append:
       return in.Checked(RopeAppendStep{in.Buffer(), in.Buffer(), in.Buffer(), in.Buffer(), in.Buffer(), in.Result(),
                                        in.Attr(stage.rope_appends())});
+    case OpKind::matmul_silu_mul:
+      return in.Checked(MatmulSiluMulStep{Gated(in)});
+    case OpKind::matmul_gelu_mul:
+      return in.Checked(MatmulGeluMulStep{Gated(in), in.Attr(stage.glus())});
     default:
       return Refuse("operation {} has its place in the format, but this version does not run it",
                     EnumNameOpKind(step.op()));

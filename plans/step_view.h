@@ -144,12 +144,22 @@ struct RopeAppendStep {
   BufferRef q, k, v, cos_sin, slots, y;
   const RopeAppendAttr* attr;
 };
+// What both of the following are: a visitor to whom it is all the same has one overload for them.
+struct GatedMatmul {
+  BufferRef x;
+  MatmulStep::Part gate, up;  // whose y are memory for this step alone
+  BufferRef y;
+};
+struct MatmulSiluMulStep : GatedMatmul {};
+struct MatmulGeluMulStep : GatedMatmul {
+  const GluAttr* attr;
+};
 
 using StepView =
     std::variant<EmbedStep, RopeAnglesStep, RmsNormStep, LayerNormStep, SumSquaresStep, RmsScaleStep, ScaleStep,
                  SoftCapStep, PositionScaleStep, MatmulStep, RopeStep, KvAppendStep, AttentionStep, SiluMulStep,
                  GeluMulStep, AddStep, AddBiasStep, SelectRowsStep, TopCandidatesStep, AllReduceStep, AllGatherStep,
-                 SendStep, RecvStep, AddRmsNormStep, RopeAppendStep>;
+                 SendStep, RecvStep, AddRmsNormStep, RopeAppendStep, MatmulSiluMulStep, MatmulGeluMulStep>;
 
 // The view of a step whose operands and results lie within Stage.refs. Refuses, without saying where, an operation that
 // has no view (no version runs it yet), an attribute that is not there, and operands or results that are too many, too

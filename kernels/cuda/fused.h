@@ -40,6 +40,9 @@ struct RopeAppendArgs {
   bool interleaved;
 };
 
+// What gates a product; of the two that are GELU the second is by tanh (approximate).
+enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh };
+
 // One row feeds the table, the launch, the test against the reference and the check on a device.
 #define MRS_FUSED_KERNELS(ROW)      \
   ROW(add_rms_norm, AddRmsNormArgs) \

@@ -9,6 +9,9 @@
 //   %b = mrs.rope "l0.k_rope" %k, %cs             ->      "l0.q_rope+k_rope+kv_append" %q, %k, %v, %cs, %slots
 //   %c = mrs.kv_append "l0.kv_append" %b, %v, %slots
 //
+//   %g, %u = mrs.matmul "l0.gate_proj+up_proj" %x, [%wg, %wu]       _, _, %h = mrs.gated_matmul
+//   %h = mrs.silu_mul "l0.silu_mul" %g, %u                      ->    "l0.gate_proj+up_proj+silu_mul" %x, [%wg, %wu]
+//
 // Attribute of the module that it reads: mrs.ranks, whose kinds are all one; of CPU ranks nothing is joined.
 #include "planner/passes/module_pass.h"
 #include "planner/passes/passes.h"
@@ -80,6 +83,24 @@ void JoinRopesAndAppend(ir::AttentionOp attention) {
   k.erase();
 }
 
+// Gate and up that one product makes (mrs-fuse), and nothing else of it, for nobody but what they are gated by.
+template <typename Gated>
+void JoinProductsAndGate(Gated gated, llvm::StringRef activation) {
+  auto matmul = gated.getGate().template getDefiningOp<ir::MatmulOp>();
+  if (!matmul || matmul.getResults().size() != 2 || ir::VariantOf(matmul) != ir::VariantOf(gated)) return;
+  const mlir::Value gate = matmul.getResult(0), up = matmul.getResult(1);
+  if (gated.getGate() != gate || gated.getUp() != up || !gate.hasOneUse() || !up.hasOneUse()) return;
+  mlir::OpBuilder builder(matmul);
+  const llvm::SmallVector<mlir::Type> types = {gate.getType(), up.getType(), gated.getResult().getType()};
+  auto joined = ir::GatedMatmulOp::create(
+      builder, matmul.getLoc(), types, builder.getStringAttr(JoinedName(matmul.getName(), gated.getName())),
+      matmul.getX(), matmul.getWeights(), matmul.getBiases(), builder.getStringAttr(activation));
+  KeepLayer(matmul, joined);
+  gated.getResult().replaceAllUsesWith(joined.getResult());
+  gated.erase();
+  matmul.erase();
+}
+
 struct FuseSteps : ModulePass<FuseSteps> {
   static constexpr llvm::StringLiteral kArgument = "mrs-fuse-steps";
   static constexpr llvm::StringLiteral kDescription = "for GPUs, join steps that follow one another into one kernel";
@@ -90,6 +111,10 @@ struct FuseSteps : ModulePass<FuseSteps> {
     for (mlir::func::FuncOp program : programs) {
       for (auto norm : llvm::to_vector(program.getOps<ir::RmsNormOp>())) JoinAddAndNorm(norm);
       for (auto attention : llvm::to_vector(program.getOps<ir::AttentionOp>())) JoinRopesAndAppend(attention);
+      for (auto silu : llvm::to_vector(program.getOps<ir::SiluMulOp>())) JoinProductsAndGate(silu, "silu");
+      for (auto gelu : llvm::to_vector(program.getOps<ir::GeluMulOp>())) {
+        JoinProductsAndGate(gelu, gelu.getApproximate() ? "gelu_tanh" : "gelu");
+      }
     }
     return mlir::success(!programs.empty());
   }

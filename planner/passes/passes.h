@@ -6,7 +6,7 @@
 //   mrs-insert-collectives  yes       where partial sums are completed and split values gathered
 //   mrs-cut-stages          yes       which stage computes what, and what crosses a border
 //   mrs-fuse                no        sibling products (q, k, v; gate, up) become one operation
-//   mrs-fuse-steps          no        for GPUs: a sum and its norm; rotations and the cache's append; one kernel each
+//   mrs-fuse-steps          no        for GPUs: a sum and its norm; rotations and append; gate, up and their product
 //   mrs-localize            yes       every rank's part of each weight, and its canonical chunks
 //   mrs-schedule            yes       the order of steps, of collectives, and of transfers
 //   mrs-in-place            no        sums that overwrite an operand nobody reads again

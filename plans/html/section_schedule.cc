@@ -15,7 +15,8 @@ constexpr std::string_view kKindClasses[] = {"sc", "sx", "st"};
 
 std::string_view StepClass(const StepFacts& step) {
   if (step.kind != StepKind::kCompute) return kKindClasses[static_cast<size_t>(step.kind)];
-  if (step.op == plan::OpKind::matmul || step.op == plan::OpKind::embed) return "sm";
+  const bool gated = step.op == plan::OpKind::matmul_silu_mul || step.op == plan::OpKind::matmul_gelu_mul;
+  if (step.op == plan::OpKind::matmul || gated || step.op == plan::OpKind::embed) return "sm";
   const bool caches = step.op == plan::OpKind::kv_append || step.op == plan::OpKind::rope_append;
   return step.op == plan::OpKind::attention || caches ? "sa" : "sc";
 }

@@ -331,9 +331,13 @@ class Builder {
     const Ref wu = Matrix(l + "up", l + "up.tensor", ffn(), hidden(), 16, true, false);
     const uint32_t g = Buffer_(l + "gate.out", DType::f32, Rows::tokens, ffn() / o_.tp);
     const uint32_t u = Buffer_(l + "up.out", DType::f32, Rows::tokens, ffn() / o_.tp);
-    Step_(OpKind::matmul, l + "gate_up", {Of(h2), wg, none, wu, none}, {g, u}, 0, layer);
     const uint32_t m = Buffer_(l + "silu.out", DType::bf16, Rows::tokens, ffn() / o_.tp);
-    Step_(OpKind::silu_mul, l + "silu", {Of(g), Of(u)}, {m}, 0, layer);
+    if (o_.fused) {
+      Step_(OpKind::matmul_silu_mul, l + "gated", {Of(h2), wg, none, wu, none}, {g, u, m}, 0, layer);
+    } else {
+      Step_(OpKind::matmul, l + "gate_up", {Of(h2), wg, none, wu, none}, {g, u}, 0, layer);
+      Step_(OpKind::silu_mul, l + "silu", {Of(g), Of(u)}, {m}, 0, layer);
+    }
     const Ref wd = Matrix(l + "down", l + "down.tensor", hidden(), ffn(), 16, false, true);
     uint32_t d = Buffer_(l + "down.out", DType::f32, Rows::tokens, hidden());
     Step_(OpKind::matmul, l + "down", {Of(m), wd, none}, {d}, 0, layer);

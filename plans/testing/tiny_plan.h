@@ -23,7 +23,7 @@ struct TinyOptions {
   uint32_t bucket_count = 2;  // 1, 32, 64, ... tokens
   uint64_t scale = 1;         // multiplies heads, hidden, ffn and vocabulary
   uint64_t head_scale = 1;    // multiplies heads once more
-  bool fused = false;         // for GPUs: rope_append, and add_rms_norm within a layer
+  bool fused = false;         // for GPUs: rope_append, matmul_silu_mul, and add_rms_norm within a layer
 };
 
 plan::PlanT TinyPlan(const TinyOptions& options = {});

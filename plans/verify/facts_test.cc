@@ -18,7 +18,7 @@ using namespace plan;
 TEST(Verify, RejectsUnknownEnum) {
   PlanT plan = TinyPlan();
   StepOf(plan, "l0.attn").mutate_op(static_cast<OpKind>(77));
-  EXPECT_EQ(Refusal(plan), "stages[0].steps[10].op: 77 is unknown, known are 0 to 28");
+  EXPECT_EQ(Refusal(plan), "stages[0].steps[10].op: 77 is unknown, known are 0 to 30");
 }
 
 TEST(Verify, RejectsUnknownEnumInATable) {

@@ -99,20 +99,22 @@ class StepShapes {
   }
 
   Status operator()(const plan::MatmulStep& s) const {
-    for (const plan::MatmulStep::Part& part : s.parts) {
-      MRS_RETURN_IF_ERROR(IsMatrix(part.weight));
-      const plan::Weight& weight = stage_.At(part.weight);
-      const uint64_t k = SatMul(weight.chunk_count(), weight.chunk_k());
-      MRS_RETURN_IF_ERROR(OperandIs(s.x, weight.dtype(), RowsOf(s.x), k));
-      MRS_RETURN_IF_ERROR(ResultIs(part.y, DType::f32, RowsOf(s.x), weight.n()));
-      if (!part.bias) continue;
-      MRS_RETURN_IF_ERROR(IsVector(*part.bias, weight.n()));
-      if (weight.chunk_count() != weight.chunk_count_global()) {
-        return Wrong("bias '{}' would be added once on each rank that holds chunks of '{}'",
-                     stage_.WeightName(*part.bias), stage_.WeightName(part.weight));
-      }
-    }
+    for (const plan::MatmulStep::Part& part : s.parts) MRS_RETURN_IF_ERROR(Product(s.x, part));
     return Status();
+  }
+
+  // One kernel reads both matrices side by side, so that they are alike but for their values.
+  Status operator()(const plan::GatedMatmul& s) const {
+    MRS_RETURN_IF_ERROR(IsOfCuda());
+    MRS_RETURN_IF_ERROR(Product(s.x, s.gate));
+    MRS_RETURN_IF_ERROR(Product(s.x, s.up));
+    const plan::Weight &gate = stage_.At(s.gate.weight), &up = stage_.At(s.up.weight);
+    if (gate.chunk_count() != up.chunk_count() || gate.chunk_k() != up.chunk_k()) {
+      return Wrong("sums '{}' in {} chunks of {}, '{}' in {} of {}, expected the same of both",
+                   stage_.WeightName(s.gate.weight), gate.chunk_count(), gate.chunk_k(), stage_.WeightName(s.up.weight),
+                   up.chunk_count(), up.chunk_k());
+    }
+    return Gated(s.gate.y, s.up.y, s.y);
   }
 
   Status operator()(const plan::RopeStep& s) const {
@@ -332,6 +334,19 @@ class StepShapes {
       return Wrong("{} query heads do not share {} KV heads evenly", attr.heads(), attr.kv_heads());
     }
     return Status();
+  }
+
+  Status Product(BufferRef x, const plan::MatmulStep::Part& part) const {
+    MRS_RETURN_IF_ERROR(IsMatrix(part.weight));
+    const plan::Weight& weight = stage_.At(part.weight);
+    const uint64_t k = SatMul(weight.chunk_count(), weight.chunk_k());
+    MRS_RETURN_IF_ERROR(OperandIs(x, weight.dtype(), RowsOf(x), k));
+    MRS_RETURN_IF_ERROR(ResultIs(part.y, DType::f32, RowsOf(x), weight.n()));
+    if (!part.bias) return Status();
+    MRS_RETURN_IF_ERROR(IsVector(*part.bias, weight.n()));
+    if (weight.chunk_count() == weight.chunk_count_global()) return Status();
+    return Wrong("bias '{}' would be added once on each rank that holds chunks of '{}'", stage_.WeightName(*part.bias),
+                 stage_.WeightName(part.weight));
   }
 
   Status Gated(BufferRef gate, BufferRef up, BufferRef y) const {

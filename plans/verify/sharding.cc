@@ -28,6 +28,7 @@ struct Held {
     cut,       // part [c / every] of the ranks' coordinate c, in rank order
     partial,   // a share of a sum over the ranks
     gathered,  // one rank's rows after the other's: no step has a use for that
+    scratch,   // memory that a step used for itself: nobody knows what is in it
   };
   How how = How::whole;
   uint64_t part = 0;   // cut: elements of a row on one rank
@@ -46,6 +47,8 @@ std::string Describe(const Held& held) {
       return "a partial sum";
     case Held::How::gathered:
       return "gathered, one rank's rows after the other's";
+    case Held::How::scratch:
+      return "memory that one step alone uses";
   }
   return "";  // not reached
 }
@@ -123,17 +126,20 @@ class Flow {
 
   Status operator()(const plan::MatmulStep& s) {
     for (const plan::MatmulStep::Part& part : s.parts) {
-      const plan::Weight& weight = stage_.At(part.weight);
-      const bool partial = weight.chunk_count() != weight.chunk_count_global();
-      const plan::Slice& columns = stage_.sources[weight.source_begin()].columns();
-      MRS_RETURN_IF_ERROR(ReadAs(s.x, partial ? HeldOf(columns) : Held{}));
-      const Held rows = RowsHeld(part.weight);
-      if (partial && rows != Held{}) {
-        return Wrong("weight '{}' is cut along both its rows and K", stage_.WeightName(part.weight));
-      }
-      if (part.bias) MRS_RETURN_IF_ERROR(VectorIs(*part.bias, rows));
-      Set(part.y, partial ? Held{Held::How::partial} : rows);
+      MRS_ASSIGN_OR_RETURN(const Held product, Product(s.x, part));
+      Set(part.y, product);
     }
+    return Status();
+  }
+
+  // As products and what gates them; but what the products would be is nobody's to read.
+  Status operator()(const plan::GatedMatmul& s) {
+    for (const plan::MatmulStep::Part* part : {&s.gate, &s.up}) {
+      MRS_ASSIGN_OR_RETURN(const Held product, Product(s.x, *part));
+      Set(part->y, product);
+    }
+    MRS_RETURN_IF_ERROR(Alike(s.gate.y, s.up.y, s.y));
+    for (const plan::MatmulStep::Part* part : {&s.gate, &s.up}) Set(part->y, {Held::How::scratch});
     return Status();
   }
 
@@ -226,6 +232,9 @@ class Flow {
     if (held.how == Held::How::gathered) {
       return Wrong("reads '{}', which was {}; only the executor may", stage_.BufferName(buffer), Describe(held));
     }
+    if (held.how == Held::How::scratch) {
+      return Wrong("reads '{}', {}, of which nobody knows what is in it", stage_.BufferName(buffer), Describe(held));
+    }
     return held;
   }
   Status ReadAs(BufferRef buffer, const Held& expected) const {
@@ -238,6 +247,20 @@ class Flow {
     const Held held = RowsHeld(weight);
     if (held == expected) return Status();
     return Wrong("weight '{}' is {}, expected {}", stage_.WeightName(weight), Describe(held), Describe(expected));
+  }
+
+  // What the ranks hold of one product.
+  Result<Held> Product(BufferRef x, const plan::MatmulStep::Part& part) const {
+    const plan::Weight& weight = stage_.At(part.weight);
+    const bool partial = weight.chunk_count() != weight.chunk_count_global();
+    const plan::Slice& columns = stage_.sources[weight.source_begin()].columns();
+    MRS_RETURN_IF_ERROR(ReadAs(x, partial ? HeldOf(columns) : Held{}));
+    const Held rows = RowsHeld(part.weight);
+    if (partial && rows != Held{}) {
+      return Wrong("weight '{}' is cut along both its rows and K", stage_.WeightName(part.weight));
+    }
+    if (part.bias) MRS_RETURN_IF_ERROR(VectorIs(*part.bias, rows));
+    return partial ? Held{Held::How::partial} : rows;
   }
 
   // The result is held as the operand is.

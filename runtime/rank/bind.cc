@@ -1,6 +1,8 @@
 #include "runtime/rank/bind.h"
 
+#include <array>
 #include <cstdlib>
+#include <span>
 #include <string_view>
 #include <type_traits>
 
@@ -176,22 +178,7 @@ class Binder {
              .original = static_cast<int64_t>(s.attr->original()),
              .type = TypeOf(At(s.y))}};
   }
-  MatmulLaunch<Set> Bind(const plan::MatmulStep& s) const {
-    const bool bf16 = At(s.parts[0].weight).dtype() == DType::bf16;
-    MatmulLaunch<Set> launch{
-        .kernel = bf16 ? kernels_.matmul_bf16 : kernels_.matmul_f32, .x_bytes = bf16 ? 2 : 4, .parts = {}};
-    for (const plan::MatmulStep::Part& part : s.parts) {
-      launch.parts.push_back({.x = Value<std::byte>(s.x),
-                              .w = Value<std::byte>(part.weight),
-                              .bias = part.bias ? Value<float>(*part.bias) : nullptr,
-                              .y = Value<float>(part.y),
-                              .rows = 0,
-                              .shape = ShapeOf(At(part.weight)),
-                              .x_stride = WidthOf(s.x),
-                              .y_stride = WidthOf(part.y)});
-    }
-    return launch;
-  }
+  MatmulLaunch<Set> Bind(const plan::MatmulStep& s) const { return BindProducts(s.x, s.parts); }
   KernelLaunch<Set, kernels::RopeArgs> Bind(const plan::RopeStep& s) const {
     return {kernels_.rope,
             {.x = Value<float>(s.x),
@@ -307,6 +294,11 @@ class Binder {
       return OfCudaAlone();
     }
   }
+  auto Bind(const plan::MatmulSiluMulStep& s) const { return BindGated(s, kernels::cuda::Activation::kSilu); }
+  auto Bind(const plan::MatmulGeluMulStep& s) const {
+    using kernels::cuda::Activation;
+    return BindGated(s, s.attr->approximate() ? Activation::kGeluTanh : Activation::kGelu);
+  }
   CollectiveLaunch Bind(const plan::AllReduceStep& s) const {
     return BindCollective(/*is_gather=*/false, s.x, s.y, *s.attr);
   }
@@ -316,6 +308,32 @@ class Binder {
   TransferLaunch Bind(const plan::SendStep& s) const { return BindTransfer(/*is_send=*/true, s.x, *s.attr); }
   TransferLaunch Bind(const plan::RecvStep& s) const { return BindTransfer(/*is_send=*/false, s.y, *s.attr); }
 
+  MatmulLaunch<Set> BindProducts(BufferRef x, std::span<const plan::MatmulStep::Part> parts) const {
+    const bool bf16 = At(parts[0].weight).dtype() == DType::bf16;
+    MatmulLaunch<Set> launch{
+        .kernel = bf16 ? kernels_.matmul_bf16 : kernels_.matmul_f32, .x_bytes = bf16 ? 2 : 4, .parts = {}};
+    for (const plan::MatmulStep::Part& part : parts) {
+      launch.parts.push_back({.x = Value<std::byte>(x),
+                              .w = Value<std::byte>(part.weight),
+                              .bias = part.bias ? Value<float>(*part.bias) : nullptr,
+                              .y = Value<float>(part.y),
+                              .rows = 0,
+                              .shape = ShapeOf(At(part.weight)),
+                              .x_stride = WidthOf(x),
+                              .y_stride = WidthOf(part.y)});
+    }
+    return launch;
+  }
+  auto BindGated(const plan::GatedMatmul& s, kernels::cuda::Activation activation) const {
+    if constexpr (kHasFused) {
+      return GatedMatmulLaunch{.products = BindProducts(s.x, std::array{s.gate, s.up}),
+                               .y = Value<std::byte>(s.y),
+                               .out = TypeOf(At(s.y)),
+                               .activation = activation};
+    } else {
+      return OfCudaAlone();
+    }
+  }
   KernelLaunch<Set, kernels::AddArgs> BindAdd(BufferRef a, const float* b, BufferRef y, bool broadcast_b) const {
     return {kernels_.add,
             {.a = Value<float>(a),

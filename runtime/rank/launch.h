@@ -49,6 +49,14 @@ struct TransferLaunch {
   uint64_t row_bytes = 0;
 };
 
+// Gate's and up's product and what gates them, as one step.
+struct GatedMatmulLaunch {
+  MatmulLaunch<kernels::cuda::CudaKernels> products;  // gate, up, whose y is memory that it may use
+  void* y = nullptr;                                  // [rows, width] bf16 or f32 (out)
+  kernels::Type out{};
+  kernels::cuda::Activation activation{};
+};
+
 // What several steps of the plan are as one: of a device whose table has rows for it.
 template <typename Set, typename... Rows>
 struct WorkOf {
@@ -57,7 +65,7 @@ struct WorkOf {
 #define ROW(name, args) , KernelLaunch<kernels::cuda::CudaKernels, kernels::cuda::args>
 template <typename... Rows>
 struct WorkOf<kernels::cuda::CudaKernels, Rows...> {
-  using Type = std::variant<Rows... MRS_FUSED_KERNELS(ROW)>;
+  using Type = std::variant<Rows..., GatedMatmulLaunch MRS_FUSED_KERNELS(ROW)>;
 };
 #undef ROW
 

@@ -313,3 +313,66 @@ func.func @recv() {
   %x = mrs.recv "recv" {peer = -1 : i64} : <[T, 64], f32>
   return
 }
+
+// -----
+func.func @gated_by_what(%x: !mrs.tensor<[T, 64], bf16>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  %v = mrs.weight "v" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  // expected-error@+1 {{'g' (mrs.gated_matmul): unknown activation 'relu'; there are silu, gelu and gelu_tanh}}
+  %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "relu"} : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[32, 64], bf16>, !mrs.tensor<[32, 64], bf16>) -> (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], bf16>)
+  return
+}
+
+// -----
+func.func @gated_one(%x: !mrs.tensor<[T, 64], bf16>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  // expected-error@+1 {{'g' (mrs.gated_matmul): takes gate's weight and up's, and a bias for each or none}}
+  %h:3 = mrs.gated_matmul "g" %x, [%w] {activation = "silu"} : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[32, 64], bf16>) -> (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], bf16>)
+  return
+}
+
+// -----
+func.func @gated_one_bias(%x: !mrs.tensor<[T, 64], bf16>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  %v = mrs.weight "v" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  %b = mrs.weight "b" {n_dims = 1 : i64, sources = [{}]} : <[32], f32>
+  // expected-error@+1 {{'g' (mrs.gated_matmul): takes gate's weight and up's, and a bias for each or none}}
+  %h:3 = mrs.gated_matmul "g" %x, [%w, %v] bias [%b] {activation = "silu"} : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[32, 64], bf16>, !mrs.tensor<[32, 64], bf16>, !mrs.tensor<[32], f32>) -> (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], bf16>)
+  return
+}
+
+// -----
+func.func @gated_widths(%x: !mrs.tensor<[T, 64], bf16>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  %v = mrs.weight "v" {n_dims = 1 : i64, sources = [{}]} : <[48, 64], bf16>
+  // expected-error@+1 {{'g' (mrs.gated_matmul): dimension 0 of '!mrs.tensor<[48, 64], bf16>' has size 48, expected 32}}
+  %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu"} : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[32, 64], bf16>, !mrs.tensor<[48, 64], bf16>) -> (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], bf16>)
+  return
+}
+
+// -----
+func.func @gated_types(%x: !mrs.tensor<[T, 64], bf16>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  %v = mrs.weight "v" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  // expected-error@+1 {{'g' (mrs.gated_matmul): a result is '!mrs.tensor<[T, 32], bf16>', expected f32 elements}}
+  %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu"} : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[32, 64], bf16>, !mrs.tensor<[32, 64], bf16>) -> (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], bf16>, !mrs.tensor<[T, 32], bf16>)
+  return
+}
+
+// -----
+func.func @gated_result(%x: !mrs.tensor<[T, 64], bf16>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  %v = mrs.weight "v" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  // expected-error@+1 {{'g' (mrs.gated_matmul): the result is '!mrs.tensor<[T, 32], i32>', expected f32 or bf16 elements}}
+  %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu"} : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[32, 64], bf16>, !mrs.tensor<[32, 64], bf16>) -> (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], i32>)
+  return
+}
+
+// -----
+func.func @gated_weights(%x: !mrs.tensor<[T, 64], bf16>) {
+  %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+  %v = mrs.weight "v" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], f32>
+  // expected-error@+1 {{'g' (mrs.gated_matmul): a weight is '!mrs.tensor<[32, 64], f32>', expected the element type of its other operand}}
+  %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu"} : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[32, 64], bf16>, !mrs.tensor<[32, 64], f32>) -> (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], bf16>)
+  return
+}

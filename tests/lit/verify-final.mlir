@@ -346,3 +346,78 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>}
 // expected-error@+1 {{the module has no function; expected one a stage, its program}}
 module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
 }
+
+// -----
+// Products that are gated in the same step are summed as plain ones.
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @gated_chunks() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %w = mrs.weight "gate" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %v = mrs.weight "up" {n_dims = 1 : i64, chunks = 4 : i64, sources = [{}], local = {chunk_count = 4 : i64, chunk_k = 4 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'g' (mrs.gated_matmul): sums 'up' in 4 canonical chunks of K, expected 1}}
+    %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu", offsets = [array<i64: 320>, array<i64: 448>, array<i64: 576>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[8, 16], f32>, !mrs.tensor<[8, 16], f32>) -> (!mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>)
+    return
+  }
+}
+
+// -----
+// Of three results the last is a value; the first two are nobody's to read, and live in that step.
+// CHECK-LABEL: func.func @gated
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @gated() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %w = mrs.weight "gate" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %v = mrs.weight "up" {n_dims = 1 : i64, chunks = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu", offsets = [array<i64: 320>, array<i64: 448>, array<i64: 576>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[8, 16], f32>, !mrs.tensor<[8, 16], f32>) -> (!mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>)
+    %s = mrs.add "s" %h#2, %h#2 {offsets = [array<i64: 704>], step = 2 : i64} : (!mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>) -> !mrs.tensor<[T, 8], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @gate_is_read() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %w = mrs.weight "gate" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %v = mrs.weight "up" {n_dims = 1 : i64, chunks = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu", offsets = [array<i64: 320>, array<i64: 448>, array<i64: 576>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[8, 16], f32>, !mrs.tensor<[8, 16], f32>) -> (!mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>)
+    // expected-error@+1 {{'s' (mrs.add): reads memory that 'g' alone uses; read its third result, or take it apart (leave out mrs-fuse-steps)}}
+    %s = mrs.add "s" %h#0, %h#2 {offsets = [array<i64: 704>], step = 2 : i64} : (!mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>) -> !mrs.tensor<[T, 8], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @up_is_read() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %w = mrs.weight "gate" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %v = mrs.weight "up" {n_dims = 1 : i64, chunks = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu", offsets = [array<i64: 320>, array<i64: 448>, array<i64: 576>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[8, 16], f32>, !mrs.tensor<[8, 16], f32>) -> (!mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>)
+    // expected-error@+1 {{'s' (mrs.add): reads memory that 'g' alone uses; read its third result, or take it apart (leave out mrs-fuse-steps)}}
+    %s = mrs.add "s" %h#2, %h#1 {offsets = [array<i64: 704>], step = 2 : i64} : (!mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>) -> !mrs.tensor<[T, 8], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @gate_over_up() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 32 : i64, rows = array<i64: 0, 0, 32, 1>}} : <[32, 16], f32>
+    %w = mrs.weight "gate" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %v = mrs.weight "up" {n_dims = 1 : i64, chunks = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 8 : i64, rows = array<i64: 0, 0, 8, 1>}} : <[8, 16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'g' (mrs.gated_matmul): its result lies at [448, 576) in bucket 0, over the result of 'g' at [448, 576), which is still needed}}
+    %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu", offsets = [array<i64: 448>, array<i64: 448>, array<i64: 576>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[8, 16], f32>, !mrs.tensor<[8, 16], f32>) -> (!mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>, !mrs.tensor<[T, 8], f32>)
+    return
+  }
+}

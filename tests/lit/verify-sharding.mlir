@@ -417,3 +417,38 @@ module attributes {mrs.mesh = {stage = 2 : i64, tp = 2 : i64}} {
     return
   }
 }
+
+// -----
+// Products with what they are gated by: cut as plain ones along their rows, and not along K, as a share of a sum cannot be
+// gated.
+// CHECK-LABEL: func.func @gated_rows
+module attributes {mrs.mesh = {tp = 2 : i64}} {
+  func.func @gated_rows(%x: !mrs.tensor<[T, 64], bf16>) {
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32{tp 16}, 64], bf16>
+    %v = mrs.weight "v" {n_dims = 1 : i64, sources = [{}]} : <[32{tp 16}, 64], bf16>
+    %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu"} : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[32{tp 16}, 64], bf16>, !mrs.tensor<[32{tp 16}, 64], bf16>) -> (!mrs.tensor<[T, 32{tp 16}], f32>, !mrs.tensor<[T, 32{tp 16}], f32>, !mrs.tensor<[T, 32{tp 16}], bf16>)
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 2 : i64}} {
+  func.func @gated_rows_of_one(%x: !mrs.tensor<[T, 64], bf16>) {
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}]} : <[32{tp 16}, 64], bf16>
+    %v = mrs.weight "v" {n_dims = 1 : i64, sources = [{}]} : <[32, 64], bf16>
+    // expected-error@+1 {{'g' (mrs.gated_matmul): dimension 0 of '!mrs.tensor<[32, 64], bf16>' is another slice than its other operands hold: on rank 0}}
+    %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu"} : (!mrs.tensor<[T, 64], bf16>, !mrs.tensor<[32{tp 16}, 64], bf16>, !mrs.tensor<[32, 64], bf16>) -> (!mrs.tensor<[T, 32{tp 16}], f32>, !mrs.tensor<[T, 32{tp 16}], f32>, !mrs.tensor<[T, 32{tp 16}], bf16>)
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 2 : i64}} {
+  func.func @gated_k(%x: !mrs.tensor<[T, 64{tp 32}], bf16>) {
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], chunks = 16 : i64} : <[32, 64{tp 32}], bf16>
+    %v = mrs.weight "v" {n_dims = 1 : i64, sources = [{}], chunks = 16 : i64} : <[32, 64{tp 32}], bf16>
+    // expected-error@+1 {{'g' (mrs.gated_matmul): dimension 1 of '!mrs.tensor<[T, 64{tp 32}], bf16>' is split, but the operation needs all of it}}
+    %h:3 = mrs.gated_matmul "g" %x, [%w, %v] {activation = "silu"} : (!mrs.tensor<[T, 64{tp 32}], bf16>, !mrs.tensor<[32, 64{tp 32}], bf16>, !mrs.tensor<[32, 64{tp 32}], bf16>) -> (!mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], f32>, !mrs.tensor<[T, 32], bf16>)
+    return
+  }
+}

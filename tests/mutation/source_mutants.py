@@ -435,4 +435,43 @@ MUTANTS = [
         "tables.logits_buffer() == contract::kNone",
         "planner_stages_test",
     ),
+    # Gate's and up's product, and what gates them, as one step.
+    mutant(
+        "what_a_step_uses_is_a_value",
+        "plans/verify/sharding.cc",
+        "Set(part->y, {Held::How::scratch});",
+        "Set(part->y, held_[part->y.index]);",
+        "plans_verify_test",
+    ),
+    mutant(
+        "gated_products_of_other_chunks",
+        "plans/verify/shapes.cc",
+        "if (gate.chunk_count() != up.chunk_count() || gate.chunk_k() != up.chunk_k()) {",
+        "if (gate.chunk_count() != up.chunk_count() && gate.chunk_k() == up.chunk_k()) {",
+        "plans_verify_test",
+    ),
+    mutant(
+        "what_a_step_used_means_what_it_did",
+        "planner/erasure.cc",
+        "values_[s.gate.y.index] = values_[s.up.y.index] = std::nullopt;",
+        "values_[s.gate.y.index] = values_[s.gate.y.index];",
+        "planner_erasure_test",
+        "Erasure.NamesWhoReadsWhatGatedProductsUse",
+    ),
+    mutant(
+        "gated_sums_in_any_chunks",
+        "ir/verify_final.cc",
+        "if (auto gated = mlir::dyn_cast<GatedMatmulOp>(op)) ok =",
+        "if (auto gated = mlir::dyn_cast<GatedMatmulOp>(op); gated && gated.getActivation().empty()) ok =",
+        "lit",
+        target="mrs-opt",
+    ),
+    mutant(
+        "what_gated_uses_is_read",
+        "ir/verify_final.cc",
+        "for (mlir::Value scratch : {gated.getGate(), gated.getUp()}) {",
+        "for (mlir::Value scratch : {gated.getGate()}) {",
+        "lit",
+        target="mrs-opt",
+    ),
 ]

@@ -264,10 +264,12 @@ class Compiler(unittest.TestCase):
             stages.append(self.inspect(self.built(module, "--ir-source", graph)))
         plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, *gpus, "-o", plan])
         self.assertEqual(self.inspect(plan)["steps"], stages[0]["steps"])
-        # In four layers the rotations and the append, and of eight residual sums all but the last with its norm.
-        self.assertEqual(len(stages[1]["steps"]) - len(stages[0]["steps"]), 2 * 4 + 7)
+        # In four layers the rotations and the append, the products and what they are gated by, and of eight residual
+        # sums all but the last with its norm.
+        self.assertEqual(len(stages[1]["steps"]) - len(stages[0]["steps"]), 2 * 4 + 4 + 7)
         self.assertLess(stages[0]["graphs_bytes"], stages[1]["graphs_bytes"])
-        self.assertLessEqual(stages[0]["activation_arena_bytes"], stages[1]["activation_arena_bytes"])
+        # For what it takes: x, gate, up and what these give live in one step.
+        self.assertGreater(stages[0]["activation_arena_bytes"], stages[1]["activation_arena_bytes"])
 
     def test_optional_pass_in_place(self):
         plan = self.built(self.optimized([name for name in PIPELINE if name != "mrs-in-place"]))

@@ -109,16 +109,20 @@ class GpuPlans(unittest.TestCase):
         cpu, gpu = self.build("--cpus", "2"), self.build("--gpus", "2xEMU-2GB")
         plain, fused = ops(cpu), ops(gpu)
         layers = cpu["model"]["layer_count"]
-        self.assertEqual(len(plain) - len(fused), 2 * layers + 2 * layers - 1)
+        self.assertEqual(len(plain) - len(fused), 2 * layers + 2 * layers - 1 + layers)
         self.assertEqual((fused.count("rope_append"), fused.count("add_rms_norm")), (layers, 2 * layers - 1))
         self.assertEqual((fused.count("rope"), fused.count("kv_append"), fused.count("add")), (0, 0, 1))
-        self.assertFalse({"rope_append", "add_rms_norm"} & set(plain))
+        self.assertEqual((fused.count("matmul_silu_mul"), fused.count("silu_mul")), (layers, 0))
+        self.assertFalse({"rope_append", "add_rms_norm", "matmul_silu_mul"} & set(plain))
         self.assertIsNone(cpu["stages"][0]["rope_appends"])  # its bytes are as if there were no such field
         # Of two stages, what one ends with is no sum that the other's norm is joined to.
         self.assertEqual(ops(self.build("--gpus", "2xL4", "--tp", "1", "--pp", "2")).count("add_rms_norm"), 2 * layers - 2)
         text = plan_tools.checked([self.tools.plan, "inspect", self.out, "--layer", "0"])
         self.assertRegex(text, r" add_rms_norm 'l0\.attention_add\+post_norm' .*\) -> \(.*f32.*, .*bf16.*\)")
         self.assertRegex(text, r" rope_append 'l0\.q_rope\+k_rope\+kv_append' .*\"kv_layer\": ?0")
+        self.assertRegex(
+            text, r" matmul_silu_mul 'l0\.gate_proj\+up_proj\+silu_mul' .*\) -> \(.*f32.*, .*f32.*, .*bf16.*\)"
+        )
 
     def test_what_is_said_of_it(self):
         text = plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--gpus", "2x24GB", "-o", self.out])

@@ -138,6 +138,7 @@ class CudaExecutor final : public Executor {
     // Chains have the same values in both (plan.fbs).
     const CudaKernels& kernels =
         is_fast ? kernels::cuda::FastKernels() : kernels::cuda::ExactKernels(static_cast<kernels::Chain>(chain));
+    kernels_ = &kernels;
     buckets_ = BindPlan(plan_, rank_, kernels,
                         Arenas{.weights = weights_.data(),
                                .activations = activations_.data(),
@@ -230,7 +231,8 @@ class CudaExecutor final : public Executor {
       const RowsBy rows = {1, bucket.tokens, bucket.sequences, bucket.logit_rows};
       for (auto* const program : {&bucket.candidates, &bucket.all_logits}) {
         for (auto& launch : program->launches) {
-          auto* const products = std::get_if<MatmulLaunch<CudaKernels>>(&launch.work);
+          auto* products = std::get_if<MatmulLaunch<CudaKernels>>(&launch.work);
+          if (auto* const gated = std::get_if<GatedMatmulLaunch>(&launch.work)) products = &gated->products;
           if (products == nullptr) continue;
           const Status prepared = PrepareProducts(*products, rows[static_cast<size_t>(launch.rows)]);
           if (!prepared.ok()) return AtStep(launch.step, prepared.error());
@@ -414,6 +416,7 @@ class CudaExecutor final : public Executor {
     if (auto* const products = std::get_if<MatmulLaunch<CudaKernels>>(&launch.work)) {
       return RunProducts(*products, rows, most_branches);
     }
+    if (auto* const gated = std::get_if<GatedMatmulLaunch>(&launch.work)) return RunGated(*gated, rows, most_branches);
     if (const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work)) {
       return exchange_->IsAlone() ? exchange_->Run(*collective, rows) : RunInStream(*collective, rows);
     }
@@ -455,6 +458,25 @@ class CudaExecutor final : public Executor {
     return branches > 1 ? device_->Join(branches) : Status();
   }
 
+  Status RunGated(GatedMatmulLaunch& launch, int64_t rows, size_t most_branches) {
+    using kernels::cuda::Activation;
+    MRS_RETURN_IF_ERROR(RunProducts(launch.products, rows, most_branches));
+    const float *gate = launch.products.parts[0].y, *up = launch.products.parts[1].y;
+    const int64_t width = launch.products.parts[0].y_stride;
+    if (launch.activation == Activation::kSilu) {
+      return device_->Launched(kernels_->silu_mul(
+          {.gate = gate, .up = up, .y = launch.y, .rows = rows, .width = width, .out = launch.out}, device_->stream()));
+    }
+    return device_->Launched(kernels_->gelu_mul({.gate = gate,
+                                                 .up = up,
+                                                 .y = launch.y,
+                                                 .rows = rows,
+                                                 .width = width,
+                                                 .out = launch.out,
+                                                 .approximate = launch.activation == Activation::kGeluTanh},
+                                                device_->stream()));
+  }
+
   // One after the other, as they have one workspace.
   Status RunFastProducts(const MatmulLaunch<CudaKernels>& launch) {
     for (const kernels::MatmulArgs& part : launch.parts) {
@@ -482,6 +504,7 @@ class CudaExecutor final : public Executor {
   std::unique_ptr<GpuExchange> exchange_;        // outlives the graphs
   std::unique_ptr<FastProducts> fast_products_;  // null: no batch has products that cuBLASLt is for
   std::optional<Error> failed_;                  // of a forward by NCCL or peer memory: all that come have failed
+  const CudaKernels* kernels_ = nullptr;
   std::vector<BoundBucket<CudaKernels>> buckets_;
   CollectiveTimes* times_ = nullptr;
   bool with_graphs_ = true;
