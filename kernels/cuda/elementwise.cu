@@ -1,6 +1,7 @@
 // Positions, activations, factors, residual: a thread an element, or a pair of them.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/products.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -9,15 +10,11 @@ constexpr int kThreads = 256;
 constexpr int64_t kMostBlocks = 16384;  // of a launch; each thread takes more than one element past it
 
 __device__ void Compute(const SiluMulArgs& a, int64_t i) {
-  const float gate = a.gate[i];
-  Put(a.y, a.out, i, gate / (1.0f + math::Exp(-gate)) * a.up[i]);
+  Put(a.y, a.out, i, Gated(Activation::kSilu, a.gate[i], a.up[i]));
 }
 
 __device__ void Compute(const GeluMulArgs& a, int64_t i) {
-  const float gate = a.gate[i];
-  const float bent = a.approximate ? math::Tanh(kRootTwoOverPi * __fmaf_rn(kGeluCubic, (gate * gate) * gate, gate))
-                                   : math::Erf(gate * kRootHalf);
-  Put(a.y, a.out, i, (0.5f * gate) * (1.0f + bent) * a.up[i]);
+  Put(a.y, a.out, i, Gated(a.approximate ? Activation::kGeluTanh : Activation::kGelu, a.gate[i], a.up[i]));
 }
 
 __device__ void Compute(const ScaleArgs& a, int64_t i) { Put(a.y, a.out, i, a.x[i] * a.factor); }

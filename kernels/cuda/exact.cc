@@ -16,6 +16,9 @@ constexpr CudaKernels Table() {
   MRS_PLAIN_KERNELS(ROW)
   MRS_FUSED_KERNELS(ROW)
 #undef ROW
+#define ROW(name, Args) table.name = Start<chain>;
+  MRS_FUSED_PRODUCTS(ROW)
+#undef ROW
   return table;
 }
 

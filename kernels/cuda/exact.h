@@ -25,6 +25,7 @@ struct CudaKernels {
 #define ROW(name, args) CudaKernel<args> name;
   MRS_KERNELS(ROW)
   MRS_FUSED_KERNELS(ROW)
+  MRS_FUSED_PRODUCTS(ROW)
 #undef ROW
 };
 const CudaKernels& ExactKernels(Chain chain);
@@ -43,9 +44,14 @@ const Workspace& WorkspaceOfThread();
 
 // A row each, in the file of its kind.
 template <typename T, Chain chain>
-int Start(const MatmulArgs& args, void* stream);  // matmul.cu
-template <typename T, Chain chain>
-int StartSplit(const MatmulArgs& args, const MatmulSplit& split, void* stream);  // however it is spread: for tests
+int Start(const MatmulArgs& args, void* stream);  // matmul.cu, as are products fused
+#define ROW(name, Args)                                        \
+  template <Chain chain>                                       \
+  int Start(const Args& args, void* stream);                   \
+  template <Chain chain> /* however it is spread: for tests */ \
+  int StartSplit(const Args& args, const MatmulSplit& split, void* stream);
+MRS_FUSED_PRODUCTS(ROW)
+#undef ROW
 template <typename T, Chain chain>
 int Start(const AttentionArgs& args, void* stream);  // attention.cu
 template <typename T, Chain chain>

@@ -18,9 +18,13 @@ constexpr int64_t kMostGemvRows = 16;
 
 const CudaKernels& FastKernels();
 
-int StartGemv(const MatmulArgs& args, void* stream);                               // gemv.cu
-int StartGemvSplit(const MatmulArgs& args, const GemvSplit& split, void* stream);  // however it is spread: for tests
-int StartEmbedOfRows(const EmbedArgs& args, void* stream);                         // embed_rows.cu
+int StartGemv(const MatmulArgs& args, void* stream);  // gemv.cu, as are products fused
+#define ROW(name, Args)                          \
+  int StartGemv(const Args& args, void* stream); \
+  int StartGemvSplit(const Args& args, const GemvSplit& split, void* stream); /* however it is spread: for tests */
+MRS_FUSED_PRODUCTS(ROW)
+#undef ROW
+int StartEmbedOfRows(const EmbedArgs& args, void* stream);  // embed_rows.cu
 // flash_attention.cu, of what FlashHas: bf16. So many runs of a tile are taken side by side.
 int StartFlash(const AttentionArgs& args, int runs_at_once, void* stream);
 

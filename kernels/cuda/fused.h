@@ -40,12 +40,56 @@ struct RopeAppendArgs {
   bool interleaved;
 };
 
+// Matrices by which one x is multiplied, and where each product goes.
+constexpr int kMostParts = 4;
+struct MatmulPart {
+  const void* w;      // [n, chunk_count * chunk_k] in the layout of matmul
+  const float* bias;  // [n] or null
+  float* y;           // [rows, y_stride]
+  int64_t n;
+  int64_t y_stride;
+};
+// Products of one x: each part's as matmul.
+struct MatmulGroupArgs {
+  const void* x;  // [rows, x_stride] of `type`, as the weights are
+  int64_t rows;
+  int64_t x_stride;
+  int64_t chunk_k;
+  int64_t chunk_count;
+  MatmulPart parts[kMostParts];
+  int count;  // of parts, one or more
+  Type type;
+};
+
+// Of one.
+inline MatmulGroupArgs GroupOf(const MatmulArgs& a, Type type) {
+  return {a.x,
+          a.rows,
+          a.x_stride,
+          a.shape.chunk_k,
+          a.shape.chunk_count,
+          {{a.w, a.bias, a.y, a.shape.n, a.y_stride}},
+          /*count=*/1,
+          type};
+}
+
 // What gates a product; of the two that are GELU the second is by tanh (approximate).
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh };
+// y = silu_mul or gelu_mul of the products of one x by gate and up, which have one size. They are written nowhere.
+struct GatedMatmulArgs {
+  MatmulGroupArgs of;  // gate, up; neither has a y
+  void* y;             // [rows, n] bf16 or f32 (out)
+  Type out;
+  Activation activation;
+};
 
 // One row feeds the table, the launch, the test against the reference and the check on a device.
 #define MRS_FUSED_KERNELS(ROW)      \
   ROW(add_rms_norm, AddRmsNormArgs) \
   ROW(rope_append, RopeAppendArgs)
+// Those with products, whose sums have the chain of the table.
+#define MRS_FUSED_PRODUCTS(ROW)      \
+  ROW(matmul_group, MatmulGroupArgs) \
+  ROW(gated_matmul, GatedMatmulArgs)
 
 }  // namespace mrs::kernels::cuda

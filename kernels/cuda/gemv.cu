@@ -2,10 +2,12 @@
 //
 // A warp has kRows rows of kColumns outputs. Its lanes read sixteen bytes of each output's weights side by side, 512
 // bytes a step, and of x what belongs to them; each keeps one f32 chain an output and row. At the end the chains of the
-// lanes are added, then those of the warps that share K, then the bias. Bytes: weights once (of more than sixteen rows,
-// once for each sixteen); x comes from the caches. Flops: 2 * rows * n * k.
+// lanes are added, then those of the warps that share K, then the bias. A launch may have several products of one x,
+// whose blocks come one after another (products.h), or gate's and up's and what gates them. Bytes: weights once (of
+// more than sixteen rows, once for each sixteen); x comes from the caches. Flops: 2 * rows * n * k.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/fast.h"
+#include "kernels/cuda/products.h"
 #include "kernels/rows.h"
 
 namespace mrs::kernels::cuda {
@@ -17,7 +19,12 @@ struct alignas(16) Wide {
 };
 
 struct GemvArgs {
-  MatmulArgs product;
+  const bf16* x;
+  int64_t rows, x_stride;
+  PlacedParts placed;
+  void* gated;  // y of a gated product
+  Type out;
+  Activation activation;
   int chunk, padded_chunk;  // elements of K that lie together in x, and in a row of weights
   int row_wides;            // of a row of weights
 };
@@ -57,29 +64,42 @@ __device__ void LoadX(const GemvArgs& a, const bf16* x, int k, float* values) {
   }
 }
 
+// By element, eight rows need more registers than two blocks of a multiprocessor have.
+constexpr int BlocksAtOnce(int rows, bool is_whole) { return rows < (is_whole ? 16 : 8) ? 2 : 1; }
+
 // kIsWhole: x has one chunk, whose rows begin at sixteen bytes, as do all eights of it.
-template <int kRows, int kColumns, bool kIsWhole>
-__global__ void __launch_bounds__(kGemvWarps * 32, kRows < 16 ? 2 : 1) Gemv(GemvArgs a) {
+template <int kRows, int kColumns, bool kIsWhole, bool kIsGated>
+__global__ void __launch_bounds__(kGemvWarps * 32, BlocksAtOnce(kRows, kIsWhole)) Gemv(GemvArgs a) {
   MRS_SHARED(bytes);
   constexpr int kCount = kRows * kColumns;
   constexpr int kSame = 32 / kCount;  // lanes that get one sum
   const int lane = int(threadIdx.x), part = int(threadIdx.y), strip = int(threadIdx.z);
   const int parts = int(blockDim.y), strips = int(blockDim.z);
-  const MatmulArgs& product = a.product;
-  const int64_t column = (int64_t{blockIdx.x} * strips + strip) * kColumns;
+  // Of a gated product the first half of a warp's columns is gate's, the second up's.
+  constexpr int kHalf = kColumns / 2;
+  constexpr int kOwn = kIsGated ? kHalf : kColumns;
+  const BlockPart at_block = PartOf(a.placed, blockIdx.x);
+  const int64_t outputs = Chosen(a.placed, at_block.part).n;
+  const int64_t first_strip = int64_t{at_block.block} * strips;
+  const int64_t column = (first_strip + strip) * kOwn;
   const int64_t first_row = int64_t{blockIdx.y} * kRows;
   float sums[kCount] = {};
-  if (column < product.shape.n) {  // then all of its columns are there: rows of weights are a multiple of sixteen
-    const Wide* const weights = static_cast<const Wide*>(product.w) + column * a.row_wides;
-    const bf16* const x = static_cast<const bf16*>(product.x) + first_row * product.x_stride;
-    const int rows = product.rows - first_row < kRows ? int(product.rows - first_row) : kRows;
+  if (column < outputs) {  // then all of its columns are there: rows of weights are a multiple of sixteen
+    const Wide* const weights = static_cast<const Wide*>(Chosen(a.placed, at_block.part).w) + column * a.row_wides;
+    [[maybe_unused]] const Wide* const of_up =
+        static_cast<const Wide*>(a.placed.parts[kIsGated ? 1 : 0].w) + column * a.row_wides;
+    const bf16* const x = a.x + first_row * a.x_stride;
+    const int rows = a.rows - first_row < kRows ? int(a.rows - first_row) : kRows;
     // Of many rows there is enough to do for each load, and by element enough loads.
     [[maybe_unused]] constexpr int kAtOnce = kIsWhole && kRows < 8 ? 2 : 1;
 #pragma unroll kAtOnce
     for (int wide = part * 32 + lane; wide < a.row_wides; wide += parts * 32) {
       Wide w[kColumns];
 #pragma unroll
-      for (int c = 0; c < kColumns; ++c) w[c] = weights[int64_t{c} * a.row_wides + wide];
+      for (int c = 0; c < kColumns; ++c) {
+        const Wide* const from = kIsGated && c >= kHalf ? of_up : weights;
+        w[c] = from[int64_t{c % kOwn} * a.row_wides + wide];
+      }
       const int at = wide * kGemvWide;
       const int chunk = kIsWhole ? 0 : at / a.padded_chunk;
       const int k = at - chunk * a.padded_chunk;
@@ -87,7 +107,7 @@ __global__ void __launch_bounds__(kGemvWarps * 32, kRows < 16 ? 2 : 1) Gemv(Gemv
       for (int r = 0; r < kRows; ++r) {
         float values[kGemvWide];
         const int row = r < rows ? r : 0;  // one that is not there is another, whose sums nobody stores
-        LoadX<kIsWhole>(a, x + row * product.x_stride + int64_t{chunk} * a.chunk, k, values);
+        LoadX<kIsWhole>(a, x + row * a.x_stride + int64_t{chunk} * a.chunk, k, values);
 #pragma unroll
         for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
@@ -102,58 +122,99 @@ __global__ void __launch_bounds__(kGemvWarps * 32, kRows < 16 ? 2 : 1) Gemv(Gemv
   const float sum = SumOverWarp<kCount>(sums);
   if (lane % kSame == 0) of_parts[(part * strips + strip) * kCount + lane / kSame] = sum;
   __syncthreads();
-  const int threads = 32 * parts * strips;
-  for (int i = (strip * parts + part) * 32 + lane; i < strips * kCount; i += threads) {
-    const int64_t row = first_row + i % kCount / kColumns;
-    const int64_t n = (int64_t{blockIdx.x} * strips + i / kCount) * kColumns + i % kColumns;
-    if (row >= product.rows || n >= product.shape.n) continue;
+  const auto sum_up = [&](int i) {
     float y = of_parts[i];
     for (int p = 1; p < parts; ++p) y = y + of_parts[p * strips * kCount + i];
-    product.y[row * product.y_stride + n] = product.bias == nullptr ? y : y + product.bias[n];
+    return y;
+  };
+  const MatmulPart product = Chosen(a.placed, at_block.part);
+  const int threads = 32 * parts * strips, results = strips * kRows * kOwn;
+  for (int i = (strip * parts + part) * 32 + lane; i < results; i += threads) {
+    const int column_of_strip = i % kOwn, row_of_block = i / kOwn % kRows;
+    const int strip_of_block = i / (kOwn * kRows);
+    const int64_t row = first_row + row_of_block;
+    const int64_t n = (first_strip + strip_of_block) * kOwn + column_of_strip;
+    if (row >= a.rows || n >= product.n) continue;
+    const int at = strip_of_block * kCount + row_of_block * kColumns + column_of_strip;
+    float y = sum_up(at);
+    if (product.bias != nullptr) y = y + product.bias[n];
+    if constexpr (kIsGated) {
+      float up = sum_up(at + kHalf);
+      const float* const up_bias = a.placed.parts[1].bias;
+      if (up_bias != nullptr) up = up + up_bias[n];
+      Put(a.gated, a.out, row * product.n + n, Gated(a.activation, y, up));
+    } else {
+      product.y[row * product.y_stride + n] = y;
+    }
   }
 }
 
 template <int kRows, int kColumns>
-int StartSized(const MatmulArgs& product, int parts, void* stream) {
-  const PackedShape& shape = product.shape;
-  const int64_t padded_chunk = (shape.chunk_k + kGranule - 1) / kGranule * kGranule;
+int StartSized(const MatmulGroupArgs& group, const Epilogue& after, int parts, void* stream) {
+  const int64_t padded_chunk = (group.chunk_k + kGranule - 1) / kGranule * kGranule;
   // Chunks without padding are one.
-  const bool is_one = shape.chunk_count == 1 || padded_chunk == shape.chunk_k;
-  GemvArgs args = {product, int(shape.chunk_k), int(padded_chunk), int(padded_chunk * shape.chunk_count / kGemvWide)};
-  if (is_one) {
-    args.chunk *= int(shape.chunk_count);
-    args.padded_chunk *= int(shape.chunk_count);
-  }
-  const bool is_whole = is_one && args.chunk % kGemvWide == 0 && product.x_stride % kGemvWide == 0 &&
-                        reinterpret_cast<uintptr_t>(product.x) % sizeof(Wide) == 0;
+  const bool is_one = group.chunk_count == 1 || padded_chunk == group.chunk_k;
   const int strips = kGemvWarps / parts;
-  const LaunchShape launch = {dim3{Blocks(shape.n, int64_t{strips} * kColumns), Blocks(product.rows, kRows)},
+  int64_t blocks = 0;
+  GemvArgs args = {static_cast<const bf16*>(group.x),
+                   group.rows,
+                   group.x_stride,
+                   PlaceParts(group, int64_t{strips} * kColumns, after.gated != nullptr, &blocks),
+                   after.gated,
+                   after.out,
+                   after.activation,
+                   int(group.chunk_k),
+                   int(padded_chunk),
+                   int(padded_chunk * group.chunk_count / kGemvWide)};
+  if (blocks == 0) return 0;
+  if (is_one) {
+    args.chunk *= int(group.chunk_count);
+    args.padded_chunk *= int(group.chunk_count);
+  }
+  const bool is_whole = is_one && args.chunk % kGemvWide == 0 && group.x_stride % kGemvWide == 0 &&
+                        reinterpret_cast<uintptr_t>(group.x) % sizeof(Wide) == 0;
+  const LaunchShape launch = {dim3{unsigned(blocks), Blocks(group.rows, kRows)},
                               dim3{32, unsigned(parts), unsigned(strips)},
                               unsigned(kGemvWarps * kRows * kColumns * int(sizeof(float)))};
-  return Launch(is_whole ? Gemv<kRows, kColumns, true> : Gemv<kRows, kColumns, false>, launch, stream, args);
+  const auto start = [&](const auto kernel) { return Launch(kernel, launch, stream, args); };
+  if (after.gated != nullptr) {
+    return start(is_whole ? Gemv<kRows, kColumns, true, true> : Gemv<kRows, kColumns, false, true>);
+  }
+  return start(is_whole ? Gemv<kRows, kColumns, true, false> : Gemv<kRows, kColumns, false, false>);
+}
+
+int StartSplit(const MatmulGroupArgs& args, const Epilogue& after, const GemvSplit& split, void* stream) {
+  if (args.rows == 0) return 0;
+  switch (split.rows) {
+    case 1:
+      return StartSized<1, 4>(args, after, split.parts, stream);
+    case 2:
+      return StartSized<2, 4>(args, after, split.parts, stream);
+    case 4:
+      return StartSized<4, 4>(args, after, split.parts, stream);
+    case 8:
+      return StartSized<8, 4>(args, after, split.parts, stream);
+    default:
+      return StartSized<16, 2>(args, after, split.parts, stream);
+  }
+}
+
+// As one product of all their outputs is spread.
+GemvSplit SplitOfGroup(const MatmulGroupArgs& args) {
+  const int64_t row_elements = RowElements({1, args.chunk_k, args.chunk_count});
+  return GemvSplitOf({args.rows, ColumnsOf(args), row_elements}, LimitsOfDevice().multiprocessors);
 }
 
 }  // namespace
 
-int StartGemvSplit(const MatmulArgs& args, const GemvSplit& split, void* stream) {
-  if (args.rows == 0 || args.shape.n == 0) return 0;
-  switch (split.rows) {
-    case 1:
-      return StartSized<1, 4>(args, split.parts, stream);
-    case 2:
-      return StartSized<2, 4>(args, split.parts, stream);
-    case 4:
-      return StartSized<4, 4>(args, split.parts, stream);
-    case 8:
-      return StartSized<8, 4>(args, split.parts, stream);
-    default:
-      return StartSized<16, 2>(args, split.parts, stream);
-  }
+int StartGemvSplit(const MatmulGroupArgs& args, const GemvSplit& split, void* stream) {
+  return StartSplit(args, Epilogue{}, split, stream);
 }
-
-int StartGemv(const MatmulArgs& args, void* stream) {
-  const GemvSize size = {args.rows, args.shape.n, RowElements(args.shape)};
-  return StartGemvSplit(args, GemvSplitOf(size, LimitsOfDevice().multiprocessors), stream);
+int StartGemvSplit(const GatedMatmulArgs& args, const GemvSplit& split, void* stream) {
+  return StartSplit(args.of, Epilogue{args.y, args.out, args.activation}, split, stream);
 }
+int StartGemv(const MatmulGroupArgs& args, void* stream) { return StartGemvSplit(args, SplitOfGroup(args), stream); }
+int StartGemv(const GatedMatmulArgs& args, void* stream) { return StartGemvSplit(args, SplitOfGroup(args.of), stream); }
+int StartGemv(const MatmulArgs& args, void* stream) { return StartGemv(GroupOf(args, Type::kBf16), stream); }
 
 }  // namespace mrs::kernels::cuda

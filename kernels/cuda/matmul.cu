@@ -5,11 +5,13 @@
 // kColumns outputs. Of these a chunk's weights come into shared memory a stage after another, by copies that run
 // kMatmulStages ahead: a chain waits for its own FMAs (four cycles each), not for memory. x follows as f32, a stage
 // ahead. What a block is made of (matmul_split.h): groups of rows on the same weights, threadIdx.y, and warps that
-// share the chunks, threadIdx.z, each a range and so a subtree.
+// share the chunks, threadIdx.z, each a range and so a subtree. A launch may have several products of one x, whose
+// blocks come one after another (products.h), or gate's and up's and what gates them.
 #include "kernels/cuda/copies.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/matmul_split.h"
+#include "kernels/cuda/products.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -91,13 +93,19 @@ struct Stage {
 };
 
 struct MatmulLaunchArgs {
-  MatmulArgs product;
+  const void* x;
+  int64_t rows, x_stride;
+  int64_t chunk_k, chunk_count;
+  PlacedParts placed;
+  void* gated;  // y of a gated product
+  Type out;
+  Activation activation;
   unsigned blocks_of_rows;
   int stage_tiles;
   int64_t ring_floats, x_floats, sum_floats;
 };
 
-template <typename T, Chain chain, int kRows, int kColumns>
+template <typename T, Chain chain, int kRows, int kColumns, bool kIsGated>
 __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(MatmulLaunchArgs launch) {
   MRS_SHARED(bytes);
   constexpr int kOutputs = 32 * kColumns;                         // of a warp
@@ -105,13 +113,12 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
   constexpr int kThreads = kSumLanes / kColumns;                  // on one
   constexpr int kTileBytes = kTile * kSumLanes * int(sizeof(T));  // of a run
   constexpr int kMost = kMostOf<T, kColumns>;
-  const MatmulArgs& a = launch.product;
   constexpr bool kAreTwo = kHaveFetchers<kRows, kColumns>;
   const int lane = int(threadIdx.x % 32), group = int(threadIdx.y), warp = int(threadIdx.z);
   const bool fetches = !kAreTwo || threadIdx.x >= 32, multiplies = !kAreTwo || threadIdx.x < 32;
   const int groups = int(blockDim.y), warps = int(blockDim.z);
-  const StageShape shape = {int((a.shape.chunk_k + kTile - 1) / kTile), launch.stage_tiles};
-  const int chunks = int(a.shape.chunk_count) / warps, first_chunk = warp * chunks;
+  const StageShape shape = {int((launch.chunk_k + kTile - 1) / kTile), launch.stage_tiles};
+  const int chunks = int(launch.chunk_count) / warps, first_chunk = warp * chunks;
   const int run_bytes = shape.tiles * kTileBytes + 64;  // RunFloats
   const int stage_bytes = kRuns * run_bytes, x_stride = shape.tiles * kTile;
   // Weights a warp, then of each group and warp x, then its sums.
@@ -121,27 +128,39 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
   float* const all_sums = own + warps * groups * launch.x_floats;
   float* const sums = all_sums + (warp * groups + group) * launch.sum_floats;  // [levels][kRows][kOutputs]
   // Blocks of the same weights and other rows come one after another.
-  const int64_t strip = blockIdx.x / launch.blocks_of_rows;
+  const BlockPart at_block = PartOf(launch.placed, blockIdx.x / launch.blocks_of_rows);
   const int64_t first_row = (blockIdx.x % launch.blocks_of_rows * groups + group) * int64_t{kRows};
-  const int64_t first_run = strip * kRuns, runs = (a.shape.n + kSumLanes - 1) / kSumLanes;
+  // Of a gated product the first half of its runs is gate's, the second up's.
+  constexpr int kHalf = kRuns / 2;
+  const int64_t first_run = at_block.block * int64_t{kIsGated ? kHalf : kRuns};
+  const int64_t runs =
+      (Chosen(launch.placed, at_block.part).n + kSumLanes - 1) / kSumLanes - first_run;  // that are there from it on
   const int thread_at = lane / kThreads * run_bytes + lane % kThreads * int(sizeof(Pair<T, kColumns>));
 
   // A stage of this warp's chunks: its groups copy it together.
-  const int64_t run_step = a.shape.chunk_count * shape.chunk_tiles * kTileBytes;
-  const unsigned char* const weights = static_cast<const unsigned char*>(a.w) + first_run * run_step +
-                                       int64_t{first_chunk} * shape.chunk_tiles * kTileBytes;
+  const int64_t run_step = launch.chunk_count * shape.chunk_tiles * kTileBytes;
+  const int64_t weights_at = first_run * run_step + int64_t{first_chunk} * shape.chunk_tiles * kTileBytes;
+  const unsigned char* const weights =
+      static_cast<const unsigned char*>(Chosen(launch.placed, at_block.part).w) + weights_at;
+  [[maybe_unused]] const unsigned char* const of_up =
+      static_cast<const unsigned char*>(launch.placed.parts[kIsGated ? 1 : 0].w) + weights_at;
   const auto copy = [&](Stage at) {
     if (at.chunk < chunks) {
       const int end = at.Tiles(shape) * kTileBytes, step = groups * 32 * 16;
       unsigned char* to = ring + at.number % kMatmulStages * stage_bytes;
-      const unsigned char* from = weights + (int64_t{at.chunk} * shape.chunk_tiles + at.tile) * kTileBytes;
-      int run = 0;
+      const int64_t begin = (int64_t{at.chunk} * shape.chunk_tiles + at.tile) * kTileBytes;
 #pragma unroll 1
-      for (; run < kRuns && first_run + run < runs; ++run, to += run_bytes, from += run_step) {
+      for (int run = 0; run < kRuns; ++run, to += run_bytes) {
+        const bool is_up = kIsGated && run >= kHalf;
+        const int of_part = is_up ? run - kHalf : run;
+        if (of_part >= runs) {
+          AnyBytesDo(to, run_bytes);  // of columns that are not there
+          continue;
+        }
+        const unsigned char* const from = (is_up ? of_up : weights) + of_part * run_step + begin;
 #pragma unroll 4
         for (int i = (group * 32 + lane) * 16; i < end; i += step) CopyAsync16(to + i, from + i);
       }
-      AnyBytesDo(to, (kRuns - run) * run_bytes);  // of columns that are not there
     }
     CommitCopies();
   };
@@ -150,12 +169,12 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
     const int64_t k = at.tile * kTile + lane;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const T* const x =
-          static_cast<const T*>(a.x) + (first_row + r) * a.x_stride + (first_chunk + at.chunk) * a.shape.chunk_k;
-      const bool is_row = first_row + r < a.rows && at.chunk < chunks;
+      const T* const x = static_cast<const T*>(launch.x) + (first_row + r) * launch.x_stride +
+                         (first_chunk + at.chunk) * launch.chunk_k;
+      const bool is_row = first_row + r < launch.rows && at.chunk < chunks;
 #pragma unroll
       for (int t = 0; t < kMost; ++t) {
-        const bool is_there = is_row && t < shape.tiles && k + t * kTile < a.shape.chunk_k;
+        const bool is_there = is_row && t < shape.tiles && k + t * kTile < launch.chunk_k;
         x_next[r][t] = is_there ? x[k + t * kTile] : T{};
       }
     }
@@ -224,57 +243,107 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
     chains = {};
   }
   __syncthreads();
-  // A thread an output of a row: the tree over the warps.
+  // A thread an output of a row: the tree over the warps, of a gated product both of gate's and of up's.
   const int64_t warp_floats = groups * launch.sum_floats;
-  for (int i = warp * int(blockDim.x) + int(threadIdx.x); i < kRows * kOutputs; i += int(blockDim.x) * warps) {
-    const int64_t n = strip * kOutputs + i % kOutputs;
-    const int64_t row = first_row + i / kOutputs;
-    if (n >= a.shape.n || row >= a.rows) continue;
+  const auto sum_up = [&](int i) {
     float* const parts = all_sums + group * launch.sum_floats + i;
     for (int d = 1; d < warps; d *= 2) {
       for (int p = 0; p < warps; p += 2 * d)
         parts[p * warp_floats] = parts[p * warp_floats] + parts[(p + d) * warp_floats];
     }
-    const float y = parts[0];
-    a.y[row * a.y_stride + n] = a.bias == nullptr ? y : y + a.bias[n];
+    return parts[0];
+  };
+  const MatmulPart a = Chosen(launch.placed, at_block.part);
+  constexpr int kOwn = kIsGated ? kOutputs / 2 : kOutputs;
+  for (int i = warp * int(blockDim.x) + int(threadIdx.x); i < kRows * kOwn; i += int(blockDim.x) * warps) {
+    const int column = i % kOwn, row_of_group = i / kOwn;
+    const int64_t n = first_run * kSumLanes + column;
+    const int64_t row = first_row + row_of_group;
+    if (n >= a.n || row >= launch.rows) continue;
+    float y = sum_up(row_of_group * kOutputs + column);
+    if (a.bias != nullptr) y = y + a.bias[n];
+    if constexpr (kIsGated) {
+      float up = sum_up(row_of_group * kOutputs + kOwn + column);
+      const float* const up_bias = launch.placed.parts[1].bias;
+      if (up_bias != nullptr) up = up + up_bias[n];
+      Put(launch.gated, launch.out, row * a.n + n, Gated(launch.activation, y, up));
+    } else {
+      a.y[row * a.y_stride + n] = y;
+    }
   }
 }
 
 template <typename T, Chain chain, int kRows, int kColumns>
-int StartMatmul(const MatmulArgs& a, const MatmulSplit& s, void* stream) {
-  const MatmulLaunchArgs launch = {a,           unsigned(s.blocks_of_rows), int(s.tiles), s.ring_floats, s.x_floats,
-                                   s.sum_floats};
-  const LaunchShape shape = {dim3{unsigned(s.strips * s.blocks_of_rows)},
+int StartMatmul(const MatmulGroupArgs& a, const Epilogue& after, const MatmulSplit& s, void* stream) {
+  int64_t strips = 0;
+  const PlacedParts placed = PlaceParts(a, 32 * kColumns, after.gated != nullptr, &strips);
+  if (strips == 0) return 0;
+  const MatmulLaunchArgs launch = {
+      a.x,          a.rows,        a.x_stride, a.chunk_k,        a.chunk_count,
+      placed,       after.gated,   after.out,  after.activation, unsigned(s.blocks_of_rows),
+      int(s.tiles), s.ring_floats, s.x_floats, s.sum_floats};
+  const LaunchShape shape = {dim3{unsigned(strips * s.blocks_of_rows)},
                              dim3{HaveFetchers(kRows, kColumns) ? 64u : 32u, unsigned(s.groups), unsigned(s.warps)},
                              unsigned(s.SharedBytes()), true};
-  return Launch(Matmul<T, chain, kRows, kColumns>, shape, stream, launch);
+  const auto kernel =
+      after.gated != nullptr ? Matmul<T, chain, kRows, kColumns, true> : Matmul<T, chain, kRows, kColumns, false>;
+  return Launch(kernel, shape, stream, launch);
+}
+
+template <typename T, Chain chain>
+int StartGroup(const MatmulGroupArgs& args, const Epilogue& after, const MatmulSplit& split, void* stream) {
+  if (args.rows == 0) return 0;
+  if (split.rows == 1) return StartMatmul<T, chain, 1, 1>(args, after, split, stream);
+  if (split.rows == 2) return StartMatmul<T, chain, 2, 1>(args, after, split, stream);
+  if (split.rows == 4) return StartMatmul<T, chain, 4, 2>(args, after, split, stream);
+  return StartMatmul<T, chain, 8, MostColumns(sizeof(T))>(args, after, split, stream);
+}
+
+// As one product of all their outputs is spread.
+MatmulSplit SplitOfGroup(const MatmulGroupArgs& args) {
+  const DeviceLimits& limits = LimitsOfDevice();
+  const MatmulSize size = {args.rows, ColumnsOf(args), args.chunk_count, args.type == Type::kBf16 ? 2 : 4};
+  return SplitOf(size, {limits.multiprocessors, limits.block_shared_bytes});
+}
+
+template <Chain chain>
+int StartSplit(const MatmulGroupArgs& args, const Epilogue& after, const MatmulSplit& split, void* stream) {
+  return args.type == Type::kBf16 ? StartGroup<bf16, chain>(args, after, split, stream)
+                                  : StartGroup<float, chain>(args, after, split, stream);
 }
 
 }  // namespace
 
-template <typename T, Chain chain>
-int StartSplit(const MatmulArgs& args, const MatmulSplit& split, void* stream) {
-  if (args.rows == 0 || args.shape.n == 0) return 0;
-  if (split.rows == 1) return StartMatmul<T, chain, 1, 1>(args, split, stream);
-  if (split.rows == 2) return StartMatmul<T, chain, 2, 1>(args, split, stream);
-  if (split.rows == 4) return StartMatmul<T, chain, 4, 2>(args, split, stream);
-  return StartMatmul<T, chain, 8, MostColumns(sizeof(T))>(args, split, stream);
+template <Chain chain>
+int StartSplit(const MatmulGroupArgs& args, const MatmulSplit& split, void* stream) {
+  return StartSplit<chain>(args, Epilogue{}, split, stream);
 }
-
+template <Chain chain>
+int StartSplit(const GatedMatmulArgs& args, const MatmulSplit& split, void* stream) {
+  return StartSplit<chain>(args.of, Epilogue{args.y, args.out, args.activation}, split, stream);
+}
+template <Chain chain>
+int Start(const MatmulGroupArgs& args, void* stream) {
+  return StartSplit<chain>(args, SplitOfGroup(args), stream);
+}
+template <Chain chain>
+int Start(const GatedMatmulArgs& args, void* stream) {
+  return StartSplit<chain>(args, SplitOfGroup(args.of), stream);
+}
 template <typename T, Chain chain>
 int Start(const MatmulArgs& args, void* stream) {
-  const MatmulSize size = {args.rows, args.shape.n, args.shape.chunk_count, int64_t{sizeof(T)}};
-  const DeviceLimits& limits = LimitsOfDevice();
-  return StartSplit<T, chain>(args, SplitOf(size, {limits.multiprocessors, limits.block_shared_bytes}), stream);
+  return Start<chain>(GroupOf(args, sizeof(T) == 2 ? Type::kBf16 : Type::kF32), stream);
 }
 
-#define BOTH(T, chain)                                                             \
-  template int StartSplit<T, chain>(const MatmulArgs&, const MatmulSplit&, void*); \
-  template int Start<T, chain>(const MatmulArgs&, void*)
-BOTH(float, Chain::kPair2);
-BOTH(float, Chain::kBlock32);
-BOTH(bf16, Chain::kPair2);
-BOTH(bf16, Chain::kBlock32);
+#define BOTH(chain)                                                                  \
+  template int StartSplit<chain>(const MatmulGroupArgs&, const MatmulSplit&, void*); \
+  template int StartSplit<chain>(const GatedMatmulArgs&, const MatmulSplit&, void*); \
+  template int Start<chain>(const MatmulGroupArgs&, void*);                          \
+  template int Start<chain>(const GatedMatmulArgs&, void*);                          \
+  template int Start<float, chain>(const MatmulArgs&, void*);                        \
+  template int Start<bf16, chain>(const MatmulArgs&, void*)
+BOTH(Chain::kPair2);
+BOTH(Chain::kBlock32);
 #undef BOTH
 
 }  // namespace mrs::kernels::cuda

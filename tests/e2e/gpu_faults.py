@@ -35,8 +35,6 @@ SAYS = {
     "copy-out": "a copy from it failed: invalid argument (cudaErrorInvalidValue)",
     "copy-within": "a copy within it failed: invalid argument (cudaErrorInvalidValue)",
     "launch": "a kernel could not be launched: too many resources requested for launch (cudaErrorLaunchOutOfResources)",
-    "fork": "its work could not be forked: unknown error (cudaErrorUnknown)",
-    "join": "its work could not be joined: unknown error (cudaErrorUnknown)",
     "mark": "its work could not be marked: unknown error (cudaErrorUnknown)",
     "capture": "no graph can be captured: unknown error (cudaErrorUnknown)",
     "capture-invalidated": "a graph could not be captured: operation failed due to a previous error during capture",

@@ -95,16 +95,4 @@ std::vector<uint32_t> OrderOf(const std::vector<Node>& nodes, uint64_t seed) {
   return order;
 }
 
-std::vector<uint32_t> LastOf(const std::vector<Node>& nodes) {
-  std::vector<bool> is_last(nodes.size(), true);
-  for (const Node& node : nodes) {
-    for (const uint32_t before : node.after) is_last[before] = false;
-  }
-  std::vector<uint32_t> last;
-  for (uint32_t i = 0; i < nodes.size(); ++i) {
-    if (is_last[i]) last.push_back(i);
-  }
-  return last;
-}
-
 }  // namespace mrs::emulation

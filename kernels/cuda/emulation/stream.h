@@ -1,13 +1,10 @@
 // A stream of the emulated device: does what it is given at once, or while it is captured keeps it for a graph.
 //
 //   Capture capture;
-//   stream.Join(&capture, {});          // what comes now is kept, each after the one before
+//   stream.Join(&capture);              // what comes now is kept, each after the one before
 //   stream.Do([&] { ++done; }, {});     // node 0; done is 0
-//   branch.Join(&capture, stream.last());
-//   branch.Do(..., {});                 // node 1, after node 0
-//   stream.Do(..., {});                 // node 2, after node 0: beside node 1
-//   stream.Await(branch.last());        // what comes now is after 1 and 2
-//   OrderOf(capture.nodes, seed)        // {0, 2, 1} or {0, 1, 2}: both are legal
+//   stream.Do(..., {});                 // node 1, after node 0
+//   OrderOf(capture.nodes, seed)        // {0, 1}; had node 1 forgotten what it comes after, {1, 0} of some seeds
 //
 // A node is done when those that it comes after are: in which order else, a device may choose, and so does a seed here.
 #pragma once
@@ -36,8 +33,6 @@ struct Capture {
 
 // All of them, each after those that it comes after. Seed 0: of those that can go, the one captured last.
 std::vector<uint32_t> OrderOf(const std::vector<Node>& nodes, uint64_t seed);
-// Nodes that no other comes after.
-std::vector<uint32_t> LastOf(const std::vector<Node>& nodes);
 
 class Stream {
  public:
@@ -47,14 +42,12 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   bool is_capturing() const { return capture_ != nullptr; }
-  // Is captured from now on, behind those nodes.
-  void Join(Capture* capture, std::vector<uint32_t> after) {
+  // Is captured from now on.
+  void Join(Capture* capture) {
     capture_ = capture;
-    last_ = std::move(after);
+    last_.clear();
   }
   void Leave() { capture_ = nullptr; }
-  void Await(const std::vector<uint32_t>& others) { last_.insert(last_.end(), others.begin(), others.end()); }
-  const std::vector<uint32_t>& last() const { return last_; }
   Capture* capture() const { return capture_; }
 
   // 0, or the cudaError_t with which a device refuses it.

@@ -102,15 +102,16 @@ void Check(const char* name, Kernel<Args> KernelSet::*of_cpu, CudaKernel<Args> C
 
 // Kernels of several steps against the CPU's rows of those steps in turn.
 template <typename Args>
-void CheckFused(const char* name, CudaKernel<Args> CudaKernels::*fused) {
+void CheckFused(const char* name, CudaKernel<Args> CudaKernels::*fused, Type type = Type::kF32,
+                Chain chain = Chain::kPair2) {
   int count = 0, differ = 0;
-  for (const Case<Args>& c : TestCases<Args>(Type::kF32, kSeed)) {
+  for (const Case<Args>& c : TestCases<Args>(type, kSeed)) {
     const auto expected = [&] {
       const ScopedFlushToZero flush;
-      return OutputsOf(c, [&] { RunPlain(SelectKernels(Isa::kReference, Chain::kPair2), c.args); });
+      return OutputsOf(c, [&] { RunPlain(SelectKernels(Isa::kReference, chain), c.args); });
     }();
     const auto actual = OutputsOf(c, [&] {
-      Must((ExactKernels(Chain::kPair2).*fused)(c.args, nullptr), name);
+      Must((ExactKernels(chain).*fused)(c.args, nullptr), name);
       Must(cudaDeviceSynchronize(), name);
     });
     ++count;
@@ -135,12 +136,14 @@ void CheckSplits(Type type) {
         const auto of_cpu = type == Type::kBf16 ? reference.matmul_bf16 : reference.matmul_f32;
         return OutputsOf(c, [&] { of_cpu(c.args, 0, c.items); });
       }();
-      const auto start = chain == Chain::kPair2 ? StartSplit<T, Chain::kPair2> : StartSplit<T, Chain::kBlock32>;
+      const MatmulGroupArgs alone = GroupOf(c.args, type);
       for (const MatmulSplit& split :
            SplitsOf({c.args.rows, c.args.shape.n, c.args.shape.chunk_count, int64_t{sizeof(T)}})) {
         ++count;
         const auto actual = OutputsOf(c, [&] {
-          Must(start(c.args, split, nullptr), "a product");
+          Must(chain == Chain::kPair2 ? StartSplit<Chain::kPair2>(alone, split, nullptr)
+                                      : StartSplit<Chain::kBlock32>(alone, split, nullptr),
+               "a product");
           Must(cudaDeviceSynchronize(), "a product");
         });
         if (actual == expected) continue;
@@ -486,6 +489,13 @@ int Main(bool only_wrappers) {
 #define ROW(name, Args) CheckFused<Args>(#name, &CudaKernels::name);
   MRS_FUSED_KERNELS(ROW)
 #undef ROW
+  for (const Type type : {Type::kBf16, Type::kF32}) {
+    for (const Chain chain : {Chain::kPair2, Chain::kBlock32}) {
+#define ROW(name, Args) CheckFused<Args>(#name, &CudaKernels::name, type, chain);
+      MRS_FUSED_PRODUCTS(ROW)
+#undef ROW
+    }
+  }
   CheckSplits<bf16>(Type::kBf16);
   CheckSplits<float>(Type::kF32);
   CheckAttentionSplits<bf16>(Type::kBf16);
@@ -497,6 +507,7 @@ int Main(bool only_wrappers) {
   Buffers::Use({.take = TakeManaged, .give = [](void* memory) { cudaFree(memory); }});
 #define ROW(name, Args) BenchFused<Args>(#name, &CudaKernels::name);
   MRS_FUSED_KERNELS(ROW)
+  MRS_FUSED_PRODUCTS(ROW)
 #undef ROW
   // Of an 8B model what ranks that do not share K have, in one chunk: key, query, gate, output.
   BenchProduct("key", copy_rate, 1024, 4096, 1);

@@ -160,8 +160,12 @@ void CheckSplits(Type type) {
         for (const emulation::Order order : Orders()) {
           if (order == emulation::Order::kForward) continue;  // copies are as late as in random order
           emulation::SetSchedule({.order = order, .seed = kSeed});
-          const auto start = chain == Chain::kPair2 ? StartSplit<T, Chain::kPair2> : StartSplit<T, Chain::kBlock32>;
-          EXPECT_TRUE(OutputsOf(c, [&] { EXPECT_EQ(start(c.args, split, nullptr), 0); }) == expected);
+          const MatmulGroupArgs alone = GroupOf(c.args, type);
+          EXPECT_TRUE(OutputsOf(c, [&] {
+                        EXPECT_EQ(chain == Chain::kPair2 ? StartSplit<Chain::kPair2>(alone, split, nullptr)
+                                                         : StartSplit<Chain::kBlock32>(alone, split, nullptr),
+                                  0);
+                      }) == expected);
         }
       }
     }

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -128,7 +129,9 @@ TEST(FastCuda, ProductsAreWithinTheBoundHoweverTheyAreSpread) {
         std::vector<float> first;
         for (const emulation::Order order : Orders()) {
           emulation::SetSchedule({.order = order, .seed = kSeed});
-          const auto launch = [&](const MatmulArgs& args) { return StartGemvSplit(args, split, nullptr); };
+          const auto launch = [&](const MatmulArgs& args) {
+            return StartGemvSplit(GroupOf(args, Type::kBf16), split, nullptr);
+          };
           const std::vector<float> y = RunOn(product, launch);
           EXPECT_EQ(OutsideOf(product, split), 0);
           if (first.empty()) first = y;
@@ -148,9 +151,108 @@ TEST(FastCuda, TheTablesProductTakesTheSplitOfItsSize) {
     const std::vector<float> y =
         RunOn(product, [](const MatmulArgs& a) { return FastKernels().matmul_bf16(a, nullptr); });
     EXPECT_EQ(OutsideOf(product, split), 0);
-    const auto launch = [&](const MatmulArgs& args) { return StartGemvSplit(args, split, nullptr); };
+    const auto launch = [&](const MatmulArgs& args) {
+      return StartGemvSplit(GroupOf(args, Type::kBf16), split, nullptr);
+    };
     EXPECT_EQ(RunOn(product, launch), y);
   }
+}
+
+// A group's parts, and what gates the two of a gated product, have the bits that each product alone has of one split.
+struct Products {
+  Products(int64_t rows, const std::vector<int64_t>& n, int64_t chunk_k, int64_t chunk_count, int64_t x_gap,
+           bool has_bias) {
+    for (const int64_t outputs : n) {
+      parts.push_back(std::make_unique<Product>(Shape{rows, {outputs, chunk_k, chunk_count}, x_gap, has_bias}));
+      const MatmulGroupArgs alone = GroupOf(parts.back()->args, Type::kBf16);
+      if (group.count == 0) group = {alone.x, alone.rows, alone.x_stride, chunk_k, chunk_count, {}, 0, Type::kBf16};
+      group.parts[group.count++] = alone.parts[0];
+    }
+    // All have the first one's x.
+    for (const auto& part : parts) part->args.x = group.x;
+  }
+  std::vector<std::unique_ptr<Product>> parts;
+  MatmulGroupArgs group{};
+};
+
+template <typename Check>
+void ForEachGroup(const Check& check) {
+  for (const auto& [rows, columns] : {std::pair{1, 4}, {2, 4}, {4, 4}, {8, 4}, {16, 2}}) {
+    for (const int parts : {1, 8}) {
+      for (const int64_t of_rows : {1, 5, 19}) {
+        const GemvSplit split = {rows, columns, parts};
+        for (const emulation::Order order : Orders()) {
+          emulation::SetSchedule({.order = order, .seed = kSeed});
+          SCOPED_TRACE(fmt::format("{} x {} a warp, {} parts, {} rows, order {}", rows, columns, parts, of_rows,
+                                   static_cast<int>(order)));
+          check(split, of_rows);
+        }
+      }
+    }
+  }
+  emulation::SetSchedule({});
+}
+
+TEST(FastCuda, AGroupsProductsAreThoseOfEach) {
+  const ScopedFlushToZero flush;
+  ForEachGroup([](const GemvSplit& split, int64_t rows) {
+    for (const bool is_whole : {false, true}) {
+      const Products products(rows, {37, 0, 3, 64}, is_whole ? 512 : 43, is_whole ? 1 : 4, is_whole ? 0 : 1, is_whole);
+      std::vector<std::vector<float>> expected;
+      for (const auto& part : products.parts) {
+        expected.push_back(RunOn(
+            *part, [&](const MatmulArgs& args) { return StartGemvSplit(GroupOf(args, Type::kBf16), split, nullptr); }));
+      }
+      for (const auto& part : products.parts) std::fill_n(part->y, part->args.rows * part->args.y_stride, kPattern);
+      EXPECT_EQ(StartGemvSplit(products.group, split, nullptr), 0);
+      for (size_t p = 0; p < products.parts.size(); ++p) {
+        const Product& part = *products.parts[p];
+        EXPECT_EQ(std::vector<float>(part.y, part.y + part.args.rows * part.args.y_stride), expected[p]) << p;
+      }
+    }
+  });
+}
+
+TEST(FastCuda, AGatedProductGatesThoseOfEach) {
+  const ScopedFlushToZero flush;
+  ForEachGroup([](const GemvSplit& split, int64_t rows) {
+    for (const Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh}) {
+      constexpr int64_t kN = 37;
+      const Products products(rows, {kN, kN}, 512, 1, 0, activation != Activation::kGelu);
+      std::vector<float> sums[2];
+      for (size_t p = 0; p < 2; ++p) {
+        const Product& part = *products.parts[p];
+        EXPECT_EQ(StartGemvSplit(GroupOf(part.args, Type::kBf16), split, nullptr), 0);
+        for (int64_t row = 0; row < rows; ++row) {
+          sums[p].insert(sums[p].end(), part.y + row * part.args.y_stride, part.y + row * part.args.y_stride + kN);
+        }
+      }
+      std::vector<bf16> expected(static_cast<size_t>(rows * kN)), y(expected.size());
+      if (activation == Activation::kSilu) {
+        EXPECT_EQ(Start(SiluMulArgs{sums[0].data(), sums[1].data(), expected.data(), rows, kN, Type::kBf16}, nullptr),
+                  0);
+      } else {
+        EXPECT_EQ(Start(GeluMulArgs{sums[0].data(), sums[1].data(), expected.data(), rows, kN, Type::kBf16,
+                                    activation == Activation::kGeluTanh},
+                        nullptr),
+                  0);
+      }
+      const GatedMatmulArgs args = {products.group, y.data(), Type::kBf16, activation};
+      EXPECT_EQ(StartGemvSplit(args, split, nullptr), 0);
+      EXPECT_EQ(std::memcmp(y.data(), expected.data(), y.size() * sizeof(bf16)), 0) << static_cast<int>(activation);
+    }
+  });
+}
+
+TEST(FastCuda, TheTablesFusedProductsAreOfBf16Alone) {
+  Products products(2, {64, 64}, 512, 1, 0, true);
+  std::vector<float> y(2 * 64);
+  const GatedMatmulArgs gated = {products.group, y.data(), Type::kF32, Activation::kSilu};
+  EXPECT_EQ(FastKernels().matmul_group(products.group, nullptr), 0);
+  EXPECT_EQ(FastKernels().gated_matmul(gated, nullptr), 0);
+  products.group.type = Type::kF32;
+  EXPECT_NE(FastKernels().matmul_group(products.group, nullptr), 0);
+  EXPECT_NE(FastKernels().gated_matmul({products.group, y.data(), Type::kF32, Activation::kSilu}, nullptr), 0);
 }
 
 // The control: the bound is narrow enough that an element of K which is left out shows.

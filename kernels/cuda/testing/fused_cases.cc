@@ -1,6 +1,7 @@
 #include "kernels/cuda/testing/fused_cases.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstddef>
 
@@ -58,7 +59,114 @@ Case<cuda::RopeAppendArgs> RopeAppend(Type type, Random* random, const RopeAppen
   return c;
 }
 
+struct GroupShape {
+  int64_t rows;
+  std::vector<int64_t> n;  // of each part
+  int64_t chunk_k, chunk_count;
+  int64_t pad = 0;       // elements after each row of x, and of y
+  bool has_bias = true;  // every other part
+};
+
+// A case that `c` becomes but for its outputs.
+template <typename Args>
+cuda::MatmulGroupArgs Group(Type type, Random* random, const GroupShape& shape, Case<Args>* c) {
+  const int64_t k = shape.chunk_k * shape.chunk_count;
+  Buffers* const buffers = c->buffers.get();
+  cuda::MatmulGroupArgs args{};
+  args.x = NewValues(buffers, random, type, shape.rows == 0 ? 0 : (shape.rows - 1) * (k + shape.pad) + k);
+  args.rows = shape.rows;
+  args.x_stride = k + shape.pad;
+  args.chunk_k = shape.chunk_k;
+  args.chunk_count = shape.chunk_count;
+  args.type = type;
+  for (const int64_t n : shape.n) {
+    const PackedShape packed_shape = {n, shape.chunk_k, shape.chunk_count};
+    const void* const source = NewValues(buffers, random, type, n * k);
+    void* const packed = buffers->New<std::byte>(PackedElements(packed_shape) * TypeBytes(type));
+    PackRows({static_cast<const std::byte*>(source), type, k, packed, type, packed_shape}, 0, n);
+    const bool has_bias = shape.has_bias && args.count % 2 == 0;
+    args.parts[args.count++] = {packed, has_bias ? NewFloats(buffers, random, n) : nullptr, nullptr, n, n + shape.pad};
+    c->flops += 2.0 * static_cast<double>(shape.rows * n * k);
+    c->bytes += static_cast<double>(PackedElements(packed_shape) * TypeBytes(type));
+  }
+  c->name = fmt::format("{} rows {} n {} chunks {} x {} stride +{}", TypeName(type), shape.rows,
+                        fmt::join(shape.n, " "), shape.chunk_count, shape.chunk_k, shape.pad);
+  return args;
+}
+
+Case<cuda::MatmulGroupArgs> MatmulGroup(Type type, Random* random, const GroupShape& shape) {
+  Case<cuda::MatmulGroupArgs> c;
+  c.args = Group(type, random, shape, &c);
+  for (int p = 0; p < c.args.count; ++p) {
+    cuda::MatmulPart& part = c.args.parts[p];
+    const int64_t elements = shape.rows == 0 ? 0 : (shape.rows - 1) * part.y_stride + part.n;
+    part.y = static_cast<float*>(NewOutput(c.buffers.get(), &c.outputs, Type::kF32, elements));
+  }
+  return c;
+}
+
+Case<cuda::GatedMatmulArgs> GatedMatmul(Type type, Type out, cuda::Activation activation, Random* random,
+                                        const GroupShape& shape) {
+  Case<cuda::GatedMatmulArgs> c;
+  c.args.of = Group(type, random, shape, &c);
+  c.args.y = NewOutput(c.buffers.get(), &c.outputs, out, shape.rows * shape.n[0]);
+  c.args.out = out;
+  c.args.activation = activation;
+  c.name += fmt::format(" to {}, activation {}", TypeName(out), static_cast<int>(activation));
+  return c;
+}
+
 }  // namespace
+
+template <>
+std::vector<Case<cuda::MatmulGroupArgs>> TestCases<cuda::MatmulGroupArgs>(Type type, uint64_t seed) {
+  Random random{seed};
+  std::vector<Case<cuda::MatmulGroupArgs>> cases;
+  for (const GroupShape& shape : {GroupShape{0, {17, 3}, 32, 1},
+                                  {1, {1}, 1, 1},
+                                  {1, {64, 16, 16}, 32, 2},
+                                  {1, {131, 1, 33}, 100, 4, 3},
+                                  {2, {5, 37}, 31, 16},
+                                  {3, {0, 20, 0, 7}, 64, 1},  // parts of which a rank has nothing
+                                  {5, {0, 0}, 64, 1},
+                                  {7, {128, 129, 127, 2}, 40, 2, 1},
+                                  {16, {48, 80}, 64, 8},
+                                  {33, {96, 17, 17}, 72, 1, 0, false}}) {
+    cases.push_back(MatmulGroup(type, &random, shape));
+  }
+  return cases;
+}
+template <>
+Case<cuda::MatmulGroupArgs> BenchCase<cuda::MatmulGroupArgs>(Type type) {
+  Random random{23};
+  return MatmulGroup(type, &random, {1, {4096, 1024, 1024}, 256, 16, 0, false});  // q, k, v of 8 billion weights
+}
+
+template <>
+std::vector<Case<cuda::GatedMatmulArgs>> TestCases<cuda::GatedMatmulArgs>(Type type, uint64_t seed) {
+  Random random{seed};
+  std::vector<Case<cuda::GatedMatmulArgs>> cases;
+  int i = 0;
+  for (const GroupShape& shape : {GroupShape{0, {17, 17}, 32, 1},
+                                  {2, {0, 0}, 32, 1},
+                                  {1, {1, 1}, 1, 1},
+                                  {1, {64, 64}, 32, 2},
+                                  {1, {131, 131}, 100, 4, 3},
+                                  {2, {37, 37}, 31, 16},
+                                  {7, {129, 129}, 40, 2, 1},
+                                  {16, {80, 80}, 64, 8},
+                                  {33, {47, 47}, 72, 1, 0, false}}) {
+    for (const Type out : {Type::kF32, Type::kBf16}) {
+      cases.push_back(GatedMatmul(type, out, static_cast<cuda::Activation>(i++ % 3), &random, shape));
+    }
+  }
+  return cases;
+}
+template <>
+Case<cuda::GatedMatmulArgs> BenchCase<cuda::GatedMatmulArgs>(Type type) {
+  Random random{24};
+  return GatedMatmul(type, Type::kBf16, cuda::Activation::kSilu, &random, {1, {14336, 14336}, 256, 16, 0, false});
+}
 
 template <>
 std::vector<Case<cuda::AddRmsNormArgs>> TestCases<cuda::AddRmsNormArgs>(Type, uint64_t seed) {
@@ -119,6 +227,36 @@ void RunPlain(const KernelSet& set, const RopeAppendArgs& a) {
   for (int64_t t = 0; t < a.tokens; ++t) {
     if (a.slots[t] < 0) continue;  // which no CPU has
     append({a.cache, k.data() + t * width * TypeBytes(a.type), a.v + t * width, a.slots + t, 1}, 0, 1);
+  }
+}
+
+namespace {
+void RunPart(const KernelSet& set, const MatmulGroupArgs& a, const MatmulPart& part) {
+  const MatmulArgs plain = {a.x,        part.w,       part.bias, part.y, a.rows, {part.n, a.chunk_k, a.chunk_count},
+                            a.x_stride, part.y_stride};
+  (a.type == Type::kBf16 ? set.matmul_bf16 : set.matmul_f32)(plain, 0, MatmulItems(plain));
+}
+}  // namespace
+
+void RunPlain(const KernelSet& set, const MatmulGroupArgs& a) {
+  for (int p = 0; p < a.count; ++p) RunPart(set, a, a.parts[p]);
+}
+
+void RunPlain(const KernelSet& set, const GatedMatmulArgs& a) {
+  const int64_t n = a.of.parts[0].n;
+  std::vector<float> sums[2];
+  for (int p = 0; p < 2; ++p) {
+    sums[p].resize(static_cast<size_t>(a.of.rows * n));
+    MatmulPart part = a.of.parts[p];
+    part.y = sums[p].data();
+    part.y_stride = n;
+    RunPart(set, a.of, part);
+  }
+  if (a.activation == Activation::kSilu) {
+    set.silu_mul({sums[0].data(), sums[1].data(), a.y, a.of.rows, n, a.out}, 0, a.of.rows);
+  } else {
+    const bool approximate = a.activation == Activation::kGeluTanh;
+    set.gelu_mul({sums[0].data(), sums[1].data(), a.y, a.of.rows, n, a.out, approximate}, 0, a.of.rows);
   }
 }
 

@@ -2,7 +2,8 @@
 //
 //   for (const Case<AddRmsNormArgs>& c : TestCases<AddRmsNormArgs>(Type::kF32, seed)) RunPlain(set, c.args);
 //
-// A row of MRS_FUSED_KERNELS that lacks either does not link.
+// A row of MRS_FUSED_KERNELS or MRS_FUSED_PRODUCTS that lacks either does not link; of the latter a case has matrices
+// of the type that is asked for.
 #pragma once
 
 #include "kernels/cuda/fused.h"
@@ -16,6 +17,7 @@ namespace mrs::kernels {
   template <>                                                                    \
   Case<cuda::Args> BenchCase<cuda::Args>(Type type);
 MRS_FUSED_KERNELS(ROW)
+MRS_FUSED_PRODUCTS(ROW)
 #undef ROW
 
 }  // namespace mrs::kernels
@@ -24,6 +26,7 @@ namespace mrs::kernels::cuda {
 
 #define ROW(name, Args) void RunPlain(const KernelSet& set, const Args& args);
 MRS_FUSED_KERNELS(ROW)
+MRS_FUSED_PRODUCTS(ROW)
 #undef ROW
 
 }  // namespace mrs::kernels::cuda

@@ -1,5 +1,6 @@
 // Every fused kernel on the emulator against the reference's plain rows in turn, with the threads in three orders: the
 // same bits.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -9,6 +10,7 @@
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/testing/fused_cases.h"
 #include "kernels/cuda/testing/orders.h"
+#include "kernels/cuda/testing/splits.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -34,6 +36,47 @@ void Check(const char* name, CudaKernel<Args> CudaKernels::*fused) {
 #define ROW(name, Args) \
   TEST(ExactCuda, name) { Check<Args>(#name, &CudaKernels::name); }
 MRS_FUSED_KERNELS(ROW)
+#undef ROW
+
+// Products, however they are spread, also as only larger ones would be.
+template <Chain chain, typename Args>
+void CheckProducts(const char* name, CudaKernel<Args> CudaKernels::*fused, Type type) {
+  const ScopedFlushToZero flush;
+  const KernelSet& reference = SelectKernels(Isa::kReference, chain);
+  for (const Case<Args>& c : TestCases<Args>(type, kSeed)) {
+    const auto expected = OutputsOf(c, [&] { RunPlain(reference, c.args); });
+    const auto check = [&](const auto& start) {
+      for (const emulation::Order order : Orders()) {
+        emulation::SetSchedule({.order = order, .seed = kSeed});
+        SCOPED_TRACE(fmt::format("{} {} {} order {}", name, chain == Chain::kPair2 ? "pair2" : "block32", c.name,
+                                 static_cast<int>(order)));
+        EXPECT_TRUE(OutputsOf(c, [&] { EXPECT_EQ(start(), 0); }) == expected);
+      }
+    };
+    check([&] { return (ExactKernels(chain).*fused)(c.args, nullptr); });
+    const MatmulGroupArgs& group = [&]() -> const MatmulGroupArgs& {
+      if constexpr (requires { c.args.of; })
+        return c.args.of;
+      else
+        return c.args;
+    }();
+    const MatmulSize size = {group.rows, 1, group.chunk_count, TypeBytes(type)};
+    for (const MatmulSplit& split : SplitsOf(size)) {
+      SCOPED_TRACE(fmt::format("{} x {}, {} groups, {} warps", split.rows, split.columns, split.groups, split.warps));
+      check([&] { return StartSplit<chain>(c.args, split, nullptr); });
+    }
+  }
+  emulation::SetSchedule({});
+}
+
+#define ROW(name, Args)                                                      \
+  TEST(ExactCuda, name) {                                                    \
+    for (const Type type : {Type::kBf16, Type::kF32}) {                      \
+      CheckProducts<Chain::kPair2, Args>(#name, &CudaKernels::name, type);   \
+      CheckProducts<Chain::kBlock32, Args>(#name, &CudaKernels::name, type); \
+    }                                                                        \
+  }
+MRS_FUSED_PRODUCTS(ROW)
 #undef ROW
 
 // As plans have it: the sum takes over the bytes of what is added to.

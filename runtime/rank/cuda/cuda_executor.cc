@@ -19,8 +19,8 @@
 #include "runtime/rank/bind.h"
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/device_weights.h"
-#include "runtime/rank/cuda/fast_products.h"
 #include "runtime/rank/cuda/gpu_exchange.h"
+#include "runtime/rank/cuda/gpu_products.h"
 #include "runtime/rank/cuda/staged.h"
 #include "runtime/rank/cuda/step_inputs.h"
 #include "runtime/rank/exchange.h"
@@ -149,7 +149,8 @@ class CudaExecutor final : public Executor {
     if (options.rehearsal == RehearsalScope::kLayers) KeepLayers(stage, rehearsed, buckets_);
     times_ = options.times;
     graph_counts_ = options.graph_counts;
-    if (is_fast) MRS_RETURN_IF_ERROR(OpenFastProducts());
+    products_.emplace(*device_, kernels, PlannedWorkspace(), is_fast);
+    if (is_fast) MRS_RETURN_IF_ERROR(PrepareProducts());
     MRS_RETURN_IF_ERROR(device_->Finish());
     MRS_RETURN_IF_ERROR(exchange_->Meet({.most_decode_rows = most_decode_rows_,
                                          .workspace = PlannedWorkspace(),
@@ -224,31 +225,24 @@ class CudaExecutor final : public Executor {
     return device_->Finish();
   }
 
-  // Where some batch has products of so many rows: how those of the largest batches are done is known before the first
-  // forward.
-  Status OpenFastProducts() {
+  // How those of the largest batches are done is known before the first forward.
+  Status PrepareProducts() {
     for (auto& bucket : buckets_) {
       const RowsBy rows = {1, bucket.tokens, bucket.sequences, bucket.logit_rows};
       for (auto* const program : {&bucket.candidates, &bucket.all_logits}) {
         for (auto& launch : program->launches) {
-          auto* products = std::get_if<MatmulLaunch<CudaKernels>>(&launch.work);
-          if (auto* const gated = std::get_if<GatedMatmulLaunch>(&launch.work)) products = &gated->products;
-          if (products == nullptr) continue;
-          const Status prepared = PrepareProducts(*products, rows[static_cast<size_t>(launch.rows)]);
+          const Status prepared = std::visit(
+              [&](auto& work) -> Status {
+                if constexpr (requires { products_->Prepare(work, int64_t{}); }) {
+                  return products_->Prepare(work, rows[static_cast<size_t>(launch.rows)]);
+                } else {
+                  return Status();
+                }
+              },
+              launch.work);
           if (!prepared.ok()) return AtStep(launch.step, prepared.error());
         }
       }
-    }
-    return Status();
-  }
-  Status PrepareProducts(MatmulLaunch<CudaKernels>& launch, int64_t rows) {
-    for (kernels::MatmulArgs part : launch.parts) {
-      part.rows = rows;
-      if (!FastProducts::Takes(part)) continue;
-      if (fast_products_ == nullptr) {
-        MRS_ASSIGN_OR_RETURN(fast_products_, FastProducts::Open(*device_, PlannedWorkspace()));
-      }
-      MRS_RETURN_IF_ERROR(fast_products_->Prepare(part));
     }
     return Status();
   }
@@ -362,7 +356,7 @@ class CudaExecutor final : public Executor {
       if (end > at) {
         Result<DeviceGraph> captured = device_->Capture([&]() -> Status {
           for (size_t i = at; i < end; ++i) {
-            const Status kept = Run(program.launches[i], rows, Device::kMostBranches);
+            const Status kept = Run(program.launches[i], rows);
             if (!kept.ok()) return AtStep(program.launches[i].step, kept.error());
           }
           return Status();
@@ -391,7 +385,7 @@ class CudaExecutor final : public Executor {
     uint32_t operation = 0;
     for (auto& launch : program.launches) {
       if (pulse_ != nullptr) pulse_->At(++operation, launch.step);
-      Status ran = exchange_->IsCut(launch) ? RunExchange(launch, rows) : Run(launch, rows, /*most_branches=*/1);
+      Status ran = exchange_->IsCut(launch) ? RunExchange(launch, rows) : Run(launch, rows);
       if (ran.ok() && operation % kStepsAMark == 0) ran = device_->Mark();
       if (!ran.ok()) return AtStep(launch.step, ran.error());
     }
@@ -410,13 +404,8 @@ class CudaExecutor final : public Executor {
     return Timed(times_, transfer, count, [&] { return exchange_->Run(transfer, count); });
   }
 
-  // With more branches than one, products of one step run side by side: 1024 outputs do not fill a device.
-  Status Run(Launch<CudaKernels>& launch, const RowCounts& counts, size_t most_branches) {
+  Status Run(Launch<CudaKernels>& launch, const RowCounts& counts) {
     const int64_t rows = counts.of_kernels[static_cast<size_t>(launch.rows)];
-    if (auto* const products = std::get_if<MatmulLaunch<CudaKernels>>(&launch.work)) {
-      return RunProducts(*products, rows, most_branches);
-    }
-    if (auto* const gated = std::get_if<GatedMatmulLaunch>(&launch.work)) return RunGated(*gated, rows, most_branches);
     if (const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work)) {
       return exchange_->IsAlone() ? exchange_->Run(*collective, rows) : RunInStream(*collective, rows);
     }
@@ -425,6 +414,8 @@ class CudaExecutor final : public Executor {
         [&](auto& work) -> Status {
           if constexpr (requires { Start(work, rows, device_->stream()); }) {
             return device_->Launched(Start(work, rows, device_->stream()));
+          } else if constexpr (requires { products_->Run(work, rows); }) {
+            return products_->Run(work, rows);
           } else {
             return Status();
           }
@@ -443,49 +434,6 @@ class CudaExecutor final : public Executor {
     });
   }
 
-  Status RunProducts(MatmulLaunch<CudaKernels>& launch, int64_t rows, size_t most_branches) {
-    bool share_workspace = false;
-    for (kernels::MatmulArgs& part : launch.parts) {
-      part.rows = rows;
-      share_workspace = share_workspace || (fast_products_ != nullptr && FastProducts::Takes(part));
-    }
-    if (share_workspace) return RunFastProducts(launch);
-    const size_t branches = std::min(launch.parts.size(), most_branches);
-    if (branches > 1) MRS_RETURN_IF_ERROR(device_->Fork(branches));
-    for (size_t i = 0; i < launch.parts.size(); ++i) {
-      MRS_RETURN_IF_ERROR(device_->Launched(launch.kernel(launch.parts[i], device_->branch(i % branches))));
-    }
-    return branches > 1 ? device_->Join(branches) : Status();
-  }
-
-  Status RunGated(GatedMatmulLaunch& launch, int64_t rows, size_t most_branches) {
-    using kernels::cuda::Activation;
-    MRS_RETURN_IF_ERROR(RunProducts(launch.products, rows, most_branches));
-    const float *gate = launch.products.parts[0].y, *up = launch.products.parts[1].y;
-    const int64_t width = launch.products.parts[0].y_stride;
-    if (launch.activation == Activation::kSilu) {
-      return device_->Launched(kernels_->silu_mul(
-          {.gate = gate, .up = up, .y = launch.y, .rows = rows, .width = width, .out = launch.out}, device_->stream()));
-    }
-    return device_->Launched(kernels_->gelu_mul({.gate = gate,
-                                                 .up = up,
-                                                 .y = launch.y,
-                                                 .rows = rows,
-                                                 .width = width,
-                                                 .out = launch.out,
-                                                 .approximate = launch.activation == Activation::kGeluTanh},
-                                                device_->stream()));
-  }
-
-  // One after the other, as they have one workspace.
-  Status RunFastProducts(const MatmulLaunch<CudaKernels>& launch) {
-    for (const kernels::MatmulArgs& part : launch.parts) {
-      MRS_RETURN_IF_ERROR(FastProducts::Takes(part) ? fast_products_->Run(part, device_->stream())
-                                                    : device_->Launched(launch.kernel(part, device_->stream())));
-    }
-    return Status();
-  }
-
   Error AtStep(uint32_t index, const Error& error) const {
     const plan::Step& step = *StageOf(plan_, rank_).steps()->Get(index);
     return Error{error.kind, fmt::format("rank {} step {} '{}': {}", rank_, index,
@@ -500,11 +448,10 @@ class CudaExecutor final : public Executor {
   const int64_t most_decode_rows_;
   std::unique_ptr<Device> device_;  // outlives what follows
   DeviceArena weights_, activations_, kv_, workspace_, frequencies_, inputs_, host_inputs_;
-  PinnedBytes output_;                           // so that the copy out does not wait for a copy on the host
-  std::unique_ptr<GpuExchange> exchange_;        // outlives the graphs
-  std::unique_ptr<FastProducts> fast_products_;  // null: no batch has products that cuBLASLt is for
-  std::optional<Error> failed_;                  // of a forward by NCCL or peer memory: all that come have failed
-  const CudaKernels* kernels_ = nullptr;
+  PinnedBytes output_;                     // so that the copy out does not wait for a copy on the host
+  std::unique_ptr<GpuExchange> exchange_;  // outlives the graphs
+  std::optional<GpuProducts> products_;
+  std::optional<Error> failed_;  // of a forward by NCCL or peer memory: all that come have failed
   std::vector<BoundBucket<CudaKernels>> buckets_;
   CollectiveTimes* times_ = nullptr;
   bool with_graphs_ = true;

@@ -75,13 +75,6 @@ class Device {
   const std::string& name() const { return name_; }  // "cuda:0 (NVIDIA H200)"
   void* stream() const { return stream_; }           // for kernels/cuda/exact.h
 
-  // What does not depend on each other, side by side: from Fork to Join work for a branch goes into its own stream,
-  // branch 0 being the stream itself. Join comes after all of it.
-  static constexpr size_t kMostBranches = 4;
-  Status Fork(size_t branches);
-  void* branch(size_t branch) const;
-  Status Join(size_t branches);
-
   // Makes it the calling thread's; before anything else there.
   Status Use();
   Result<uint64_t> FreeBytes();
@@ -124,13 +117,13 @@ class Device {
   Status Launch(const DeviceGraph& graph);
 
  private:
-  struct Branches;
-  Device(uint32_t ordinal, std::string name, void* stream, std::unique_ptr<Branches> branches);
+  struct Marks;
+  Device(uint32_t ordinal, std::string name, void* stream, std::unique_ptr<Marks> marks);
   Status Checked(const char* what, int error) const;  // of CUDA
   const uint32_t ordinal_;
   const std::string name_;
   void* const stream_;
-  const std::unique_ptr<Branches> branches_;
+  const std::unique_ptr<Marks> marks_;
   std::function<void()> passed_ = [] {};
 };
 

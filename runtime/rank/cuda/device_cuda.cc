@@ -15,36 +15,18 @@ cudaStream_t Stream(void* stream) { return static_cast<cudaStream_t>(stream); }
 
 }  // namespace
 
-// Streams of the branches past the first, and events that they wait for: of the fork, then one a branch that ends; and
-// those of marks.
-struct Device::Branches {
-  cudaStream_t streams[kMostBranches - 1] = {};
-  cudaEvent_t forked = nullptr, joined[kMostBranches - 1] = {};
+// Events that the stream passes, used again after each Finish.
+struct Device::Marks {
   std::vector<cudaEvent_t> marks = {};
   size_t marked = 0, passed = 0;  // of `marks`, since the last Finish
 
-  cudaError_t Make() {
-    cudaError_t error = cudaEventCreateWithFlags(&forked, cudaEventDisableTiming);
-    for (size_t b = 0; b + 1 < kMostBranches && error == cudaSuccess; ++b) {
-      error = cudaStreamCreateWithFlags(&streams[b], cudaStreamNonBlocking);
-      if (error == cudaSuccess) error = cudaEventCreateWithFlags(&joined[b], cudaEventDisableTiming);
-    }
-    return error;
-  }
-  ~Branches() {
-    if (forked != nullptr) cudaEventDestroy(forked);
-    for (const cudaEvent_t event : joined) {
-      if (event != nullptr) cudaEventDestroy(event);
-    }
+  ~Marks() {
     for (const cudaEvent_t mark : marks) cudaEventDestroy(mark);
-    for (const cudaStream_t stream : streams) {
-      if (stream != nullptr) cudaStreamDestroy(stream);
-    }
   }
 };
 
-Device::Device(uint32_t ordinal, std::string name, void* stream, std::unique_ptr<Branches> branches)
-    : ordinal_(ordinal), name_(std::move(name)), stream_(stream), branches_(std::move(branches)) {}
+Device::Device(uint32_t ordinal, std::string name, void* stream, std::unique_ptr<Marks> marks)
+    : ordinal_(ordinal), name_(std::move(name)), stream_(stream), marks_(std::move(marks)) {}
 
 Result<std::unique_ptr<Device>> Device::Open(uint32_t ordinal) {
   int driver = 0, count = 0;
@@ -73,13 +55,11 @@ Result<std::unique_ptr<Device>> Device::Open(uint32_t ordinal) {
                       : fmt::format("rebuild it with CUDA_COMPUTE_CAP={}{}", properties.major, properties.minor));
   }
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
-  auto branches = std::make_unique<Branches>();
-  if (error == cudaSuccess) error = branches->Make();
   if (error != cudaSuccess) {
     return Unavailable("cuda:{}: cannot be used: {} ({})", ordinal, cudaGetErrorString(error), cudaGetErrorName(error));
   }
   return std::unique_ptr<Device>(
-      new Device(ordinal, fmt::format("cuda:{} ({})", ordinal, properties.name), stream, std::move(branches)));
+      new Device(ordinal, fmt::format("cuda:{} ({})", ordinal, properties.name), stream, std::make_unique<Marks>()));
 }
 
 Device::~Device() { cudaStreamDestroy(Stream(stream_)); }
@@ -136,7 +116,8 @@ Result<DeviceArena> Device::AllocateHost(const char* what, uint64_t bytes) {
 Result<SharedHandle> Device::Share(const DeviceArena& arena) {
   static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(SharedHandle));
   cudaIpcMemHandle_t handle;
-  MRS_RETURN_IF_ERROR(Checked("memory cannot be shared with other processes", cudaIpcGetMemHandle(&handle, arena.data())));
+  MRS_RETURN_IF_ERROR(
+      Checked("memory cannot be shared with other processes", cudaIpcGetMemHandle(&handle, arena.data())));
   return std::bit_cast<SharedHandle>(handle);
 }
 
@@ -164,7 +145,7 @@ Status Device::CopyWithin(void* to, const void* from, size_t bytes) {
 Status Device::Launched(int code) { return Checked("a kernel could not be launched", code); }
 
 Status Device::Finish() {
-  Branches& all = *branches_;
+  Marks& all = *marks_;
   cudaError_t error = cudaSuccess;
   for (; all.passed < all.marked && error == cudaSuccess; ++all.passed) {
     error = cudaEventSynchronize(all.marks[all.passed]);
@@ -176,7 +157,7 @@ Status Device::Finish() {
 }
 
 Status Device::Mark() {
-  Branches& all = *branches_;
+  Marks& all = *marks_;
   if (all.marked == all.marks.size()) {
     cudaEvent_t mark = nullptr;
     const cudaError_t error = cudaEventCreateWithFlags(&mark, cudaEventDisableTiming);
@@ -187,7 +168,7 @@ Status Device::Mark() {
 }
 
 Result<bool> Device::IsDone() {
-  for (Branches& all = *branches_; all.passed < all.marked && cudaEventQuery(all.marks[all.passed]) == cudaSuccess;
+  for (Marks& all = *marks_; all.passed < all.marked && cudaEventQuery(all.marks[all.passed]) == cudaSuccess;
        ++all.passed) {
     passed_();
   }
@@ -199,23 +180,6 @@ Result<bool> Device::IsDone() {
 // "If the executable graph is in-flight, it will not be terminated, but rather freed asynchronously on completion"
 // (cudaGraphExecDestroy).
 void Device::Forsake() {}
-
-Status Device::Fork(size_t branches) {
-  cudaError_t error = cudaEventRecord(branches_->forked, Stream(stream_));
-  for (size_t b = 0; b + 1 < branches && error == cudaSuccess; ++b) {
-    error = cudaStreamWaitEvent(branches_->streams[b], branches_->forked, 0);
-  }
-  return Checked("its work could not be forked", error);
-}
-void* Device::branch(size_t branch) const { return branch == 0 ? stream_ : branches_->streams[branch - 1]; }
-Status Device::Join(size_t branches) {
-  cudaError_t error = cudaSuccess;
-  for (size_t b = 0; b + 1 < branches && error == cudaSuccess; ++b) {
-    error = cudaEventRecord(branches_->joined[b], branches_->streams[b]);
-    if (error == cudaSuccess) error = cudaStreamWaitEvent(Stream(stream_), branches_->joined[b], 0);
-  }
-  return Checked("its work could not be joined", error);
-}
 
 Result<DeviceGraph> Device::Capture(const std::function<Status()>& work) {
   MRS_RETURN_IF_ERROR(

@@ -73,10 +73,10 @@ thread_local std::string why_not_launched;  // of the last launch that was refus
 struct EmulatedGraph;
 
 struct EmulatedStream final : emulation::Stream {
-  EmulatedStream(int of, EmulatedStream* main) : device(of), main_stream(main == nullptr ? this : main) {}
+  explicit EmulatedStream(int of) : device(of) {}
 
   int Admit(const emulation::Words& words) override {
-    if (main_stream->lost != 0) return main_stream->lost;
+    if (lost != 0) return lost;
     if (device != current_device) {
       why_not_launched = fmt::format("the stream is of cuda:{}, and the thread's device is {}", device,
                                      current_device < 0 ? "none" : fmt::format("cuda:{}", current_device));
@@ -90,13 +90,10 @@ struct EmulatedStream final : emulation::Stream {
       why_not_launched = emulation::WhyNoArgument(word, device);
       if (!why_not_launched.empty()) return kIllegalAddress;
     }
-    is_awaited = false;
     return 0;
   }
 
   const int device;
-  EmulatedStream* const main_stream;
-  bool is_awaited = true;                    // of a branch: what it was given has been joined
   int lost = 0;                              // of the device: what every call returns from now on
   int graph_count = 0;                       // that are there
   std::vector<const EmulatedGraph*> flying;  // launched, not waited for
@@ -170,13 +167,12 @@ void Copy(void* to, const void* from, size_t bytes) {
 std::string emulated::WhyNotLaunched() { return std::exchange(why_not_launched, {}); }
 uint32_t emulated::CurrentDevice() { return static_cast<uint32_t>(std::max(current_device, 0)); }
 
-struct Device::Branches {
-  std::unique_ptr<EmulatedStream> streams[kMostBranches - 1];
+struct Device::Marks {
   size_t marked = 0;  // since the last Finish
 };
 
-Device::Device(uint32_t ordinal, std::string name, void* stream, std::unique_ptr<Branches> branches)
-    : ordinal_(ordinal), name_(std::move(name)), stream_(stream), branches_(std::move(branches)) {}
+Device::Device(uint32_t ordinal, std::string name, void* stream, std::unique_ptr<Marks> marks)
+    : ordinal_(ordinal), name_(std::move(name)), stream_(stream), marks_(std::move(marks)) {}
 
 Result<std::unique_ptr<Device>> Device::Open(uint32_t ordinal) {
   MRS_RETURN_IF_ERROR(emulated::CurrentFaults().status());
@@ -184,11 +180,9 @@ Result<std::unique_ptr<Device>> Device::Open(uint32_t ordinal) {
     return FailureOf(fmt::format("cuda:{}", ordinal), "cannot be used", kUnknown, *asked);
   }
   current_device = static_cast<int>(ordinal);
-  auto* const main_stream = new EmulatedStream(current_device, nullptr);
-  auto branches = std::make_unique<Branches>();
-  for (auto& branch : branches->streams) branch = std::make_unique<EmulatedStream>(current_device, main_stream);
+  auto* const stream = new EmulatedStream(current_device);
   return std::unique_ptr<Device>(new Device(ordinal, fmt::format("cuda:{} (emulated)", ordinal),
-                                            static_cast<emulation::Stream*>(main_stream), std::move(branches)));
+                                            static_cast<emulation::Stream*>(stream), std::make_unique<Marks>()));
 }
 
 Device::~Device() {
@@ -348,13 +342,10 @@ Status Device::Finish() {
   EmulatedStream& stream = StreamOf(stream_);
   const Status asked = Ask(name_, stream_, Point::kWait, kWhat, kLaunchFailure);
   stream.flying.clear();
-  for (; branches_->marked > 0; --branches_->marked) passed_();
+  for (; marks_->marked > 0; --marks_->marked) passed_();
   if (!asked.ok()) {
     stream.lost = kLaunchFailure;  // as an error of a kernel is: nothing brings the device back
     return asked;
-  }
-  for (const auto& branch : branches_->streams) {
-    if (!branch->is_awaited) return Unavailable("{}: {}: a branch's work was not joined", name_, kWhat);
   }
   return Status();
 }
@@ -369,30 +360,7 @@ void Device::Forsake() { StreamOf(stream_).flying.clear(); }
 Status Device::Mark() {
   MRS_RETURN_IF_ERROR(OutsideCapture(name_, stream_, "a mark"));
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kMark, "its work could not be marked", kUnknown));
-  ++branches_->marked;
-  return Status();
-}
-
-Status Device::Fork(size_t branches) {
-  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kFork, "its work could not be forked", kUnknown));
-  if (branches > kMostBranches) {
-    return FailureOf(name_, "its work could not be forked", kInvalidValue, fmt::format("{} branches", branches));
-  }
-  EmulatedStream& stream = StreamOf(stream_);
-  if (!stream.is_capturing()) return Status();
-  for (size_t b = 0; b + 1 < branches; ++b) branches_->streams[b]->Join(stream.capture(), stream.last());
-  return Status();
-}
-void* Device::branch(size_t branch) const {
-  return branch == 0 ? stream_ : static_cast<emulation::Stream*>(branches_->streams[branch - 1].get());
-}
-Status Device::Join(size_t branches) {
-  MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kJoin, "its work could not be joined", kUnknown));
-  for (size_t b = 0; b + 1 < branches; ++b) {
-    EmulatedStream& branch = *branches_->streams[b];
-    if (branch.is_capturing()) StreamOf(stream_).Await(branch.last());
-    branch.is_awaited = true;
-  }
+  ++marks_->marked;
   return Status();
 }
 
@@ -401,23 +369,15 @@ Result<DeviceGraph> Device::Capture(const std::function<Status()>& work) {
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kCapture, "no graph can be captured", kUnknown));
   EmulatedStream& stream = StreamOf(stream_);
   emulation::Capture capture;
-  stream.Join(&capture, {});
+  stream.Join(&capture);
   const Status done = work();
   stream.Leave();
-  for (const auto& branch : branches_->streams) {
-    branch->Leave();
-    branch->is_awaited = true;
-  }
   MRS_RETURN_IF_ERROR(done);
   constexpr const char* kWhat = "a graph could not be captured";
   if (!capture.spoilt.empty()) {
     return Unavailable("{}: {}: something was done that no graph holds", name_, kWhat);
   }
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kInvalidated, kWhat, kCaptureInvalidated));
-  for (const uint32_t last : emulation::LastOf(capture.nodes)) {
-    if (std::find(stream.last().begin(), stream.last().end(), last) != stream.last().end()) continue;
-    return Unavailable("{}: {}: a branch's work was not joined (cudaErrorStreamCaptureUnjoined)", name_, kWhat);
-  }
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kInstantiate, "a graph could not be made ready", kMemoryAllocation));
   MRS_ASSIGN_OR_RETURN(const emulated::Faults* const faults, emulated::CurrentFaults());
   if (faults->missing_dependency != 0) ForgetDependency(faults->missing_dependency, &capture.nodes);

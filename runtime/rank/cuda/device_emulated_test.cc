@@ -65,13 +65,13 @@ TEST(EmulatedFaults, WhatIsNoneIsRefused) {
        "in KiB, MiB, GiB or none"},
       {"lunch:1",
        "'lunch:1': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, allocation, "
-       "host-allocation, copy-in, copy-out, copy-within, launch, fork, join, mark, capture, "
+       "host-allocation, copy-in, copy-out, copy-within, launch, mark, capture, "
        "capture-invalidated, instantiate, graph-launch, wait, nccl-open, nccl-version, nccl-id, nccl-init, nccl-hang, "
        "nccl-call, nccl-async, nccl-lost, ipc-export, ipc-open, ipc-astray, cublaslt-open, cublaslt-version, "
        "cublaslt-create, cublaslt-choose, cublaslt-multiply, or device-memory:, order:, missing-dependency: or count:"},
       {",",
        "'': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, allocation, host-allocation, copy-in, "
-       "copy-out, copy-within, launch, fork, join, mark, capture, capture-invalidated, instantiate, graph-launch, "
+       "copy-out, copy-within, launch, mark, capture, capture-invalidated, instantiate, graph-launch, "
        "wait, "
        "nccl-open, nccl-version, nccl-id, nccl-init, nccl-hang, nccl-call, nccl-async, nccl-lost, "
        "ipc-export, ipc-open, ipc-astray, cublaslt-open, cublaslt-version, cublaslt-create, cublaslt-choose, "
@@ -205,27 +205,6 @@ TEST(EmulatedDevice, StreamsAreOfOneDevice) {
             "cuda:0 (emulated): a graph could not be launched: invalid argument (cudaErrorInvalidValue): it is none");
 }
 
-TEST(EmulatedDevice, BranchesAreJoined) {
-  Host host;
-  Device& device = *host.device;
-  const auto on_a_branch = [&](bool joins) {
-    return [&device, &host, joins]() -> Status {
-      MRS_RETURN_IF_ERROR(device.Fork(2));
-      MRS_RETURN_IF_ERROR(host.Scale(host.from, host.to, device.branch(1)));
-      return joins ? device.Join(2) : Status();
-    };
-  };
-  EXPECT_TRUE(device.Capture(on_a_branch(true)).ok());
-  EXPECT_EQ(device.Capture(on_a_branch(false)).message(),
-            "cuda:0 (emulated): a graph could not be captured: a branch's work was not joined "
-            "(cudaErrorStreamCaptureUnjoined)");
-  EXPECT_TRUE(on_a_branch(false)().ok());
-  EXPECT_EQ(device.Finish().message(), "cuda:0 (emulated): what was launched failed: a branch's work was not joined");
-  EXPECT_TRUE(device.Join(2).ok());
-  EXPECT_TRUE(device.Finish().ok());
-  EXPECT_FALSE(device.Fork(Device::kMostBranches + 1).ok());
-}
-
 // ---- What ends the program ----
 
 using EmulatedDeviceDeathTest = ::testing::Test;
@@ -315,12 +294,6 @@ TEST(EmulatedFaults, EachPointFails) {
       {"launch:1",
        "cuda:0 (emulated): a kernel could not be launched: too many resources requested for launch "
        "(cudaErrorLaunchOutOfResources): MRS_EMULATED_FAULT=launch:1"},
-      {"fork:1",
-       "cuda:0 (emulated): its work could not be forked: unknown error (cudaErrorUnknown): "
-       "MRS_EMULATED_FAULT=fork:1"},
-      {"join:1",
-       "cuda:0 (emulated): its work could not be joined: unknown error (cudaErrorUnknown): "
-       "MRS_EMULATED_FAULT=join:1"},
       {"capture:1",
        "cuda:0 (emulated): no graph can be captured: unknown error (cudaErrorUnknown): MRS_EMULATED_FAULT=capture:1"},
       {"capture-invalidated:1",
@@ -348,9 +321,7 @@ TEST(EmulatedFaults, EachPointFails) {
     const ScaleArgs args = Host::Twice(a, a);
     const auto work = [&]() -> Status {
       MRS_RETURN_IF_ERROR(device.CopyWithin(a.data(), b.data(), 12));
-      MRS_RETURN_IF_ERROR(device.Fork(2));
-      MRS_RETURN_IF_ERROR(device.Launched(kernels::cuda::ExactKernels(Chain::kPair2).scale(args, device.branch(1))));
-      return device.Join(2);
+      return device.Launched(kernels::cuda::ExactKernels(Chain::kPair2).scale(args, device.stream()));
     };
     MRS_RETURN_IF_ERROR(work());
     MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, device.Capture(work));
@@ -366,8 +337,7 @@ TEST(EmulatedFaults, EachPointFails) {
     const std::unique_ptr<Device> device = *Device::Open(0);
     const Status done = all(*device);
     EXPECT_EQ(done.ok() ? "" : done.message(), said) << text;
-    const std::string name = text;  // a lost device stays so, and so does a branch that nobody joined
-    EXPECT_EQ(device->Finish().ok(), name != "wait:1" && name != "join:1") << text;
+    EXPECT_EQ(device->Finish().ok(), std::string(text) != "wait:1") << text;  // a lost device stays so
   }
   const Asked asked("open:1");
   EXPECT_EQ(Device::Open(0).status().message(),
@@ -380,7 +350,6 @@ TEST(GraphOrder, EachAfterThoseItComesAfter) {
   // 0, then 1 beside 2 and 3, then 4.
   const auto node = [](std::vector<uint32_t> after) { return emulation::Node{{}, {}, std::move(after)}; };
   const std::vector<emulation::Node> nodes = {node({}), node({0}), node({0}), node({2}), node({1, 3})};
-  EXPECT_EQ(emulation::LastOf(nodes), std::vector<uint32_t>{4});
   EXPECT_EQ(emulation::OrderOf(nodes, 0), (std::vector<uint32_t>{0, 2, 3, 1, 4}));
   std::set<std::vector<uint32_t>> orders;
   for (uint64_t seed = 1; seed <= 50; ++seed) orders.insert(emulation::OrderOf(nodes, seed));
@@ -389,15 +358,12 @@ TEST(GraphOrder, EachAfterThoseItComesAfter) {
 
 // What does not wait for what it reads is found by an order in which it comes first.
 TEST(GraphOrder, AMissingDependencyShows) {
-  const Asked asked("order:1");
-  Host host;
-  const auto doubled = [&](size_t joined) {
+  const auto doubled = [](const char* faults) {
+    const Asked asked(faults);
+    Host host;
     const auto graph = host.device->Capture([&]() -> Status {
-      MRS_RETURN_IF_ERROR(host.device->Fork(3));
-      MRS_RETURN_IF_ERROR(host.Scale(host.from, host.to, host.device->branch(1)));
-      MRS_RETURN_IF_ERROR(host.device->Join(joined));
-      MRS_RETURN_IF_ERROR(host.Scale(host.to, host.to));
-      return host.device->Join(3);
+      MRS_RETURN_IF_ERROR(host.Scale(host.from, host.to));
+      return host.Scale(host.to, host.to);
     });
     EXPECT_TRUE(graph.ok()) << graph.message();
     std::set<float> results;
@@ -410,8 +376,8 @@ TEST(GraphOrder, AMissingDependencyShows) {
     }
     return results;
   };
-  EXPECT_EQ(doubled(2), (std::set<float>{4}));
-  EXPECT_EQ(doubled(1), (std::set<float>{2, 4})) << "twice the read before it was written";
+  EXPECT_EQ(doubled("order:1"), (std::set<float>{4}));
+  EXPECT_EQ(doubled("missing-dependency:1,order:1"), (std::set<float>{2, 4})) << "twice the read before it was written";
 }
 
 }  // namespace

@@ -32,8 +32,6 @@ enum class Point : uint8_t {
   kCopyOut,
   kCopyWithin,
   kLaunch,
-  kFork,
-  kJoin,
   kMark,
   kCapture,      // cannot begin
   kInvalidated,  // was spoilt by something else, which its end says
@@ -60,7 +58,7 @@ enum class Point : uint8_t {
   kCublasltChoose,  // there is no way to multiply
   kCublasltMultiply,
 };
-constexpr std::array<const char*, 33> kPointNames = {"open",
+constexpr std::array<const char*, 31> kPointNames = {"open",
                                                      "use",
                                                      "memory-query",
                                                      "allocation",
@@ -69,8 +67,6 @@ constexpr std::array<const char*, 33> kPointNames = {"open",
                                                      "copy-out",
                                                      "copy-within",
                                                      "launch",
-                                                     "fork",
-                                                     "join",
                                                      "mark",
                                                      "capture",
                                                      "capture-invalidated",

@@ -1,0 +1,85 @@
+#include "runtime/rank/cuda/gpu_products.h"
+
+#include <algorithm>
+
+namespace mrs {
+namespace {
+
+using kernels::MatmulArgs;
+using kernels::cuda::Activation;
+using kernels::cuda::GroupOf;
+using kernels::cuda::MatmulGroupArgs;
+
+void SetRows(GpuProducts::Products& launch, int64_t rows) {
+  for (MatmulArgs& part : launch.parts) part.rows = rows;
+}
+
+// The parts from `first` on that one launch takes: as many as it has room for, of chunks of one size.
+MatmulGroupArgs GroupFrom(const GpuProducts::Products& launch, size_t first) {
+  const kernels::Type type = launch.x_bytes == 2 ? kernels::Type::kBf16 : kernels::Type::kF32;
+  MatmulGroupArgs group = GroupOf(launch.parts[first], type);
+  for (size_t p = first + 1; p < launch.parts.size() && group.count < kernels::cuda::kMostParts; ++p) {
+    const MatmulGroupArgs next = GroupOf(launch.parts[p], type);
+    if (next.chunk_k != group.chunk_k || next.chunk_count != group.chunk_count) break;
+    group.parts[group.count++] = next.parts[0];
+  }
+  return group;
+}
+
+}  // namespace
+
+bool GpuProducts::IsCublasltFor(const Products& launch) const {
+  return is_fast_ && std::any_of(launch.parts.begin(), launch.parts.end(), FastProducts::Takes);
+}
+
+Status GpuProducts::Prepare(Products& launch, int64_t rows) {
+  SetRows(launch, rows);
+  if (!IsCublasltFor(launch)) return Status();
+  if (fast_ == nullptr) {
+    MRS_ASSIGN_OR_RETURN(fast_, FastProducts::Open(device_, workspace_));
+  }
+  for (const MatmulArgs& part : launch.parts) {
+    if (FastProducts::Takes(part)) MRS_RETURN_IF_ERROR(fast_->Prepare(part));
+  }
+  return Status();
+}
+
+Status GpuProducts::Run(Products& launch, int64_t rows) {
+  SetRows(launch, rows);
+  if (IsCublasltFor(launch)) return RunByCublaslt(launch);
+  for (size_t first = 0; first < launch.parts.size();) {
+    const MatmulGroupArgs group = GroupFrom(launch, first);
+    MRS_RETURN_IF_ERROR(device_.Launched(kernels_.matmul_group(group, device_.stream())));
+    first += static_cast<size_t>(group.count);
+  }
+  return Status();
+}
+
+Status GpuProducts::RunByCublaslt(const Products& launch) {
+  for (const MatmulArgs& part : launch.parts) {
+    MRS_RETURN_IF_ERROR(FastProducts::Takes(part) ? fast_->Run(part, device_.stream())
+                                                  : device_.Launched(launch.kernel(part, device_.stream())));
+  }
+  return Status();
+}
+
+// cuBLASLt leaves gate's and up's sums in memory that the step has for it.
+Status GpuProducts::Run(GatedMatmulLaunch& launch, int64_t rows) {
+  SetRows(launch.products, rows);
+  if (!IsCublasltFor(launch.products)) {
+    return device_.Launched(kernels_.gated_matmul(
+        {GroupFrom(launch.products, 0), launch.y, launch.out, launch.activation}, device_.stream()));
+  }
+  MRS_RETURN_IF_ERROR(RunByCublaslt(launch.products));
+  const MatmulArgs& gate = launch.products.parts[0];
+  const MatmulArgs& up = launch.products.parts[1];
+  if (launch.activation == Activation::kSilu) {
+    return device_.Launched(
+        kernels_.silu_mul({gate.y, up.y, launch.y, rows, gate.shape.n, launch.out}, device_.stream()));
+  }
+  return device_.Launched(kernels_.gelu_mul(
+      {gate.y, up.y, launch.y, rows, gate.shape.n, launch.out, launch.activation == Activation::kGeluTanh},
+      device_.stream()));
+}
+
+}  // namespace mrs
