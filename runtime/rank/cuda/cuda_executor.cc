@@ -387,6 +387,7 @@ class CudaExecutor final : public Executor {
       if (pulse_ != nullptr) pulse_->At(++operation, launch.step);
       Status ran = exchange_->IsCut(launch) ? RunExchange(launch, rows) : Run(launch, rows);
       if (ran.ok() && operation % kStepsAMark == 0) ran = device_->Mark();
+      if (ran.ok()) ran = exchange_->MakeRoom();
       if (!ran.ok()) return AtStep(launch.step, ran.error());
     }
     return Status();

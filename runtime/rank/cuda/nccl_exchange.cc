@@ -153,6 +153,7 @@ Status NcclExchange::Sum(const CollectiveLaunch& collective, int64_t rows) {
     const auto* const x = reinterpret_cast<const float*>(collective.x) + done;
     auto* const y = reinterpret_cast<float*>(collective.y) + done;
     const size_t bytes = static_cast<size_t>(piece) * sizeof(float);
+    under_way_ += 2;
     MRS_RETURN_IF_ERROR(Settle(group_, "a sum's gathering",
                                nccl::AllGather(x, parts, bytes, group_.comm, device_.stream()), deadline_));
     MRS_RETURN_IF_ERROR(
@@ -183,6 +184,14 @@ Status NcclExchange::CheckErrors() const {
   return Status();
 }
 
+// A queue holds about a thousand launches. A step is one or two, and its sum as many as it has pieces: of the largest
+// that a plan has, some hundreds.
+Status NcclExchange::MakeRoom() {
+  constexpr int kMost = 256;
+  under_way_ += 2;
+  return under_way_ < kMost ? Status() : Finish();
+}
+
 // A collective whose other ranks are gone never ends by itself, so the host may not wait for the stream alone.
 Status NcclExchange::Finish() {
   wait_.emplace(pulse_, neighbour_);
@@ -191,6 +200,7 @@ Status NcclExchange::Finish() {
     return CheckErrors();
   });
   wait_.reset();
+  under_way_ = 0;
   return done;
 }
 

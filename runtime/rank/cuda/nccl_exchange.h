@@ -49,6 +49,9 @@ class NcclExchange {
   Status Run(const TransferLaunch& transfer, int64_t rows);
   // Waits for the stream. An error of NCCL's ends the wait: after it, Abort.
   Status Finish();
+  // After each step that is launched by itself: waits for the stream where much is under way. A launch that finds the
+  // device's queue full waits there, and so long nobody looks for errors.
+  Status MakeRoom();
   // The stream has passed a mark: what it waits for is another rank no more.
   void NotePassed() {
     if (wait_.has_value()) wait_->GetsOn();
@@ -80,6 +83,7 @@ class NcclExchange {
   const std::chrono::milliseconds deadline_;
   Group world_, group_;
   std::optional<QuietWait> wait_;  // of Finish
+  int under_way_ = 0;              // launches and calls since the last Finish, about
 };
 
 }  // namespace mrs

@@ -104,6 +104,28 @@ TEST(NcclExchange, SumsInPiecesAndInGraphs) {
   for (const std::string& one : said) EXPECT_EQ(one, "");
 }
 
+// Many steps are waited for before there are so many that a launch would wait for room, where nobody looks for errors.
+TEST(NcclExchange, WaitsWhereMuchIsUnderWay) {
+  const auto said = RunRanks(1, milliseconds(20000), 4, [](Rank& rank) -> Status {
+    MRS_RETURN_IF_ERROR(rank.Fill(1, 10 * 1024));
+    const auto steps_until_a_wait = [&](int64_t pieces) {
+      const uint64_t before = emulated::CountOf(emulated::Point::kWait);
+      int steps = 0;
+      while (emulated::CountOf(emulated::Point::kWait) == before && steps < 1000) {
+        const Status summed = pieces > 0 ? rank.exchange->Run(SumOf(rank, 4096), pieces) : Status();
+        EXPECT_TRUE(summed.ok() && rank.exchange->MakeRoom().ok());
+        ++steps;
+      }
+      return steps;
+    };
+    EXPECT_EQ(steps_until_a_wait(0), 128);
+    EXPECT_EQ(steps_until_a_wait(0), 128);
+    EXPECT_EQ(steps_until_a_wait(10), 12);
+    return Status();
+  });
+  for (const std::string& one : said) EXPECT_EQ(one, "");
+}
+
 TEST(NcclExchange, GathersAndTransfersLongerThanAPiece) {
   const auto said = RunRanks(2, milliseconds(20000), 4, [](Rank& rank) -> Status {
     constexpr int64_t kCount = 50000;  // 200,000 bytes
