@@ -24,20 +24,19 @@ int StartFastAttention(const AttentionArgs& a, void* stream) {
   return StartFlash(a, kFlashRunsAtOnce, stream);
 }
 
+const CudaKernels kFast = [] {
+  CudaKernels table = ExactKernels(Chain::kPair2);
+  table.matmul_bf16 = StartGemv;
+  table.matmul_group = StartFastGroup;
+  table.gated_matmul = StartFastGated;
+  table.matmul_f32 = RefuseMatmul;
+  table.attention_bf16 = StartFastAttention;
+  table.embed = StartEmbedOfRows;
+  return table;
+}();
+
 }  // namespace
 
-const CudaKernels& FastKernels() {
-  static const CudaKernels kFast = [] {
-    CudaKernels table = ExactKernels(Chain::kPair2);
-    table.matmul_bf16 = StartGemv;
-    table.matmul_group = StartFastGroup;
-    table.gated_matmul = StartFastGated;
-    table.matmul_f32 = RefuseMatmul;
-    table.attention_bf16 = StartFastAttention;
-    table.embed = StartEmbedOfRows;
-    return table;
-  }();
-  return kFast;
-}
+const CudaKernels& FastKernels() { return kFast; }
 
 }  // namespace mrs::kernels::cuda

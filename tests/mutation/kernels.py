@@ -39,18 +39,22 @@ LEAST = 0.95
 ORDERING = ("barrier", "fence", "commit", "wait", "mask")
 # Tests of the files that have many, or none of the table's; of another file all the rest.
 CASES = {
-    "matmul.cu": "ExactCuda.matmul*:ExactCuda.Matmul*",
+    "matmul.cu": "ExactCuda.matmul*:ExactCuda.Matmul*:ExactCuda.gated_matmul",
     "attention.cu": "ExactCuda.attention*:ExactCuda.Attention*",
     "rows.cu": "ExactCuda.embed:ExactCuda.select_rows:ExactCuda.top_candidates:ExactCuda.kv_append*:ExactCuda.KvAppend*",
     "norm.cu": "ExactCuda.*_norm:ExactCuda.sum_squares:ExactCuda.rms_scale",
     "sum_parts.cu": "SumParts.*",
     "peer_exchange.cu": "*",
     "flash_attention.cu": "*",
+    "gemv.cu": "FastCuda.*Product*",
+    "embed_rows.cu": "FastCuda.Embed*",
 }
 # Programs with tests that TEST does not have.
 TESTS = {
     "peer_exchange.cu": "kernels_cuda_peer_exchange_watched_test",
     "flash_attention.cu": "kernels_cuda_flash_watched_test",
+    "gemv.cu": "kernels_cuda_fast_watched_test",
+    "embed_rows.cu": "kernels_cuda_fast_watched_test",
 }
 REST = "-" + ":".join(tests for file, tests in CASES.items() if file not in TESTS)
 NOT_THERE = {"fence"}  # no kernel has one yet

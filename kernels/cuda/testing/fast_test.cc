@@ -219,40 +219,37 @@ TEST(FastCuda, AGatedProductGatesThoseOfEach) {
     for (const Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh}) {
       constexpr int64_t kN = 37;
       const Products products(rows, {kN, kN}, 512, 1, 0, activation != Activation::kGelu);
-      std::vector<float> sums[2];
+      Buffers buffers;
+      float* sums[2];
       for (size_t p = 0; p < 2; ++p) {
         const Product& part = *products.parts[p];
         EXPECT_EQ(StartGemvSplit(GroupOf(part.args, Type::kBf16), split, nullptr), 0);
-        for (int64_t row = 0; row < rows; ++row) {
-          sums[p].insert(sums[p].end(), part.y + row * part.args.y_stride, part.y + row * part.args.y_stride + kN);
-        }
+        sums[p] = buffers.New<float>(rows * kN);
+        for (int64_t row = 0; row < rows; ++row) std::copy_n(part.y + row * part.args.y_stride, kN, sums[p] + row * kN);
       }
-      std::vector<bf16> expected(static_cast<size_t>(rows * kN)), y(expected.size());
+      bf16 *const expected = buffers.New<bf16>(rows * kN), *const y = buffers.New<bf16>(rows * kN);
       if (activation == Activation::kSilu) {
-        EXPECT_EQ(Start(SiluMulArgs{sums[0].data(), sums[1].data(), expected.data(), rows, kN, Type::kBf16}, nullptr),
-                  0);
+        EXPECT_EQ(Start(SiluMulArgs{sums[0], sums[1], expected, rows, kN, Type::kBf16}, nullptr), 0);
       } else {
-        EXPECT_EQ(Start(GeluMulArgs{sums[0].data(), sums[1].data(), expected.data(), rows, kN, Type::kBf16,
-                                    activation == Activation::kGeluTanh},
-                        nullptr),
-                  0);
+        const bool approximate = activation == Activation::kGeluTanh;
+        EXPECT_EQ(Start(GeluMulArgs{sums[0], sums[1], expected, rows, kN, Type::kBf16, approximate}, nullptr), 0);
       }
-      const GatedMatmulArgs args = {products.group, y.data(), Type::kBf16, activation};
-      EXPECT_EQ(StartGemvSplit(args, split, nullptr), 0);
-      EXPECT_EQ(std::memcmp(y.data(), expected.data(), y.size() * sizeof(bf16)), 0) << static_cast<int>(activation);
+      EXPECT_EQ(StartGemvSplit({products.group, y, Type::kBf16, activation}, split, nullptr), 0);
+      EXPECT_EQ(std::memcmp(y, expected, static_cast<size_t>(rows * kN) * sizeof(bf16)), 0)
+          << static_cast<int>(activation);
     }
   });
 }
 
 TEST(FastCuda, TheTablesFusedProductsAreOfBf16Alone) {
   Products products(2, {64, 64}, 512, 1, 0, true);
-  std::vector<float> y(2 * 64);
-  const GatedMatmulArgs gated = {products.group, y.data(), Type::kF32, Activation::kSilu};
+  Buffers buffers;
+  GatedMatmulArgs gated = {products.group, buffers.New<float>(2 * 64), Type::kF32, Activation::kSilu};
   EXPECT_EQ(FastKernels().matmul_group(products.group, nullptr), 0);
   EXPECT_EQ(FastKernels().gated_matmul(gated, nullptr), 0);
-  products.group.type = Type::kF32;
+  products.group.type = gated.of.type = Type::kF32;
   EXPECT_NE(FastKernels().matmul_group(products.group, nullptr), 0);
-  EXPECT_NE(FastKernels().gated_matmul({products.group, y.data(), Type::kF32, Activation::kSilu}, nullptr), 0);
+  EXPECT_NE(FastKernels().gated_matmul(gated, nullptr), 0);
 }
 
 // The control: the bound is narrow enough that an element of K which is left out shows.
@@ -305,7 +302,9 @@ TEST(FastCuda, OnlyWhatReadsMatricesIsAnother) {
 TEST(FastCuda, AttentionOfManyTokensIsOnTensorCores) {
   const ScopedFlushToZero flush;
   Random random{kSeed};
-  std::vector<std::byte> memory(1 << 20);
+  Buffers buffers;
+  constexpr int64_t kBytes = 1 << 20;
+  std::byte* const memory = buffers.New<std::byte>(kBytes);
   int flash = 0, exact = 0, spread = 0;
   for (const AttentionShape& shape :
        {AttentionShape{.heads = 4, .kv_heads = 2, .head_dim = 64, .lengths = {40}, .queries = 17},
@@ -314,19 +313,19 @@ TEST(FastCuda, AttentionOfManyTokensIsOnTensorCores) {
         AttentionShape{.heads = 2, .kv_heads = 2, .head_dim = 8, .lengths = {600}, .queries = 17}}) {
     const Case<AttentionArgs> c = AttentionCase(Type::kBf16, &random, shape);
     const AttentionArgs& a = c.args;
-    for (const size_t bytes : {size_t{0}, memory.size()}) {
-      UseWorkspace({memory.data(), static_cast<int64_t>(bytes)});
+    for (const int64_t bytes : {int64_t{0}, kBytes}) {
+      UseWorkspace({memory, bytes});
       const auto of_table = OutputsOf(c, [&] { EXPECT_EQ(FastKernels().attention_bf16(a, nullptr), 0); });
       const auto of_exact = OutputsOf(c, [&] { EXPECT_EQ((Start<bf16, Chain::kPair2>(a, nullptr)), 0); });
       const auto of_flash = !FlashHas(shape.head_dim)
                                 ? of_exact
                                 : OutputsOf(c, [&] { EXPECT_EQ(StartFlash(a, kFlashRunsAtOnce, nullptr), 0); });
       const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
-      const bool takes = FlashTakes(size, kMultiprocessors, static_cast<int64_t>(bytes));
+      const bool takes = FlashTakes(size, kMultiprocessors, bytes);
       EXPECT_TRUE(of_table == (takes ? of_flash : of_exact)) << c.name;
       EXPECT_EQ(of_flash == of_exact, !FlashHas(shape.head_dim)) << c.name << ": they do not tell which it was";
       ++(takes ? flash : exact);
-      spread += SplitOf(size, kMultiprocessors, static_cast<int64_t>(bytes)).blocks > 1 ? 1 : 0;
+      spread += SplitOf(size, kMultiprocessors, bytes).blocks > 1 ? 1 : 0;
     }
   }
   UseWorkspace({});
