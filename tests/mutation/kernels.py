@@ -71,6 +71,10 @@ HARMLESS = [
     ("attention.cu Attention: has_block: warp >= first_block is true", "what blocks before the first seen have is made, "
      "and not read"),
     ("attention.cu Weighed: if: kAreAllAhead is true", "how values are fetched, for speed; the same chain"),
+    ("gemv.cu SumOverWarp: for: i < kHalf by <=", "a value more is given, which nobody takes"),
+    ("gemv.cu Gemv: a.rows - first_row < kRows ? is true", "rows past those of a warp are none to every loop"),
+    ("gemv.cu Gemv: kIsWhole && kRows < 8 ? is *", "how far a loop is unrolled"),
+    ("gemv.cu Gemv: for: c < kColumns by <=", "a weight more lands past the thread's own array, which nothing watches"),
     ("flash_attention.cu FindRun: if: !goes_on is true", "each token is a run of its own: the same results, later"),
     ("flash_attention.cu Flash: for: d < kHeadDim by <=", "what lies between rows of V is zero, and not read"),
     ("flash_attention.cu Flash: for: n < kHeadDim / 8 by <= (2)", "head_dim ends before, so nothing is stored there"),

@@ -42,8 +42,8 @@ constexpr Shape kShapes[] = {
 };
 
 struct Product {
-  explicit Product(const Shape& of) : k(of.shape.chunk_k * of.shape.chunk_count) {
-    Random random{kSeed + static_cast<uint64_t>(k)};
+  explicit Product(const Shape& of, uint64_t number = 0) : k(of.shape.chunk_k * of.shape.chunk_count) {
+    Random random{kSeed + static_cast<uint64_t>(k) + (number << 32)};
     const int64_t row_elements = RowElements(of.shape), padded = row_elements / of.shape.chunk_count;
     const int64_t padded_rows = (of.shape.n + kLanes - 1) / kLanes * kLanes;
     bf16* const w = buffers.New<bf16>(padded_rows * row_elements);
@@ -163,7 +163,8 @@ struct Products {
   Products(int64_t rows, const std::vector<int64_t>& n, int64_t chunk_k, int64_t chunk_count, int64_t x_gap,
            bool has_bias) {
     for (const int64_t outputs : n) {
-      parts.push_back(std::make_unique<Product>(Shape{rows, {outputs, chunk_k, chunk_count}, x_gap, has_bias}));
+      const Shape shape = {rows, {outputs, chunk_k, chunk_count}, x_gap, has_bias};
+      parts.push_back(std::make_unique<Product>(shape, parts.size()));
       const MatmulGroupArgs alone = GroupOf(parts.back()->args, Type::kBf16);
       if (group.count == 0) group = {alone.x, alone.rows, alone.x_stride, chunk_k, chunk_count, {}, 0, Type::kBf16};
       group.parts[group.count++] = alone.parts[0];
