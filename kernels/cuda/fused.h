@@ -75,7 +75,7 @@ inline MatmulGroupArgs GroupOf(const MatmulArgs& a, Type type) {
 
 // What gates a product; of the two that are GELU the second is by tanh (approximate).
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh };
-// y = silu_mul or gelu_mul of the products of one x by gate and up, which have one size. They are written nowhere.
+// y = the products of one x by gate and up, one gated by the other, of one size. They are written nowhere themselves.
 struct GatedMatmulArgs {
   MatmulGroupArgs of;  // gate, up; neither has a y
   void* y;             // [rows, n] bf16 or f32 (out)

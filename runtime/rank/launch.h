@@ -32,15 +32,6 @@ struct MatmulLaunch {
   std::vector<kernels::MatmulArgs> parts;
 };
 
-// Gate's and up's product and what gates them, as one step. products.parts: gate, up, whose y is memory that it may
-// use.
-struct GatedMatmulLaunch {
-  MatmulLaunch<kernels::cuda::CudaKernels> products;
-  void* y = nullptr;
-  kernels::Type out = kernels::Type::kF32;
-  kernels::cuda::Activation activation = kernels::cuda::Activation::kSilu;
-};
-
 // One entry of the collective schedule. An in-place all-reduce has x == y.
 struct CollectiveLaunch {
   bool is_gather = false;  // else it reduces

@@ -138,7 +138,6 @@ class CudaExecutor final : public Executor {
     // Chains have the same values in both (plan.fbs).
     const CudaKernels& kernels =
         is_fast ? kernels::cuda::FastKernels() : kernels::cuda::ExactKernels(static_cast<kernels::Chain>(chain));
-    kernels_ = &kernels;
     buckets_ = BindPlan(plan_, rank_, kernels,
                         Arenas{.weights = weights_.data(),
                                .activations = activations_.data(),
