@@ -20,7 +20,7 @@ SMALL = ("--max-len", "16", "--max-seqs", "2", "--numerics", "pair2")  # batches
 ASKED = {"max_tokens": 5, "ignore_eos": True, "temperature": 0, "return_token_ids": True}
 # What fails at the second of two GPUs, and when: while it loads, in its first forward, in a graph, between graphs.
 FAULTS = [("open", 1), ("allocation", 2), ("host-allocation", 2), ("copy-in", 1), ("copy-in", 9), ("copy-out", 3),
-          ("launch", 5), ("launch", 150), ("capture", 1), ("capture", 4), ("capture-invalidated", 2), ("instantiate", 3),
+          ("launch", 5), ("launch", 60), ("capture", 1), ("capture", 4), ("capture-invalidated", 2), ("instantiate", 3),
           ("graph-launch", 1), ("graph-launch", 7), ("wait", 2), ("wait", 30)]
 
 

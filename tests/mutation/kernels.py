@@ -70,6 +70,8 @@ HARMLESS = [
     ("rows.cu Candidates: if: better < k is true", "places past the k-th are written, in memory that is there, and not read"),
     ("attention.cu Attention: has_block: warp >= first_block is true", "what blocks before the first seen have is made, "
      "and not read"),
+    ("attention.cu Attention: if: is_seen is true*", "what is not seen gets scores, which nobody reads"),
+    ("attention.cu Attention: for: j < kPerThread by <=*", "an element more is of a head past the block's, and left"),
     ("attention.cu Weighed: if: kAreAllAhead is true", "how values are fetched, for speed; the same chain"),
     ("gemv.cu SumOverWarp: for: i < kHalf by <=", "a value more is given, which nobody takes"),
     ("gemv.cu Gemv: a.rows - first_row < kRows ? is true", "rows past those of a warp are none to every loop"),
