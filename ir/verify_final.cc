@@ -51,8 +51,6 @@ mlir::LogicalResult VerifyWeights(mlir::func::FuncOp program, const Mesh& mesh) 
   return mlir::success();
 }
 
-// The order of a sum is the model's, not the layout's: canonical chunks where the definition of what made K says that
-// it may be cut, one chain over everything else.
 mlir::LogicalResult VerifyChunksOf(mlir::Operation* op, mlir::Value x, mlir::ValueRange weights) {
   auto made_by = mlir::dyn_cast_or_null<RuledOp>(x.getDefiningOp());
   const KCut cut = made_by ? made_by.getKCut() : KCut::kWhole;
@@ -70,6 +68,8 @@ mlir::LogicalResult VerifyChunksOf(mlir::Operation* op, mlir::Value x, mlir::Val
   return mlir::success();
 }
 
+// The order of a sum is the model's, not the layout's: canonical chunks where the definition of what made K says that
+// it may be cut, one chain over everything else.
 mlir::LogicalResult VerifyChunks(mlir::func::FuncOp program) {
   for (mlir::Operation& op : program.getBody().front()) {
     mlir::LogicalResult ok = mlir::success();

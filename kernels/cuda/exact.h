@@ -34,7 +34,7 @@ const CudaKernels& ExactKernels(Chain chain);
 int CanRunHere();
 
 // Memory of the device that launches of the calling thread may use from now on, for what one kernel leaves to the next;
-// none: they do without, and with the same bits. Work of streams that run side by side must not: products do not.
+// none: they do without, and with the same bits.
 struct Workspace {
   void* data = nullptr;
   int64_t bytes = 0;

@@ -41,7 +41,7 @@ struct RopeAppendArgs {
 };
 
 // Matrices by which one x is multiplied, and where each product goes.
-constexpr int kMostParts = 4;
+constexpr int kMostParts = 5;  // q, k, v, gate and up of a block that has both side by side
 struct MatmulPart {
   const void* w;      // [n, chunk_count * chunk_k] in the layout of matmul
   const float* bias;  // [n] or null
@@ -77,7 +77,7 @@ inline MatmulGroupArgs GroupOf(const MatmulArgs& a, Type type) {
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh };
 // y = the products of one x by gate and up, one gated by the other, of one size. They are written nowhere themselves.
 struct GatedMatmulArgs {
-  MatmulGroupArgs of;  // gate, up; neither has a y
+  MatmulGroupArgs of;  // gate, up; the y of neither is written
   void* y;             // [rows, n] bf16 or f32 (out)
   Type out;
   Activation activation;

@@ -22,9 +22,7 @@ struct GemvArgs {
   const bf16* x;
   int64_t rows, x_stride;
   PlacedParts placed;
-  void* gated;  // y of a gated product
-  Type out;
-  Activation activation;
+  Epilogue after;
   int chunk, padded_chunk;  // elements of K that lie together in x, and in a row of weights
   int row_wides;            // of a row of weights
 };
@@ -142,7 +140,7 @@ __global__ void __launch_bounds__(kGemvWarps * 32, BlocksAtOnce(kRows, kIsWhole)
       float up = sum_up(at + kHalf);
       const float* const up_bias = a.placed.parts[1].bias;
       if (up_bias != nullptr) up = up + up_bias[n];
-      Put(a.gated, a.out, row * product.n + n, Gated(a.activation, y, up));
+      Put(a.after.y, a.after.out, row * product.n + n, Gated(a.after.activation, y, up));
     } else {
       product.y[row * product.y_stride + n] = y;
     }
@@ -159,10 +157,8 @@ int StartSized(const MatmulGroupArgs& group, const Epilogue& after, int parts, v
   GemvArgs args = {static_cast<const bf16*>(group.x),
                    group.rows,
                    group.x_stride,
-                   PlaceParts(group, int64_t{strips} * kColumns, after.gated != nullptr, &blocks),
-                   after.gated,
-                   after.out,
-                   after.activation,
+                   PlaceParts(group, int64_t{strips} * kColumns, after.is_gated, &blocks),
+                   after,
                    int(group.chunk_k),
                    int(padded_chunk),
                    int(padded_chunk * group.chunk_count / kGemvWide)};
@@ -177,7 +173,7 @@ int StartSized(const MatmulGroupArgs& group, const Epilogue& after, int parts, v
                               dim3{32, unsigned(parts), unsigned(strips)},
                               unsigned(kGemvWarps * kRows * kColumns * int(sizeof(float)))};
   const auto start = [&](const auto kernel) { return Launch(kernel, launch, stream, args); };
-  if (after.gated != nullptr) {
+  if (after.is_gated) {
     return start(is_whole ? Gemv<kRows, kColumns, true, true> : Gemv<kRows, kColumns, false, true>);
   }
   return start(is_whole ? Gemv<kRows, kColumns, true, false> : Gemv<kRows, kColumns, false, false>);
@@ -211,7 +207,7 @@ int StartGemvSplit(const MatmulGroupArgs& args, const GemvSplit& split, void* st
   return StartSplit(args, Epilogue{}, split, stream);
 }
 int StartGemvSplit(const GatedMatmulArgs& args, const GemvSplit& split, void* stream) {
-  return StartSplit(args.of, Epilogue{args.y, args.out, args.activation}, split, stream);
+  return StartSplit(args.of, EpilogueOf(args), split, stream);
 }
 int StartGemv(const MatmulGroupArgs& args, void* stream) { return StartGemvSplit(args, SplitOfGroup(args), stream); }
 int StartGemv(const GatedMatmulArgs& args, void* stream) { return StartGemvSplit(args, SplitOfGroup(args.of), stream); }

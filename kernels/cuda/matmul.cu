@@ -97,9 +97,7 @@ struct MatmulLaunchArgs {
   int64_t rows, x_stride;
   int64_t chunk_k, chunk_count;
   PlacedParts placed;
-  void* gated;  // y of a gated product
-  Type out;
-  Activation activation;
+  Epilogue after;
   unsigned blocks_of_rows;
   int stage_tiles;
   int64_t ring_floats, x_floats, sum_floats;
@@ -266,7 +264,7 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
       float up = sum_up(row_of_group * kOutputs + kOwn + column);
       const float* const up_bias = launch.placed.parts[1].bias;
       if (up_bias != nullptr) up = up + up_bias[n];
-      Put(launch.gated, launch.out, row * a.n + n, Gated(launch.activation, y, up));
+      Put(launch.after.y, launch.after.out, row * a.n + n, Gated(launch.after.activation, y, up));
     } else {
       a.y[row * a.y_stride + n] = y;
     }
@@ -276,17 +274,16 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
 template <typename T, Chain chain, int kRows, int kColumns>
 int StartMatmul(const MatmulGroupArgs& a, const Epilogue& after, const MatmulSplit& s, void* stream) {
   int64_t strips = 0;
-  const PlacedParts placed = PlaceParts(a, 32 * kColumns, after.gated != nullptr, &strips);
+  const PlacedParts placed = PlaceParts(a, 32 * kColumns, after.is_gated, &strips);
   if (strips == 0) return 0;
-  const MatmulLaunchArgs launch = {
-      a.x,          a.rows,        a.x_stride, a.chunk_k,        a.chunk_count,
-      placed,       after.gated,   after.out,  after.activation, unsigned(s.blocks_of_rows),
-      int(s.tiles), s.ring_floats, s.x_floats, s.sum_floats};
+  const MatmulLaunchArgs launch = {a.x,           a.rows,        a.x_stride, a.chunk_k,
+                                   a.chunk_count, placed,        after,      unsigned(s.blocks_of_rows),
+                                   int(s.tiles),  s.ring_floats, s.x_floats, s.sum_floats};
   const LaunchShape shape = {dim3{unsigned(strips * s.blocks_of_rows)},
                              dim3{HaveFetchers(kRows, kColumns) ? 64u : 32u, unsigned(s.groups), unsigned(s.warps)},
                              unsigned(s.SharedBytes()), true};
   const auto kernel =
-      after.gated != nullptr ? Matmul<T, chain, kRows, kColumns, true> : Matmul<T, chain, kRows, kColumns, false>;
+      after.is_gated ? Matmul<T, chain, kRows, kColumns, true> : Matmul<T, chain, kRows, kColumns, false>;
   return Launch(kernel, shape, stream, launch);
 }
 
@@ -320,7 +317,7 @@ int StartSplit(const MatmulGroupArgs& args, const MatmulSplit& split, void* stre
 }
 template <Chain chain>
 int StartSplit(const GatedMatmulArgs& args, const MatmulSplit& split, void* stream) {
-  return StartSplit<chain>(args.of, Epilogue{args.y, args.out, args.activation}, split, stream);
+  return StartSplit<chain>(args.of, EpilogueOf(args), split, stream);
 }
 template <Chain chain>
 int Start(const MatmulGroupArgs& args, void* stream) {

@@ -36,10 +36,12 @@ inline int64_t ColumnsOf(const MatmulGroupArgs& group) {
 
 // What becomes of a group's products.
 struct Epilogue {
-  void* gated = nullptr;  // null: each is its own y
+  bool is_gated = false;  // else each is its own y
+  void* y = nullptr;      // [rows, n]
   Type out = Type::kF32;
   Activation activation = Activation::kSilu;
 };
+inline Epilogue EpilogueOf(const GatedMatmulArgs& args) { return {true, args.y, args.out, args.activation}; }
 
 struct BlockPart {
   int part;        // of a gated product 0

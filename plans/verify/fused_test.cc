@@ -135,7 +135,7 @@ PlanT Gelu() {
   return plan;
 }
 
-TEST(VerifyFused, PassesAGeluAndABias) {
+TEST(VerifyFused, PassesAGelu) {
   PlanT plan = Gelu();
   EXPECT_EQ(Refusal(plan), "");
   plan.stages[0]->glus.clear();

@@ -6,6 +6,7 @@
 //   matmul: x whole, rows cut            ->  cut          all_gather: cut, once ->  gathered, for the executor alone
 //   matmul: x cut as the columns are     ->  partial      attention: q cut, its KV heads here -> cut as q
 //   norm, rope, add, silu_mul, ...: operands held alike -> held as they are
+//   gated products: x whole, rows of both cut alike -> cut; of gate and up themselves scratch, which nobody may read
 //
 // Knows steps and slices of the plan, and nothing of how they came about.
 #include <map>

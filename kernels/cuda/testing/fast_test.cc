@@ -160,10 +160,11 @@ TEST(FastCuda, TheTablesProductTakesTheSplitOfItsSize) {
 
 // A group's parts, and what gates the two of a gated product, have the bits that each product alone has of one split.
 struct Products {
+  // biases: a bit a part.
   Products(int64_t rows, const std::vector<int64_t>& n, int64_t chunk_k, int64_t chunk_count, int64_t x_gap,
-           bool has_bias) {
+           unsigned biases) {
     for (const int64_t outputs : n) {
-      const Shape shape = {rows, {outputs, chunk_k, chunk_count}, x_gap, has_bias};
+      const Shape shape = {rows, {outputs, chunk_k, chunk_count}, x_gap, (biases >> parts.size() & 1) != 0};
       parts.push_back(std::make_unique<Product>(shape, parts.size()));
       const MatmulGroupArgs alone = GroupOf(parts.back()->args, Type::kBf16);
       if (group.count == 0) group = {alone.x, alone.rows, alone.x_stride, chunk_k, chunk_count, {}, 0, Type::kBf16};
@@ -198,7 +199,8 @@ TEST(FastCuda, AGroupsProductsAreThoseOfEach) {
   const ScopedFlushToZero flush;
   ForEachGroup([](const GemvSplit& split, int64_t rows) {
     for (const bool is_whole : {false, true}) {
-      const Products products(rows, {37, 0, 3, 64}, is_whole ? 512 : 43, is_whole ? 1 : 4, is_whole ? 0 : 1, is_whole);
+      const Products products(rows, {37, 0, 3, 64}, is_whole ? 512 : 43, is_whole ? 1 : 4, is_whole ? 0 : 1,
+                              is_whole ? 0b1001 : 0);
       std::vector<std::vector<float>> expected;
       for (const auto& part : products.parts) {
         expected.push_back(RunOn(
@@ -217,9 +219,12 @@ TEST(FastCuda, AGroupsProductsAreThoseOfEach) {
 TEST(FastCuda, AGatedProductGatesThoseOfEach) {
   const ScopedFlushToZero flush;
   ForEachGroup([](const GemvSplit& split, int64_t rows) {
-    for (const Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh}) {
+    for (const unsigned biases : {0b00u, 0b01u, 0b10u, 0b11u}) {
       constexpr int64_t kN = 37;
-      const Products products(rows, {kN, kN}, 512, 1, 0, activation != Activation::kGelu);
+      const bool is_whole = biases % 3 != 0;
+      const auto activation = static_cast<Activation>(biases % 3);
+      const Type out = biases == 2 ? Type::kF32 : Type::kBf16;
+      const Products products(rows, {kN, kN}, is_whole ? 512 : 43, is_whole ? 1 : 4, is_whole ? 0 : 1, biases);
       Buffers buffers;
       float* sums[2];
       for (size_t p = 0; p < 2; ++p) {
@@ -228,28 +233,41 @@ TEST(FastCuda, AGatedProductGatesThoseOfEach) {
         sums[p] = buffers.New<float>(rows * kN);
         for (int64_t row = 0; row < rows; ++row) std::copy_n(part.y + row * part.args.y_stride, kN, sums[p] + row * kN);
       }
-      bf16 *const expected = buffers.New<bf16>(rows * kN), *const y = buffers.New<bf16>(rows * kN);
+      const int64_t bytes = rows * kN * TypeBytes(out);
+      std::byte *const expected = buffers.New<std::byte>(bytes), *const y = buffers.New<std::byte>(bytes);
       if (activation == Activation::kSilu) {
-        EXPECT_EQ(Start(SiluMulArgs{sums[0], sums[1], expected, rows, kN, Type::kBf16}, nullptr), 0);
+        EXPECT_EQ(Start(SiluMulArgs{sums[0], sums[1], expected, rows, kN, out}, nullptr), 0);
       } else {
         const bool approximate = activation == Activation::kGeluTanh;
-        EXPECT_EQ(Start(GeluMulArgs{sums[0], sums[1], expected, rows, kN, Type::kBf16, approximate}, nullptr), 0);
+        EXPECT_EQ(Start(GeluMulArgs{sums[0], sums[1], expected, rows, kN, out, approximate}, nullptr), 0);
       }
-      EXPECT_EQ(StartGemvSplit({products.group, y, Type::kBf16, activation}, split, nullptr), 0);
-      EXPECT_EQ(std::memcmp(y, expected, static_cast<size_t>(rows * kN) * sizeof(bf16)), 0)
-          << static_cast<int>(activation);
+      EXPECT_EQ(StartGemvSplit({products.group, y, out, activation}, split, nullptr), 0);
+      EXPECT_EQ(std::memcmp(y, expected, static_cast<size_t>(bytes)), 0) << "biases " << biases;
     }
   });
 }
 
-TEST(FastCuda, TheTablesFusedProductsAreOfBf16Alone) {
-  Products products(2, {64, 64}, 512, 1, 0, true);
+TEST(FastCuda, TheTablesFusedProductsTakeTheSplitOfTheirSizeAndBf16Alone) {
+  const ScopedFlushToZero flush;
+  const Products products(3, {64, 64}, 512, 1, 0, 0b11);
+  const GemvSplit split = GemvSplitOf({3, 2 * 64, 512}, kMultiprocessors);
+  const auto outputs = [&](const auto& start) {
+    for (const auto& part : products.parts) std::fill_n(part->y, 3 * part->args.y_stride, kPattern);
+    EXPECT_EQ(start(), 0);
+    std::vector<float> all;
+    for (const auto& part : products.parts) all.insert(all.end(), part->y, part->y + 3 * part->args.y_stride);
+    return all;
+  };
+  EXPECT_EQ(outputs([&] { return FastKernels().matmul_group(products.group, nullptr); }),
+            outputs([&] { return StartGemvSplit(products.group, split, nullptr); }));
   Buffers buffers;
-  GatedMatmulArgs gated = {products.group, buffers.New<float>(2 * 64), Type::kF32, Activation::kSilu};
-  EXPECT_EQ(FastKernels().matmul_group(products.group, nullptr), 0);
+  float *const y = buffers.New<float>(3 * 64), *const expected = buffers.New<float>(3 * 64);
+  GatedMatmulArgs gated = {products.group, y, Type::kF32, Activation::kSilu};
   EXPECT_EQ(FastKernels().gated_matmul(gated, nullptr), 0);
-  products.group.type = gated.of.type = Type::kF32;
-  EXPECT_NE(FastKernels().matmul_group(products.group, nullptr), 0);
+  EXPECT_EQ(StartGemvSplit({products.group, expected, Type::kF32, Activation::kSilu}, split, nullptr), 0);
+  EXPECT_EQ(std::memcmp(y, expected, 3 * 64 * sizeof(float)), 0);
+  gated.of.type = Type::kF32;
+  EXPECT_NE(FastKernels().matmul_group(gated.of, nullptr), 0);
   EXPECT_NE(FastKernels().gated_matmul(gated, nullptr), 0);
 }
 

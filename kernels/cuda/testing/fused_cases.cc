@@ -63,8 +63,8 @@ struct GroupShape {
   int64_t rows;
   std::vector<int64_t> n;  // of each part
   int64_t chunk_k, chunk_count;
-  int64_t pad = 0;       // elements after each row of x, and of y
-  bool has_bias = true;  // every other part
+  int64_t pad = 0;        // elements after each row of x, and of y
+  unsigned biases = 0b1;  // a bit a part
 };
 
 // A case that `c` becomes but for its outputs.
@@ -84,13 +84,13 @@ cuda::MatmulGroupArgs Group(Type type, Random* random, const GroupShape& shape, 
     const void* const source = NewValues(buffers, random, type, n * k);
     void* const packed = buffers->New<std::byte>(PackedElements(packed_shape) * TypeBytes(type));
     PackRows({static_cast<const std::byte*>(source), type, k, packed, type, packed_shape}, 0, n);
-    const bool has_bias = shape.has_bias && args.count % 2 == 0;
+    const bool has_bias = (shape.biases >> args.count & 1) != 0;
     args.parts[args.count++] = {packed, has_bias ? NewFloats(buffers, random, n) : nullptr, nullptr, n, n + shape.pad};
     c->flops += 2.0 * static_cast<double>(shape.rows * n * k);
     c->bytes += static_cast<double>(PackedElements(packed_shape) * TypeBytes(type));
   }
-  c->name = fmt::format("{} rows {} n {} chunks {} x {} stride +{}", TypeName(type), shape.rows,
-                        fmt::join(shape.n, " "), shape.chunk_count, shape.chunk_k, shape.pad);
+  c->name = fmt::format("{} rows {} n {} chunks {} x {} stride +{} biases {:b}", TypeName(type), shape.rows,
+                        fmt::join(shape.n, " "), shape.chunk_count, shape.chunk_k, shape.pad, shape.biases);
   return args;
 }
 
@@ -124,14 +124,14 @@ std::vector<Case<cuda::MatmulGroupArgs>> TestCases<cuda::MatmulGroupArgs>(Type t
   std::vector<Case<cuda::MatmulGroupArgs>> cases;
   for (const GroupShape& shape : {GroupShape{0, {17, 3}, 32, 1},
                                   {1, {1}, 1, 1},
-                                  {1, {64, 16, 16}, 32, 2},
-                                  {1, {131, 1, 33}, 100, 4, 3},
+                                  {1, {64, 16, 16}, 32, 2, 0, 0b111},
+                                  {1, {131, 1, 33}, 100, 4, 3, 0b10},
                                   {2, {5, 37}, 31, 16},
                                   {3, {0, 20, 0, 7}, 64, 1},  // parts of which a rank has nothing
                                   {5, {0, 0}, 64, 1},
-                                  {7, {128, 129, 127, 2}, 40, 2, 1},
+                                  {7, {128, 129, 127, 2, 33}, 40, 2, 1, 0b10110},
                                   {16, {48, 80}, 64, 8},
-                                  {33, {96, 17, 17}, 72, 1, 0, false}}) {
+                                  {33, {96, 17, 17}, 72, 1, 0, 0}}) {
     cases.push_back(MatmulGroup(type, &random, shape));
   }
   return cases;
@@ -139,7 +139,7 @@ std::vector<Case<cuda::MatmulGroupArgs>> TestCases<cuda::MatmulGroupArgs>(Type t
 template <>
 Case<cuda::MatmulGroupArgs> BenchCase<cuda::MatmulGroupArgs>(Type type) {
   Random random{23};
-  return MatmulGroup(type, &random, {1, {4096, 1024, 1024}, 256, 16, 0, false});  // q, k, v of 8 billion weights
+  return MatmulGroup(type, &random, {1, {4096, 1024, 1024}, 256, 16, 0, 0});  // q, k, v of 8 billion weights
 }
 
 template <>
@@ -149,13 +149,13 @@ std::vector<Case<cuda::GatedMatmulArgs>> TestCases<cuda::GatedMatmulArgs>(Type t
   int i = 0;
   for (const GroupShape& shape : {GroupShape{0, {17, 17}, 32, 1},
                                   {2, {0, 0}, 32, 1},
-                                  {1, {1, 1}, 1, 1},
-                                  {1, {64, 64}, 32, 2},
-                                  {1, {131, 131}, 100, 4, 3},
+                                  {1, {1, 1}, 1, 1, 0, 0b10},
+                                  {1, {64, 64}, 32, 2, 0, 0b11},
+                                  {1, {131, 131}, 100, 4, 3, 0b10},
                                   {2, {37, 37}, 31, 16},
-                                  {7, {129, 129}, 40, 2, 1},
-                                  {16, {80, 80}, 64, 8},
-                                  {33, {47, 47}, 72, 1, 0, false}}) {
+                                  {7, {129, 129}, 40, 2, 1, 0b11},
+                                  {16, {80, 80}, 64, 8, 0, 0b10},
+                                  {33, {47, 47}, 72, 1, 0, 0}}) {
     for (const Type out : {Type::kF32, Type::kBf16}) {
       cases.push_back(GatedMatmul(type, out, static_cast<cuda::Activation>(i++ % 3), &random, shape));
     }
@@ -165,7 +165,7 @@ std::vector<Case<cuda::GatedMatmulArgs>> TestCases<cuda::GatedMatmulArgs>(Type t
 template <>
 Case<cuda::GatedMatmulArgs> BenchCase<cuda::GatedMatmulArgs>(Type type) {
   Random random{24};
-  return GatedMatmul(type, Type::kBf16, cuda::Activation::kSilu, &random, {1, {14336, 14336}, 256, 16, 0, false});
+  return GatedMatmul(type, Type::kBf16, cuda::Activation::kSilu, &random, {1, {14336, 14336}, 256, 16, 0, 0});
 }
 
 template <>

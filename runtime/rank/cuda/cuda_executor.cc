@@ -201,9 +201,7 @@ class CudaExecutor final : public Executor {
       MRS_RETURN_IF_ERROR(output_.Grow(*device_, "a result", output_bytes));
       MRS_RETURN_IF_ERROR(CopyOutput(program, rows.of_kernels[3], logit_rows));
     }
-    if (const Status done = exchange_->Finish(); !done.ok()) {
-      return Error{done.error().kind, fmt::format("rank {}: {}", rank_, done.message())};
-    }
+    MRS_RETURN_IF_ERROR(OfRank(exchange_->Finish()));
     is_under_way_ = false;
     has_run_ = true;
     if (graph_counts_ != nullptr) *graph_counts_ = graphs_.counts;
@@ -341,6 +339,7 @@ class CudaExecutor final : public Executor {
       Status done = end > at ? device_->Launch((*graphs)[next++]) : RunExchange(program.launches[at], rows);
       if (done.ok() && end > at) done = device_->Mark();
       if (!done.ok()) return AtStep(program.launches[at].step, done.error());
+      MRS_RETURN_IF_ERROR(OfRank(exchange_->MakeRoom()));
       at = std::max(end, at + 1);
     }
     ++graphs_.counts.launched;
@@ -386,8 +385,8 @@ class CudaExecutor final : public Executor {
       if (pulse_ != nullptr) pulse_->At(++operation, launch.step);
       Status ran = exchange_->IsCut(launch) ? RunExchange(launch, rows) : Run(launch, rows);
       if (ran.ok() && operation % kStepsAMark == 0) ran = device_->Mark();
-      if (ran.ok()) ran = exchange_->MakeRoom();
       if (!ran.ok()) return AtStep(launch.step, ran.error());
+      MRS_RETURN_IF_ERROR(OfRank(exchange_->MakeRoom()));
     }
     return Status();
   }
@@ -432,6 +431,12 @@ class CudaExecutor final : public Executor {
       MRS_RETURN_IF_ERROR(exchange_->Run(launch, rows));
       return exchange_->Finish();
     });
+  }
+
+  // Of a wait for the stream: which step it was of is not known.
+  Status OfRank(const Status& done) const {
+    if (done.ok()) return done;
+    return Error{done.error().kind, fmt::format("rank {}: {}", rank_, done.message())};
   }
 
   Error AtStep(uint32_t index, const Error& error) const {

@@ -114,6 +114,7 @@ class Device {
   // Runs `work` with the stream captured: its launches and copies within the device go into the graph, with the
   // arguments that they have now. Anything else is an error, and leaves no graph; so is an error of `work`.
   Result<DeviceGraph> Capture(const std::function<Status()>& work);
+  bool is_capturing() const { return is_capturing_; }
   Status Launch(const DeviceGraph& graph);
 
  private:
@@ -125,6 +126,7 @@ class Device {
   void* const stream_;
   const std::unique_ptr<Marks> marks_;
   std::function<void()> passed_ = [] {};
+  bool is_capturing_ = false;
 };
 
 }  // namespace mrs

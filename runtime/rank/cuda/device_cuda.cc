@@ -184,7 +184,9 @@ void Device::Forsake() {}
 Result<DeviceGraph> Device::Capture(const std::function<Status()>& work) {
   MRS_RETURN_IF_ERROR(
       Checked("no graph can be captured", cudaStreamBeginCapture(Stream(stream_), cudaStreamCaptureModeThreadLocal)));
+  is_capturing_ = true;
   const Status done = work();
+  is_capturing_ = false;
   cudaGraph_t graph = nullptr;
   const cudaError_t ended = cudaStreamEndCapture(Stream(stream_), &graph);  // on every path: else the stream stays so
   const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, void (*)(cudaGraph_t)> owned(

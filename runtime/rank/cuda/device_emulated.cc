@@ -370,7 +370,9 @@ Result<DeviceGraph> Device::Capture(const std::function<Status()>& work) {
   EmulatedStream& stream = StreamOf(stream_);
   emulation::Capture capture;
   stream.Join(&capture);
+  is_capturing_ = true;
   const Status done = work();
+  is_capturing_ = false;
   stream.Leave();
   MRS_RETURN_IF_ERROR(done);
   constexpr const char* kWhat = "a graph could not be captured";

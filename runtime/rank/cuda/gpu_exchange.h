@@ -56,7 +56,7 @@ class GpuExchange {
   Status Run(const TransferLaunch& transfer, int64_t rows);
   // Waits for the stream.
   Status Finish();
-  // After each step that is launched by itself, so that the host gets to look for errors (nccl_exchange.h).
+  // After each launch of a step or a graph, so that the host gets to look for errors (nccl_exchange.h).
   Status MakeRoom() { return nccl_ != nullptr ? nccl_->MakeRoom() : Status(); }
   // The stream has passed a mark.
   void NotePassed() {

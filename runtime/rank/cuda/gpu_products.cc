@@ -67,8 +67,9 @@ Status GpuProducts::RunByCublaslt(const Products& launch) {
 Status GpuProducts::Run(GatedMatmulLaunch& launch, int64_t rows) {
   SetRows(launch.products, rows);
   if (!IsCublasltFor(launch.products)) {
-    return device_.Launched(kernels_.gated_matmul(
-        {GroupFrom(launch.products, 0), launch.y, launch.out, launch.activation}, device_.stream()));
+    const MatmulGroupArgs group = GroupFrom(launch.products, 0);
+    MRS_CHECK(group.count == 2);  // of equal chunks, as the verifier has seen
+    return device_.Launched(kernels_.gated_matmul({group, launch.y, launch.out, launch.activation}, device_.stream()));
   }
   MRS_RETURN_IF_ERROR(RunByCublaslt(launch.products));
   const MatmulArgs& gate = launch.products.parts[0];

@@ -153,7 +153,7 @@ Status NcclExchange::Sum(const CollectiveLaunch& collective, int64_t rows) {
     const auto* const x = reinterpret_cast<const float*>(collective.x) + done;
     auto* const y = reinterpret_cast<float*>(collective.y) + done;
     const size_t bytes = static_cast<size_t>(piece) * sizeof(float);
-    under_way_ += 2;
+    if (!device_.is_capturing()) MRS_RETURN_IF_ERROR(MakeRoom());
     MRS_RETURN_IF_ERROR(Settle(group_, "a sum's gathering",
                                nccl::AllGather(x, parts, bytes, group_.comm, device_.stream()), deadline_));
     MRS_RETURN_IF_ERROR(
@@ -184,8 +184,7 @@ Status NcclExchange::CheckErrors() const {
   return Status();
 }
 
-// A queue holds about a thousand launches. A step is one or two, and its sum as many as it has pieces: of the largest
-// that a plan has, some hundreds.
+// A queue holds about a thousand launches, and what comes between two calls is one or two.
 Status NcclExchange::MakeRoom() {
   constexpr int kMost = 256;
   under_way_ += 2;

@@ -49,7 +49,7 @@ class NcclExchange {
   Status Run(const TransferLaunch& transfer, int64_t rows);
   // Waits for the stream. An error of NCCL's ends the wait: after it, Abort.
   Status Finish();
-  // After each step that is launched by itself: waits for the stream where much is under way. A launch that finds the
+  // After each launch of a step or a graph: waits for the stream where much is under way. A launch that finds the
   // device's queue full waits there, and so long nobody looks for errors.
   Status MakeRoom();
   // The stream has passed a mark: what it waits for is another rank no more.
