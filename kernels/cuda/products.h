@@ -11,14 +11,16 @@ namespace mrs::kernels::cuda {
 
 // A group's parts, one after the other over the blocks of a launch: no block has outputs of two. Of a gated product
 // both parts lie over the same blocks, each of which has half of its outputs of either.
+// (Without padding, as the emulator reads addresses among a launch's arguments; likewise Epilogue.)
 struct PlacedParts {
   MatmulPart parts[kMostParts];
-  unsigned first_blocks[kMostParts];  // 2^32 - 1: there is none
+  unsigned first_blocks[kMostParts + 1];  // 2^32 - 1: there is none
 };
 // Counts the blocks into `blocks`, of which each has so many outputs.
 inline PlacedParts PlaceParts(const MatmulGroupArgs& group, int64_t outputs, bool is_gated, int64_t* blocks) {
   PlacedParts placed{};
   *blocks = 0;
+  placed.first_blocks[kMostParts] = ~0u;
   for (int p = 0; p < kMostParts; ++p) {
     if (p < group.count) placed.parts[p] = group.parts[p];
     const bool begins = p < group.count && !(is_gated && p > 0);
@@ -34,14 +36,16 @@ inline int64_t ColumnsOf(const MatmulGroupArgs& group) {
   return n;
 }
 
+static_assert(sizeof(PlacedParts) == kMostParts * sizeof(MatmulPart) + (kMostParts + 1) * sizeof(unsigned));
 // What becomes of a group's products.
 struct Epilogue {
-  bool is_gated = false;  // else each is its own y
-  void* y = nullptr;      // [rows, n]
+  void* y = nullptr;  // [rows, n] of a gated product
   Type out = Type::kF32;
   Activation activation = Activation::kSilu;
+  bool is_gated = false;  // else each is its own y
+  uint8_t unused[5] = {};
 };
-inline Epilogue EpilogueOf(const GatedMatmulArgs& args) { return {true, args.y, args.out, args.activation}; }
+inline Epilogue EpilogueOf(const GatedMatmulArgs& args) { return {args.y, args.out, args.activation, true}; }
 
 struct BlockPart {
   int part;        // of a gated product 0
