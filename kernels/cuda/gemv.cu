@@ -63,7 +63,7 @@ __device__ void LoadX(const GemvArgs& a, const bf16* x, int k, float* values) {
 }
 
 // By element, eight rows need more registers than two blocks of a multiprocessor have.
-constexpr int BlocksAtOnce(int rows, bool is_whole) { return rows < (is_whole ? 16 : 8) ? 2 : 1; }
+[[maybe_unused]] constexpr int BlocksAtOnce(int rows, bool is_whole) { return rows < (is_whole ? 16 : 8) ? 2 : 1; }
 
 // kIsWhole: x has one chunk, whose rows begin at sixteen bytes, as do all eights of it.
 template <int kRows, int kColumns, bool kIsWhole, bool kIsGated>
