@@ -1,21 +1,15 @@
 // Norms over a row, whole on this rank or not: a block a row.
-//
-// A row's sum is sixteen chains of width / 16 FMAs, four cycles each, and those are the least that a norm takes: all
-// else is fetched before them, by all threads, eight elements each.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/norm_row.h"
 
 namespace mrs::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 512;  // at most
-constexpr int kBatch = 8;      // elements of a thread at a time, each a block's threads after the one before
 
 struct AddValue {
   __device__ float operator()(float sum, float x) const { return sum + x; }
-};
-struct AddSquare {
-  __device__ float operator()(float sum, float x) const { return __fmaf_rn(x, x, sum); }
 };
 struct AddSquareOfDifference {
   float mean;
@@ -25,79 +19,9 @@ struct AddSquareOfDifference {
   }
 };
 
-struct Batch {
-  float of[kBatch];
-};
-// This thread's elements of those from `first` on; zeros past the end.
-__device__ Batch Fetch(const float* from, int64_t first, int64_t width) {
-  Batch batch;
-#pragma unroll
-  for (int j = 0; j < kBatch; ++j) {
-    const int64_t i = first + threadIdx.x + j * blockDim.x;
-    batch.of[j] = i < width ? from[i] : 0.0f;
-  }
-  return batch;
-}
-
-// put(i, j) of this thread's elements i of those from `first` on, the j-th of its batch.
-template <typename Put>
-__device__ void Each(int64_t first, int64_t width, Put put) {
-#pragma unroll
-  for (int j = 0; j < kBatch; ++j) {
-    const int64_t i = first + threadIdx.x + j * blockDim.x;
-    if (i < width) put(i, j);
-  }
-}
-
-// The sum of a row in sixteen lanes, each a chain in order: all threads fetch, sixteen add. `batch` is this thread's
-// first, fetch(first) gives each other once; `tile` holds one float more than the batches of a block.
-template <typename FetchFrom, typename AddTo>
-__device__ float LaneSum(Batch batch, int64_t width, float* tile, FetchFrom fetch, AddTo add) {
-  const int size = int(blockDim.x) * kBatch;
-  float sum = 0;
-  for (int64_t first = 0;;) {
-#pragma unroll
-    for (int j = 0; j < kBatch; ++j) tile[threadIdx.x + j * blockDim.x] = batch.of[j];
-    __syncthreads();
-    const int count = int(width - first < size ? width - first : size);
-    first += size;
-    if (first < width) batch = fetch(first);
-    if (threadIdx.x < kSumLanes) {
-#pragma unroll 16
-      for (int i = int(threadIdx.x); i < count; i += kSumLanes) sum = add(sum, tile[i]);
-    }
-    if (first >= width) break;
-    __syncthreads();
-  }
-  if (threadIdx.x < kSumLanes) {
-    sum = SumLanes(kLowLanes, sum);
-    if (threadIdx.x == 0) tile[size] = sum;
-  }
-  __syncthreads();
-  return tile[size];
-}
-template <typename AddTo>
-__device__ float LaneSum(const float* x, Batch batch, int64_t width, float* tile, AddTo add) {
-  return LaneSum(
-      batch, width, tile, [=](int64_t first) { return Fetch(x, first, width); }, add);
-}
-
-__device__ float InverseRoot(float mean, float eps) { return 1.0f / sqrtf(mean + eps); }
-
 __global__ void __launch_bounds__(kThreads) RmsNorm(RmsNormArgs a) {
   MRS_SHARED(bytes);
-  const int64_t begin = blockIdx.x * a.width, step = int64_t{blockDim.x} * kBatch;
-  const float* const row = a.x + begin;
-  Batch x = Fetch(row, 0, a.width), w = Fetch(a.w, 0, a.width);
-  const float squares = LaneSum(row, x, a.width, reinterpret_cast<float*>(bytes), AddSquare());
-  const float inverse = InverseRoot(squares / float(a.width), a.eps);
-  for (int64_t first = 0;;) {
-    Each(first, a.width, [&](int64_t i, int j) { Put(a.y, a.out, begin + i, (x.of[j] * inverse) * w.of[j]); });
-    first += step;
-    if (first >= a.width) break;
-    x = Fetch(row, first, a.width);
-    w = Fetch(a.w, first, a.width);
-  }
+  RmsNormRow(a.x, a.w, a.y, a.out, blockIdx.x * a.width, a.width, a.eps, reinterpret_cast<float*>(bytes));
 }
 
 // Each thread adds its own elements, keeps its first batch of sums for the norm, and reads those after it as it wrote
@@ -184,7 +108,7 @@ unsigned ThreadsOf(int64_t width) {
 
 LaunchShape OfRows(int64_t rows, int64_t width) {
   const unsigned threads = ThreadsOf(width);
-  return {dim3{unsigned(rows)}, dim3{threads}, unsigned((threads * kBatch + 1) * sizeof(float))};
+  return {dim3{unsigned(rows)}, dim3{threads}, NormTileBytes(threads)};
 }
 
 }  // namespace

@@ -5,10 +5,10 @@
     python3 kernels.py --build build --only LaneSum      those whose name has a match
     ... --results FILE                                   goes on where a run with this file ended
 
-kernel_sites.py finds them. Of each, one source is compiled anew, for the emulator that watches every access, and linked to
-kernels_cuda_watched_test; its tests of that file must fail: by what the emulator tells, by other bits, or because they do
-not end. What is not found is in HARMLESS, with the reason; a row of it that nothing matches, or that is found, is an
-error, too. Of barriers, fences, masks, commits and waits at least 95 of 100 must be found, those rows or not.
+kernel_sites.py finds them. Of each, one source (of a header, one that includes it) is compiled anew, for the emulator that
+watches every access, and linked to kernels_cuda_watched_test; its tests of that file must fail: by what the emulator tells,
+by other bits, or because they do not end. What is not found is in HARMLESS, with the reason; a row of it that nothing
+matches, or that is found, is an error, too. Of barriers, fences, masks, commits and waits at least 95 of 100 must be found, those rows or not.
 """
 
 import argparse
@@ -56,6 +56,8 @@ TESTS = {
     "gemv.cu": "kernels_cuda_fast_watched_test",
     "embed_rows.cu": "kernels_cuda_fast_watched_test",
 }
+# Of code that several kernels share: the source that is compiled with what is changed, whose tests must find it.
+HEADERS = {"norm_row.h": "norm.cu"}
 REST = "-" + ":".join(tests for file, tests in CASES.items() if file not in TESTS)
 NOT_THERE = {"fence"}  # no kernel has one yet
 # (pattern of names, why nothing finds it)
@@ -67,8 +69,8 @@ HARMLESS = [
     ("matmul.cu Matmul: is_there: t < shape.tiles is true", "a stage has as many tiles as a thread keeps"),
     ("matmul.cu Matmul: if: t < shape.tiles is true", "a stage has as many tiles as a thread keeps"),
     ("matmul.cu Matmul: for: t < kMost by <= (2)", "a tile more is none of the stage's, and left"),
-    ("norm.cu LaneSum: if: first < width is true", "past the row's end zeros are fetched, which nobody adds"),
-    ("norm.cu LaneSum: if: threadIdx.x < kSumLanes is true", "more threads add, and nobody reads their sums"),
+    ("norm_row.h LaneSum: if: first < width is true", "past the row's end zeros are fetched, which nobody adds"),
+    ("norm_row.h LaneSum: if: threadIdx.x < kSumLanes is true", "more threads add, and nobody reads their sums"),
     ("rows.cu ValidEntries: left < 0 ? is false", "a count below zero is none to every loop"),
     ("rows.cu Candidates: if: better < k is true", "places past the k-th are written, in memory that is there, and not read"),
     ("attention.cu Attention: has_block: warp >= first_block is true", "what blocks before the first seen have is made, "
@@ -106,15 +108,21 @@ class Builder:
 
     def program(self, name, file, text):
         """The test with the text for the file; None: it does not compile."""
-        source, made = f"{self.folder}/{name}.cu", f"{self.folder}/{name}.o"
+        made = f"{self.folder}/{name}.o"
+        command = list(self.compiles[HEADERS.get(file, file)])
+        command[command.index("-o") + 1] = made
+        if file in HEADERS:
+            source = f"{self.folder}/{name}/{KERNELS}/{file}"
+            os.makedirs(os.path.dirname(source), exist_ok=True)
+            command.insert(next(i for i, word in enumerate(command) if word.startswith("-I")), f"-I{self.folder}/{name}")
+            file = HEADERS[file]
+        else:
+            source = command[command.index("-c") + 1] = f"{self.folder}/{name}.cu"
         with open(source, "w") as out:
             out.write(text)
-        command = list(self.compiles[file])
-        command[command.index("-o") + 1] = made
-        command[command.index("-c") + 1] = source
         if subprocess.run([*command, "-w"], cwd=self.build, capture_output=True).returncode != 0:
             return None
-        program = f"{self.folder}/{name}"
+        program = f"{self.folder}/{name}.test"
         link = list(self.links[TESTS.get(file, TEST)])
         at = link.index("-o")
         link[at + 1] = program
@@ -130,6 +138,7 @@ def bounded():
 
 def run(program, file):
     """(whether the tests fail, how)."""
+    file = HEADERS.get(file, file)
     argv = [program, "--gtest_break_on_failure", "--gtest_brief=1", f"--gtest_filter={CASES.get(file, REST)}"]
     own = {**os.environ, "TEST_TMPDIR": os.path.dirname(program)}  # what it leaves when it ends so goes with it
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace", preexec_fn=bounded, env=own)
@@ -146,7 +155,7 @@ def run(program, file):
 
 def all_sites(builder):
     found = []
-    for file in sorted(builder.compiles):
+    for file in sorted({*builder.compiles, *HEADERS}):
         with open(os.path.join(REPOSITORY, KERNELS, file)) as source:
             found += [(file, site) for site in sites(f"{KERNELS}/{file}", source.read())]
     return found
