@@ -1,8 +1,11 @@
 // A thread a unit of sixteen bytes, where all lies so; puts them, waits with its block, then reads all ranks'. In two
-// shots it reads all ranks' of a share, puts their sums, waits again, and reads all shares' sums.
+// shots it reads all ranks' of a share, puts their sums, waits again, and reads all shares' sums. Where a norm follows,
+// a block has whole rows: once it has the sums of one, it has all that its norm needs.
 #include "kernels/cuda/peer_exchange.h"
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/exact.h"
+#include "kernels/cuda/norm_row.h"
 #include "kernels/cuda/signals.h"
 
 namespace mrs::kernels::cuda {
@@ -12,6 +15,7 @@ constexpr int kThreads = 256;
 constexpr int kInvalidValue = 1;      // cudaErrorInvalidValue
 constexpr unsigned kPollsALook = 64;  // at the host's memory, which is far
 constexpr uint64_t kGathers = uint64_t{1} << 31;
+constexpr uint64_t kNorms = 1;  // of a sum, whose bytes are those of floats
 
 __device__ inline uint64_t* WordsOf(void* buffer) { return static_cast<uint64_t*>(buffer); }
 // Set by rank `from` in the buffer of another.
@@ -123,9 +127,10 @@ __device__ inline Share ShareOf(const PeerExchangeArgs& a) {
 
 // What this block has put as `number` is there, and so is what all others have. False: one will not, and the state has
 // why.
-__device__ inline bool Meet(const PeerExchangeArgs& a, uint32_t number, int* is_there) {
+__device__ inline bool Meet(const PeerExchangeArgs& a, uint32_t number, int* is_there, bool norms = false) {
   const int t = int(threadIdx.x);
-  const uint64_t word = uint64_t{number} << 32 | uint64_t(a.bytes) | (a.is_gather ? kGathers : 0);
+  const uint64_t kind = a.is_gather ? kGathers : norms ? kNorms : 0;
+  const uint64_t word = uint64_t{number} << 32 | uint64_t(a.bytes) | kind;
   __syncthreads();
   if (t < a.ranks) {
     StoreRelease(FlagOf(a.buffers[t], number, a.rank), word);
@@ -198,6 +203,50 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerSumI
   if (t == 0) *NumberOf(a.buffers[a.rank]) = number;
 }
 
+// In one shot, with what follows the sum: norm.a is the other operand of `norm.sum`. A block has rows blockIdx.x,
+// blockIdx.x + kPeerBlocks, ...; a piece as many of them as it holds, or a part of one. Sums wait for their norm in
+// norm.sum, as a row may be of many pieces.
+template <typename Unit, int ranks>
+__global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor)
+    PeerSumNorm(PeerExchangeArgs a, AddRmsNormArgs norm) {
+  constexpr int64_t kUnit = sizeof(Unit);
+  MRS_SHARED(shared);
+  int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
+  float* const tile = reinterpret_cast<float*>(shared) + kMostPeers;
+  if (blockIdx.x >= norm.rows) return;
+  const int t = int(threadIdx.x);
+  const int64_t width = norm.width * int64_t{sizeof(float)} / kUnit, most = a.piece_bytes / kUnit;
+  const int64_t rows_a_piece = width < most ? most / width : 1;
+  const Unit* const x = static_cast<const Unit*>(a.x);
+  const Unit* const other = reinterpret_cast<const Unit*>(norm.a);
+  Unit* const sum = reinterpret_cast<Unit*>(norm.sum);
+  auto number = uint32_t(*NumberOf(a.buffers[a.rank]));
+  for (int64_t first = blockIdx.x; first < norm.rows; first += rows_a_piece * kPeerBlocks) {
+    const int64_t past = first + rows_a_piece * kPeerBlocks, end = past < norm.rows ? past : norm.rows;
+    for (int64_t part = 0; part < width; part += most) {
+      ++number;
+      const int64_t count = width - part < most ? width - part : most;
+      Unit* own = PieceOf<Unit>(a.buffers[a.rank], number);
+      for (int64_t row = first; row < end; row += kPeerBlocks, own += count) {
+        for (int64_t i = t; i < count; i += kThreads) own[i] = x[row * width + part + i];
+      }
+      if (!Meet(a, number, is_there, /*norms=*/true)) return;
+      int64_t in_piece = 0;
+      for (int64_t row = first; row < end; row += kPeerBlocks, in_piece += count) {
+        for (int64_t i = t; i < count; i += kThreads) {
+          const int64_t at = row * width + part + i;
+          sum[at] = Add(SumTree<Unit, ranks>::template Tree<ranks>(a, 0, number, in_piece + i), other[at]);
+        }
+      }
+    }
+    __syncthreads();
+    for (int64_t row = first; row < end; row += kPeerBlocks) {
+      RmsNormRow(norm.sum, norm.w, norm.y, norm.out, row * norm.width, norm.width, norm.eps, tile);
+    }
+  }
+  if (t == 0) *NumberOf(a.buffers[a.rank]) = number;
+}
+
 __global__ void __launch_bounds__(32) PeerGreet(PeerGreetArgs a) {
   const int t = int(threadIdx.x);
   if (t >= a.ranks) return;
@@ -215,8 +264,15 @@ int Start(void (*kernel)(PeerExchangeArgs), const PeerExchangeArgs& args, void* 
   return Launch(kernel, shape, stream, args);
 }
 
+bool IsAligned(const void* memory, uint64_t to) { return reinterpret_cast<uintptr_t>(memory) % to == 0; }
 bool IsAligned(const PeerExchangeArgs& args, uint64_t to) {
-  return (reinterpret_cast<uintptr_t>(args.x) | reinterpret_cast<uintptr_t>(args.y) | uint64_t(args.bytes)) % to == 0;
+  return IsAligned(args.x, to) && IsAligned(args.y, to) && uint64_t(args.bytes) % to == 0;
+}
+
+bool IsPossible(const PeerExchangeArgs& args) {
+  return args.bytes >= 0 && args.bytes <= kMostExchangedBytes && args.ranks >= 2 && args.ranks <= kMostPeers &&
+         args.rank >= 0 && args.rank < args.ranks && args.piece_bytes >= 16 && args.piece_bytes <= kPeerPieceBytes &&
+         args.piece_bytes % 16 == 0 && !(args.two_shots && (args.is_gather || !args.canonical));
 }
 
 template <int ranks>
@@ -228,6 +284,20 @@ int StartTree(const PeerExchangeArgs& args, void* stream) {
                stream);
 }
 
+// Of the one launch; `norm.a` is what the sum is added to. Ranks may have unlike units: pieces are of bytes.
+template <int ranks>
+int StartSumNorm(const PeerExchangeArgs& args, const AddRmsNormArgs& norm, void* stream) {
+  LaunchShape shape = {dim3{kPeerBlocks}, dim3{kThreads}, kMostPeers * sizeof(int) + NormTileBytes(kThreads)};
+  shape.is_cooperative = true;
+  const auto all_are_aligned = [&](uint64_t to) {
+    return IsAligned(args.x, to) && IsAligned(norm.a, to) && IsAligned(norm.sum, to) &&
+           uint64_t(norm.width) * sizeof(float) % to == 0;
+  };
+  if (!all_are_aligned(sizeof(float))) return kInvalidValue;
+  return Launch(all_are_aligned(16) ? PeerSumNorm<float4, ranks> : PeerSumNorm<float, ranks>, shape, stream, args,
+                norm);
+}
+
 }  // namespace
 
 PeerFailure FailureOf(const PeerState& state) {
@@ -235,17 +305,14 @@ PeerFailure FailureOf(const PeerState& state) {
   failure.kind = static_cast<PeerFailure::Kind>(state.failure >> 56);
   failure.rank = int(state.failure >> 48 & 0xff);
   failure.gathers = (state.failure & kGathers) != 0;
-  failure.bytes = int64_t(state.failure & (kGathers - 1));
+  failure.norms = !failure.gathers && (state.failure & kNorms) != 0;
+  failure.bytes = int64_t(state.failure & (kGathers - 1)) - (failure.norms ? int64_t{kNorms} : 0);
   return failure;
 }
 
 int StartPeerExchange(const PeerExchangeArgs& args, void* stream) {
   if (args.bytes == 0) return 0;
-  if (args.bytes < 0 || args.bytes > kMostExchangedBytes || args.ranks < 2 || args.ranks > kMostPeers ||
-      args.rank < 0 || args.rank >= args.ranks || args.piece_bytes < 16 || args.piece_bytes > kPeerPieceBytes ||
-      args.piece_bytes % 16 != 0 || (args.two_shots && (args.is_gather || !args.canonical))) {
-    return kInvalidValue;
-  }
+  if (!IsPossible(args)) return kInvalidValue;
   if (args.is_gather) {
     if (IsAligned(args, 16)) return Start(PeerExchange<Gather<uint4>>, args, stream);
     return IsAligned(args, 4) ? Start(PeerExchange<Gather<uint32_t>>, args, stream)
@@ -265,6 +332,39 @@ int StartPeerExchange(const PeerExchangeArgs& args, void* stream) {
     default:
       return kInvalidValue;
   }
+}
+
+int StartPeerSumNorm(const PeerSumNormArgs& args, void* stream) {
+  const PeerExchangeArgs& exchange = args.exchange;
+  AddRmsNormArgs norm = args.norm;
+  const bool is_a = norm.a == exchange.y, is_b = norm.b == exchange.y;
+  if (exchange.is_gather || !(is_a || is_b) || norm.rows < 0 || norm.width < 0 ||
+      exchange.bytes != norm.rows * norm.width * int64_t{sizeof(float)} || !IsPossible(exchange)) {
+    return kInvalidValue;
+  }
+  if (exchange.bytes == 0) return 0;
+  // By what all ranks have alike, as they must take the same way.
+  if (exchange.canonical && !exchange.two_shots && is_a != is_b) {
+    if (is_a) norm.a = norm.b;
+    norm.b = nullptr;
+    PeerExchangeArgs of_x = exchange;
+    of_x.y = nullptr;
+    switch (exchange.ranks) {
+      case 2:
+        return StartSumNorm<2>(of_x, norm, stream);
+      case 4:
+        return StartSumNorm<4>(of_x, norm, stream);
+      case 8:
+        return StartSumNorm<8>(of_x, norm, stream);
+      case kMostPeers:
+        return StartSumNorm<kMostPeers>(of_x, norm, stream);
+      default:
+        return kInvalidValue;
+    }
+  }
+  if (exchange.y == nullptr) return kInvalidValue;
+  const int error = StartPeerExchange(exchange, stream);
+  return error != 0 ? error : Start(norm, stream);
 }
 
 int StartPeerGreet(const PeerGreetArgs& args, void* stream) {

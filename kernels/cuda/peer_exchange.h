@@ -21,6 +21,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/fused.h"
+
 namespace mrs::kernels::cuda {
 
 constexpr int kMostPeers = 16;
@@ -59,6 +61,7 @@ struct PeerFailure {
   int rank = 0;  // that was waited for
   // Of kUnlike: what that rank exchanges.
   bool gathers = false;
+  bool norms = false;  // what it sums
   int64_t bytes = 0;
 };
 PeerFailure FailureOf(const PeerState& state);
@@ -78,6 +81,19 @@ struct PeerExchangeArgs {
 };
 // As a kernel of exact.h.
 int StartPeerExchange(const PeerExchangeArgs& args, void* stream);
+
+// A canonical sum, then add_rms_norm (fused.h), whose a or b is that sum: the y of the exchange. Same bits. In one shot
+// it is one launch, which leaves the sum itself nowhere: y is then but what says which operand it is, and may be null.
+// Else, or where both operands are y, it is those two launches, and y is memory.
+//
+//   exchange.y = norm.b = partial;   // norm.sum = norm.a + the ranks' sum of x, norm.y = rms_norm(norm.sum)
+//
+// norm.sum may be x, y, or the other operand; norm.y overlaps nothing that is read. All ranks have rows of one width.
+struct PeerSumNormArgs {
+  PeerExchangeArgs exchange;  // bytes: norm.rows * norm.width floats
+  AddRmsNormArgs norm;
+};
+int StartPeerSumNorm(const PeerSumNormArgs& args, void* stream);
 
 // Whether ranks reach each other's buffers at all, without a wait: each puts a greeting into every buffer, its own,
 // too; then, all having done so, looks at what it has put there. Both to be compared with GreetingOf by the host:
