@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -21,10 +20,11 @@
 
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/fast.h"
-#include "kernels/cuda/peer_exchange.h"
 #include "kernels/cuda/testing/attention_truth.h"
+#include "kernels/cuda/testing/device_memory.h"
 #include "kernels/cuda/testing/flash_shapes.h"
 #include "kernels/cuda/testing/fused_cases.h"
+#include "kernels/cuda/testing/peer_check.h"
 #include "kernels/cuda/testing/splits.h"
 #include "kernels/cuda/testing/wrappers.h"
 #include "kernels/testing/cases.h"
@@ -33,26 +33,6 @@ namespace mrs::kernels::cuda {
 namespace {
 
 constexpr uint64_t kSeed = 20261126;
-
-void Must(int error, const char* what) {
-  if (error == cudaSuccess) return;
-  fmt::print(stderr, "cuda_check: {}: {}\n", what, cudaGetErrorString(static_cast<cudaError_t>(error)));
-  std::exit(2);
-}
-
-void* TakePinned(size_t bytes) {
-  void* memory = nullptr;
-  Must(cudaHostAlloc(&memory, bytes, cudaHostAllocMapped), "no pinned memory");
-  return memory;
-}
-void GivePinned(void* memory) { cudaFreeHost(memory); }
-
-void* OnDevice(size_t bytes) {
-  void* memory = nullptr;
-  Must(cudaMalloc(&memory, bytes), "no device memory");
-  Must(cudaMemset(memory, 0, bytes), "memset");
-  return memory;
-}
 
 int differing = 0;
 
@@ -236,101 +216,6 @@ void CheckFlash() {
   differing += differ;
 }
 
-// Ranks that are streams of this device: sums and gatherings by each other's memory, as over several devices, three
-// times over so that both parities of a piece's number come; sums the second time in two shots.
-void CheckPeerExchange(int ranks) {
-  int count = 0, differ = 0;
-  std::string first;
-  std::vector<void*> buffers;
-  std::vector<cudaStream_t> streams(static_cast<size_t>(ranks));
-  std::vector<PeerState*> states;
-  for (int rank = 0; rank < ranks; ++rank) {
-    buffers.push_back(OnDevice(kPeerBufferBytes));
-    Must(cudaStreamCreateWithFlags(&streams[static_cast<size_t>(rank)], cudaStreamNonBlocking), "stream");
-    states.push_back(new (TakePinned(sizeof(PeerState))) PeerState);
-  }
-  Must(cudaDeviceSynchronize(), "memset");
-  for (const int64_t floats : {int64_t{1}, int64_t{1023}, int64_t{4096}, int64_t{40000}, int64_t{1200001}}) {
-    for (const bool gathers : {false, true}) {
-      const size_t bytes = static_cast<size_t>(floats) * sizeof(float);
-      std::vector<std::vector<float>> parts(static_cast<size_t>(ranks));
-      std::vector<void*> x, y;
-      for (int rank = 0; rank < ranks; ++rank) {
-        std::vector<float>& part = parts[static_cast<size_t>(rank)];
-        for (int64_t i = 0; i < floats; ++i) {
-          part.push_back(static_cast<float>((i * 7919 + rank * 104729) % 2000003) * 1.3e-5f - 11);
-        }
-        x.push_back(OnDevice(bytes));
-        y.push_back(OnDevice(bytes * static_cast<size_t>(ranks)));
-        Must(cudaMemcpy(x.back(), part.data(), bytes, cudaMemcpyHostToDevice), "copy");
-      }
-      Must(cudaDeviceSynchronize(), "copies");
-      for (int times = 0; times < 3; ++times) {
-        for (int rank = 0; rank < ranks; ++rank) {
-          PeerExchangeArgs args;
-          args.x = x[static_cast<size_t>(rank)];
-          args.y = y[static_cast<size_t>(rank)];
-          args.bytes = static_cast<int64_t>(bytes);
-          for (int other = 0; other < ranks; ++other) args.buffers[other] = buffers[static_cast<size_t>(other)];
-          args.state = states[static_cast<size_t>(rank)];
-          args.rank = rank;
-          args.ranks = ranks;
-          args.is_gather = gathers;
-          args.two_shots = !gathers && times == 1;
-          args.longest_ns = 5'000'000'000;
-          Must(StartPeerExchange(args, streams[static_cast<size_t>(rank)]), "an exchange");
-        }
-      }
-      Must(cudaDeviceSynchronize(), "an exchange");
-      std::vector<float> expected;
-      if (gathers) {
-        for (const std::vector<float>& part : parts) expected.insert(expected.end(), part.begin(), part.end());
-      } else {
-        for (int distance = 1; distance < ranks; distance *= 2) {
-          for (int rank = 0; rank + distance < ranks; rank += 2 * distance) {
-            for (size_t i = 0; i < parts[0].size(); ++i) {
-              parts[static_cast<size_t>(rank)][i] += parts[static_cast<size_t>(rank + distance)][i];
-            }
-          }
-        }
-        expected = parts[0];
-      }
-      for (int rank = 0; rank < ranks; ++rank) {
-        std::vector<float> actual(expected.size());
-        Must(cudaMemcpy(actual.data(), y[static_cast<size_t>(rank)], actual.size() * sizeof(float),
-                        cudaMemcpyDeviceToHost),
-             "copy");
-        ++count;
-        const PeerFailure failure = FailureOf(*states[static_cast<size_t>(rank)]);
-        if (failure.kind == PeerFailure::kNone &&
-            std::memcmp(actual.data(), expected.data(), actual.size() * sizeof(float)) == 0) {
-          continue;
-        }
-        ++differ;
-        if (first.empty()) {
-          first = failure.kind == PeerFailure::kNone
-                      ? fmt::format(": {} floats, {}", floats, gathers ? "gathered" : "summed")
-                      : fmt::format(": a wait for rank {} ended ({})", failure.rank, static_cast<int>(failure.kind));
-        }
-      }
-      for (int rank = 0; rank < ranks; ++rank) {
-        cudaFree(x[static_cast<size_t>(rank)]);
-        cudaFree(y[static_cast<size_t>(rank)]);
-      }
-      if (differ > 0) break;  // what ended one wait ends all
-    }
-    if (differ > 0) break;
-  }
-  for (int rank = 0; rank < ranks; ++rank) {
-    cudaFree(buffers[static_cast<size_t>(rank)]);
-    cudaStreamDestroy(streams[static_cast<size_t>(rank)]);
-    GivePinned(states[static_cast<size_t>(rank)]);
-  }
-  fmt::print("peers_of_{:<7} {:>4} cases  {}\n", ranks, count,
-             differ == 0 ? "the host's bits" : fmt::format("{} DIFFER{}", differ, first));
-  differing += differ;
-}
-
 // Seconds of one launch: the best of some, each of several in a row.
 template <typename Launch>
 double Seconds(Launch launch) {
@@ -501,7 +386,7 @@ int Main(bool only_wrappers) {
   CheckAttentionSplits<bf16>(Type::kBf16);
   CheckAttentionSplits<float>(Type::kF32);
   CheckFlash();
-  for (const int ranks : {2, 4}) CheckPeerExchange(ranks);
+  for (const int ranks : {2, 4}) differing += CheckPeerExchange(ranks) + CheckPeerSumNorm(ranks);
   const double copy_rate = CopyRate();
   fmt::print("copy       {:.0f} GB/s read and written\n", copy_rate / 1e9);
   Buffers::Use({.take = TakeManaged, .give = [](void* memory) { cudaFree(memory); }});
