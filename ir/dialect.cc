@@ -38,6 +38,8 @@ int64_t LayerOf(mlir::Operation* op) {
   return layer ? layer.getInt() : -1;
 }
 
+bool IsJoined(mlir::Operation* op) { return op->hasAttr("joined"); }
+
 namespace {
 int64_t* SizeIn(Mesh& mesh, Axis axis) {
   switch (axis) {

@@ -46,6 +46,8 @@ llvm::StringRef NameOf(mlir::Operation* op);
 llvm::StringRef VariantOf(mlir::Operation* op);
 // Which of the model's layers it is of; -1: of none.
 int64_t LayerOf(mlir::Operation* op);
+// Attribute joined: a device runs it in one launch with the step before it.
+bool IsJoined(mlir::Operation* op);
 // The mesh of the module that holds `op`: attribute mrs.mesh, {tp = 4 : i64, stage = 2 : i64}; an absent axis has 1.
 Mesh MeshOf(mlir::Operation* op);
 Mesh MeshOf(mlir::DictionaryAttr sizes);

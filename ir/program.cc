@@ -53,8 +53,12 @@ int64_t RowsIn(TensorType type, const BucketSize& bucket) {
 
 std::vector<LiveValue> LiveValues(mlir::func::FuncOp program) {
   llvm::DenseMap<mlir::Operation*, int64_t> index;
-  int64_t count = 0;
-  for (mlir::Operation& op : program.getBody().front()) index[&op] = count++;
+  int64_t count = 0, last_step = 0;
+  for (mlir::Operation& op : program.getBody().front()) {
+    index[&op] = IsJoined(&op) ? last_step : count;
+    ++count;
+    if (IsStep(&op)) last_step = index[&op];
+  }
   std::vector<LiveValue> live;
   for (mlir::Operation& op : program.getBody().front()) {
     if (mlir::isa<WeightOp>(op)) continue;

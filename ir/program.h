@@ -24,7 +24,8 @@ mlir::Attribute BucketsAttr(mlir::Builder& builder, const std::vector<BucketSize
 // Rows of a value in a bucket: T, S or L; 1 where its first dimension is no symbol.
 int64_t RowsIn(TensorType type, const BucketSize& bucket);
 
-// A value in the activation arena. Operations count in program order; inputs live from -1, outputs to the end.
+// A value in the activation arena. Operations count in program order, but steps of one launch as one, as they read and
+// write at once; inputs live from -1, outputs to the end.
 struct LiveValue {
   mlir::Value value;
   int64_t first = 0;

@@ -117,6 +117,30 @@ mlir::LogicalResult VerifySchedule(mlir::func::FuncOp program) {
   return mlir::success();
 }
 
+// Only what a kernel does at once is one launch: a sum of ranks that read each other's memory, what it is added to, and
+// the norm; and what the kernel keeps to itself nobody else reads.
+mlir::LogicalResult VerifyLaunches(mlir::ModuleOp module, mlir::func::FuncOp program) {
+  const auto collectives = module->getAttrOfType<mlir::StringAttr>("mrs.collectives");
+  mlir::Operation* before = nullptr;
+  for (mlir::Operation& op : program.getBody().front()) {
+    mlir::Operation* const first = before;
+    if (IsStep(&op)) before = &op;
+    if (!IsJoined(&op)) continue;
+    auto sum = mlir::dyn_cast_or_null<AllReduceOp>(first);
+    auto norm = mlir::dyn_cast<AddRmsNormOp>(op);
+    if (!sum || !norm || IsJoined(sum) || !collectives || collectives.getValue() != "ipc") {
+      return NamedError(&op) << "is joined to the step before it, and the two are no kernel; only an mrs.add_rms_norm "
+                                "and the mrs.all_reduce before it are, of mrs.collectives \"ipc\"";
+    }
+    const mlir::Value result = sum.getResult();
+    if (!result.hasOneUse() || (norm.getA() != result && norm.getB() != result) || VariantOf(sum) != VariantOf(norm)) {
+      return NamedError(&op) << "is joined to '" << sum.getName()
+                             << "', whose result it alone must read, once, whenever that runs";
+    }
+  }
+  return mlir::success();
+}
+
 constexpr int64_t kMaxOffset = int64_t{1} << 50;  // so that offset + size cannot overflow
 
 struct Placed {
@@ -196,7 +220,7 @@ mlir::LogicalResult VerifyFinal(mlir::ModuleOp module) {
   for (mlir::func::FuncOp program : programs) {
     if (mlir::failed(VerifyGathered(program)) || mlir::failed(VerifyWeights(program, mesh)) ||
         mlir::failed(VerifyChunks(program)) || mlir::failed(VerifyScratch(program)) ||
-        mlir::failed(VerifySchedule(program))) {
+        mlir::failed(VerifySchedule(program)) || mlir::failed(VerifyLaunches(module, program))) {
       return mlir::failure();
     }
     if (!program->getAttr("mrs.layers")) {

@@ -433,6 +433,7 @@ class StageEmitter {
     for (size_t i = 0; i < result_count; ++i) {
       stage_->refs.emplace_back(buffers_.lookup(op->getResult(i)), plan::RefSpace::buffer);
     }
+    if (ir::IsJoined(op)) stage_->joined.push_back(static_cast<uint32_t>(stage_->steps.size()));
     const llvm::StringRef variant = ir::VariantOf(op);
     const plan::Variant when = variant == "candidates"   ? plan::Variant::candidates
                                : variant == "all_logits" ? plan::Variant::all_logits

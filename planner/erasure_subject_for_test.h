@@ -26,6 +26,7 @@ struct Cut {
   int64_t tp = 2;
   int64_t stages = 1;
   const char* gpus = "";  // else of CPU ranks
+  const char* collectives = "";
 };
 
 // `model`: a folder of the repository, or the name of a random checkpoint (random_checkpoint.py), as CTest writes them
@@ -40,6 +41,7 @@ inline BuildOptions Options(const std::string& model, const Cut& cut) {
   if (random) options.max_len = 128;
   options.numerics = "pair2";
   options.memory = uint64_t{1} << 30;
+  options.collectives = cut.collectives;
   if (*cut.gpus != '\0') options.cluster = *cluster::ParseGpus(cut.gpus);
   return options;
 }

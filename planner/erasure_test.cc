@@ -33,12 +33,12 @@ TEST(Erasure, PassesWhatIsBuiltOnAnyNumberOfRanks) {
 
 // What GPUs do in one step is what the plain steps do.
 TEST(Erasure, PassesFusedSteps) {
-  for (const auto& [tp, stages, gpus] : {Cut{1, 1, "2GiB"}, Cut{2, 1, "2x2GiB"}, Cut{2, 2, "4x2GiB"}}) {
-    Subject s(kMini, {tp, stages, gpus});
-    EXPECT_EQ(s.Refusal(), "") << gpus;
-    const size_t layers = 4u / static_cast<size_t>(stages);
-    EXPECT_EQ(s.stage().rope_appends.size(), layers) << gpus;
-    EXPECT_EQ(std::ranges::count(s.stage().steps, plan::OpKind::matmul_silu_mul, &plan::Step::op), layers) << gpus;
+  for (const Cut& cut : {Cut{1, 1, "2GiB"}, Cut{2, 1, "2x2GiB"}, Cut{2, 2, "4x2GiB"}, Cut{2, 1, "2xH100-SXM", "ipc"}}) {
+    Subject s(kMini, cut);
+    EXPECT_EQ(s.Refusal(), "") << cut.gpus;
+    const size_t layers = 4u / static_cast<size_t>(cut.stages);
+    EXPECT_EQ(s.stage().rope_appends.size(), layers) << cut.gpus;
+    EXPECT_EQ(std::ranges::count(s.stage().steps, plan::OpKind::matmul_silu_mul, &plan::Step::op), layers) << cut.gpus;
   }
 }
 

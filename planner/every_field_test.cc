@@ -169,17 +169,19 @@ std::map<std::string, Tried> TryEveryField(const std::string& model, const Cut& 
 TEST(EveryField, IsRefusedWhenChangedOrHasAReasonNotToBe) {
   std::set<std::string> accepted;
   // Between them they have every kind of step; two stages have what passes between them.
-  const std::pair<const char*, Cut> subjects[] = {{"models/mini", {.tp = 2}},
-                                                  {"tests/golden/llama_bias_f32", {.tp = 2}},
-                                                  {"Gemma3", {.tp = 2, .stages = 2}},
-                                                  {"Phi3", {.tp = 2}},
-                                                  {"Olmo3", {.tp = 2, .stages = 2}},
-                                                  {"StableLm", {.tp = 1, .stages = 2}},
-                                                  {"Ministral3", {.tp = 1}},
-                                                  {"Granite", {.tp = 1}},
-                                                  {"Glm4", {.tp = 1}},
-                                                  {"models/mini", {.tp = 2, .gpus = "2x2GiB"}},  // with fused steps
-                                                  {"Gemma3", {.tp = 1, .gpus = "2GiB"}}};
+  const std::pair<const char*, Cut> subjects[] = {
+      {"models/mini", {.tp = 2}},
+      {"tests/golden/llama_bias_f32", {.tp = 2}},
+      {"Gemma3", {.tp = 2, .stages = 2}},
+      {"Phi3", {.tp = 2}},
+      {"Olmo3", {.tp = 2, .stages = 2}},
+      {"StableLm", {.tp = 1, .stages = 2}},
+      {"Ministral3", {.tp = 1}},
+      {"Granite", {.tp = 1}},
+      {"Glm4", {.tp = 1}},
+      {"models/mini", {.tp = 2, .gpus = "2x2GiB"}},  // with fused steps
+      {"models/mini", {.tp = 2, .gpus = "2xH100-SXM", .collectives = "ipc"}},
+      {"Gemma3", {.tp = 1, .gpus = "2GiB"}}};
   for (const auto& [model, cut] : subjects) {
     size_t mutants = 0;
     for (const auto& [path, field] : TryEveryField(model, cut)) {

@@ -104,11 +104,11 @@ TEST_P(RankNeedsOf, AreThoseOfItsPlansForGpus) {
   }
 }
 
-TEST(RankNeeds, AreThoseOfAPlanByPeerMemory) {
+TEST_P(RankNeedsOf, AreThoseOfItsPlansByPeerMemory) {
   const auto cluster = cluster::ParseGpus("4xH100-SXM");
   ASSERT_TRUE(cluster.ok()) << cluster.message();
   for (const int64_t stages : {1, 2}) {
-    BuildOptions options = Options("models/mini", {});
+    BuildOptions options = Options(GetParam(), {});
     options.cluster = *cluster;
     options.tp = 2;
     options.pp = stages;

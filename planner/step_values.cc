@@ -43,7 +43,7 @@ class Walk {
     } else {
       Read(NextStep(), {x});  // it is sent
     }
-    out_.step_count = step_;
+    out_.step_count = step_ + joined_count_;
     MarkInPlace();
     std::stable_sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) { return at(a).first < at(b).first; });
     return Sorted();
@@ -138,17 +138,28 @@ class Walk {
   int64_t MatrixInput(TensorRole norm, TensorRole bias, int64_t layer, int64_t x) {
     if (!Has(norm, layer) && matrix_ == kF32) return x;
     if (s_.fused && x == residual_sum_ && Has(norm, layer) && !Has(bias, layer)) {
+      if (sums_ranks_ && s_.joined) JoinLastSum();
       return New(RowsOf::kTokens, m_.hidden * matrix_, at(x).first);
     }
     return Step(RowsOf::kTokens, m_.hidden * matrix_, {x});
   }
 
+  // The residual's sum, which was the last step, is one launch with that of the ranks before it.
+  void JoinLastSum() {
+    ++joined_count_;
+    const int64_t launch = --step_ - 1;
+    at(residual_sum_).first = launch;
+    for (const int64_t value : {summed_[0], summed_[1], residual_sum_}) at(value).last = launch;
+  }
+
   // After the product that completes a block: reduce, bias, norm, scale, and the residual's sum.
   int64_t AddTo(int64_t residual, int64_t y, int64_t layer, TensorRole bias, TensorRole norm) {
-    y = Reduced(RowsOf::kTokens, m_.hidden * kF32, y);
+    const int64_t reduced = y = Reduced(RowsOf::kTokens, m_.hidden * kF32, y);
     if (Has(bias, layer)) y = HiddenSum({y});
     if (Has(norm, layer)) y = Hidden({y});
     if (m_.layers[layer].residual_multiplier != 1) y = Hidden({y});
+    sums_ranks_ = s_.tp > 1 && y == reduced;
+    summed_[0] = residual, summed_[1] = y;
     return residual_sum_ = HiddenSum({residual, y});
   }
 
@@ -257,7 +268,10 @@ class Walk {
   std::vector<int64_t> order_;   // of the values, by their first step
   std::vector<int64_t> sum_of_;  // of each value: its first operand, where it is a sum
   int64_t step_ = 0;
+  int64_t joined_count_ = 0;            // of steps that are one launch with the one before, and so not in step_
   int64_t residual_sum_ = kNothing;     // the last
+  int64_t summed_[2] = {};              // what went into it
+  bool sums_ranks_ = false;             // the second of these is what the ranks' sum, the step before, has left
   std::map<int64_t, int64_t> windows_;  // -> KV class
   int64_t tokens_ = kNothing, positions_ = kNothing, sequence_ = kNothing, logit_rows_ = kNothing;
   std::vector<int64_t> slots_, tables_;  // of each KV class

@@ -19,7 +19,7 @@ enum class RowsOf : uint8_t { kTokens, kSequences, kLogitRows };
 struct StepValue {
   RowsOf rows = RowsOf::kTokens;
   int64_t row_bytes = 0;  // on this rank
-  int64_t first = 0;      // the step that writes it; -1: an input
+  int64_t first = 0;      // the step that writes it, those of one launch counted as one; -1: an input
   int64_t last = 0;       // the last that reads it
   int64_t in_place = -1;  // the value whose bytes it takes over
 };
@@ -38,7 +38,8 @@ struct StageShape {
   int64_t layer_end = 0;
   bool bf16 = true;
   int64_t max_len = 0;
-  bool fused = false;  // as mrs-fuse-steps does it for GPUs
+  bool fused = false;   // as mrs-fuse-steps does it for GPUs
+  bool joined = false;  // as mrs-join-launches does it where they read each other's memory
 };
 
 StageValues ValuesOfStage(const ModelSpec& spec, const StageShape& shape);

@@ -84,6 +84,16 @@ TEST(DiffPlans, FollowsIndicesToNames) {
                           "program steps[\"l0.o\"].after: \"l0.attn\" -> \"l0.silu\""));
 }
 
+TEST(DiffPlans, TellsWhichStepsAreOneLaunch) {
+  const plan::PlanT a = TinyPlan({.fused = true, .joined = true});
+  plan::PlanT b = a;
+  b.stages[0]->joined.clear();
+  EXPECT_THAT(Lines(Compare(a, b)),
+              ElementsAre("program steps[\"l0.add_norm\"].launch: that of the step before -> nothing"));
+  b.stages[0]->joined = {a.stages[0]->joined[0], 5, 1000};  // what no step says of itself
+  EXPECT_THAT(Lines(Compare(a, b)), Contains(HasSubstr("joined[2]: nothing -> 1000")));
+}
+
 TEST(DiffPlans, AttributesAreOfTheStepThatHasThem) {
   plan::PlanT b = TinyPlan();
   b.stages[0]->attentions[0]->scale = 0.5f;

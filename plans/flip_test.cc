@@ -26,8 +26,11 @@ TEST(Flip, EveryByteIsRefused) {
   EXPECT_TRUE(OpenPlanBytes(Bytes(file)).ok());
 }
 
-TEST(Flip, EveryByteResealedIsRefusedOrSound) {
-  const std::string original = PackPlan(TinyPlan());
+class FlipOf : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Plans, FlipOf, ::testing::Bool());
+
+TEST_P(FlipOf, EveryByteResealedIsRefusedOrSound) {
+  const std::string original = PackPlan(TinyPlan({.fused = GetParam(), .joined = GetParam()}));
   size_t refused = 0;
   size_t sound = 0;
   for (size_t i = 0; i < original.size() - contract::kTrailerBytes; ++i) {

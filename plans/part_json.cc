@@ -1,4 +1,5 @@
 // PartJson: the same part as PartText's, every index beside the name of what it points to.
+#include <algorithm>
 #include <string>
 
 #include "plans/json_writer.h"
@@ -107,7 +108,7 @@ void WriteStep(const StageView& stage, uint32_t index, JsonWriter* json) {
   });
   json->Key("after").Begin('[');
   for (const uint32_t dep : stage.Deps(step)) json->Value(dep);
-  json->End().End();
+  json->End().Key("joined").Value(std::ranges::binary_search(stage.joined, index)).End();
 }
 
 }  // namespace

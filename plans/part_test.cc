@@ -129,6 +129,16 @@ TEST(SelectPart, ThePartsOfARankAreAllThatItsWeightsHold) {
   }
 }
 
+TEST(SelectPart, SaysWhichStepsAreOneLaunch) {
+  const OpenedPlan plan = Opened(TinyPlan({.tp = 2, .fused = true, .joined = true}));
+  std::vector<std::string> joined;
+  const json part = JsonOf(plan, {.layer = 0});
+  for (const auto& step : part["stages"][0]["steps"]) {
+    if (step["joined"].get<bool>()) joined.push_back(step["name"]);
+  }
+  EXPECT_THAT(joined, ElementsAre("l0.add_norm"));
+}
+
 TEST(SelectPart, FiltersCombine) {
   const OpenedPlan plan = Opened(TinyPlan({.tp = 2, .layer_count = 2}));
   const json part = JsonOf(plan, {.rank = 0, .layer = 1, .tensor = "l1.up.tensor"});

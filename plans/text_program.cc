@@ -1,5 +1,6 @@
 #include "plans/text_program.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "plans/append.h"
@@ -97,11 +98,12 @@ std::string StepText(const StageView& stage, uint32_t index) {
   std::vector<std::string> results;
   for (const plan::Ref& ref : stage.Results(step)) results.push_back(RefText(stage, ref));
   return fmt::format(
-      "step {} {} '{}' ({}) -> ({}){}{}{}{}", index, plan::EnumNameOpKind(step.op()), stage.Name(step.name()),
+      "step {} {} '{}' ({}) -> ({}){}{}{}{}{}", index, plan::EnumNameOpKind(step.op()), stage.Name(step.name()),
       fmt::join(operands, ", "), fmt::join(results, ", "), AttributeText(stage, index),
       step.layer() < 0 ? "" : fmt::format(" layer {}", step.layer()),
       step.variant() == plan::Variant::always ? "" : fmt::format(" only {}", plan::EnumNameVariant(step.variant())),
-      step.dep_count() == 0 ? "" : fmt::format(" after {}", fmt::join(stage.Deps(step), ", ")));
+      step.dep_count() == 0 ? "" : fmt::format(" after {}", fmt::join(stage.Deps(step), ", ")),
+      std::ranges::binary_search(stage.joined, index) ? ", in one launch with it" : "");
 }
 
 void AppendStage(const StageView& stage, std::string* out) {

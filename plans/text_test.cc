@@ -108,6 +108,13 @@ TEST(PlanToText, ShowsAStepOnOneLine) {
   EXPECT_EQ(text, PlanToText(Tiny().plan(), opened.name()));
 }
 
+TEST(PlanToText, SaysWhichStepsAreOneLaunch) {
+  const OpenedPlan opened = Opened(TinyPlan({.fused = true, .joined = true}));
+  const std::string text = PlanToText(opened.plan(), opened.name());
+  EXPECT_THAT(text, HasSubstr(" layer 0 after 10, in one launch with it\n"));
+  EXPECT_EQ(text.find("in one launch with it"), text.rfind("in one launch with it"));
+}
+
 TEST(PlanToText, SaysWhatTheFileClaimsAndWhatWasCheckedNow) {
   plan::PlanT plan = TinyPlan();
   EXPECT_THAT(

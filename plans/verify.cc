@@ -14,6 +14,7 @@ Status VerifyStage(const StageView& stage) {
   MRS_RETURN_IF_ERROR(CheckWeights(stage));
   MRS_RETURN_IF_ERROR(CheckDigests(stage));
   MRS_RETURN_IF_ERROR(CheckShapes(stage));
+  MRS_RETURN_IF_ERROR(CheckLaunches(stage));
   MRS_ASSIGN_OR_RETURN(const Order order, Order::Of(stage));
   MRS_RETURN_IF_ERROR(CheckLiveness(stage, order));
   MRS_RETURN_IF_ERROR(CheckCollectives(stage, order));

@@ -21,6 +21,8 @@ struct InPlace : ModulePass<InPlace> {
     for (mlir::Operation& op : program.getBody().front()) {
       if (!mlir::isa<ir::AddOp, ir::AddBiasOp, ir::AllReduceOp, ir::AddRmsNormOp>(op)) continue;
       const mlir::Value operand = op.getOperand(0);
+      // What the launch itself makes is written nowhere, or while others still read what it is made of.
+      if (ir::IsJoined(&op) && mlir::isa_and_nonnull<ir::AllReduceOp>(operand.getDefiningOp())) continue;
       bool read_later = false;
       for (mlir::Operation* user : operand.getUsers()) read_later |= op.isBeforeInBlock(user);
       const bool both = op.getNumOperands() > 1 && op.getOperand(1) == operand;

@@ -8,7 +8,8 @@ namespace {
 
 struct VerifyShardingPass : ModulePass<VerifyShardingPass> {
   static constexpr llvm::StringLiteral kArgument = "mrs-verify-sharding";
-  static constexpr llvm::StringLiteral kDescription = "refuse a program that does not compute what the unsharded one does";
+  static constexpr llvm::StringLiteral kDescription =
+      "refuse a program that does not compute what the unsharded one does";
   mlir::LogicalResult Run(mlir::ModuleOp module) { return ir::VerifySharding(module); }
 };
 
@@ -33,14 +34,16 @@ void AddPlanPipeline(mlir::OpPassManager& manager) {
   manager.addPass(CreateFuseStepsPass());
   manager.addPass(CreateLocalizePass());
   manager.addPass(CreateSchedulePass());
+  manager.addPass(CreateJoinLaunchesPass());
   manager.addPass(CreateInPlacePass());
   manager.addPass(CreatePlanMemoryPass());
 }
 
 void RegisterPasses() {
-  for (auto create : {CreateApplyLayoutPass, CreatePropagatePass, CreateInsertCollectivesPass, CreateCutStagesPass,
-                      CreateFusePass, CreateFuseStepsPass, CreateLocalizePass, CreateSchedulePass, CreateInPlacePass, CreatePlanMemoryPass,
-                      CreateVerifyShardingPass, CreateVerifyFinalPass}) {
+  for (auto create :
+       {CreateApplyLayoutPass, CreatePropagatePass, CreateInsertCollectivesPass, CreateCutStagesPass, CreateFusePass,
+        CreateFuseStepsPass, CreateLocalizePass, CreateSchedulePass, CreateJoinLaunchesPass, CreateInPlacePass,
+        CreatePlanMemoryPass, CreateVerifyShardingPass, CreateVerifyFinalPass}) {
     mlir::registerPass(create);
   }
   mlir::PassPipelineRegistration<>("mrs-plan", "all passes of mrs-plan build", AddPlanPipeline);

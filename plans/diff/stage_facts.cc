@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <variant>
@@ -157,6 +158,12 @@ std::vector<Fact> StageFacts::OfStage() const {
       for (size_t i = 0; i < covered.size(); ++i) {
         if (!covered[i]) emit(fmt::format("deps[{}]", i), fmt::format("{}", view_.deps[i]));
       }
+    } else if (name == "joined") {
+      for (size_t i = 0; i < view_.joined.size(); ++i) {  // of steps, which say so themselves
+        const bool follows = i == 0 || view_.joined[i - 1] < view_.joined[i];
+        if (follows && view_.joined[i] < view_.steps.size()) continue;
+        emit(fmt::format("joined[{}]", i), fmt::format("{}", view_.joined[i]));
+      }
     } else if (name == "placements") {
       const size_t shown = view_.buffers.size() * view_.buckets.size();
       if (view_.placements.size() < shown) emit("placements", fmt::format("only {}", view_.placements.size()));
@@ -217,6 +224,7 @@ std::vector<Fact> StageFacts::OfStep(uint32_t index) const {
     }
   }
   emit("after", std::move(after));
+  if (std::ranges::find(view_.joined, index) != view_.joined.end()) emit("launch", "that of the step before");
   const auto follows = [&](const char* field, auto range_of) {
     const auto before = index == 0 ? std::pair<uint64_t, uint64_t>{0, 0} : range_of(view_.steps[index - 1]);
     const uint64_t begin = range_of(step).first;

@@ -100,6 +100,7 @@ std::string Remarks(const verify::StageView& stage, const StepFacts& facts) {
            Text(stage.Name(stage.weights[ref.index()].name()), 64));
   }
   if (weights > 0) add(weights > kShown ? fmt::format("{} and {} more", names, weights - kShown) : names);
+  if (std::ranges::binary_search(stage.joined, facts.index)) add("in one launch with the step before it");
   if (facts.variant != plan::Variant::always) add(fmt::format("only for {}", plan::EnumNameVariant(facts.variant)));
   return text;
 }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "plans/collectives.h"
 #include "plans/contract.h"
 #include "plans/encoding.h"
 #include "plans/sha256.h"
@@ -107,6 +108,13 @@ class Builder {
     plan_.options.push_back(std::make_unique<OptionT>());
     plan_.options[0]->name = "tp";
     plan_.options[0]->value = std::to_string(o_.tp);
+    if (o_.joined) {
+      auto collectives = std::make_unique<OptionT>();
+      collectives->name = "collectives";
+      collectives->value = "ipc";
+      plan_.options.insert(plan_.options.begin(), std::move(collectives));
+      stage_->communicators_bytes = kPeerExchangeBytes;
+    }
     plan_.predictions.push_back(std::make_unique<PredictionT>());
     plan_.predictions[0]->name = "weights";
     plan_.predictions[0]->unit = "bytes";
@@ -320,8 +328,13 @@ class Builder {
     uint32_t o = Buffer_(l + "o.out", DType::f32, Rows::tokens, hidden());
     Step_(OpKind::matmul, l + "o", {Of(a), wo, none}, {o}, 0, layer);
     o = AllReduce(l + "o_sum", o, hidden(), CollectiveAlgorithm::halving_doubling, layer);
-    const uint32_t ob = Buffer_(l + "o_biased", DType::f32, Rows::tokens, hidden(), o);
-    Step_(OpKind::add_bias, l + "o_bias", {Of(o), Vector(l + "o_bias", hidden())}, {ob}, 0, layer);
+    uint32_t ob = o;
+    if (o_.joined) {
+      stage_->joined.push_back(static_cast<uint32_t>(stage_->steps.size()));  // add_norm
+    } else {
+      ob = Buffer_(l + "o_biased", DType::f32, Rows::tokens, hidden(), o);
+      Step_(OpKind::add_bias, l + "o_bias", {Of(o), Vector(l + "o_bias", hidden())}, {ob}, 0, layer);
+    }
     const uint32_t x1 = Buffer_(l + "x1", DType::f32, Rows::tokens, hidden(), x);
     if (!o_.fused) Step_(OpKind::add, l + "attn_add", {Of(x), Of(ob)}, {x1}, 0, layer);
 

@@ -24,6 +24,7 @@ struct TinyOptions {
   uint64_t scale = 1;         // multiplies heads, hidden, ffn and vocabulary
   uint64_t head_scale = 1;    // multiplies heads once more
   bool fused = false;         // for GPUs: rope_append, matmul_silu_mul, and add_rms_norm within a layer
+  bool joined = false;        // and that by peer memory, without a bias before it: one launch with the ranks' sum
 };
 
 plan::PlanT TinyPlan(const TinyOptions& options = {});

@@ -8,6 +8,8 @@ StageView::StageView(const plan::Plan& whole, uint32_t stage_index, Budget* work
       index(stage_index),
       budget(*work),
       steps(View(stage.steps())),
+      joined(stage.joined() == nullptr ? std::span<const uint32_t>()
+                                       : std::span(stage.joined()->data(), stage.joined()->size())),
       refs(View(stage.refs())),
       deps(stage.deps()->data(), stage.deps()->size()),
       buffers(View(stage.buffers())),

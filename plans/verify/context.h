@@ -4,6 +4,7 @@
 //   return stage.AtStep(42, "reads {} past its end", n);   // "stage 0 step 42 'l3.o_proj': reads 7 past its end"
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -65,6 +66,11 @@ struct StageView {
   std::span<const uint32_t> Deps(const plan::Step& step) const {
     return deps.subspan(step.dep_count() == 0 ? 0 : step.dep_begin(), step.dep_count());
   }
+  // The step that its launch begins with; CheckLaunches has passed.
+  uint32_t LaunchOf(uint32_t step) const {
+    while (std::ranges::binary_search(joined, step)) --step;
+    return step;
+  }
   // Shows the visitor the step by its operation (plans/step_view.h); CheckReferences has passed.
   template <typename Visitor>
   auto Visit(uint32_t step, Visitor&& visitor) const {
@@ -104,6 +110,7 @@ struct StageView {
   uint32_t index;
   Budget& budget;
   std::span<const plan::Step> steps;
+  std::span<const uint32_t> joined;
   std::span<const plan::Ref> refs;
   std::span<const uint32_t> deps;
   std::span<const plan::Buffer> buffers;

@@ -1,5 +1,5 @@
 // A value is defined once, before it is read, and its bytes are overwritten only after everyone has read them: in every
-// variant and every bucket, whatever overlap the dependencies allow.
+// variant and every bucket, whatever overlap the dependencies allow. Steps of one launch read and write at once.
 #include <iterator>
 #include <map>
 #include <vector>
@@ -138,15 +138,18 @@ class Arena {
   Status CheckDone(uint32_t old, uint32_t fresh, uint32_t step) {
     if (!stage_.budget.Spend(1 + uses_.Readers(old).size())) return Budget::Exhausted("which buffers overlap");
     const uint32_t definer = uses_.definer[old];
-    if (definer == step || (definer != kStart && !order_.Before(definer, step)))
-      return Overlap(old, fresh, step, definer);
+    if (definer == step || (definer != kStart && !IsOver(definer, step))) return Overlap(old, fresh, step, definer);
     for (const uint32_t reader : uses_.Readers(old)) {
       if (!RunsIn(stage_.steps[reader], variant_)) continue;
-      if (reader == step ? !MayBeInPlace(old, fresh, step) : !order_.Before(reader, step)) {
+      if (reader == step ? !MayBeInPlace(old, fresh, step) : !IsOver(reader, step)) {
         return Overlap(old, fresh, step, reader);
       }
     }
     return Status();
+  }
+
+  bool IsOver(uint32_t earlier, uint32_t step) const {
+    return order_.Before(earlier, step) && stage_.LaunchOf(earlier) != stage_.LaunchOf(step);
   }
 
   // The kernels of these operations read each element before they write it, and nothing else.

@@ -1,10 +1,12 @@
 #include "runtime/rank/bind.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <variant>
 
 #include "kernels/cuda/exact.h"
 #include "plans/contract.h"
@@ -44,7 +46,11 @@ class Binder {
     for (uint32_t i = 0; i < stage_.steps()->size(); ++i) {
       const plan::Step& step = *stage_.steps()->Get(i);
       if (step.variant() != plan::Variant::always && step.variant() != variant) continue;
-      program.launches.push_back(BindStep(i, step));
+      if (stage_.joined() != nullptr && std::ranges::binary_search(*stage_.joined(), i)) {
+        Join(&program.launches.back(), BindStep(i, step));
+      } else {
+        program.launches.push_back(BindStep(i, step));
+      }
     }
     return program;
   }
@@ -78,6 +84,16 @@ class Binder {
             .rows = stage_.buffers()->Get(stage_.refs()->Get(shown)->index())->rows(),
             .work = plan::VisitStep(plan_, stage_, step,
                                     [this](const auto& view) { return typename Launch<Set>::Work(this->Bind(view)); })};
+  }
+
+  // The verifier lets a sum of ranks and a norm be one, and nothing else.
+  static void Join(Launch<Set>* first, Launch<Set> next) {
+    if constexpr (kHasFused) {
+      first->work = SumNormLaunch{std::get<CollectiveLaunch>(first->work),
+                                  std::get<KernelLaunch<Set, kernels::cuda::AddRmsNormArgs>>(next.work)};
+    } else {
+      OfCudaAlone();
+    }
   }
 
   // ---- Each operation as a launch; a forward fills in the rows ----

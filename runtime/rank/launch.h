@@ -1,4 +1,5 @@
-// A step of the plan with every address resolved: all that a forward still fills in is how many rows there are.
+// A step of the plan, or those that it joins, with every address resolved: all that a forward still fills in is how
+// many rows there are.
 //
 //   Launch<KernelSet>{.step = 7, .rows = plan::Rows::tokens, .work = KernelLaunch<KernelSet, AddArgs>{k.add, {...}}}
 //
@@ -57,6 +58,12 @@ struct GatedMatmulLaunch {
   kernels::cuda::Activation activation{};
 };
 
+// A sum of ranks by each other's memory, and the residual's sum and its norm of it, which are a step of their own.
+struct SumNormLaunch {
+  CollectiveLaunch sum;  // its y is the norm's a or b
+  KernelLaunch<kernels::cuda::CudaKernels, kernels::cuda::AddRmsNormArgs> norm;
+};
+
 // What several steps of the plan are as one: of a device whose table has rows for it.
 template <typename Set, typename... Rows>
 struct WorkOf {
@@ -65,7 +72,7 @@ struct WorkOf {
 #define ROW(name, args) , KernelLaunch<kernels::cuda::CudaKernels, kernels::cuda::args>
 template <typename... Rows>
 struct WorkOf<kernels::cuda::CudaKernels, Rows...> {
-  using Type = std::variant<Rows..., GatedMatmulLaunch MRS_FUSED_KERNELS(ROW)>;
+  using Type = std::variant<Rows..., GatedMatmulLaunch, SumNormLaunch MRS_FUSED_KERNELS(ROW)>;
 };
 #undef ROW
 
@@ -78,7 +85,7 @@ struct Launch {
                                KernelLaunch<Set, kernels::KvAppendArgs> MRS_PLAIN_KERNELS(ROW)>::Type;
 #undef ROW
 
-  uint32_t step = 0;  // Stage.steps, for messages
+  uint32_t step = 0;  // Stage.steps, for messages; of several the first
   plan::Rows rows = plan::Rows::one;
   Work work;
 };

@@ -12,6 +12,11 @@
 // CHECK: mrs.add "doubled" %{{[0-9]+}}, %{{[0-9]+}} :
 // What the executor writes, and what other operations read element by element, is never overwritten.
 // CHECK: mrs.rms_norm "norm" %{{[0-9]+}}, %{{[0-9]+}} {eps
+// A sum of ranks that is one launch with the norm after it is written nowhere: nothing takes over its bytes.
+// CHECK: mrs.all_reduce "sum" {{.*}}inplace = 0
+// CHECK: mrs.add_rms_norm "joined" %{{[0-9]+}}, %{{[0-9]+}}, %{{[0-9]+}} {eps = {{[^,]*}}, joined}
+// CHECK: mrs.all_reduce "other" {{.*}}inplace = 0
+// CHECK: mrs.add_rms_norm "apart" {{.*}}inplace = 0
 module attributes {mrs.mesh = {tp = 2 : i64}} {
   func.func @residual() {
     %ids = mrs.input "tokens" : <[T], i32>
@@ -24,6 +29,12 @@ module attributes {mrs.mesh = {tp = 2 : i64}} {
     %c = mrs.add_bias "biased" %b, %vector : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> !mrs.tensor<[T, 256], f32>
     %d = mrs.add "doubled" %c, %c : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>) -> !mrs.tensor<[T, 256], f32>
     %n = mrs.rms_norm "norm" %d, %vector {eps = 1.0e-05 : f32} : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> !mrs.tensor<[T, 256], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 2003 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[2048{tp 1024}, 256], f32>) -> !mrs.tensor<[T, 256], f32, partial{tp}>
+    %s = mrs.all_reduce "sum" %p {algorithm = "doubling", axis = "tp"} : (!mrs.tensor<[T, 256], f32, partial{tp}>) -> !mrs.tensor<[T, 256], f32>
+    %q, %m = mrs.add_rms_norm "joined" %s, %n, %vector {eps = 1.0e-05 : f32, joined} : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>)
+    %o = mrs.embed "o" %ids, %table {vocab_valid = 2003 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[2048{tp 1024}, 256], f32>) -> !mrs.tensor<[T, 256], f32, partial{tp}>
+    %t = mrs.all_reduce "other" %o {algorithm = "doubling", axis = "tp"} : (!mrs.tensor<[T, 256], f32, partial{tp}>) -> !mrs.tensor<[T, 256], f32>
+    %u, %v = mrs.add_rms_norm "apart" %t, %m, %vector {eps = 1.0e-05 : f32} : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>)
     return
   }
 }

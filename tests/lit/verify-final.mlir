@@ -421,3 +421,151 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 4, 1, 1>}
     return
   }
 }
+
+// -----
+// A sum of ranks and the norm after it as one launch: each of the two in place, the norm in bytes of its own.
+// CHECK-LABEL: func.func @one_launch
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @one_launch() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, inplace = 0 : i64, offsets = [array<i64: 320>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %q, %n = mrs.add_rms_norm "norm" %r, %s, %w {eps = 1.0e-05 : f32, inplace = 0 : i64, joined, offsets = [array<i64: 64>, array<i64: 576>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], bf16>)
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "nccl", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @launch_of_nccl() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, inplace = 0 : i64, offsets = [array<i64: 320>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'norm' (mrs.add_rms_norm): is joined to the step before it, and the two are no kernel; only an mrs.add_rms_norm and the mrs.all_reduce before it are, of mrs.collectives "ipc"}}
+    %q, %n = mrs.add_rms_norm "norm" %r, %s, %w {eps = 1.0e-05 : f32, inplace = 0 : i64, joined, offsets = [array<i64: 64>, array<i64: 576>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], bf16>)
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @launch_without_norm() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, inplace = 0 : i64, offsets = [array<i64: 320>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'a' (mrs.add): is joined to the step before it, and the two are no kernel; only an mrs.add_rms_norm and the mrs.all_reduce before it are, of mrs.collectives "ipc"}}
+    %a = mrs.add "a" %r, %s {joined, offsets = [array<i64: 576>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @launch_of_another() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, inplace = 0 : i64, offsets = [array<i64: 320>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'norm' (mrs.add_rms_norm): is joined to 'p.all_reduce', whose result it alone must read, once, whenever that runs}}
+    %q, %n = mrs.add_rms_norm "norm" %r, %s, %w {eps = 1.0e-05 : f32, inplace = 0 : i64, joined, offsets = [array<i64: 64>, array<i64: 576>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], bf16>)
+    %a = mrs.add "a" %q, %s {offsets = [array<i64: 832>], step = 5 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @launch_of_a_sum_and_itself() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, inplace = 0 : i64, offsets = [array<i64: 320>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'norm' (mrs.add_rms_norm): is joined to 'p.all_reduce', whose result it alone must read, once, whenever that runs}}
+    %q, %n = mrs.add_rms_norm "norm" %s, %s, %w {eps = 1.0e-05 : f32, joined, offsets = [array<i64: 1088>, array<i64: 576>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], bf16>)
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @launch_of_something_else() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, inplace = 0 : i64, offsets = [array<i64: 320>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'norm' (mrs.add_rms_norm): is joined to 'p.all_reduce', whose result it alone must read, once, whenever that runs}}
+    %q, %n = mrs.add_rms_norm "norm" %r, %r, %w {eps = 1.0e-05 : f32, joined, offsets = [array<i64: 1088>, array<i64: 576>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], bf16>)
+    %a = mrs.add "a" %q, %s {offsets = [array<i64: 832>], step = 5 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>) -> !mrs.tensor<[T, 16], f32>
+    return
+  }
+}
+
+// -----
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @launch_sometimes() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, inplace = 0 : i64, offsets = [array<i64: 320>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'norm' (mrs.add_rms_norm): is joined to 'p.all_reduce', whose result it alone must read, once, whenever that runs}}
+    %q, %n = mrs.add_rms_norm "norm" %r, %s, %w {eps = 1.0e-05 : f32, inplace = 0 : i64, joined, variant = "candidates", offsets = [array<i64: 64>, array<i64: 576>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], bf16>)
+    return
+  }
+}
+
+// -----
+// Steps of one launch run at once: what the first reads is still needed where the second writes. One after the other it is not.
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @launch_over_what_it_reads() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, offsets = [array<i64: 576>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'norm' (mrs.add_rms_norm): its result lies at [320, 448) in bucket 0, over the result of 'p' at [320, 576), which is still needed}}
+    %q, %n = mrs.add_rms_norm "norm" %r, %s, %w {eps = 1.0e-05 : f32, inplace = 0 : i64, joined, offsets = [array<i64: 64>, array<i64: 320>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], bf16>)
+    return
+  }
+}
+
+// -----
+// CHECK-LABEL: func.func @one_after_the_other
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @one_after_the_other() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, offsets = [array<i64: 576>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %q, %n = mrs.add_rms_norm "norm" %r, %s, %w {eps = 1.0e-05 : f32, inplace = 0 : i64, offsets = [array<i64: 64>, array<i64: 320>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], bf16>)
+    return
+  }
+}

@@ -12,7 +12,7 @@ Mutant = namedtuple("Mutant", "name file old new harmless places", defaults=((),
 
 RULES, OPS, PROGRAM, SLICES = "ir/sharding_rules.cc", "ir/mrs_ops.td", "ir/program.cc", "ir/dim_slice.cc"
 FUSE, INSERT, PROPAGATE = (f"planner/passes/{name}.cc" for name in ("fuse", "insert_collectives", "propagate"))
-FUSE_STEPS = "planner/passes/fuse_steps.cc"
+FUSE_STEPS, JOIN_LAUNCHES = (f"planner/passes/{name}.cc" for name in ("fuse_steps", "join_launches"))
 LAYOUT = "planner/passes/apply_layout.cc"
 LOCALIZE, SCHEDULE, IN_PLACE = (f"planner/passes/{name}.cc" for name in ("localize", "schedule", "in_place"))
 FIRST_FIT, MEMORY = "planner/passes/first_fit.cc", "planner/passes/plan_memory.cc"
@@ -437,6 +437,38 @@ MUTANTS = [
         PROGRAM,
         "if (operand && result.getResultNumber() == 0) {",
         "if (operand && result.getResultNumber() + 1 == op.getNumResults()) {",
+        (),
+        True,
+    ),
+    Mutant(
+        "sum_joined_to_what_it_sums",
+        JOIN_LAUNCHES,
+        'op.setAttr("joined"',
+        'sum->setAttr("joined"',
+        (),
+        True,
+    ),
+    Mutant(
+        "launch_joined_without_peer_memory",
+        JOIN_LAUNCHES,
+        'if (!collectives || collectives.getValue() != "ipc") return',
+        "if (!collectives) return",
+        (),
+        True,
+    ),
+    Mutant(
+        "launch_reads_while_it_writes",
+        PROGRAM,
+        "index[&op] = IsJoined(&op) ? last_step : count;",
+        "index[&op] = count;",
+        (),
+        True,
+    ),
+    Mutant(
+        "emitted_launch_is_of_the_next_step",
+        STAGE,
+        "static_cast<uint32_t>(stage_->steps.size()));\n    const llvm::StringRef variant",
+        "static_cast<uint32_t>(stage_->steps.size() + 1));\n    const llvm::StringRef variant",
         (),
         True,
     ),

@@ -21,7 +21,7 @@ REQUIRED = [
     "mrs-schedule",
     "mrs-plan-memory",
 ]
-OPTIONAL = ["mrs-fuse", "mrs-fuse-steps", "mrs-in-place"]
+OPTIONAL = ["mrs-fuse", "mrs-fuse-steps", "mrs-join-launches", "mrs-in-place"]
 PIPELINE = [
     "mrs-apply-layout",
     "mrs-propagate",
@@ -31,6 +31,7 @@ PIPELINE = [
     "mrs-fuse-steps",
     "mrs-localize",
     "mrs-schedule",
+    "mrs-join-launches",
     "mrs-in-place",
     "mrs-plan-memory",
 ]
@@ -270,6 +271,24 @@ class Compiler(unittest.TestCase):
         self.assertLess(stages[0]["graphs_bytes"], stages[1]["graphs_bytes"])
         # For what it takes: x, gate, up and what these give live in one step.
         self.assertGreater(stages[0]["activation_arena_bytes"], stages[1]["activation_arena_bytes"])
+
+    def test_optional_pass_join_launches(self):
+        # Of CPU ranks it changes nothing.
+        rest = [name for name in PIPELINE if name != "mrs-join-launches"]
+        self.assertEqual(self.optimized(rest), self.final)
+        # Of GPUs that read each other's memory seven of eight residual sums (none is after the last layer's) are one
+        # launch with the ranks' sum before them. The steps are the same, and both are proved to be the model.
+        graph = self.path("peers.mlir")
+        gpus = ["--gpus", "2xH100-SXM", "--collectives", "ipc", "--numerics", "pair2", "--max-len", "256"]
+        plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, *gpus, "--ir-out", graph])
+        stages = []
+        for passes in (PIPELINE, rest):
+            module = plan_tools.checked([self.tools.opt, graph, *(f"--{name}" for name in passes)])
+            stages.append(self.inspect(self.built(module, "--ir-source", graph)))
+        self.assertEqual(stages[0]["steps"], stages[1]["steps"])
+        self.assertIsNone(stages[1]["joined"])
+        joined = [(stages[0]["steps"][i - 1]["op"], stages[0]["steps"][i]["op"]) for i in stages[0]["joined"]]
+        self.assertEqual(joined, [("all_reduce", "add_rms_norm")] * 7)
 
     def test_optional_pass_in_place(self):
         plan = self.built(self.optimized([name for name in PIPELINE if name != "mrs-in-place"]))

@@ -181,6 +181,14 @@ class GpuPlans(unittest.TestCase):
         self.assertEqual(stage["communicators_bytes"], 6 << 20)  # what others read
         self.assertEqual(stage["workspace_bytes"], other["workspace_bytes"])
         self.assertLess(stage["graphs_bytes"], other["graphs_bytes"])  # no cuts
+        # A sum of ranks and the norm after it are one launch there, and there alone.
+        self.assertEqual(len(stage["joined"]), 2 * plan["model"]["layer_count"] - 1)
+        self.assertIsNone(other["joined"])
+        text = plan_tools.checked([self.tools.plan, "inspect", self.out, "--layer", "0"])
+        self.assertNotIn("in one launch", text)  # staged
+        plan_tools.checked([*argv, "--collectives", "ipc"])
+        text = plan_tools.checked([self.tools.plan, "inspect", self.out, "--layer", "0"])
+        self.assertRegex(text, r" add_rms_norm 'l0\.attention_add\+post_norm' .* after [0-9]+, in one launch with it\n")
         # No NCCL is needed.
         plan_tools.checked([*argv, "--collectives", "ipc", "--no-nccl"])
         for devices, why in (

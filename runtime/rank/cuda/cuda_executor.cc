@@ -408,6 +408,10 @@ class CudaExecutor final : public Executor {
     if (const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work)) {
       return exchange_->IsAlone() ? exchange_->Run(*collective, rows) : RunInStream(*collective, rows);
     }
+    if (auto* const joined = std::get_if<SumNormLaunch>(&launch.work)) {
+      joined->norm.args.rows = rows;
+      return RunInStream(*joined, rows);
+    }
     if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return RunInStream(*transfer, rows);
     return std::visit(
         [&](auto& work) -> Status {

@@ -99,6 +99,11 @@ Status GpuExchange::Run(const TransferLaunch& transfer, int64_t rows) {
   return staged_.Run(transfer, rows);
 }
 
+Status GpuExchange::Run(const SumNormLaunch& joined, int64_t rows) {
+  MRS_CHECK(peers_ != nullptr);
+  return peers_->Run(joined, rows);
+}
+
 Status GpuExchange::Finish() {
   if (nccl_ != nullptr) return nccl_->Finish();
   return peers_ != nullptr ? peers_->Finish() : device_.Finish();

@@ -54,6 +54,8 @@ class GpuExchange {
 
   Status Run(const CollectiveLaunch& collective, int64_t rows);
   Status Run(const TransferLaunch& transfer, int64_t rows);
+  // Of peer memory alone: a plan has no such launch else.
+  Status Run(const SumNormLaunch& joined, int64_t rows);
   // Waits for the stream.
   Status Finish();
   // After each launch of a step or a graph, so that the host gets to look for errors (nccl_exchange.h).

@@ -61,6 +61,14 @@ Result<std::vector<T>> TellAll(Communicator& group, T& mine) {
   return all;
 }
 
+constexpr int64_t kMostSummedBytes = int64_t{1} << 30;  // at a time, as the kernel has a limit
+// In one launch with their sum: a block has a row. Of more, the norm has the whole device for itself after the sum.
+constexpr int64_t kMostNormedRows = kernels::cuda::kPeerBlocks;
+
+bool TakesTwoShots(const kernels::cuda::PeerExchangeArgs& args) {
+  return args.canonical && !args.is_gather && kernels::cuda::TakesTwoShots(args.bytes, args.ranks);
+}
+
 constexpr int kLookEveryMs = 50;  // at what the kernel waits for
 
 constexpr const char* kInstead = "plan with mrs-plan build --collectives staged";
@@ -266,7 +274,7 @@ PeerExchange::~PeerExchange() {
   if (!all_closed) device_.Forsake(std::move(own_));
 }
 
-Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
+kernels::cuda::PeerExchangeArgs PeerExchange::ArgsOf(const CollectiveLaunch& collective) const {
   kernels::cuda::PeerExchangeArgs args;
   for (int member = 0; member < size(); ++member) {
     args.buffers[member] = member == rank() ? own_.data() : opened_[static_cast<size_t>(member)].data();
@@ -277,17 +285,35 @@ Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
   args.is_gather = collective.is_gather;
   args.canonical = collective.algorithm != plan::CollectiveAlgorithm::rank_order;
   args.longest_ns = static_cast<uint64_t>(options_.deadline.count()) * 1'000'000;
-  // Of a sum, as much at a time as the kernel takes. Gatherings are of logits and candidates, which are less.
+  args.x = collective.x;
+  args.y = collective.y;
+  return args;
+}
+
+Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
+  kernels::cuda::PeerExchangeArgs args = ArgsOf(collective);
   const int64_t bytes = rows * static_cast<int64_t>(collective.row_bytes);
-  const int64_t most = args.is_gather ? bytes : int64_t{1} << 30;
+  // Gatherings are of logits and candidates, which are less.
+  const int64_t most = args.is_gather ? bytes : kMostSummedBytes;
   for (int64_t at = 0; at < bytes; at += most) {
     args.x = collective.x + at;
     args.y = collective.y + at;
     args.bytes = std::min(most, bytes - at);
-    args.two_shots = args.canonical && !args.is_gather && kernels::cuda::TakesTwoShots(args.bytes, args.ranks);
+    args.two_shots = TakesTwoShots(args);
     MRS_RETURN_IF_ERROR(device_.Launched(kernels::cuda::StartPeerExchange(args, device_.stream())));
   }
   return Status();
+}
+
+Status PeerExchange::Run(const SumNormLaunch& joined, int64_t rows) {
+  if (rows > kMostNormedRows) {
+    MRS_RETURN_IF_ERROR(Run(joined.sum, rows));
+    return device_.Launched(joined.norm.kernel(joined.norm.args, device_.stream()));
+  }
+  kernels::cuda::PeerSumNormArgs args = {.exchange = ArgsOf(joined.sum), .norm = joined.norm.args};
+  args.exchange.bytes = rows * static_cast<int64_t>(joined.sum.row_bytes);
+  args.exchange.two_shots = TakesTwoShots(args.exchange);
+  return device_.Launched(kernels::cuda::StartPeerSumNorm(args, device_.stream()));
 }
 
 Status PeerExchange::Finish() {
@@ -297,11 +323,11 @@ Status PeerExchange::Finish() {
     return done;
   }
   const PeerFailure failure = kernels::cuda::FailureOf(state());
-  const auto does = [](bool gathers) { return gathers ? "gathers" : "sums"; };
+  const char* const does = failure.gathers ? "gathers" : failure.norms ? "sums, for a norm," : "sums";
   switch (failure.kind) {
     case PeerFailure::kUnlike:
       return Refuse("{} {} {} bytes where this one exchanges something else: all ranks run one plan's steps alike",
-                    Name(failure.rank), does(failure.gathers), failure.bytes);
+                    Name(failure.rank), does, failure.bytes);
     case PeerFailure::kSilent:
       return TimedOut("{} has not come to an exchange within {} ms", Name(failure.rank), options_.deadline.count());
     case PeerFailure::kNone:

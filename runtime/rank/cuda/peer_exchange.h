@@ -47,6 +47,7 @@ class PeerExchange {
   PeerExchange& operator=(const PeerExchange&) = delete;
 
   Status Run(const CollectiveLaunch& collective, int64_t rows);
+  Status Run(const SumNormLaunch& joined, int64_t rows);
   // Waits for the stream.
   Status Finish();
   // Ends what is under way here, and all that comes. Any thread.
@@ -59,6 +60,7 @@ class PeerExchange {
   std::string Name(int member) const;  // "rank 3"
   Status Open(const std::vector<SharedHandle>& handles);
   Status Greet(bool looks);
+  kernels::cuda::PeerExchangeArgs ArgsOf(const CollectiveLaunch& collective) const;
   Status CompareGreetings(uint64_t* wrong);
   Status StartWatch(const std::vector<int>& pids);
   void Watch();
