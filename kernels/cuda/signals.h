@@ -4,7 +4,11 @@
 //   buffer[i] = x;  __syncthreads();  if (threadIdx.x == 0) StoreRelease(flag, 7);
 //   while (LoadAcquire(flag) != 7) Poll();
 //
-// Of the whole system's memory. A kernel that waits so is launched cooperative (dialect.h).
+//   buffer[blockIdx.x] = x;  __syncthreads();  if (threadIdx.x == 0) is_last = CountBlock(count) == gridDim.x - 1;
+//   __syncthreads();  if (is_last) ...  // sees all of `buffer`
+//
+// Flags are of the whole system's memory, counts of the device's. A kernel that waits so is launched cooperative
+// (dialect.h).
 #pragma once
 
 #include <cstdint>
@@ -22,6 +26,12 @@ static __device__ inline uint64_t LoadAcquire(const uint64_t* at) {
   asm volatile("ld.acquire.sys.u64 %0, [%1];" : "=l"(word) : "l"(at) : "memory");
   return word;
 }
+// Adds one, and gives what was there.
+static __device__ inline uint32_t CountBlock(uint32_t* count) {
+  uint32_t before;
+  asm volatile("atom.add.acq_rel.gpu.u32 %0, [%1], 1;" : "=r"(before) : "l"(count) : "memory");
+  return before;
+}
 // In each turn of a loop that waits.
 static __device__ inline void Poll() {}
 // Of a clock that goes on; it may move in steps of a microsecond.
@@ -31,6 +41,7 @@ static __device__ inline uint64_t Nanoseconds() {
   return now;
 }
 #else
+using ::mrs::emulation::CountBlock;
 using ::mrs::emulation::LoadAcquire;
 using ::mrs::emulation::Nanoseconds;
 using ::mrs::emulation::StoreRelease;

@@ -302,8 +302,15 @@ void RunGrid(const Grid& grid, const std::function<void()>& thread) {
   machine.pauses = 0;
   const uint64_t count = uint64_t{grid.grid.x} * grid.grid.y * grid.grid.z;
   machine.resident = grid.is_resident ? count : 1;
+  const Order order = grid.is_resident ? Order::kForward : machine.schedule.order;
+  std::vector<uint64_t> numbers(order == Order::kRandom ? count : 0);  // of blocks, shuffled
+  for (uint64_t i = 0; i < numbers.size(); ++i) {
+    const uint64_t other = NextRandom() % (i + 1);
+    numbers[i] = numbers[other];
+    numbers[other] = i;
+  }
   for (uint64_t i = 0; i < count; ++i) {
-    const uint64_t at = machine.schedule.order == Order::kReverse && !grid.is_resident ? count - 1 - i : i;
+    const uint64_t at = order == Order::kRandom ? numbers[i] : order == Order::kReverse ? count - 1 - i : i;
     BeginBlock(grid, grid.is_resident ? i : 0,
                {static_cast<unsigned>(at % grid.grid.x), static_cast<unsigned>(at / grid.grid.x % grid.grid.y),
                 static_cast<unsigned>(at / grid.grid.x / grid.grid.y)});
@@ -364,13 +371,18 @@ void Poll(const Site& site) {
   Lane& lane = *machine.current;
   lane.site = site;
   lane.state = State::kPolling;
-  if (!machine.may_poll) Fault("a thread polls in a grid whose blocks are not resident together (a cooperative launch)");
+  if (!machine.may_poll)
+    Fault("a thread polls in a grid whose blocks are not resident together (a cooperative launch)");
   ++machine.block->polling;
   RunNext();
 }
 
 void StoreRelease(uint64_t* at, uint64_t word) { __atomic_store_n(at, word, __ATOMIC_RELEASE); }
 uint64_t LoadAcquire(const uint64_t* at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+uint32_t CountBlock(uint32_t* count) {
+  if (machine.watcher != nullptr) machine.watcher->Counts(count);
+  return __atomic_fetch_add(count, 1, __ATOMIC_ACQ_REL);
+}
 uint64_t Nanoseconds() {
   const auto since = std::chrono::steady_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());

@@ -87,6 +87,7 @@ void Poll(const Site& site);
 // Between blocks, OS threads and processes that share memory (signals.h).
 void StoreRelease(uint64_t* at, uint64_t word);
 uint64_t LoadAcquire(const uint64_t* at);
+uint32_t CountBlock(uint32_t* count);
 uint64_t Nanoseconds();
 
 // Copies that the calling thread starts, ends a group of, and waits for, until its last `left` groups remain. They are

@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/copies.h"
 #include "kernels/cuda/dialect.h"
+#include "kernels/cuda/signals.h"
 #include "kernels/cuda/tensor_cores.h"
 
 namespace mrs::kernels::cuda {
@@ -73,6 +74,20 @@ __global__ void Planted(PlantArgs a) {
   if (a.plant == Plant::kAllWriteOne) y[0] = 1;
   if (a.plant == Plant::kBlocksWriteOne && t == 0) a.y[0] = 1;
   if (a.plant == Plant::kBlocksReadOthers && t == 0) y[0] = a.y[64 - blockIdx.x * 64];
+  __syncthreads();
+  // The block that comes last reads what all threads of the other wrote.
+  if (a.plant != Plant::kBeforeCount) y[t] = sum;
+  __syncthreads();
+  if (a.plant == Plant::kBeforeCount) y[t] = sum;
+  uint32_t& before = *reinterpret_cast<uint32_t*>(shared);
+  if (t == 0) {
+    before = a.plant == Plant::kNoCount ? (*a.count)++ : CountBlock(a.count);
+    if (a.plant == Plant::kResetEarly && before == 0) *a.count = 0;
+  }
+  if (a.plant != Plant::kAfterCount) __syncthreads();
+  if (before == 1) y[t] = sum + a.y[(1 - blockIdx.x) * 64 + (t + 1) % 64];
+  __syncthreads();
+  if (t == 0 && before == 1) *a.count = 0;
 }
 
 }  // namespace

@@ -32,12 +32,17 @@ enum class Plant : uint8_t {
   kAnyPastShared,
   kReadOfBlockBefore,  // what it left in shared memory
   kTileTooEarly,       // rows that other lanes write
+  kBeforeCount,        // no barrier between what a block's threads write and its count
+  kAfterCount,         // no barrier between the count and the others' reads
+  kNoCount,            // blocks that read what others wrote, and do not count
+  kResetEarly,         // the word, by who does not come last
 };
 
 struct PlantArgs {
   const float* x;  // [256], aligned to sixteen bytes
   float* y;        // [blocks][64]
   const float* freed;
+  uint32_t* count;  // zero, and left so
   Plant plant;
 };
 

@@ -51,6 +51,7 @@ class Watch final : public Watcher {
   }
   void GridBegins() override {
     first_epoch_of_grid_ = ++last_epoch_;
+    counts_.clear();
     is_on_ = true;
   }
   void GridEnds() override { is_on_ = false; }
@@ -66,6 +67,7 @@ class Watch final : public Watcher {
       block_->cells[i].copied_by = 0;
       block_->cells[i].any_do = false;
     }
+    block_->known.clear();
     block_->ticks.assign(threads, {});
     for (unsigned t = 0; t < threads; ++t) block_->ticks[t][t % kLanesOfWarp] = 1;
   }
@@ -114,6 +116,20 @@ class Watch final : public Watcher {
     for (size_t i = offset; i < offset + bytes; ++i) block_->cells[i].any_do = true;
   }
 
+  void Counts(const uint32_t* count) override {
+    at_ = nullptr;
+    CheckGlobal(count, reinterpret_cast<uintptr_t>(count), sizeof(*count), "counts in");
+    std::vector<Release>& before = counts_[reinterpret_cast<uintptr_t>(count)];
+    for (const Release& release : before) block_->known.push_back({release, block_->epoch, thread_});
+    // What barriers have brought to this thread, of other blocks too.
+    for (const Known& known : block_->known) {
+      if (Knows(known)) before.push_back(known.release);
+    }
+    before.push_back({slot_, block_->first_epoch, block_->epoch});
+    std::sort(before.begin(), before.end());
+    before.erase(std::unique(before.begin(), before.end()), before.end());
+  }
+
   // `at`: the call that asks, in a kernel.
   void Seen(const void* data, size_t bytes, bool writes, const void* at) {
     if (!is_on_) return;
@@ -123,7 +139,20 @@ class Watch final : public Watcher {
 
  private:
   using Ticks = std::array<uint32_t, kLanesOfWarp>;
+  // What a block did in epochs [first, end), before one of its threads counted.
+  struct Release {
+    uint16_t slot = 0;
+    uint32_t first = 0, end = 0;
+    auto operator<=>(const Release&) const = default;
+    bool Has(const Mark& mark) const { return mark.slot == slot && mark.epoch >= first && mark.epoch < end; }
+  };
+  // By a count of a thread: it knows at once, the others of its block from the next barrier on.
+  struct Known {
+    Release release;
+    uint32_t epoch = 0, thread = 0;
+  };
   struct Block {
+    std::vector<Known> known;
     uint32_t epoch = 0, first_epoch = 0;
     uintptr_t shared = 0;
     size_t shared_bytes = 0;
@@ -140,6 +169,12 @@ class Watch final : public Watcher {
     const unsigned lane = thread_ % kLanesOfWarp;
     return {block_->epoch, block_->ticks[thread_][lane], 1u << lane, static_cast<uint16_t>(thread_ / kLanesOfWarp),
             slot_};
+  }
+
+  bool Knows(const Known& known) const { return known.epoch < block_->epoch || known.thread == thread_; }
+  bool Knows(const Mark& of_another) const {
+    return std::any_of(block_->known.begin(), block_->known.end(),
+                       [&](const Known& known) { return known.release.Has(of_another) && Knows(known); });
   }
 
   // A thread whose access is not before this one; -1: all of them are.
@@ -223,6 +258,18 @@ class Watch final : public Watcher {
     if (free != nullptr) *free = now;
   }
 
+  // `count`: every other block that has counted there must be known of.
+  void CheckCount(const void* data, uintptr_t at, size_t bytes, const char* does) {
+    const auto count = counts_.lower_bound(at - at % sizeof(uint32_t));
+    if (count == counts_.end() || count->first >= at + bytes) return;
+    for (const Release& release : count->second) {
+      if (release.slot == slot_ && release.first == block_->first_epoch) continue;
+      const bool is_known = std::any_of(block_->known.begin(), block_->known.end(),
+                                        [&](const Known& known) { return known.release == release && Knows(known); });
+      if (!is_known) Tell(does, bytes, data, "another block counted in");
+    }
+  }
+
   // Writers alone are kept, where there are some: of a reader before a writer another order of threads tells.
   struct Global {
     Stretch stretch{};
@@ -230,6 +277,15 @@ class Watch final : public Watcher {
   };
   void AccessGlobal(const void* data, uintptr_t at, size_t bytes, bool writes) {
     const char* const does = writes ? "writes" : "reads";
+    CheckCount(data, at, bytes, does);
+    Mark* const first = CheckGlobal(data, at, bytes, does, writes);
+    if (!writes) return;
+    const Mark now = Now();
+    for (Mark* mark = first; mark != first + bytes; ++mark) *mark = now;
+  }
+
+  // The marks of the bytes, whose writers are all before this access; null where there are none yet.
+  Mark* CheckGlobal(const void* data, uintptr_t at, size_t bytes, const char* does, bool makes = false) {
     Global* const global = Find(at);
     if (global == nullptr) Tell(does, bytes, data, "nobody allocated");
     const uintptr_t offset = at - reinterpret_cast<uintptr_t>(global->stretch.data);
@@ -238,22 +294,22 @@ class Watch final : public Watcher {
            "lies at byte " + std::to_string(offset) + " of an allocation of " + std::to_string(global->stretch.bytes));
     }
     if (global->writers == nullptr) {
-      if (!writes) return;
+      if (!makes) return nullptr;
       void* const marks = mmap(nullptr, global->stretch.bytes * sizeof(Mark), PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (marks == MAP_FAILED) EndByName("no memory to watch an allocation");
       global->writers = static_cast<Mark*>(marks);
     }
-    const Mark now = Now();
     for (Mark* mark = global->writers + offset; mark != global->writers + offset + bytes; ++mark) {
       if (mark->epoch >= first_epoch_of_grid_) {
-        if (mark->epoch < block_->first_epoch || mark->slot != slot_) Tell(does, bytes, data, "another block wrote");
+        const bool is_own = mark->epoch >= block_->first_epoch && mark->slot == slot_;
+        if (!is_own && !Knows(*mark)) Tell(does, bytes, data, "another block wrote");
         if (const int other = Unordered(*mark); other >= 0) {
           Tell(does, bytes, data, "thread " + std::to_string(other) + " wrote, and no barrier is between them");
         }
       }
-      if (writes) *mark = now;
     }
+    return global->writers + offset;
   }
 
   // What was found last is looked at first. An address is never given twice (memory.h), but may have been freed.
@@ -309,6 +365,7 @@ class Watch final : public Watcher {
   size_t host_stack_bytes_ = 0;
   unsigned thread_ = 0;
   const void* at_ = nullptr;
+  std::map<uintptr_t, std::vector<Release>> counts_;  // of this grid
   uint32_t last_epoch_ = 0, first_epoch_of_grid_ = 0;
   std::vector<Block> blocks_;  // [slot]
   uint16_t slot_ = 0;

@@ -8,7 +8,8 @@
 //
 // For kernels that were compiled with -fsanitize=thread and linked without that sanitizer: its calls, one an access,
 // end up in watch.cc. What is between two accesses is known from the barriers, so that a fault is found in whatever
-// order threads run. Shuffles order nothing, as on a device; __syncwarp orders the lanes of its mask.
+// order threads run. Shuffles order nothing, as on a device; __syncwarp orders the lanes of its
+// mask. A count (CountBlock) orders what its thread knew of, by a barrier, before those that count after it.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +30,7 @@ struct Watcher {
   virtual void CopyStarts(void* to, const void* from, size_t bytes) = 0;
   virtual void CopyIsThere(void* to, size_t bytes) = 0;
   virtual void AnyBytesDo(const void* shared, size_t bytes) = 0;
+  virtual void Counts(const uint32_t* count) = 0;  // acquires and releases, at once (CountBlock)
   virtual void GridEnds() = 0;
 };
 // Of this OS thread; there is one where watch.cc is linked.

@@ -20,9 +20,11 @@ struct Arrays {
   float* const x = New("x", 256);
   float* const y = New("y", 128);
   float* const freed = New("freed", 4);
+  uint32_t* const count = reinterpret_cast<uint32_t*>(New("count", 1));
   ~Arrays() {
     emulation::GiveMemory(x);
     emulation::GiveMemory(y);
+    emulation::GiveMemory(count);
   }
   static float* New(const char* what, uint64_t count) {
     return reinterpret_cast<float*>(emulation::TakeMemory({.what = what, .bytes = count * sizeof(float)}));
@@ -33,7 +35,7 @@ void RunPlanted(Plant plant, Order order) {
   SetSchedule({.order = order, .seed = 5});
   const Arrays arrays;
   emulation::GiveMemory(arrays.freed);
-  StartPlanted({arrays.x, arrays.y, arrays.freed, plant});
+  StartPlanted({arrays.x, arrays.y, arrays.freed, arrays.count, plant});
   SetSchedule({});
 }
 
@@ -79,6 +81,10 @@ TEST(WatchDeathTest, EachPlantedFaultIsTold) {
       {Plant::kReadUnwritten, at_a_line + "reads" + of_shared + "no thread of its block has written, in block"},
       {Plant::kAnyPastShared, "emulation: thread 40 takes any 8 bytes at byte 1020 of shared memory, which is not"},
       {Plant::kTileTooEarly, at_a_line + "(reads|writes)" + unordered},
+      {Plant::kBeforeCount, at_a_line + "reads 4 bytes at " + of_another},
+      {Plant::kAfterCount, at_a_line + "(reads|writes)" + of_shared},
+      {Plant::kNoCount, at_a_line + "reads 4 bytes at " + of_another},
+      {Plant::kResetEarly, "thread 0 counts in 4 bytes at " + of_another},
       {Plant::kReadOfBlockBefore,
        at_a_line + "reads" + of_shared + "no thread of its block has written, in block 1,0,0"},
   };

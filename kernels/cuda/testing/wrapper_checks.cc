@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cuda/testing/wrappers.h"
@@ -102,14 +103,29 @@ std::string HandOver(Finish finish) {
   return *passed < kMost ? "" : fmt::format("{} ns have passed", *passed);
 }
 
+// Twice, as the first leaves the count as it was.
+std::string Count(Finish finish) {
+  Buffers buffers;
+  uint32_t* const count = buffers.New<uint32_t>(1);
+  uint64_t* const parts = buffers.New<uint64_t>(kCountedBlocks * 32);
+  uint64_t* const sums = buffers.New<uint64_t>(32);
+  for (uint64_t run = 1; run <= 2; ++run) {
+    if (std::string failed = Failed(StartCount({count, parts, sums}, nullptr), finish); !failed.empty()) return failed;
+    if (*count != 0) return fmt::format("a count of {} is left, expected 0", *count);
+    for (uint64_t i = 0; i < 32; ++i) {
+      const uint64_t expected = run * (32 - i) * kCountedBlocks * (kCountedBlocks + 1) / 2;
+      if (sums[i] != expected) return fmt::format("run {}, lane {}: {}, expected {}", run, i, sums[i], expected);
+    }
+    std::fill_n(parts, kCountedBlocks * 32, 0);
+  }
+  return "";
+}
+
 }  // namespace
 
 std::vector<WrapperCheck> WrapperChecks() {
-  return {{"MultiplyTiles", Product},
-          {"LoadTransposed", Transpose},
-          {"PackBf16", Pack},
-          {"copies.h", Copies},
-          {"signals.h", HandOver}};
+  return {{"MultiplyTiles", Product}, {"LoadTransposed", Transpose}, {"PackBf16", Pack},
+          {"copies.h", Copies},       {"signals.h", HandOver},       {"CountBlock", Count}};
 }
 
 }  // namespace mrs::kernels::cuda

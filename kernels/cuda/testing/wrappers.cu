@@ -75,6 +75,19 @@ __global__ void HandOver(HandOverArgs a) {
   if (own == 0 && lane == 0) *a.passed = Nanoseconds() - before;
 }
 
+__global__ void Count(CountArgs a) {
+  MRS_SHARED(bytes);
+  uint32_t& before = *reinterpret_cast<uint32_t*>(bytes);
+  const unsigned lane = threadIdx.x;
+  a.parts[blockIdx.x * 32 + lane] = (uint64_t{blockIdx.x} + 1) * (lane + 1);
+  __syncthreads();
+  if (lane == 0) before = CountBlock(a.count);
+  __syncthreads();
+  if (before + 1 != gridDim.x) return;
+  for (unsigned b = 0; b < gridDim.x; ++b) a.sums[lane] += a.parts[b * 32 + 31 - lane];
+  if (lane == 0) *a.count = 0;
+}
+
 }  // namespace
 
 int StartProduct(const ProductArgs& args, void* stream) { return Launch(Product, {dim3{1}, dim3{32}}, stream, args); }
@@ -84,6 +97,9 @@ int StartTranspose(const TransposeArgs& args, void* stream) {
 int StartPack(const PackArgs& args, void* stream) { return Launch(Pack, {dim3{1}, dim3{32}}, stream, args); }
 int StartCopies(const CopyArgs& args, void* stream) {
   return Launch(Copies, {dim3{1}, dim3{32}, 3 * 32 * 16}, stream, args);
+}
+int StartCount(const CountArgs& args, void* stream) {
+  return Launch(Count, {dim3{kCountedBlocks}, dim3{32}, sizeof(uint32_t)}, stream, args);
 }
 int StartHandOver(const HandOverArgs& args, void* stream) {
   LaunchShape shape = {dim3{2}, dim3{32}};

@@ -41,12 +41,20 @@ struct HandOverArgs {
   uint64_t* passed;  // [1]: nanoseconds, as block 0 saw it
 };
 constexpr uint64_t kHandOvers = 50;
+// The block that comes last adds what each left, and leaves the count at zero.
+struct CountArgs {
+  uint32_t* count;  // [1], zero
+  uint64_t* parts;  // [blocks][32]
+  uint64_t* sums;   // [32]; added to
+};
+constexpr uint32_t kCountedBlocks = 100;
 
 int StartProduct(const ProductArgs& args, void* stream);
 int StartTranspose(const TransposeArgs& args, void* stream);
 int StartPack(const PackArgs& args, void* stream);
 int StartCopies(const CopyArgs& args, void* stream);
 int StartHandOver(const HandOverArgs& args, void* stream);
+int StartCount(const CountArgs& args, void* stream);
 
 struct WrapperCheck {
   const char* name;
