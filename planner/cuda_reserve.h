@@ -1,5 +1,5 @@
 // What a CUDA rank takes of its device beside its arenas, and its plan counts:
-//   workspace      what kernels leave to the next (attention that is spread), or cuBLASLt's products
+//   workspace      what blocks leave to others (attention that is spread), or cuBLASLt's products
 //   graphs         one a size of decodes (plans/cuda_graphs.h)
 //   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages; or the exchange buffer of ipc
 //

@@ -3,10 +3,11 @@
 // What the order leaves free is done side by side. Scores do not depend on each other: a warp a KV block, a lane a
 // token, up to four query heads from one read of K. Running maxima are prefixes of the blocks' maxima. Elements of the
 // result are chains over the segment's tokens, each a thread's. Segments depend on nothing: where there are too few KV
-// heads and tokens for a device, several blocks take a context's, and another kernel merges them (attention_split.h);
+// heads and tokens for a device, several blocks take a context's, and the last of them merges (attention_split.h);
 // else they are merged as they come. In order, both.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/signals.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -17,18 +18,18 @@ constexpr int kHeads = 4;    // query heads of a KV head at a time
 constexpr int kSlice = 512;  // elements of head_dim at a time; scores are made anew for the next
 constexpr int kPerThread = kHeads * kSlice / kThreads;
 constexpr int kTokens = int(kSegmentBlocks * kBlockTokens);
-constexpr int kMergeThreads = 128;
 constexpr float kMinusInfinity = -HUGE_VALF;
 static_assert(kBlockTokens == 32);  // a lane a token
 
-// Of a segment, by query head; q as f32 follows: [kHeads][head_dim].
-struct Shared {
+// Of a segment, by query head; pointers to V follow, and q as f32: [kHeads][head_dim].
+struct alignas(alignof(void*)) Shared {
   float p[kHeads][kTokens];  // weights, each relative to the maximum of its block and those before it
   float block_max[kHeads][kWarps];
   float block_sum[kHeads][kWarps];
   float c[kHeads][kWarps];         // what the blocks before it are scaled by
   float max[kHeads], sum[kHeads];  // of all segments so far
   float scale_old[kHeads], scale_new[kHeads];
+  bool is_last;  // of the blocks of its context
 };
 
 // Tokens that are seen, [begin, end), counted from the segment's first.
@@ -84,6 +85,7 @@ struct AttentionLaunchArgs {
   float*
       parts;  // [tokens, heads, segments, head_dim + 2] of a split: the result within a segment, its maximum, its sum
   int64_t segments;  // of a split, at most
+  uint32_t* counts;  // [tokens, kv_heads]: blocks that have left their parts
 
   __device__ float* Part(int64_t token, int64_t head, int64_t segment) const {
     return parts + ((token * of.heads + head) * segments + segment) * (of.cache.head_dim + 2);
@@ -122,6 +124,35 @@ __device__ float Weighed(const float* p, const float* c, const T* const* v_of_bl
     }
   }
   return o;
+}
+
+// The query heads of a KV head: a thread an element of the result, whose segments' parts are merged in order. It finds
+// all it needs anew, so that the walk of the segments before it keeps no registers for it.
+template <typename T>
+__device__ void MergeSegments(const AttentionLaunchArgs& launch) {
+  const AttentionArgs& a = launch.of;
+  const int64_t token = blockIdx.x;
+  const int head_dim = int(a.cache.head_dim), heads = int(a.heads) / int(a.cache.kv_heads);
+  const int64_t first_head = int64_t{blockIdx.y} * heads;
+  const Sight sight = SightOf(a, token);
+  const int segments = int((sight.end - sight.first_start + kTokens - 1) / kTokens);
+  for (int i = int(threadIdx.x); i < heads * head_dim; i += kThreads) {
+    const int64_t head = first_head + i / head_dim;
+    const int d = i % head_dim;
+    const float* const first = launch.Part(token, head, 0);
+    float max = first[head_dim], sum = first[head_dim + 1], o = first[d];
+#pragma unroll 4
+    for (int s = 1; s < segments; ++s) {
+      const float* const part = first + int64_t{s} * (head_dim + 2);
+      const float of_segment = part[head_dim];
+      const float merged = max > of_segment ? max : of_segment;
+      const float scale_old = math::Exp(max - merged), scale_new = math::Exp(of_segment - merged);
+      sum = sum * scale_old + part[head_dim + 1] * scale_new;
+      o = o * scale_old + part[d] * scale_new;
+      max = merged;
+    }
+    Put(static_cast<T*>(a.y), (token * a.heads + head) * head_dim + d, o / sum);
+  }
 }
 
 template <typename T, Chain chain, bool kIsSplit>
@@ -163,7 +194,8 @@ __global__ void __launch_bounds__(kThreads, kIsSplit ? 1 : 2) Attention(Attentio
         if (has_block) {
           const int64_t base = (blocks[start / 32 + warp] * a.cache.kv_heads + kv_head) * head_dim * 32;
           if (is_seen)
-            Scores<T, chain, kIsSplit ? 16 : 8>(q, static_cast<const T*>(a.cache.k) + base, head_dim, scores);
+            Scores<T, chain, kIsSplit ? 32 / int(sizeof(T)) : 8>(q, static_cast<const T*>(a.cache.k) + base, head_dim,
+                                                                 scores);
 #pragma unroll
           for (int h = 0; h < kHeads; ++h) {
             if (is_seen) {
@@ -213,7 +245,7 @@ __global__ void __launch_bounds__(kThreads, kIsSplit ? 1 : 2) Attention(Attentio
             float* const part = launch.Part(token, head + thread, segment) + head_dim;
             sum_up(thread, &part[1], &part[0]);
           }
-#pragma unroll
+#pragma unroll 1  // a KV block's values take a thread's registers as it is
           for (int j = 0; j < kPerThread; ++j) {
             const int h = (thread + j * kThreads) / slice, d = first_d + (thread + j * kThreads) % slice;
             if (h >= heads) continue;
@@ -259,29 +291,13 @@ __global__ void __launch_bounds__(kThreads, kIsSplit ? 1 : 2) Attention(Attentio
       }
     }
   }
-}
-
-// A block a query head of a token, a thread an element of the result: its segments' parts, in order.
-template <typename T>
-__global__ void __launch_bounds__(kMergeThreads) MergeSegments(AttentionLaunchArgs launch) {
-  const AttentionArgs& a = launch.of;
-  const int64_t token = blockIdx.x, head = blockIdx.y, head_dim = a.cache.head_dim;
-  const Sight sight = SightOf(a, token);
-  const int segments = int((sight.end - sight.first_start + kTokens - 1) / kTokens);
-  const float* const first = launch.Part(token, head, 0);
-  for (int64_t d = threadIdx.x; d < head_dim; d += kMergeThreads) {
-    float max = first[head_dim], sum = first[head_dim + 1], o = first[d];
-#pragma unroll 4
-    for (int s = 1; s < segments; ++s) {
-      const float* const part = first + s * (head_dim + 2);
-      const float of_segment = part[head_dim];
-      const float merged = max > of_segment ? max : of_segment;
-      const float scale_old = math::Exp(max - merged), scale_new = math::Exp(of_segment - merged);
-      sum = sum * scale_old + part[head_dim + 1] * scale_new;
-      o = o * scale_old + part[d] * scale_new;
-      max = merged;
-    }
-    Put(static_cast<T*>(a.y), (token * a.heads + head) * head_dim + d, o / sum);
+  if constexpr (kIsSplit) {  // each turn has ended with a barrier, so the block's parts are there
+    uint32_t* const count = launch.counts + blockIdx.x * gridDim.y + blockIdx.y;
+    if (threadIdx.x == 0) shared.is_last = CountBlock(count) + 1 == gridDim.z;
+    __syncthreads();
+    if (!shared.is_last) return;
+    MergeSegments<T>(launch);
+    if (threadIdx.x == 0) *count = 0;  // for the next launch
   }
 }
 
@@ -292,28 +308,25 @@ AttentionSize SizeOf(const AttentionArgs& a) {
 }  // namespace
 
 template <typename T, Chain chain>
-int StartSpread(const AttentionArgs& args, const AttentionSplit& split, void* parts, void* stream) {
+int StartSpread(const AttentionArgs& args, const AttentionSplit& split, const Workspace& workspace, void* stream) {
   if (args.tokens == 0) return 0;
   const size_t shared = sizeof(Shared) + kWarps * sizeof(T*) + kHeads * size_t(args.cache.head_dim) * sizeof(float);
   const LaunchShape shape = {dim3{unsigned(args.tokens), unsigned(args.cache.kv_heads), unsigned(split.blocks)},
                              dim3{kThreads}, unsigned(shared)};
-  const AttentionLaunchArgs launch = {args, static_cast<float*>(parts), split.segments};
+  const AttentionLaunchArgs launch = {args, static_cast<float*>(workspace.data), split.segments, workspace.counts};
   if (split.blocks == 1) return Launch(Attention<T, chain, false>, shape, stream, launch);
-  const int error = Launch(Attention<T, chain, true>, shape, stream, launch);
-  if (error != 0) return error;
-  return Launch(MergeSegments<T>, {dim3{unsigned(args.tokens), unsigned(args.heads)}, dim3{kMergeThreads}}, stream,
-                launch);
+  return Launch(Attention<T, chain, true>, shape, stream, launch);
 }
 
 template <typename T, Chain chain>
 int Start(const AttentionArgs& args, void* stream) {
   const Workspace workspace = WorkspaceOfThread();
-  const AttentionSplit split = SplitOf(SizeOf(args), LimitsOfDevice().multiprocessors, workspace.bytes);
-  return StartSpread<T, chain>(args, split, workspace.data, stream);
+  const AttentionSplit split = SplitOf(SizeOf(args), LimitsOfDevice().multiprocessors, workspace.BytesOfSpread());
+  return StartSpread<T, chain>(args, split, workspace, stream);
 }
 
-#define BOTH(T, chain)                                                                           \
-  template int StartSpread<T, chain>(const AttentionArgs&, const AttentionSplit&, void*, void*); \
+#define BOTH(T, chain)                                                                                      \
+  template int StartSpread<T, chain>(const AttentionArgs&, const AttentionSplit&, const Workspace&, void*); \
   template int Start<T, chain>(const AttentionArgs&, void*)
 BOTH(float, Chain::kPair2);
 BOTH(float, Chain::kBlock32);

@@ -1,5 +1,5 @@
 // How attention is spread over a device along a context: blocks that each take some of its segments of 512 tokens and
-// leave what each gave, which is merged in order then. It changes no bit of a result.
+// leave what each gave, which the last of them merges in order. It changes no bit of a result.
 //
 //   SplitOf({.tokens = 1, .heads = 32, .kv_heads = 8, .head_dim = 128, .table_stride = 256, .window = 0}, 132, 32 <<
 //   20)
@@ -26,6 +26,8 @@ struct AttentionSplit {
   }
 };
 
+constexpr int64_t kMostContexts = 1024;  // that are spread: of a token and a KV head
+
 constexpr AttentionSplit SplitOf(const AttentionSize& size, int64_t multiprocessors, int64_t workspace_bytes) {
   constexpr int64_t kBlocksAtOnce = 1;  // on a multiprocessor
   constexpr int64_t kTokens = kSegmentBlocks * kBlockTokens;
@@ -37,7 +39,7 @@ constexpr AttentionSplit SplitOf(const AttentionSize& size, int64_t multiprocess
   const int64_t others = size.tokens * size.kv_heads;  // blocks that there are anyway
   const int64_t wanted = others == 0 ? 1 : (kBlocksAtOnce * multiprocessors + others - 1) / others;
   const AttentionSplit split = {wanted < segments ? wanted : segments, segments};
-  if (split.blocks < 2 || split.Bytes(size) > workspace_bytes) return {1, segments};
+  if (split.blocks < 2 || others > kMostContexts || split.Bytes(size) > workspace_bytes) return {1, segments};
   return split;
 }
 

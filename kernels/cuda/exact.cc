@@ -26,6 +26,14 @@ thread_local Workspace workspace_of_thread;
 
 }  // namespace
 
+Workspace WorkspaceOf(void* zeros, int64_t bytes) {
+  constexpr int64_t kCountBytes = kMostCounts * int64_t{sizeof(uint32_t)};
+  // What is left for data is of whole counts.
+  const int64_t left = (bytes - kCountBytes) / int64_t{sizeof(uint32_t)} * int64_t{sizeof(uint32_t)};
+  if (left <= 0) return {zeros, bytes};
+  return {zeros, left, reinterpret_cast<uint32_t*>(static_cast<std::byte*>(zeros) + left)};
+}
+
 void UseWorkspace(const Workspace& workspace) { workspace_of_thread = workspace; }
 const Workspace& WorkspaceOfThread() { return workspace_of_thread; }
 

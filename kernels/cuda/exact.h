@@ -33,12 +33,18 @@ const CudaKernels& ExactKernels(Chain chain);
 // Whether the calling thread's device can run them: 0, or a cudaError_t.
 int CanRunHere();
 
-// Memory of the device that launches of the calling thread may use from now on, for what one kernel leaves to the next;
-// none: they do without, and with the same bits.
+// Memory of the device that launches of the calling thread may use from now on, for what blocks leave to others; none:
+// they do without, and with the same bits.
 struct Workspace {
   void* data = nullptr;
   int64_t bytes = 0;
+  // Zero whenever no kernel runs, and nothing else writes them: [kMostCounts] of blocks (CountBlock); null: none.
+  uint32_t* counts = nullptr;
+  int64_t BytesOfSpread() const { return counts == nullptr ? 0 : bytes; }  // for attention's (attention_split.h)
 };
+constexpr int64_t kMostCounts = kMostContexts;
+// Of zeros. Its last bytes are the counts; a smaller one than they take is all data.
+Workspace WorkspaceOf(void* zeros, int64_t bytes);
 void UseWorkspace(const Workspace& workspace);
 const Workspace& WorkspaceOfThread();
 
@@ -55,7 +61,8 @@ MRS_FUSED_PRODUCTS(ROW)
 template <typename T, Chain chain>
 int Start(const AttentionArgs& args, void* stream);  // attention.cu
 template <typename T, Chain chain>
-int StartSpread(const AttentionArgs& args, const AttentionSplit& split, void* parts, void* stream);  // for tests
+int StartSpread(const AttentionArgs& args, const AttentionSplit& split, const Workspace& workspace,
+                void* stream);  // for tests
 template <typename T>
 int Start(const KvAppendArgs& args, void* stream);  // rows.cu
 #define ROW(name, Args) int Start(const Args& args, void* stream);

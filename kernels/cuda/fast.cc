@@ -18,7 +18,7 @@ int StartFastGated(const GatedMatmulArgs& a, void* stream) {
 
 int StartFastAttention(const AttentionArgs& a, void* stream) {
   const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
-  if (!FlashTakes(size, LimitsOfDevice().multiprocessors, WorkspaceOfThread().bytes)) {
+  if (!FlashTakes(size, LimitsOfDevice().multiprocessors, WorkspaceOfThread().BytesOfSpread())) {
     return Start<bf16, Chain::kPair2>(a, stream);
   }
   return StartFlash(a, kFlashRunsAtOnce, stream);

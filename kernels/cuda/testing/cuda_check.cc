@@ -157,11 +157,15 @@ void CheckAttentionSplits(Type type) {
       for (int64_t blocks = 2; blocks <= segments + 1; ++blocks) {
         const AttentionSplit split = {blocks, segments};
         void* const parts = TakePinned(static_cast<size_t>(split.Bytes(size)) + 1);
+        const size_t count_bytes = static_cast<size_t>(a.tokens * a.cache.kv_heads) * sizeof(uint32_t);
+        auto* const counts = static_cast<uint32_t*>(TakePinned(count_bytes));
+        std::memset(counts, 0, count_bytes);
         const auto actual = OutputsOf(c, [&] {
-          Must(start(a, split, parts, nullptr), "attention");
+          Must(start(a, split, {parts, split.Bytes(size), counts}, nullptr), "attention");
           Must(cudaDeviceSynchronize(), "attention");
         });
         GivePinned(parts);
+        GivePinned(counts);
         ++count;
         if (actual == expected) continue;
         fmt::print("  {} blocks, {}: DIFFERS\n", blocks, c.name);
@@ -405,7 +409,7 @@ int Main(bool only_wrappers) {
   BenchProduct("gate_up", copy_rate, 28672, 4096, 16);
   BenchProduct("lm_head", copy_rate, 128256, 4096, 16);
   constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;  // as a plan has
-  UseWorkspace({OnDevice(kWorkspaceBytes), kWorkspaceBytes});
+  UseWorkspace(WorkspaceOf(OnDevice(kWorkspaceBytes), kWorkspaceBytes));
   for (int64_t tokens : {1, 8, 64}) {
     for (int64_t length : {512, 4096, 32768}) {
       if (tokens * length <= 8 * 32768) BenchAttention(copy_rate, tokens, length);

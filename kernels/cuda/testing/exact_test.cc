@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/emulation/stream.h"
 #include "kernels/cuda/testing/orders.h"
 #include "kernels/cuda/testing/splits.h"
 #include "kernels/testing/cases.h"
@@ -84,8 +85,14 @@ void CheckAttentionSplits(Type type) {
                                    blocks, static_cast<int>(order)));
           Buffers buffers;
           auto* const parts = buffers.New<std::byte>(split.Bytes(size));
-          std::memset(parts, 0xff, static_cast<size_t>(split.Bytes(size)));  // NaNs
-          EXPECT_TRUE(OutputsOf(c, [&] { EXPECT_EQ(start(a, split, parts, nullptr), 0); }) == expected);
+          const int64_t contexts = a.tokens * a.cache.kv_heads;
+          auto* const counts = buffers.New<uint32_t>(contexts);
+          const Workspace workspace = {parts, split.Bytes(size), counts};
+          for (int run = 0; run < 2; ++run) {  // the first leaves the counts as they were
+            std::memset(parts, 0xff, static_cast<size_t>(split.Bytes(size)));  // NaNs
+            EXPECT_TRUE(OutputsOf(c, [&] { EXPECT_EQ(start(a, split, workspace, nullptr), 0); }) == expected);
+            EXPECT_EQ(std::count(counts, counts + contexts, 0u), contexts);
+          }
         }
       }
     }
@@ -95,22 +102,80 @@ void CheckAttentionSplits(Type type) {
 TEST(ExactCuda, AttentionSplitsBf16) { CheckAttentionSplits<bf16>(Type::kBf16); }
 TEST(ExactCuda, AttentionSplitsF32) { CheckAttentionSplits<float>(Type::kF32); }
 
-// With a workspace, a context's segments are spread; the same bits as without.
+// With a workspace, a context's segments are spread; the same bits as without, and as with one that is too small.
 TEST(ExactCuda, AttentionWithAWorkspace) {
   const ScopedFlushToZero flush;
+  constexpr int64_t kBytes = 1 << 22, kCountBytes = kMostCounts * int64_t{sizeof(uint32_t)};
   Buffers buffers;
-  const std::span<std::byte> memory(buffers.New<std::byte>(1 << 22), 1 << 22);
-  int spread = 0;
+  std::byte* const memory = buffers.New<std::byte>(kBytes);
+  int spread = 0, small = 0;
   for (const Case<AttentionArgs>& c : TestCases<AttentionArgs>(Type::kBf16, kSeed)) {
     const auto launch = [&] { EXPECT_EQ(ExactKernels(Chain::kPair2).attention_bf16(c.args, nullptr), 0); };
     const auto expected = OutputsOf(c, launch);
-    std::fill(memory.begin(), memory.end(), std::byte{0x5a});
-    UseWorkspace({memory.data(), static_cast<int64_t>(memory.size())});
-    EXPECT_TRUE(OutputsOf(c, launch) == expected) << c.name;
-    UseWorkspace({});
-    spread += memory[0] != std::byte{0x5a} ? 1 : 0;
+    for (const int64_t bytes : {kCountBytes, kCountBytes + 64, kBytes}) {
+      const Workspace workspace = WorkspaceOf(memory, bytes);
+      std::fill_n(memory, bytes, std::byte{0});
+      std::fill_n(memory, workspace.bytes, std::byte{0x5a});
+      UseWorkspace(workspace);
+      EXPECT_TRUE(OutputsOf(c, launch) == expected) << c.name << ", " << bytes << " bytes";
+      UseWorkspace({});
+      const bool is_spread = memory[0] != std::byte{0x5a};
+      spread += is_spread ? 1 : 0;
+      small += is_spread && bytes < kBytes ? 1 : 0;
+      if (workspace.counts == nullptr) continue;
+      EXPECT_EQ(std::count(workspace.counts, workspace.counts + kMostCounts, 0u), kMostCounts) << c.name;
+    }
   }
   EXPECT_GT(spread, 5);
+  EXPECT_EQ(small, 0);
+}
+
+// A launch, also of a graph, which leaves the counts to its next replay as it found them.
+TEST(ExactCuda, AttentionOfASpreadContextIsOneLaunch) {
+  const ScopedFlushToZero flush;
+  int replayed = 0;
+  for (const Case<AttentionArgs>& c : TestCases<AttentionArgs>(Type::kF32, kSeed)) {
+    const AttentionArgs& a = c.args;
+    const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
+    const int64_t segments = SplitOf(size, 1, 0).segments, contexts = a.tokens * a.cache.kv_heads;
+    if (segments < 2 || contexts == 0) continue;
+    const AttentionSplit split = {segments, segments};
+    Buffers buffers;
+    auto* const counts = buffers.New<uint32_t>(contexts);
+    const Workspace workspace = {buffers.New<std::byte>(split.Bytes(size)), split.Bytes(size), counts};
+    emulation::Stream stream;
+    emulation::Capture capture;
+    stream.Join(&capture);
+    EXPECT_EQ((StartSpread<float, Chain::kPair2>(a, split, workspace, &stream)), 0);
+    stream.Leave();
+    ASSERT_EQ(capture.nodes.size(), 1u);
+    const auto expected =
+        OutputsOf(c, [&] { SelectKernels(Isa::kReference, Chain::kPair2).attention_f32(a, 0, c.items); });
+    for (int replay = 0; replay < 3; ++replay) {
+      EXPECT_TRUE(OutputsOf(c, capture.nodes[0].work) == expected) << c.name << ", replay " << replay;
+      EXPECT_EQ(std::count(counts, counts + contexts, 0u), contexts) << c.name << ", replay " << replay;
+    }
+    ++replayed;
+  }
+  EXPECT_GT(replayed, 2);
+}
+
+// The last bytes are the counts, of whole words, and nobody's else.
+TEST(Workspace, EndsWithItsCounts) {
+  constexpr int64_t kCountBytes = 4096;
+  alignas(uint32_t) static std::byte memory[2 * kCountBytes];
+  struct Row {
+    int64_t bytes, of_data, counts_at;  // -1: none
+  };
+  for (const Row& row : {Row{0, 0, -1}, Row{1, 1, -1}, Row{4095, 4095, -1}, Row{4096, 4096, -1}, Row{4099, 4099, -1},
+                         Row{4100, 4, 4}, Row{4103, 4, 4}, Row{8192, 4096, 4096}}) {
+    const Workspace workspace = WorkspaceOf(memory, row.bytes);
+    EXPECT_EQ(workspace.data, memory);
+    EXPECT_EQ(workspace.bytes, row.of_data) << row.bytes;
+    EXPECT_EQ(workspace.BytesOfSpread(), row.counts_at < 0 ? 0 : row.of_data) << row.bytes;
+    const auto* const counts = reinterpret_cast<const std::byte*>(workspace.counts);
+    EXPECT_EQ(counts == nullptr ? -1 : counts - memory, row.counts_at) << row.bytes;
+  }
 }
 
 TEST(AttentionSplit, Table) {
@@ -135,6 +200,8 @@ TEST(AttentionSplit, Table) {
       {{1, 32, 8, 128, 256, 514}, 132, kBytes, 3, 3},
       {{1, 32, 8, 128, 256, 100000}, 132, kBytes, 16, 16},
       {{0, 32, 8, 128, 256, 0}, 132, kBytes, 1, 16},
+      {{512, 2, 2, 2, 17, 0}, 2048, kBytes, 2, 2},  // as many contexts as there are counts for, and one more
+      {{1025, 1, 1, 2, 17, 0}, 2048, kBytes, 1, 2},
   };
   for (const Row& row : rows) {
     const AttentionSplit split = SplitOf(row.size, row.multiprocessors, row.workspace_bytes);

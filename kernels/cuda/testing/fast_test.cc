@@ -333,18 +333,19 @@ TEST(FastCuda, AttentionOfManyTokensIsOnTensorCores) {
     const Case<AttentionArgs> c = AttentionCase(Type::kBf16, &random, shape);
     const AttentionArgs& a = c.args;
     for (const int64_t bytes : {int64_t{0}, kBytes}) {
-      UseWorkspace({memory, bytes});
+      const Workspace workspace = WorkspaceOf(memory, bytes);
+      UseWorkspace(workspace);
       const auto of_table = OutputsOf(c, [&] { EXPECT_EQ(FastKernels().attention_bf16(a, nullptr), 0); });
       const auto of_exact = OutputsOf(c, [&] { EXPECT_EQ((Start<bf16, Chain::kPair2>(a, nullptr)), 0); });
       const auto of_flash = !FlashHas(shape.head_dim)
                                 ? of_exact
                                 : OutputsOf(c, [&] { EXPECT_EQ(StartFlash(a, kFlashRunsAtOnce, nullptr), 0); });
       const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
-      const bool takes = FlashTakes(size, kMultiprocessors, bytes);
+      const bool takes = FlashTakes(size, kMultiprocessors, workspace.BytesOfSpread());
       EXPECT_TRUE(of_table == (takes ? of_flash : of_exact)) << c.name;
       EXPECT_EQ(of_flash == of_exact, !FlashHas(shape.head_dim)) << c.name << ": they do not tell which it was";
       ++(takes ? flash : exact);
-      spread += SplitOf(size, kMultiprocessors, bytes).blocks > 1 ? 1 : 0;
+      spread += SplitOf(size, kMultiprocessors, workspace.BytesOfSpread()).blocks > 1 ? 1 : 0;
     }
   }
   UseWorkspace({});

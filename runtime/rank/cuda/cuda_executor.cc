@@ -245,7 +245,7 @@ class CudaExecutor final : public Executor {
   }
 
   kernels::cuda::Workspace PlannedWorkspace() const {
-    return {workspace_.data(), static_cast<int64_t>(StageOf(plan_, rank_).workspace_bytes())};
+    return kernels::cuda::WorkspaceOf(workspace_.data(), static_cast<int64_t>(StageOf(plan_, rank_).workspace_bytes()));
   }
 
   // Until nothing is under way. Graphs go before communicators, and these before a wait for what waits for them.

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/cuda/exact.h"
 #include "plans/cuda_graphs.h"
 #include "runtime/comm/region.h"
 #include "runtime/rank/cpu/cpu_executor.h"
@@ -247,6 +248,55 @@ TEST(CudaExecutor, SeveralRanksHaveTheBitsOfCpuRanks) {
       for (size_t i = 0; i < batches.size(); ++i) ASSERT_TRUE(actual[i] == expected[i]) << "batch " << i;
       for (const GraphCache::Counts& of_rank : counts) EXPECT_EQ(of_rank.launched > 20, with_graphs);
     }
+  }
+}
+
+// A context of two segments, whose parts two blocks of a decode leave to whichever comes last, beside one that has one:
+// the bits of a plan that has no memory for that. NCCL's sums and cuBLASLt's products have the same workspace.
+TEST(CudaExecutor, ContextsThatAreSpreadHaveTheBitsOfOthers) {
+  constexpr int64_t kPartBytes = 8192, kCountBytes = kernels::cuda::kMostCounts * int64_t{sizeof(uint32_t)};
+  struct Row {
+    uint32_t tp;
+    plan::Chain chain;
+  };
+  for (const Row& row : {Row{1, plan::Chain::pair2}, Row{2, plan::Chain::block32}, Row{1, plan::Chain::fast}}) {
+    SCOPED_TRACE(fmt::format("tp {}, chain {}", row.tp, static_cast<int>(row.chain)));
+    testing::TestModelConfig config = {.tp = row.tp, .dtype = plan::DType::bf16, .chain = row.chain};
+    config.layers = 1;
+    config.max_len = 640;
+    config.max_seqs = 2;
+    const std::string folder = Folder(fmt::format("spread-{}", row.tp).c_str());
+    const TestModel alone = OnGpus(config, folder, GraphCount(2) * 2, /*nccl=*/row.tp > 1);
+    TestModel spread = OnGpus(config, folder, GraphCount(2) * 2, /*nccl=*/row.tp > 1);
+    for (auto& stage : spread.tree.stages) stage->workspace_bytes = kPartBytes + kCountBytes;
+    Repack(&spread);
+    const kernels::cuda::AttentionSize size = {
+        2, config.heads / row.tp, config.kv_heads / row.tp, config.head_dim, config.max_len / 32, 0};
+    constexpr int64_t kMultiprocessors = 108;  // of the emulator (dialect.h)
+    ASSERT_EQ(kernels::cuda::SplitOf(size, kMultiprocessors, kPartBytes).blocks, 2);
+    RandomBatches random(alone, 20261127);
+    std::vector<Batch> batches;
+    for (const uint32_t tokens : {128, 128, 128, 128, 8}) batches.push_back(random.Continue(1, tokens));
+    for (int decodes = 0; decodes < 5; ++decodes) {  // step by step, captured, replayed
+      for (const uint32_t rows : {1, 2}) batches.push_back(random.Continue(rows, 1));
+    }
+    std::vector<GraphCache::Counts> counts(row.tp);
+    const auto run = [&](const TestModel& of, bool with_graphs) {
+      return RunRanks(of, batches, [&](const TestModel& model, uint32_t rank, Communicator* world) {
+        return MakeCudaExecutor(model.plan(), rank, world,
+                                {.model_dir = model.directory, .graphs = with_graphs, .graph_counts = &counts[rank]});
+      });
+    };
+    const std::vector<std::string> expected = run(alone, false);
+    ASSERT_EQ(expected.size(), batches.size());
+    for (const bool with_graphs : {false, true}) {
+      const std::vector<std::string> actual = run(spread, with_graphs);
+      ASSERT_EQ(actual.size(), batches.size());
+      for (size_t i = 0; i < batches.size(); ++i) {
+        ASSERT_TRUE(actual[i] == expected[i]) << "batch " << i << ", graphs " << with_graphs;
+      }
+    }
+    for (const GraphCache::Counts& of_rank : counts) EXPECT_EQ(of_rank.launched, 8u);
   }
 }
 

@@ -237,7 +237,7 @@ int Main(bool is_small) {
   const int version = Must(cublaslt::Open());
   fmt::print("{}, cuBLASLt {}\n", device->name(), cublaslt::VersionText(version));
   const DeviceArena workspace = Must(device->Allocate("a workspace", kWorkspaceBytes));
-  const kernels::cuda::Workspace shared = {workspace.data(), static_cast<int64_t>(kWorkspaceBytes)};
+  const kernels::cuda::Workspace shared = kernels::cuda::WorkspaceOf(workspace.data(), int64_t{kWorkspaceBytes});
   const std::unique_ptr<FastProducts> products = Must(FastProducts::Open(*device, shared));
   kernels::cuda::UseWorkspace(shared);
   bool holds = Check(*products, *device);

@@ -63,27 +63,23 @@ class RandomBatches {
 
   Batch Next() {
     if (deck_.empty()) Shuffle();
-    Batch batch;
-    batch.variant = deck_.back().variant;
-    batch.table_stride = (config_.max_len + 31) / 32;
-    batch.kv.resize(spaces_.size());
+    Batch batch = Empty(deck_.back().variant);
     const bool is_decode = Below(8) != 0;
     const uint32_t most = deck_.back().rows;
     deck_.pop_back();
-    uint32_t row = 0;
     const uint32_t first = Below(config_.max_seqs);
-    for (uint32_t i = 0; i < config_.max_seqs && row < most; ++i) {
+    for (uint32_t i = 0; i < config_.max_seqs && batch.sequence_count() < most; ++i) {
       const uint32_t sequence = (first + i) % config_.max_seqs;
       const uint32_t tokens = is_decode ? 1 : 1 + Below(12);
       if (lengths_[sequence] + tokens > config_.max_len || Below(64) == 0) lengths_[sequence] = 0;
-      for (uint32_t t = 0; t < tokens; ++t) Add(sequence, row, /*wants_logits=*/t + 1 == tokens, &batch);
-      for (size_t space = 0; space < spaces_.size(); ++space) {
-        for (uint32_t block = 0; block < batch.table_stride; ++block) {
-          batch.kv[space].block_table.push_back(BlockOf(space, sequence, block));
-        }
-      }
-      ++row;
+      Continue(sequence, tokens, &batch);
     }
+    return batch;
+  }
+  // So many tokens more of each of the first sequences.
+  Batch Continue(uint32_t sequences, uint32_t tokens) {
+    Batch batch = Empty(Variant::kAllLogits);
+    for (uint32_t sequence = 0; sequence < sequences; ++sequence) Continue(sequence, tokens, &batch);
     return batch;
   }
 
@@ -98,6 +94,22 @@ class RandomBatches {
   uint32_t Below(uint32_t count) { return static_cast<uint32_t>(random_() % count); }
   int32_t BlockOf(size_t space, uint32_t sequence, uint32_t block) const {
     return static_cast<int32_t>(block % spaces_[space].sequence_blocks * config_.max_seqs + sequence);
+  }
+  Batch Empty(Variant variant) const {
+    Batch batch;
+    batch.variant = variant;
+    batch.table_stride = (config_.max_len + 31) / 32;
+    batch.kv.resize(spaces_.size());
+    return batch;
+  }
+  void Continue(uint32_t sequence, uint32_t tokens, Batch* batch) {
+    const auto row = static_cast<uint32_t>(batch->sequence_count());
+    for (uint32_t t = 0; t < tokens; ++t) Add(sequence, row, /*wants_logits=*/t + 1 == tokens, batch);
+    for (size_t space = 0; space < spaces_.size(); ++space) {
+      for (uint32_t block = 0; block < batch->table_stride; ++block) {
+        batch->kv[space].block_table.push_back(BlockOf(space, sequence, block));
+      }
+    }
   }
   void Add(uint32_t sequence, uint32_t row, bool wants_logits, Batch* batch) {
     const uint32_t position = lengths_[sequence]++;
