@@ -203,6 +203,25 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerSumI
   if (t == 0) *NumberOf(a.buffers[a.rank]) = number;
 }
 
+// put(i, get(i)) of this thread's units of `count`: so many are on their way before any is put, as no load may pass the
+// store of one before.
+template <int ahead, typename Unit, typename Get, typename Put>
+__device__ inline void GetAndPut(int count, Get get, Put put) {
+  for (int first = int(threadIdx.x); first < count; first += ahead * kThreads) {
+    Unit units[ahead];
+#pragma unroll
+    for (int j = 0; j < ahead; ++j) {
+      const int i = first + j * kThreads;
+      units[j] = get(i < count ? i : first);  // no branch, after which the next would wait
+    }
+#pragma unroll
+    for (int j = 0; j < ahead; ++j) {
+      const int i = first + j * kThreads;
+      if (i < count) put(i, units[j]);
+    }
+  }
+}
+
 // In one shot, with what follows the sum: norm.a is the other operand of `norm.sum`. A block has rows blockIdx.x,
 // blockIdx.x + kPeerBlocks, ...; a piece as many of them as it holds, or a part of one. Sums wait for their norm in
 // norm.sum, as a row may be of many pieces.
@@ -210,11 +229,12 @@ template <typename Unit, int ranks>
 __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor)
     PeerSumNorm(PeerExchangeArgs a, AddRmsNormArgs norm) {
   constexpr int64_t kUnit = sizeof(Unit);
+  // As many as a row of 4096 has of a thread; of more ranks each unit is many loads, and registers are few.
+  constexpr int kAhead = 4, kSumsAhead = ranks == 2 ? kAhead : ranks == kMostPeers ? 1 : 2;
   MRS_SHARED(shared);
   int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
   float* const tile = reinterpret_cast<float*>(shared) + kMostPeers;
   if (blockIdx.x >= norm.rows) return;
-  const int t = int(threadIdx.x);
   const int64_t width = norm.width * int64_t{sizeof(float)} / kUnit, most = a.piece_bytes / kUnit;
   const int64_t rows_a_piece = width < most ? most / width : 1;
   const Unit* const x = static_cast<const Unit*>(a.x);
@@ -225,18 +245,21 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor)
     const int64_t past = first + rows_a_piece * kPeerBlocks, end = past < norm.rows ? past : norm.rows;
     for (int64_t part = 0; part < width; part += most) {
       ++number;
-      const int64_t count = width - part < most ? width - part : most;
+      const int count = int(width - part < most ? width - part : most);
       Unit* own = PieceOf<Unit>(a.buffers[a.rank], number);
       for (int64_t row = first; row < end; row += kPeerBlocks, own += count) {
-        for (int64_t i = t; i < count; i += kThreads) own[i] = x[row * width + part + i];
+        const Unit* const from = x + row * width + part;
+        GetAndPut<kAhead, Unit>(
+            count, [=](int i) { return from[i]; }, [=](int i, const Unit& unit) { own[i] = unit; });
       }
       if (!Meet(a, number, is_there, /*norms=*/true)) return;
-      int64_t in_piece = 0;
+      int in_piece = 0;
       for (int64_t row = first; row < end; row += kPeerBlocks, in_piece += count) {
-        for (int64_t i = t; i < count; i += kThreads) {
-          const int64_t at = row * width + part + i;
-          sum[at] = Add(SumTree<Unit, ranks>::template Tree<ranks>(a, 0, number, in_piece + i), other[at]);
-        }
+        const int64_t begin = row * width + part;
+        const auto add = [&](int i) {
+          return Add(SumTree<Unit, ranks>::template Tree<ranks>(a, 0, number, in_piece + i), other[begin + i]);
+        };
+        GetAndPut<kSumsAhead, Unit>(count, add, [=](int i, const Unit& unit) { sum[begin + i] = unit; });
       }
     }
     __syncthreads();
@@ -244,7 +267,7 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor)
       RmsNormRow(norm.sum, norm.w, norm.y, norm.out, row * norm.width, norm.width, norm.eps, tile);
     }
   }
-  if (t == 0) *NumberOf(a.buffers[a.rank]) = number;
+  if (threadIdx.x == 0) *NumberOf(a.buffers[a.rank]) = number;
 }
 
 __global__ void __launch_bounds__(32) PeerGreet(PeerGreetArgs a) {
