@@ -157,6 +157,7 @@ __device__ void MergeSegments(const AttentionLaunchArgs& launch) {
 
 template <typename T, Chain chain, bool kIsSplit>
 __global__ void __launch_bounds__(kThreads, kIsSplit ? 1 : 2) Attention(AttentionLaunchArgs launch) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   const AttentionArgs& a = launch.of;
   Shared& shared = *reinterpret_cast<Shared*>(bytes);

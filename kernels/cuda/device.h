@@ -1,6 +1,7 @@
 // What the exact kernels share: element types, and sums in sixteen lanes.
 #pragma once
 
+#include "kernels/cuda/dependents.h"
 #include "kernels/cuda/dialect.h"
 #include "kernels/math_inline.h"
 

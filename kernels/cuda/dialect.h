@@ -1,6 +1,7 @@
 // What CUDA kernels are written in here: nvcc compiles it for a device, any C++ compiler for the emulator.
 //
 //   __global__ void Twice(TwiceArgs a) {
+//     AwaitPrevious();
 //     MRS_SHARED(bytes);
 //     float* const row = reinterpret_cast<float*>(bytes);
 //     ...
@@ -9,13 +10,15 @@
 //
 // Rules: arguments by value; dynamic shared memory only; lane masks exact; every FMA written as __fmaf_rn, and compiled
 // with -fmad=false -ftz=true, so that a kernel has the bits that its text says; exp, log, sin and cos from
-// math_inline.h.
+// math_inline.h; each thread awaits the launch before its own, before anything else (dependents.h).
 #pragma once
 
 #include <cstdint>
 
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
+
+#include <unordered_map>
 #define MRS_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 #else
 #include "kernels/cuda/emulation/builtins.h"
@@ -41,7 +44,16 @@ struct LaunchShape {
   unsigned shared_bytes = 0;
   bool is_many_blocks = false;  // on a multiprocessor: of its memory as much as can be is shared memory
   bool is_cooperative = false;  // all blocks are resident together, and so may wait for others (signals.h)
+  // Each thread of the kernel awaits the launch before it, so that its blocks may be there sooner (dependents.h). Of a
+  // cooperative launch of no account.
+  bool awaits_previous = true;
 };
+
+// Whether launches of the calling thread may be there sooner.
+inline bool& MayBeginEarly() {
+  static thread_local bool may = true;
+  return may;
+}
 
 // What the calling thread's device has; asked once a thread, as a thread has one device. The emulator is an A100's
 // size.
@@ -76,6 +88,25 @@ int CanRun([[maybe_unused]] void (*kernel)(Parameters...)) {
 #endif
 }
 
+#ifdef __CUDACC__
+// Whether a kernel has the wait of dependents.h, as it was loaded for the calling thread's device: one that the driver
+// compiles from PTX for an earlier architecture has none. One for sm_90 or later runs on no device that knows of no
+// such launches.
+inline int HasWait(const void* kernel, bool* has) {
+  constexpr int kFirst = 90;  // sm_90
+  static thread_local std::unordered_map<const void*, bool> known;
+  if (const auto at = known.find(kernel); at != known.end()) {
+    *has = at->second;
+    return 0;
+  }
+  cudaFuncAttributes attributes;
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
+  if (error != cudaSuccess) return error;
+  *has = known[kernel] = attributes.ptxVersion >= kFirst;
+  return 0;
+}
+#endif
+
 // 0, or a cudaError_t of the launch itself.
 #ifdef __CUDACC__
 template <typename... Parameters, typename... Arguments>
@@ -97,11 +128,19 @@ int Launch(void (*kernel)(Parameters...), const LaunchShape& shape, Stream strea
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = static_cast<cudaStream_t>(stream);
-  cudaLaunchAttribute cooperative = {};
-  cooperative.id = cudaLaunchAttributeCooperative;
-  cooperative.val.cooperative = 1;
-  config.attrs = &cooperative;
-  config.numAttrs = shape.is_cooperative ? 1 : 0;
+  cudaLaunchAttribute attribute = {};
+  config.attrs = &attribute;
+  if (shape.is_cooperative) {
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+    config.numAttrs = 1;
+  } else if (shape.awaits_previous && MayBeginEarly()) {
+    bool has_wait = false;
+    if (const int error = HasWait(reinterpret_cast<const void*>(kernel), &has_wait); error != 0) return error;
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    config.numAttrs = has_wait ? 1 : 0;
+  }
   return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
 }
 #else
@@ -112,11 +151,14 @@ int Launch(void (*kernel)(Parameters...), const LaunchShape& shape, Stream strea
       uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z > ::mrs::emulation::kMostResidentBlocks) {
     return kTooManyBlocks;
   }
+  const bool is_dependent = shape.awaits_previous && !shape.is_cooperative && MayBeginEarly();
   const auto run = [=] {
     ::mrs::emulation::RunGrid({.grid = shape.grid,
                                .block = shape.block,
                                .shared_bytes = shape.shared_bytes,
-                               .is_resident = shape.is_cooperative},
+                               .is_resident = shape.is_cooperative,
+                               .is_dependent = is_dependent,
+                               .kernel = reinterpret_cast<const void*>(kernel)},
                               [=]() MRS_NOT_WATCHED { kernel(Parameters(arguments)...); });
   };
   return ::mrs::emulation::DoOn(stream, run, ::mrs::emulation::WordsOf(arguments...));

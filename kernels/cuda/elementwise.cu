@@ -25,6 +25,7 @@ __device__ void Compute(const AddArgs& a, int64_t i) { a.y[i] = a.a[i] + a.b[a.b
 
 template <typename Args>
 __global__ void __launch_bounds__(kThreads) EachElement(Args a) {
+  AwaitPrevious();
   const int64_t count = a.rows * a.width;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += int64_t{gridDim.x} * blockDim.x) {
     Compute(a, i);
@@ -42,6 +43,7 @@ int StartElements(const Args& args, void* stream) {
 
 // A block a token.
 __global__ void __launch_bounds__(kThreads) RopeAngles(RopeAnglesArgs a) {
+  AwaitPrevious();
   const int64_t token = blockIdx.x;
   const float position = float(a.positions[token]);
   float* const out = a.cos_sin + token * 2 * a.half;
@@ -63,6 +65,7 @@ __device__ Pair Turned(float x, float z, float cosine, float sine) {
 
 // A thread a pair of a token, then an element of what is copied.
 __global__ void __launch_bounds__(kThreads) Rope(RopeArgs a) {
+  AwaitPrevious();
   const int64_t token = blockIdx.x;
   const float* const cosine = a.cos_sin + token * 2 * a.half;
   const float* const sine = cosine + a.half;
@@ -87,6 +90,7 @@ __global__ void __launch_bounds__(kThreads) Rope(RopeArgs a) {
 // Of a token the pairs of q's heads and then of k's, side by side, after them what of those is copied, then v: a thread
 // one of these, or a few.
 __global__ void __launch_bounds__(kThreads) RopeAppend(RopeAppendArgs a) {
+  AwaitPrevious();
   const int64_t token = blockIdx.x, slot = a.slots[token];
   const float* const cosine = a.cos_sin + token * 2 * a.half;
   const float* const sine = cosine + a.half;
@@ -125,6 +129,7 @@ __global__ void __launch_bounds__(kThreads) RopeAppend(RopeAppendArgs a) {
 
 // A thread an element of a row, or a few.
 __global__ void __launch_bounds__(kThreads) PositionScale(PositionScaleArgs a) {
+  AwaitPrevious();
   const int64_t row = blockIdx.x;
   const int64_t periods = a.positions[row] / a.original;
   const float factor = 1.0f + a.beta * float(math::Log(double(1 + periods)));

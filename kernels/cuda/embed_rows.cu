@@ -8,6 +8,7 @@ namespace {
 constexpr int kThreads = 256;
 
 __global__ void __launch_bounds__(kThreads) EmbedOfRows(EmbedArgs a) {
+  AwaitPrevious();
   const int64_t row = blockIdx.x, width = a.shape.chunk_k;
   const int64_t padded = (width + kGranule - 1) / kGranule * kGranule;
   const int64_t id = a.ids[row] - a.vocab_begin;

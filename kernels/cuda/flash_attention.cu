@@ -115,6 +115,7 @@ __device__ void StartV(FlashShared<kHeadDim>& shared, const AttentionArgs& a, in
 // kIsCapped: scores are, by soft_cap.
 template <int kHeadDim, bool kIsCapped>
 __global__ void __launch_bounds__(kThreads, kHeadDim <= 64 ? 3 : 2) Flash(FlashArgs launch) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   constexpr bool kHasQ = FlashShared<kHeadDim>::kHasQ;
   [[maybe_unused]] constexpr int kStepsAtOnce = kHasQ ? 4 : kHeadDim / 16;  // of what is in registers, all

@@ -7,6 +7,8 @@
 // ahead. What a block is made of (matmul_split.h): groups of rows on the same weights, threadIdx.y, and warps that
 // share the chunks, threadIdx.z, each a range and so a subtree. A launch may have several products of one x, whose
 // blocks come one after another (products.h), or gate's and up's and what gates them.
+#include <algorithm>
+
 #include "kernels/cuda/copies.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
@@ -101,6 +103,9 @@ struct MatmulLaunchArgs {
   unsigned blocks_of_rows;
   int stage_tiles;
   int64_t ring_floats, x_floats, sum_floats;
+  // Of a run's weights, asked for before anything else: the first stages of a warp, or all that it has. Of a device no
+  // more than its shared memory holds, on an H100 half of its L2.
+  int64_t first_bytes;
 };
 
 template <typename T, Chain chain, int kRows, int kColumns, bool kIsGated>
@@ -142,6 +147,13 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
       static_cast<const unsigned char*>(Chosen(launch.placed, at_block.part).w) + weights_at;
   [[maybe_unused]] const unsigned char* const of_up =
       static_cast<const unsigned char*>(launch.placed.parts[kIsGated ? 1 : 0].w) + weights_at;
+  // What the first stages are copied from, a lane a run.
+  constexpr int kOwnRuns = kIsGated ? kHalf : kRuns;
+  if (fetches && group == 0 && lane < kOwnRuns && lane < runs) {
+    Prefetch(weights + lane * run_step, unsigned(launch.first_bytes));
+    if constexpr (kIsGated) Prefetch(of_up + lane * run_step, unsigned(launch.first_bytes));
+  }
+  AwaitPrevious();
   const auto copy = [&](Stage at) {
     if (at.chunk < chunks) {
       const int end = at.Tiles(shape) * kTileBytes, step = groups * 32 * 16;
@@ -276,9 +288,21 @@ int StartMatmul(const MatmulGroupArgs& a, const Epilogue& after, const MatmulSpl
   int64_t strips = 0;
   const PlacedParts placed = PlaceParts(a, 32 * kColumns, after.is_gated, &strips);
   if (strips == 0) return 0;
-  const MatmulLaunchArgs launch = {a.x,           a.rows,        a.x_stride, a.chunk_k,
-                                   a.chunk_count, placed,        after,      unsigned(s.blocks_of_rows),
-                                   int(s.tiles),  s.ring_floats, s.x_floats, s.sum_floats};
+  const int64_t own_tiles = a.chunk_count / s.warps * CeilOf(a.chunk_k, kTile);
+  const int64_t first_tiles = std::min(own_tiles, (kMatmulStages - 1) * s.tiles);
+  const MatmulLaunchArgs launch = {a.x,
+                                   a.rows,
+                                   a.x_stride,
+                                   a.chunk_k,
+                                   a.chunk_count,
+                                   placed,
+                                   after,
+                                   unsigned(s.blocks_of_rows),
+                                   int(s.tiles),
+                                   s.ring_floats,
+                                   s.x_floats,
+                                   s.sum_floats,
+                                   first_tiles * kTile * kSumLanes * int64_t{sizeof(T)}};
   const LaunchShape shape = {dim3{unsigned(strips * s.blocks_of_rows)},
                              dim3{HaveFetchers(kRows, kColumns) ? 64u : 32u, unsigned(s.groups), unsigned(s.warps)},
                              unsigned(s.SharedBytes()), true};

@@ -20,6 +20,7 @@ struct AddSquareOfDifference {
 };
 
 __global__ void __launch_bounds__(kThreads) RmsNorm(RmsNormArgs a) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   RmsNormRow(a.x, a.w, a.y, a.out, blockIdx.x * a.width, a.width, a.eps, reinterpret_cast<float*>(bytes));
 }
@@ -27,6 +28,7 @@ __global__ void __launch_bounds__(kThreads) RmsNorm(RmsNormArgs a) {
 // Each thread adds its own elements, keeps its first batch of sums for the norm, and reads those after it as it wrote
 // them.
 __global__ void __launch_bounds__(kThreads) AddRmsNorm(AddRmsNormArgs a) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   const int64_t begin = blockIdx.x * a.width, step = int64_t{blockDim.x} * kBatch;
   const auto add = [&](int64_t first) {
@@ -48,6 +50,7 @@ __global__ void __launch_bounds__(kThreads) AddRmsNorm(AddRmsNormArgs a) {
 }
 
 __global__ void __launch_bounds__(kThreads) LayerNorm(LayerNormArgs a) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   float* const tile = reinterpret_cast<float*>(bytes);
   const int64_t begin = blockIdx.x * a.width, step = int64_t{blockDim.x} * kBatch;
@@ -70,6 +73,7 @@ __global__ void __launch_bounds__(kThreads) LayerNorm(LayerNormArgs a) {
 
 // Half a warp a chunk, then the tree over chunks.
 __global__ void __launch_bounds__(kThreads) SumSquares(SumSquaresArgs a) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   float* const sums = reinterpret_cast<float*>(bytes);
   const int64_t row = blockIdx.x;
@@ -93,6 +97,7 @@ __global__ void __launch_bounds__(kThreads) SumSquares(SumSquaresArgs a) {
 
 // A block the batches of its threads.
 __global__ void __launch_bounds__(kThreads) RmsScale(RmsScaleArgs a) {
+  AwaitPrevious();
   const int64_t row = blockIdx.x, begin = row * a.width;
   const int64_t first = blockIdx.y * int64_t{blockDim.x} * kBatch;
   const Batch x = Fetch(a.x + begin, first, a.width), w = Fetch(a.w, first, a.width);

@@ -271,6 +271,7 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor)
 }
 
 __global__ void __launch_bounds__(32) PeerGreet(PeerGreetArgs a) {
+  AwaitPrevious();
   const int t = int(threadIdx.x);
   if (t >= a.ranks) return;
   uint64_t* const put = WordsOf(a.buffers[t]) + kPutGreetings + a.rank;

@@ -15,6 +15,7 @@ __device__ int64_t FirstElement() { return int64_t{blockIdx.y} * blockDim.x + th
 __device__ int64_t Step() { return int64_t{gridDim.y} * blockDim.x; }
 
 __global__ void __launch_bounds__(kRowThreads) Embed(EmbedArgs a) {
+  AwaitPrevious();
   const int64_t row = blockIdx.x;
   const int64_t width = a.shape.chunk_k;
   const int64_t padded = (width + kGranule - 1) / kGranule * kGranule;
@@ -33,6 +34,7 @@ __global__ void __launch_bounds__(kRowThreads) Embed(EmbedArgs a) {
 }
 
 __global__ void __launch_bounds__(kRowThreads) SelectRows(SelectRowsArgs a) {
+  AwaitPrevious();
   const int64_t row = blockIdx.x;
   const float* const x = a.x + a.rows[row] * a.width;
   for (int64_t k = FirstElement(); k < a.width; k += Step()) a.y[row * a.width + k] = x[k];
@@ -40,6 +42,7 @@ __global__ void __launch_bounds__(kRowThreads) SelectRows(SelectRowsArgs a) {
 
 template <typename T>
 __global__ void __launch_bounds__(kRowThreads) KvAppend(KvAppendArgs a) {
+  AwaitPrevious();
   const int64_t token = blockIdx.x;
   const int64_t slot = a.slots[token];
   if (slot < 0) return;  // a row that is not there (exact.h)
@@ -157,6 +160,7 @@ __device__ void Partial(const float* logits, int64_t count, PartialMemory& memor
 
 // Of a row one block has the candidates, and one each chunk.
 __global__ void __launch_bounds__(kThreads) TopCandidates(TopCandidatesArgs a) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   const int64_t row = blockIdx.x;
   const float* const logits = a.logits + row * a.chunk_size * a.chunk_count;

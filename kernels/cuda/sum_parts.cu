@@ -23,12 +23,14 @@ __device__ float Tree(const float* part, int64_t count) {
 
 template <int ranks>
 __global__ void __launch_bounds__(kThreads) SumTree(SumPartsArgs a) {
+  AwaitPrevious();
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < a.count; i += int64_t{gridDim.x} * blockDim.x) {
     a.y[i] = Tree<ranks>(a.parts + i, a.count);
   }
 }
 
 __global__ void __launch_bounds__(kThreads) SumInOrder(SumPartsArgs a) {
+  AwaitPrevious();
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < a.count; i += int64_t{gridDim.x} * blockDim.x) {
     float sum = a.parts[i];
     for (int64_t rank = 1; rank < a.ranks; ++rank) sum = sum + a.parts[rank * a.count + i];

@@ -15,6 +15,7 @@
 
 #include "kernels/cuda/emulation/fiber.h"
 #include "kernels/cuda/emulation/watch.h"
+#include "kernels/cuda/emulation/where.h"
 
 namespace mrs::emulation {
 
@@ -42,7 +43,8 @@ struct Lane {
   Dim3 thread;
   unsigned index = 0;  // in its block
   State state = State::kFresh;
-  uint32_t mask = 0;  // of the warp's operation it waits in
+  bool has_awaited = false;  // the launch before
+  uint32_t mask = 0;         // of the warp's operation it waits in
   Site site;
 };
 
@@ -72,7 +74,9 @@ struct Machine {
   Place place;                                 // of `current`
   std::vector<std::unique_ptr<Block>> blocks;  // the first `resident`, and such as were once
   size_t resident = 0;
-  bool may_poll = false;
+  bool may_poll = false, is_dependent = false;
+  uint64_t dependent_grids = 0;
+  const void* kernel = nullptr;
   unsigned pauses = 0;  // microseconds that threads have paused, with nothing but such as poll
   Block* block = nullptr;
   std::vector<std::unique_ptr<Fiber>> fibers;
@@ -219,6 +223,10 @@ void RunLanes() {
     Block& block = *machine.block;
     Lane* const lane = machine.current;
     if (!block.copies[lane->index].started.empty()) Fault("a thread ends before its copies");
+    if (!HasAwaited()) {
+      SayWhere(machine.kernel);
+      Fault("a thread ends that has not awaited the launch before (AwaitPrevious)");
+    }
     lane->state = State::kDone;
     --block.alive;
     // Those that have ended are not waited for.
@@ -299,6 +307,9 @@ void RunGrid(const Grid& grid, const std::function<void()>& thread) {
   machine.place = {
       .thread = {}, .block = {}, .block_dim = grid.block, .grid_dim = grid.grid, .shared = nullptr, .shared_bytes = 0};
   machine.may_poll = grid.is_resident;
+  machine.is_dependent = grid.is_dependent;
+  machine.dependent_grids += grid.is_dependent ? 1 : 0;
+  machine.kernel = grid.kernel;
   machine.pauses = 0;
   const uint64_t count = uint64_t{grid.grid.x} * grid.grid.y * grid.grid.z;
   machine.resident = grid.is_resident ? count : 1;
@@ -318,6 +329,7 @@ void RunGrid(const Grid& grid, const std::function<void()>& thread) {
   }
   if (grid.is_resident) RunBlocks();
   if (machine.watcher != nullptr) machine.watcher->GridEnds();
+  machine.is_dependent = false;
   _mm_setcsr(saved);
 }
 
@@ -377,9 +389,30 @@ void Poll(const Site& site) {
   RunNext();
 }
 
-void StoreRelease(uint64_t* at, uint64_t word) { __atomic_store_n(at, word, __ATOMIC_RELEASE); }
-uint64_t LoadAcquire(const uint64_t* at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+void AwaitPrevious() { machine.current->has_awaited = true; }
+bool HasAwaited() { return !machine.is_dependent || machine.current->has_awaited; }
+uint64_t DependentGrids() { return machine.dependent_grids; }
+void Prefetch(const void* global, size_t bytes) {
+  if (reinterpret_cast<uintptr_t>(global) % 16 != 0 || bytes % 16 != 0) {
+    Fault("a prefetch is not aligned to sixteen bytes");
+  }
+  if (machine.watcher != nullptr) machine.watcher->Prefetches(global, bytes);
+}
+
+// These no watcher is told of.
+void MustHaveAwaited() {
+  if (!HasAwaited()) Fault("a thread touches a word of others before it has awaited the launch before (AwaitPrevious)");
+}
+void StoreRelease(uint64_t* at, uint64_t word) {
+  MustHaveAwaited();
+  __atomic_store_n(at, word, __ATOMIC_RELEASE);
+}
+uint64_t LoadAcquire(const uint64_t* at) {
+  MustHaveAwaited();
+  return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
 uint32_t CountBlock(uint32_t* count) {
+  MustHaveAwaited();
   if (machine.watcher != nullptr) machine.watcher->Counts(count);
   return __atomic_fetch_add(count, 1, __ATOMIC_ACQ_REL);
 }

@@ -33,7 +33,9 @@ void SetSchedule(Schedule schedule);
 struct Grid {
   Dim3 grid, block;
   size_t shared_bytes = 0;
-  bool is_resident = false;  // all of its blocks at once
+  bool is_resident = false;      // all of its blocks at once
+  bool is_dependent = false;     // its threads await the launch before
+  const void* kernel = nullptr;  // for messages
 };
 // A block a multiprocessor, of which an A100 has so many.
 inline constexpr unsigned kMostResidentBlocks = 108;
@@ -96,6 +98,16 @@ uint64_t Nanoseconds();
 void StartCopy(void* to, const void* from, size_t bytes);
 void CommitCopies();
 void WaitForCopies(unsigned left);
+
+// A grid that is dependent may be there before the launch before it has ended, so each of its threads awaits that
+// before it touches memory of a device: who ends without ends the program, and with each access told (watch.h) who
+// touches some before. A prefetch is told of to whoever watches, and nothing else.
+void AwaitPrevious();
+void Prefetch(const void* global, size_t bytes);
+// Of the thread that runs; true, too, where it need not.
+bool HasAwaited();
+// That this OS thread has run.
+uint64_t DependentGrids();
 
 // What is read of shared memory there is used for nothing, so nobody needs to have written it.
 void AnyBytesDo(const void* shared, size_t bytes);

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "kernels/cuda/copies.h"
+#include "kernels/cuda/dependents.h"
 #include "kernels/cuda/dialect.h"
 #include "kernels/cuda/signals.h"
 #include "kernels/cuda/tensor_cores.h"
@@ -17,6 +19,13 @@ namespace {
 
 using emulation::Order;
 using emulation::SetSchedule;
+
+// Of kernels that await nothing.
+LaunchShape Alone(dim3 grid, dim3 block, unsigned shared_bytes = 0) {
+  LaunchShape shape = {grid, block, shared_bytes};
+  shape.awaits_previous = false;
+  return shape;
+}
 
 struct PlacesArgs {
   int* out;
@@ -31,7 +40,7 @@ TEST(Emulation, RunsEveryThreadOfEveryBlockOnce) {
   for (Order order : {Order::kForward, Order::kReverse, Order::kRandom}) {
     SetSchedule({.order = order, .seed = 3});
     std::vector<int> out(2 * 3 * 2 * 24, 0);
-    Launch(Places, {dim3{2, 3, 2}, dim3{4, 3, 2}}, nullptr, PlacesArgs{out.data()});
+    Launch(Places, Alone({2, 3, 2}, {4, 3, 2}), nullptr, PlacesArgs{out.data()});
     for (int i = 0; i < 12 * 24; ++i) EXPECT_EQ(out[i], i / 24 * 1000 + i % 24);
   }
 }
@@ -60,7 +69,7 @@ float SumOf(Order order, bool waits) {
   std::vector<float> x(256);
   std::iota(x.begin(), x.end(), 1.0f);
   float sum = 0;
-  Launch(Sum, {dim3{1}, dim3{256}, 8 * sizeof(float)}, nullptr, SumArgs{x.data(), &sum, waits});
+  Launch(Sum, Alone({1}, {256}, 8 * sizeof(float)), nullptr, SumArgs{x.data(), &sum, waits});
   return sum;
 }
 
@@ -95,7 +104,7 @@ std::vector<float> NeighboursCopies(Order order, bool waits) {
   alignas(16) float from[128];
   std::iota(from, from + 128, 0.0f);
   std::vector<float> to(32);
-  Launch(ReadsItsNeighboursCopy, {dim3{1}, dim3{32}, 256 * sizeof(float)}, nullptr, CopiesArgs{from, to.data(), waits});
+  Launch(ReadsItsNeighboursCopy, Alone({1}, {32}, 256 * sizeof(float)), nullptr, CopiesArgs{from, to.data(), waits});
   return to;
 }
 
@@ -228,7 +237,7 @@ __global__ void LoadsARowPastShared(NoArgs) {
 
 void RunKernel(void (*kernel)(NoArgs), unsigned threads = 64) {
   SetSchedule({});
-  Launch(kernel, {dim3{1}, dim3{threads}, 32}, nullptr, NoArgs{});
+  Launch(kernel, Alone({1}, {threads}, 32), nullptr, NoArgs{});
 }
 
 TEST(EmulationDeathTest, TellsWhatADeviceWouldHangOn) {
@@ -261,10 +270,74 @@ TEST(EmulationDeathTest, TellsWhatADeviceWouldHangOn) {
   EXPECT_DEATH(RunKernel(LoadsARowPastShared, 32), "a row of a tile is not shared memory");
 }
 
+// Kernels whose blocks may be there before the launch before them has ended.
+struct DependsArgs {
+  int* out;  // [64], counted up
+  bool awaits, returns_early;
+};
+__global__ void Depends(DependsArgs a) {
+  if (a.returns_early && threadIdx.x == 9) return;
+  if (a.awaits) AwaitPrevious();
+  ++a.out[threadIdx.x];
+}
+__global__ void TellsTooEarly(WaitsArgs a) {
+  StoreRelease(&a.told[0], 1);
+  AwaitPrevious();
+}
+__global__ void HearsTooEarly(WaitsArgs a) {
+  if (LoadAcquire(&a.told[0]) == 0) AwaitPrevious();
+}
+__global__ void PrefetchesFromAnOddPlace(WaitsArgs a) {
+  Prefetch(a.told + 1, 16);
+  AwaitPrevious();
+}
+__global__ void PrefetchesAnOddSize(WaitsArgs a) {
+  Prefetch(a.told, 24);
+  AwaitPrevious();
+}
+const LaunchShape kDependent = {dim3{2}, dim3{64}};
+
+TEST(Emulation, ALaunchIsDependentUnlessItIsSaidOtherwise) {
+  int out[64] = {};
+  const auto grids = [&](const LaunchShape& shape, const DependsArgs& args) {
+    const uint64_t before = emulation::DependentGrids();
+    EXPECT_EQ(Launch(Depends, shape, nullptr, args), 0);
+    return emulation::DependentGrids() - before;
+  };
+  EXPECT_EQ(grids(kDependent, {out, true, false}), 1u);
+  EXPECT_EQ(grids(Alone({2}, {64}), {out, false, true}), 0u);
+  LaunchShape cooperative = kDependent;
+  cooperative.is_cooperative = true;
+  EXPECT_EQ(grids(cooperative, {out, false, true}), 0u);
+  MayBeginEarly() = false;
+  EXPECT_EQ(grids(kDependent, {out, false, true}), 0u);
+  MayBeginEarly() = true;
+  EXPECT_EQ(grids(kDependent, {out, true, false}), 1u);
+  EXPECT_EQ(out[8], 10);
+  EXPECT_EQ(out[9], 4);
+}
+
+TEST(EmulationDeathTest, TellsWhoDoesNotAwaitTheLaunchBefore) {
+  int out[64] = {};
+  alignas(16) uint64_t words[4] = {};
+  const WaitsArgs told = {words, nullptr, nullptr};
+  const char* const ends = "a thread ends that has not awaited the launch before \\(AwaitPrevious\\), in block 0,0,0";
+  // Of the kernel, which addr2line knows.
+  EXPECT_DEATH(Launch(Depends, kDependent, nullptr, DependsArgs{out, false, false}),
+               std::string("Depends\\(.*\n(.*\n)*emulation: ") + ends);
+  EXPECT_DEATH(Launch(Depends, kDependent, nullptr, DependsArgs{out, true, true}), ends);
+  const char* const early = "a thread touches a word of others before it has awaited the launch before";
+  EXPECT_DEATH(Launch(TellsTooEarly, kDependent, nullptr, told), early);
+  EXPECT_DEATH(Launch(HearsTooEarly, kDependent, nullptr, told), early);
+  const char* const odd = "a prefetch is not aligned to sixteen bytes";
+  EXPECT_DEATH(Launch(PrefetchesFromAnOddPlace, kDependent, nullptr, told), odd);
+  EXPECT_DEATH(Launch(PrefetchesAnOddSize, kDependent, nullptr, told), odd);
+}
+
 TEST(EmulationDeathTest, RefusesWhatNoDeviceTakes) {
   EXPECT_DEATH(RunKernel(IsNotInItsMask, 1025), "no device takes a grid of 1 x 1 x 1 blocks of 1025 x 1 x 1 threads");
-  EXPECT_DEATH(Launch(IsNotInItsMask, {dim3{1, 65536}, dim3{1}}, nullptr, NoArgs{}), "no device takes a grid");
-  EXPECT_DEATH(Launch(IsNotInItsMask, {dim3{1}, dim3{1}, (163 << 10) + 1}, nullptr, NoArgs{}), "with 166913 bytes");
+  EXPECT_DEATH(Launch(IsNotInItsMask, Alone({1, 65536}, {1}), nullptr, NoArgs{}), "no device takes a grid");
+  EXPECT_DEATH(Launch(IsNotInItsMask, Alone({1}, {1}, (163 << 10) + 1), nullptr, NoArgs{}), "with 166913 bytes");
 }
 
 // Denormals are zero within, and as before after.
@@ -275,7 +348,7 @@ __global__ void Halve(DenormalArgs a) { *a.x = *a.x * 0.5f; }
 
 TEST(Emulation, FlushesDenormals) {
   volatile float x = 0x1p-126f;
-  Launch(Halve, {dim3{1}, dim3{1}}, nullptr, DenormalArgs{&x});
+  Launch(Halve, Alone({1}, {1}), nullptr, DenormalArgs{&x});
   EXPECT_EQ(x, 0.0f);
   volatile float smallest = 0x1p-126f;
   EXPECT_NE(smallest * 0.5f, 0.0f);

@@ -1,6 +1,7 @@
 #include "kernels/cuda/emulation/planted.h"
 
 #include "kernels/cuda/copies.h"
+#include "kernels/cuda/dependents.h"
 #include "kernels/cuda/dialect.h"
 #include "kernels/cuda/signals.h"
 #include "kernels/cuda/tensor_cores.h"
@@ -13,8 +14,14 @@ __global__ void Planted(PlantArgs a) {
   float* const shared = reinterpret_cast<float*>(bytes);  // [256]
   const unsigned t = threadIdx.x, lane = t % 32, warp = t / 32;
   float* const y = a.y + blockIdx.x * 64;
+  float early = 0;
+  Prefetch(a.x, 256 * sizeof(float) + (a.plant == Plant::kPrefetchPastGlobal && t == 40 ? 16 : 0));
+  if (a.plant == Plant::kReadBeforeAwait && t == 40) early = a.x[40];
+  if (a.plant == Plant::kWriteBeforeAwait && t == 40) y[40] = 1;
+  if (a.plant == Plant::kCopyBeforeAwait && t == 40) CopyAsync16(shared, a.x);
+  if (a.plant != Plant::kAwait || t != 40) AwaitPrevious();
   // All write, and read their neighbours' of the other warp.
-  shared[t] = a.x[t];
+  shared[t] = a.x[t] + early;
   if (a.plant != Plant::kBarrier) __syncthreads();
   float sum = shared[(t + 32) % 64];
   if (a.plant != Plant::kSecondBarrier) __syncthreads();

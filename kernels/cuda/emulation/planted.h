@@ -36,6 +36,11 @@ enum class Plant : uint8_t {
   kAfterCount,         // no barrier between the count and the others' reads
   kNoCount,            // blocks that read what others wrote, and do not count
   kResetEarly,         // the word, by who does not come last
+  kAwait,              // the launch before, by one thread
+  kReadBeforeAwait,
+  kWriteBeforeAwait,
+  kCopyBeforeAwait,
+  kPrefetchPastGlobal,
 };
 
 struct PlantArgs {

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +15,7 @@
 #include "kernels/cuda/emulation/fiber.h"
 #include "kernels/cuda/emulation/machine.h"
 #include "kernels/cuda/emulation/memory.h"
+#include "kernels/cuda/emulation/where.h"
 
 extern "C" const char __executable_start[], _end[];  // the linker's: the program's own data lies between
 
@@ -105,6 +105,10 @@ class Watch final : public Watcher {
       block_->cells[i].copied_by = 0;
       block_->cells[i].writer = Now();
     }
+  }
+  void Prefetches(const void* global, size_t bytes) override {
+    at_ = nullptr;
+    AllocationOf("prefetches", global, bytes);
   }
   void AnyBytesDo(const void* shared, size_t bytes) override {
     const auto offset = reinterpret_cast<uintptr_t>(shared) - block_->shared;
@@ -275,6 +279,17 @@ class Watch final : public Watcher {
     Stretch stretch{};
     Mark* writers = nullptr;  // a byte each
   };
+  Global* AllocationOf(const char* does, const void* data, size_t bytes) {
+    const auto at = reinterpret_cast<uintptr_t>(data);
+    Global* const global = Find(at);
+    if (global == nullptr) Tell(does, bytes, data, "nobody allocated");
+    const uintptr_t offset = at - reinterpret_cast<uintptr_t>(global->stretch.data);
+    if (offset >= global->stretch.bytes || bytes > global->stretch.bytes - offset) {
+      Tell(does, bytes, data,
+           "lies at byte " + std::to_string(offset) + " of an allocation of " + std::to_string(global->stretch.bytes));
+    }
+    return global;
+  }
   void AccessGlobal(const void* data, uintptr_t at, size_t bytes, bool writes) {
     const char* const does = writes ? "writes" : "reads";
     CheckCount(data, at, bytes, does);
@@ -286,13 +301,11 @@ class Watch final : public Watcher {
 
   // The marks of the bytes, whose writers are all before this access; null where there are none yet.
   Mark* CheckGlobal(const void* data, uintptr_t at, size_t bytes, const char* does, bool makes = false) {
-    Global* const global = Find(at);
-    if (global == nullptr) Tell(does, bytes, data, "nobody allocated");
-    const uintptr_t offset = at - reinterpret_cast<uintptr_t>(global->stretch.data);
-    if (offset >= global->stretch.bytes || bytes > global->stretch.bytes - offset) {
-      Tell(does, bytes, data,
-           "lies at byte " + std::to_string(offset) + " of an allocation of " + std::to_string(global->stretch.bytes));
+    Global* const global = AllocationOf(does, data, bytes);
+    if (!HasAwaited()) {
+      Tell(does, bytes, data, "the launch before may still use: the thread has not awaited it (AwaitPrevious)");
     }
+    const uintptr_t offset = at - reinterpret_cast<uintptr_t>(global->stretch.data);
     if (global->writers == nullptr) {
       if (!makes) return nullptr;
       void* const marks = mmap(nullptr, global->stretch.bytes * sizeof(Mark), PROT_READ | PROT_WRITE,
@@ -341,23 +354,10 @@ class Watch final : public Watcher {
     } else {
       std::snprintf(where, sizeof(where), "%p", data);
     }
-    if (at_ != nullptr) SayWhere();
+    if (at_ != nullptr) SayWhere(static_cast<const char*>(at_) - 1);
     Fault(("thread " + std::to_string(thread_) + " " + does + " " + std::to_string(bytes) + " bytes at " + where +
            ", which " + which)
               .c_str());
-  }
-
-  // File and line, where addr2line is there.
-  void SayWhere() const {
-    char program[4096];
-    const ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    if (length <= 0) return;
-    program[length] = 0;
-    const auto offset = reinterpret_cast<uintptr_t>(at_) - reinterpret_cast<uintptr_t>(__executable_start) - 1;
-    char command[4200];
-    std::snprintf(command, sizeof(command), "addr2line -i -e '%s' 0x%zx >&2 2>/dev/null", program,
-                  static_cast<size_t>(offset));
-    [[maybe_unused]] const int done = std::system(command);
   }
 
   bool is_on_ = false;

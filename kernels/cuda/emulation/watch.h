@@ -1,6 +1,7 @@
 // Who wrote and read each byte of shared memory, and who wrote global memory, while kernels run: two threads that touch
 // one byte, one of them writing, with no barrier between them, end the program; so does an access to what nobody
-// allocated, or to what a copy is still bringing, and a read of shared memory that no thread of the block has written.
+// allocated, to what a copy is still bringing, or to what the launch before may still use (dependents.h), and a read of
+// shared memory that no thread of the block has written.
 //
 //   emulation: thread 0 reads 4 bytes at byte 4 of shared memory, which thread 32 wrote, and no barrier is between
 //   them, in block 0,0,0
@@ -29,6 +30,7 @@ struct Watcher {
   virtual void WarpMet(unsigned first_thread, uint32_t mask) = 0;
   virtual void CopyStarts(void* to, const void* from, size_t bytes) = 0;
   virtual void CopyIsThere(void* to, size_t bytes) = 0;
+  virtual void Prefetches(const void* global, size_t bytes) = 0;
   virtual void AnyBytesDo(const void* shared, size_t bytes) = 0;
   virtual void Counts(const uint32_t* count) = 0;  // acquires and releases, at once (CountBlock)
   virtual void GridEnds() = 0;

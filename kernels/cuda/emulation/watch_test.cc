@@ -50,6 +50,8 @@ TEST(WatchDeathTest, EachPlantedFaultIsTold) {
   const std::string between = "thread [0-9]+ (wrote|read), and no barrier is between them, in block";
   const std::string unordered = of_shared + between;
   const std::string at_a_line = "(planted.cc|tensor_cores.h):[0-9]+.*\n(.*\n)*emulation: thread [0-9]+ ";
+  const std::string of_the_one_before =
+      "0x[0-9a-f]+, which the launch before may still use: the thread has not awaited it \\(AwaitPrevious\\), in block";
   const std::string of_another = "0x[0-9a-f]+, which another block wrote, in block";
   const struct {
     Plant plant;
@@ -87,6 +89,12 @@ TEST(WatchDeathTest, EachPlantedFaultIsTold) {
       {Plant::kResetEarly, "thread 0 counts in 4 bytes at " + of_another},
       {Plant::kReadOfBlockBefore,
        at_a_line + "reads" + of_shared + "no thread of its block has written, in block 1,0,0"},
+      {Plant::kAwait, at_a_line + "reads 4 bytes at " + of_the_one_before},
+      {Plant::kReadBeforeAwait, at_a_line + "reads 4 bytes at " + of_the_one_before},
+      {Plant::kWriteBeforeAwait, at_a_line + "writes 4 bytes at " + of_the_one_before},
+      {Plant::kCopyBeforeAwait, "emulation: thread 40 reads 16 bytes at " + of_the_one_before},
+      {Plant::kPrefetchPastGlobal,
+       "emulation: thread 40 prefetches 1040 bytes at 0x[0-9a-f]+, which lies at byte 0 of an allocation of 1024"},
   };
   for (const auto& row : rows) {
     for (const Order order : kOrders) {

@@ -191,6 +191,8 @@ void CheckWrappers() {
   fmt::print("{:<16} {:>4} cases  {}\n", "wrappers", count,
              differ == 0 ? "what the emulator has them mean" : fmt::format("{} DIFFER", differ));
   if (differ > 0) std::exit(1);
+  fmt::print("{:<16} {:>4} of {} launches were there before the one before had ended\n", "dependents",
+             EarlyLaunches([] { return static_cast<int>(cudaDeviceSynchronize()); }), kDependTurns - 1);
 }
 
 // Attention of fast numerics, of many and few runs side by side.

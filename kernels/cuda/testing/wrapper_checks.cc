@@ -121,11 +121,65 @@ std::string Count(Finish finish) {
   return "";
 }
 
+struct Depended {
+  std::string failed;  // empty: it went well, with what follows
+  std::vector<uint32_t> read;
+  std::vector<uint64_t> came, began;
+};
+Depended Depend(Finish finish) {
+  Buffers buffers;
+  uint32_t* const words = buffers.New<uint32_t>(kDependBuffers * kDependWords);
+  uint32_t* const read = buffers.New<uint32_t>(kDependWords);
+  uint64_t* const came = buffers.New<uint64_t>(kDependTurns);
+  uint64_t* const began = buffers.New<uint64_t>(kDependTurns);
+  std::fill_n(words, kDependBuffers * kDependWords, 0u);
+  std::fill_n(read, kDependWords, 0u);
+  int error = 0;
+  for (int turn = 0; turn < kDependTurns && error == 0; ++turn) {
+    error = StartDepend({words, read, came, began, turn}, nullptr);
+  }
+  if (std::string failed = Failed(error, finish); !failed.empty()) return {failed, {}, {}, {}};
+  return {"", {read, read + kDependWords}, {came, came + kDependTurns}, {began, began + kDependTurns}};
+}
+
+std::string Depends(Finish finish) {
+  const Depended done = Depend(finish);
+  if (!done.failed.empty()) return done.failed;
+  for (int i = 0; i < kDependWords; ++i) {
+    uint32_t expected = 0;
+    for (int turn = 0; turn < kDependTurns; ++turn) {
+      uint32_t word = 0;
+      for (int before = 1; before < kDependBuffers; ++before) {
+        word = word * 5 + (turn < before ? 0 : DependWord(turn - before, kDependWords - 1 - i));
+      }
+      expected = expected * 3 + word;
+    }
+    const uint32_t read = done.read[static_cast<size_t>(i)];
+    if (read != expected) return fmt::format("word {}: {:08x}, expected {:08x}", i, read, expected);
+  }
+  return "";
+}
+
 }  // namespace
 
+int EarlyLaunches(Finish finish) {
+  const Depended done = Depend(finish);
+  if (!done.failed.empty()) return -1;
+  int early = 0;
+  for (size_t turn = 1; turn < done.came.size(); ++turn) {
+    if (done.came[turn] < done.began[turn - 1] + kLateNs) ++early;
+  }
+  return early;
+}
+
 std::vector<WrapperCheck> WrapperChecks() {
-  return {{"MultiplyTiles", Product}, {"LoadTransposed", Transpose}, {"PackBf16", Pack},
-          {"copies.h", Copies},       {"signals.h", HandOver},       {"CountBlock", Count}};
+  return {{"MultiplyTiles", Product},
+          {"LoadTransposed", Transpose},
+          {"PackBf16", Pack},
+          {"copies.h", Copies},
+          {"dependents.h", Depends},
+          {"signals.h", HandOver},
+          {"CountBlock", Count}};
 }
 
 }  // namespace mrs::kernels::cuda

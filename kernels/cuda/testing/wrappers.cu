@@ -12,6 +12,7 @@ __device__ uint32_t Word(bf16 low, bf16 high) { return uint32_t{low.bits} | uint
 
 // Each lane's fragments as the PTX ISA has them, element by element.
 __global__ void Product(ProductArgs args) {
+  AwaitPrevious();
   const int g = int(threadIdx.x) / 4, t = int(threadIdx.x) % 4;
   uint32_t a[4], b[2];
   for (int i = 0; i < 4; ++i) {
@@ -29,6 +30,7 @@ __global__ void Product(ProductArgs args) {
 }
 
 __global__ void Transpose(TransposeArgs a) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   constexpr int kStride = 24;  // a row is sixteen bytes of 48
   uint16_t* const rows = reinterpret_cast<uint16_t*>(bytes);
@@ -40,9 +42,13 @@ __global__ void Transpose(TransposeArgs a) {
   for (int i = 0; i < 4; ++i) a.words[lane * 4 + i] = words[i];
 }
 
-__global__ void Pack(PackArgs a) { a.words[threadIdx.x] = PackBf16(a.x[threadIdx.x * 2], a.x[threadIdx.x * 2 + 1]); }
+__global__ void Pack(PackArgs a) {
+  AwaitPrevious();
+  a.words[threadIdx.x] = PackBf16(a.x[threadIdx.x * 2], a.x[threadIdx.x * 2 + 1]);
+}
 
 __global__ void Copies(CopyArgs a) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   uint32_t* const shared = reinterpret_cast<uint32_t*>(bytes);  // [3][32][4]
   const int lane = int(threadIdx.x), neighbour = (lane + 1) % 32;
@@ -76,6 +82,7 @@ __global__ void HandOver(HandOverArgs a) {
 }
 
 __global__ void Count(CountArgs a) {
+  AwaitPrevious();
   MRS_SHARED(bytes);
   uint32_t& before = *reinterpret_cast<uint32_t*>(bytes);
   const unsigned lane = threadIdx.x;
@@ -86,6 +93,27 @@ __global__ void Count(CountArgs a) {
   if (before + 1 != gridDim.x) return;
   for (unsigned b = 0; b < gridDim.x; ++b) a.sums[lane] += a.parts[b * 32 + 31 - lane];
   if (lane == 0) *a.count = 0;
+}
+
+__global__ void Depend(DependArgs a) {
+  const uint64_t came = Nanoseconds();
+  const int i = int(blockIdx.x * blockDim.x + threadIdx.x);
+  for (int n = 0; n < kDependBuffers; ++n) Prefetch(a.words + n * kDependWords, kDependWords * int(sizeof(uint32_t)));
+  AwaitPrevious();
+  const uint64_t began = Nanoseconds();
+  while (Nanoseconds() - began < kLateNs) {
+  }
+  uint32_t word = 0;
+  for (int before = 1; before < kDependBuffers; ++before) {
+    const int buffer = (a.turn + kDependBuffers - before) % kDependBuffers;
+    word = word * 5 + a.words[buffer * kDependWords + kDependWords - 1 - i];
+  }
+  a.read[i] = a.read[i] * 3 + word;
+  a.words[a.turn % kDependBuffers * kDependWords + i] = DependWord(a.turn, i);
+  if (i == 0) {
+    a.came[a.turn] = came;
+    a.began[a.turn] = began;
+  }
 }
 
 }  // namespace
@@ -100,6 +128,9 @@ int StartCopies(const CopyArgs& args, void* stream) {
 }
 int StartCount(const CountArgs& args, void* stream) {
   return Launch(Count, {dim3{kCountedBlocks}, dim3{32}, sizeof(uint32_t)}, stream, args);
+}
+int StartDepend(const DependArgs& args, void* stream) {
+  return Launch(Depend, {dim3{kDependWords / 32}, dim3{32}}, stream, args);
 }
 int StartHandOver(const HandOverArgs& args, void* stream) {
   LaunchShape shape = {dim3{2}, dim3{32}};

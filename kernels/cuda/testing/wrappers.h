@@ -48,11 +48,24 @@ struct CountArgs {
   uint64_t* sums;   // [32]; added to
 };
 constexpr uint32_t kCountedBlocks = 100;
+// Launches in turn, each of which waits for the one before it, then dawdles, reads backwards what the two before it
+// wrote, and writes over what they read. It has asked for all of that too early.
+constexpr int kDependWords = 128, kDependBuffers = 3, kDependTurns = 24;
+constexpr uint64_t kLateNs = 20'000;
+struct DependArgs {
+  uint32_t* words;  // [kDependBuffers][kDependWords], aligned to sixteen bytes; of turn t in buffer t % kDependBuffers
+  uint32_t* read;   // [kDependWords]: of all turns
+  uint64_t* came;   // [kDependTurns]: the first block, and when its wait ended
+  uint64_t* began;
+  int turn;
+};
+constexpr uint32_t DependWord(int turn, int i) { return uint32_t(turn * 1000 + i * i); }
 
 int StartProduct(const ProductArgs& args, void* stream);
 int StartTranspose(const TransposeArgs& args, void* stream);
 int StartPack(const PackArgs& args, void* stream);
 int StartCopies(const CopyArgs& args, void* stream);
+int StartDepend(const DependArgs& args, void* stream);
 int StartHandOver(const HandOverArgs& args, void* stream);
 int StartCount(const CountArgs& args, void* stream);
 
@@ -62,5 +75,8 @@ struct WrapperCheck {
   std::string (*differs)(int (*finish)());
 };
 std::vector<WrapperCheck> WrapperChecks();  // wrapper_checks.cc
+// Of kDependTurns - 1 launches those that were there before the one before them had ended, which none must be; -1: they
+// failed.
+int EarlyLaunches(int (*finish)());
 
 }  // namespace mrs::kernels::cuda

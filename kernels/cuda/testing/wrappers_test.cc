@@ -20,6 +20,11 @@ TEST(Wrappers, MeanWhatTheyShouldInEveryOrder) {
   emulation::SetSchedule({});
 }
 
+TEST(Wrappers, HereALaunchBeginsWhenTheOneBeforeHasEnded) {
+  EXPECT_EQ(EarlyLaunches([] { return 0; }), 0);
+  EXPECT_EQ(EarlyLaunches([] { return 700; }), -1);
+}
+
 // The control: an error of the launch or after it is one.
 TEST(Wrappers, WhatFailsIsSaid) {
   for (const WrapperCheck& check : WrapperChecks()) EXPECT_EQ(check.differs([] { return 700; }), "error 700");
