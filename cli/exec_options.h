@@ -21,6 +21,7 @@ struct ExecOptions {
   uint32_t threads = 0;  // per rank; 0: the host's cores over its ranks
   uint32_t chunk = 256;
   std::string cuda_graphs = "on";
+  std::string dependent_launch = "on";
   bool no_nccl = false;  // this host has none
   double hang_timeout_s = 30;
   std::vector<std::string> prompts;              // texts

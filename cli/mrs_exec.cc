@@ -167,6 +167,10 @@ void Register(mrs::cli::CommandLine& line, ExecOptions* options) {
       ->default_str(fmt::format("{}", options->chunk));
   AddChoice(line, app, "--cuda-graphs", &options->cuda_graphs, {"on", "off"},
             "On GPUs, run decodes as CUDA graphs; the answers are the same");
+  AddChoice(
+      line, app, "--dependent-launch", &options->dependent_launch, {"on", "off"},
+      "On GPUs from sm_90 on, let kernels fetch weights before the one before them has ended; the answers are the "
+      "same");
   app.add_flag("--no-nccl", options->no_nccl, "Refuse a plan whose GPUs talk by NCCL [MISTRALRS_NO_NCCL=1]");
   AddNumber<double>(
       line, app, "--hang-timeout", &options->hang_timeout_s, 0.1, 86400.0,

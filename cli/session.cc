@@ -170,15 +170,16 @@ std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks, const 
             ? "products and attention of many rows by tensor cores (fast: within a bound of the CPU's, not its bits)"
             : fmt::format("in the CPU's arithmetic ({}: exact, and far from a GPU's speed in prompts)",
                           plan::EnumNameChain(plan.numerics()->chain()));
-    return fmt::format("running on    {}, {}, {}\n{}",
-                       one ? fmt::format("cuda:{}", rank.device())
-                           : fmt::format("{} GPU{}, transport {}", here, here == 1 ? "" : "s",
-                                         wire::TransportName(ranks.transport)),
-                       ranks.cuda_graphs
-                           ? fmt::format("decodes of up to {} sequences as CUDA graphs{}, prompts step by step",
-                                         plan.max_seqs(), cuts)
-                           : "step by step (--cuda-graphs off)",
-                       arithmetic, DescribePorts(plan, seat)) +
+    return fmt::format(
+               "running on    {}, {}{}, {}\n{}",
+               one ? fmt::format("cuda:{}", rank.device())
+                   : fmt::format("{} GPU{}, transport {}", here, here == 1 ? "" : "s",
+                                 wire::TransportName(ranks.transport)),
+               ranks.cuda_graphs ? fmt::format("decodes of up to {} sequences as CUDA graphs{}, prompts step by step",
+                                               plan.max_seqs(), cuts)
+                                 : "step by step (--cuda-graphs off)",
+               ranks.dependent_launch ? "" : ", no kernel before the one before has ended (--dependent-launch off)",
+               arithmetic, DescribePorts(plan, seat)) +
            DescribeIntegrity(seat) + links + (UsesNccl(plan) ? DescribeNccl(environ) : "");
   }
   const kernels::Isa isa = static_cast<kernels::Isa>(ranks.isa);
@@ -205,6 +206,7 @@ Result<RankOptions> RanksFor(const plan::Plan& plan, const ExecOptions& options,
   MRS_ASSIGN_OR_RETURN(const kernels::Isa isa, ChooseIsa());
   ranks.isa = static_cast<uint8_t>(isa);
   ranks.cuda_graphs = options.cuda_graphs == "on";
+  ranks.dependent_launch = options.dependent_launch == "on";
   ranks.integrity = seat.integrity;
   if (!seat.alone()) {
     if (ranks.transport == wire::Transport::kRing) {

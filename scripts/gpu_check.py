@@ -95,10 +95,10 @@ class Check:
         if self.options.emulated:
             raise NotThere("of an emulated GPU: kernels_cuda_wrappers_test")
         code, lines, err = self.cuda_check(30, "--wrappers")
-        said = [line for line in lines if line.startswith("wrappers")]
+        said = [line for line in lines if line.startswith(("wrappers", "dependents"))]
         if code != 0 or not said:
             raise Failed("\n".join([f"exit code {code} {err.strip()}", *[line for line in lines if "DIFFER" in line]]))
-        return re.sub(r" {2,}", " ", said[0])
+        return "\n".join(re.sub(r" {2,}", " ", line) for line in said)
 
     def kernels(self):
         if self.options.emulated:
@@ -155,7 +155,8 @@ class Check:
                 wrong.append(f"{case['name']}: {actual[0][:16]}..., the CPU's {case['hashes'][0][:16]}...")
         if wrong:
             raise Failed("\n".join([f"{len(wrong)} of {len(cases)} models and orders of sums differ", *wrong]))
-        return f"{len(cases)} models and orders of sums, {count} prompts: the CPU's logits_sha256"
+        how = "" if graphs == "on" else ", no kernel before its turn"  # argv_of
+        return f"{len(cases)} models and orders of sums, {count} prompts{how}: the CPU's logits_sha256"
 
     def graphs_are_eager(self):
         names = [name for graphs, name in self.hashes if graphs == "on"]

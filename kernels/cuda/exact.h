@@ -33,6 +33,10 @@ const CudaKernels& ExactKernels(Chain chain);
 // Whether the calling thread's device can run them: 0, or a cudaError_t.
 int CanRunHere();
 
+// Whether launches of the calling thread may be there before those before them have ended, from now on; where nothing is
+// said, they may (dependents.h).
+void UseDependentLaunch(bool use);
+
 // Memory of the device that launches of the calling thread may use from now on, for what blocks leave to others; none:
 // they do without, and with the same bits.
 struct Workspace {

@@ -184,6 +184,7 @@ int StartRows(void (*kernel)(Args), int64_t rows, int64_t width, const Args& arg
 }  // namespace
 
 int CanRunHere() { return CanRun(SelectRows); }
+void UseDependentLaunch(bool use) { MayBeginEarly() = use; }
 
 int Start(const EmbedArgs& args, void* stream) { return StartRows(Embed, args.rows, args.shape.chunk_k, args, stream); }
 int Start(const SelectRowsArgs& args, void* stream) {

@@ -285,6 +285,7 @@ Result<std::unique_ptr<Executor>> Load(const plan::Plan& plan, const wire::Confi
                                                           .rehearsal = config.rehearsal,
                                                           .times = times,
                                                           .graphs = config.cuda_graphs,
+                                                          .dependent_launch = config.dependent_launch,
                                                           .shared_digests = &shared_digests}));
     if (rehearsal == nullptr) MRS_RETURN_IF_ERROR(TellDigests(plan, rank, std::move(shared_digests), supervisor));
     return executor;

@@ -117,6 +117,7 @@ Status RankWorld::Spawn() {
                               .spin = busy <= cores,
                               .spin_for_batch = spin_,
                               .cuda_graphs = options_.cuda_graphs,
+                              .dependent_launch = options_.dependent_launch,
                               .rehearsal = options_.rehearsal,
                               .listen_address = OwnAddress(),
                               .listen_port = options_.ring ? options_.ring->listen_port : listen_port,

@@ -68,6 +68,7 @@ struct RankOptions {
   uint32_t threads = 1;  // per rank
   uint8_t isa = 0;       // kernels::Isa
   bool cuda_graphs = true;
+  bool dependent_launch = true;
   LivenessLimits liveness = {};
   std::string program = "/proc/self/exe";
   std::optional<NodeShare> share = {};               // absent: all ranks are of this host

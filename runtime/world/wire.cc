@@ -117,6 +117,7 @@ std::string Encode(const Config& config) {
   Append(&out, static_cast<uint8_t>(config.spin));
   Append(&out, static_cast<uint8_t>(config.spin_for_batch));
   Append(&out, static_cast<uint8_t>(config.cuda_graphs));
+  Append(&out, static_cast<uint8_t>(config.dependent_launch));
   Append(&out, config.rehearsal);
   AppendText(&out, config.listen_address);
   Append(&out, config.listen_port);
@@ -144,6 +145,7 @@ Result<Config> DecodeConfig(Body body) {
   config.spin = reader.GetBool("spin");
   config.spin_for_batch = reader.GetBool("spin for batch");
   config.cuda_graphs = reader.GetBool("CUDA graphs");
+  config.dependent_launch = reader.GetBool("dependent launch");
   config.rehearsal = static_cast<RehearsalScope>(reader.Get<uint8_t>());
   if (config.rehearsal > RehearsalScope::kAll) reader.Fail("rehearsal");
   config.listen_address = reader.GetText(kMaxAddressBytes, "address to listen at");

@@ -104,11 +104,12 @@ struct Config {
   uint32_t first_rank = 0;  // this process runs ranks first_rank .. first_rank + rank_count - 1
   uint32_t rank_count = 0;
   Transport transport = Transport::kLocal;
-  uint32_t threads = 1;         // per rank
-  uint8_t isa = 0;              // kernels::Isa
-  bool spin = false;            // the host has a core for every thread of every rank
-  bool spin_for_batch = false;  // and one more for the supervisor
-  bool cuda_graphs = true;      // of GPUs: decodes run as graphs
+  uint32_t threads = 1;          // per rank
+  uint8_t isa = 0;               // kernels::Isa
+  bool spin = false;             // the host has a core for every thread of every rank
+  bool spin_for_batch = false;   // and one more for the supervisor
+  bool cuda_graphs = true;       // of GPUs: decodes run as graphs
+  bool dependent_launch = true;  // of GPUs: kernels may be there before the one before has ended
   RehearsalScope rehearsal = RehearsalScope::kNone;
   std::string listen_address = {};         // UsesSockets: numeric, of this host
   uint16_t listen_port = 0;                // of first_rank; 0: any that is free

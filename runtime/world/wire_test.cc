@@ -38,6 +38,7 @@ Config SomeConfig() {
           .spin = true,
           .spin_for_batch = false,
           .cuda_graphs = false,
+          .dependent_launch = false,
           .listen_address = "10.0.0.2",
           .listen_port = 29504,
           .integrity = true,
@@ -76,6 +77,7 @@ TEST(Wire, ConfigRoundTrips) {
   EXPECT_TRUE(back->spin);
   EXPECT_FALSE(back->spin_for_batch);
   EXPECT_FALSE(back->cuda_graphs);
+  EXPECT_FALSE(back->dependent_launch);
   EXPECT_EQ(back->listen_address, "10.0.0.2");
   EXPECT_EQ(back->listen_port, 29504);
 }

@@ -326,6 +326,7 @@ class CommandLine:
         wrong("--top-p", "2", why="--top-p 2: expected a number above 0 and at most 1")
         wrong("--top-p", "0", why="--top-p 0: expected a number above 0 and at most 1")
         # Names.
+        wrong("--dependent-launch", "maybe", why="--dependent-launch maybe: expected one of on, off")
         for value in ("pigeon", "SHM"):
             wrong("--transport", value, why=f"--transport {value}: expected one of auto, local, shm, tcp, ring")
         wrong("--transport", "", why='--transport "": expected one of auto, local, shm, tcp, ring')

@@ -5,8 +5,8 @@
     python3 cuda.py --exec mrs-exec --packed folder                  there: no mrs-plan is needed, and nothing but Python
 
 The bundled model in bf16 and f32, the tiny checkpoint of every family (tests/golden) and random ones (tests/exactness), in
-both profiles, six prompts at a time in chunks of 7 or 64, with CUDA graphs and without. Candidates alone are asked for, too:
-the same tokens.
+both profiles, six prompts at a time in chunks of 7 or 64, with CUDA graphs and dependent launches, and without either.
+Candidates alone are asked for, too: the same tokens.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def argv_of(program, folder, case, json_lines, graphs=None):
     argv = [program, "--plan", os.path.join(folder, case["plan"]), "--model", os.path.join(folder, case["model"])]
     argv += ["--chunk", str(case["chunk"]), "--max-tokens", str(GENERATED), "--ignore-eos", "--quiet"]
     argv += ["--json"] if json_lines else []
-    argv += ["--cuda-graphs", graphs] if graphs else []
+    argv += ["--cuda-graphs", graphs, "--dependent-launch", graphs] if graphs else []
     for ids in case["prompts"]:
         argv += ["--prompt-ids", ",".join(map(str, ids))]
     return argv
@@ -43,13 +43,13 @@ def plain(program, folder, case, graphs=None):
 
 
 def check(program, folder):
-    """Runs what a folder holds, with graphs and without; how many of the runs differ."""
+    """Runs what a folder holds, with graphs and dependent launches, and without either; how many of the runs differ."""
     with open(os.path.join(folder, "cases.json")) as file:
         cases = json.load(file)
     differing = 0
     for case in cases:
         for graphs in ("on", "off"):
-            name = f"{case['name']}, graphs {graphs}"
+            name = f"{case['name']}, graphs and dependent launches {graphs}"
             actual = hashes(program, folder, case, graphs)
             text = plain(program, folder, case, graphs)
             if actual != case["hashes"]:
@@ -64,7 +64,7 @@ def check(program, folder):
         print("the control: two cases of different models or profiles have one hash")
         differing += 1
     count = sum(len(c["prompts"]) for c in cases)
-    print(f"{len(cases)} models and profiles, {count} prompts, graphs on and off: {differing} runs differ from the CPU")
+    print(f"{len(cases)} models and profiles, {count} prompts, graphs and dependent launches on and off: {differing} runs differ from the CPU")
     return differing
 
 

@@ -11,6 +11,7 @@ Read are the bodies of functions that are __global__ or __device__, without comm
 | barrier | __syncthreads(); __syncwarp(...); | nothing |
 | fence | __threadfence...(); and what else is named a fence | nothing |
 | count | CountBlock(word) | a plain addition, which orders nothing |
+| await | AwaitPrevious(); | nothing |
 | commit, wait | CommitCopies(); WaitForCopies<n>(); | nothing; a wait also WaitForCopies<n + 1>() |
 | mask | the mask of a shuffle, a sum of lanes, a __syncwarp | without its lowest bit; without its highest |
 | guard | an if, an operand of && or || in one or in a bool, a comparison before ? | always so, where it leads on; never, where it leaves |
@@ -20,7 +21,7 @@ Read are the bodies of functions that are __global__ or __device__, without comm
 import re
 from dataclasses import dataclass
 
-KINDS = ("barrier", "fence", "count", "commit", "wait", "mask", "guard", "bound")
+KINDS = ("barrier", "fence", "count", "await", "commit", "wait", "mask", "guard", "bound")
 
 
 @dataclass
@@ -124,6 +125,8 @@ def edits(code, first, last):
     for match, begin, end in find(r"\bCountBlock\s*\("):
         stop = closing(code, end - 1)
         yield "count", f"{code[begin:stop + 1]} orders nothing", begin, stop + 1, f"((*({code[end:stop]}))++)"
+    for match, begin, end in find(r"\bAwaitPrevious\(\)"):
+        yield "await", f"{match[0]} removed", begin, end, ""
     for match, begin, end in find(r"\bCommitCopies\(\)"):
         yield "commit", f"{match[0]} removed", begin, end, ""
     for match, begin, end in find(r"\bWaitForCopies<([^;]*?)>\(\)"):

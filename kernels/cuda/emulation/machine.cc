@@ -400,7 +400,7 @@ void Prefetch(const void* global, size_t bytes) {
 }
 
 // These no watcher is told of.
-void MustHaveAwaited() {
+static void MustHaveAwaited() {
   if (!HasAwaited()) Fault("a thread touches a word of others before it has awaited the launch before (AwaitPrevious)");
 }
 void StoreRelease(uint64_t* at, uint64_t word) {

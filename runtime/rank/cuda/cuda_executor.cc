@@ -103,6 +103,8 @@ class CudaExecutor final : public Executor {
   }
 
   Status Load(Communicator* world, const CudaExecutorOptions& options) {
+    dependent_launch_ = options.dependent_launch;
+    kernels::cuda::UseDependentLaunch(dependent_launch_);
     MRS_ASSIGN_OR_RETURN(device_, Device::Open(static_cast<uint32_t>(plan_.ranks()->Get(rank_)->device())));
     if (pulse_ != nullptr) {
       device_->OnPassed([this] {
@@ -180,6 +182,7 @@ class CudaExecutor final : public Executor {
   Result<StepOutput> Forward() {
     MRS_RETURN_IF_ERROR(device_->Use());  // another thread may have loaded
     kernels::cuda::UseWorkspace(PlannedWorkspace());
+    kernels::cuda::UseDependentLaunch(dependent_launch_);
     const Batch& batch = *enqueued_.front();
     enqueued_.pop_front();
     const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
@@ -360,8 +363,10 @@ class CudaExecutor final : public Executor {
           return Status();
         });
         if (!captured.ok()) {
-          return Error{captured.error().kind, fmt::format("rank {}: {}; --cuda-graphs off runs every step by itself",
-                                                          rank_, captured.message())};
+          return Error{
+              captured.error().kind,
+              fmt::format("rank {}: {}; --cuda-graphs off runs every step by itself{}", rank_, captured.message(),
+                          dependent_launch_ ? ", --dependent-launch off no kernel before its turn" : "")};
         }
         graphs.push_back(std::move(*captured));
       }
@@ -463,7 +468,7 @@ class CudaExecutor final : public Executor {
   std::optional<Error> failed_;  // of a forward by NCCL or peer memory: all that come have failed
   std::vector<BoundBucket<CudaKernels>> buckets_;
   CollectiveTimes* times_ = nullptr;
-  bool with_graphs_ = true;
+  bool with_graphs_ = true, dependent_launch_ = true;
   bool is_under_way_ = false;  // a forward, until the device has been waited for
   bool has_run_ = false;       // one
   GraphCache graphs_;

@@ -32,6 +32,7 @@ struct CudaExecutorOptions {
   RehearsalScope rehearsal = RehearsalScope::kNone;    // kLayers, kAll: on zeros, and no file is opened
   CollectiveTimes* times = nullptr;                    // borrowed; null: nothing is timed
   bool graphs = true;                                  // false: every batch step by step
+  bool dependent_launch = true;                        // false: each kernel begins when the one before has ended
   GraphCache::Counts* graph_counts = nullptr;          // borrowed, for tests: of the graphs so far
   std::vector<std::string>* shared_digests = nullptr;  // borrowed: gets those of what other ranks read, too
 };

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/cuda/emulation/machine.h"
 #include "kernels/cuda/exact.h"
 #include "plans/cuda_graphs.h"
 #include "runtime/comm/region.h"
@@ -127,7 +128,8 @@ TEST(GraphCache, CapturesTheSecondTimeAndDropsTheLongestUnused) {
 
 // What the batches came to.
 std::string CompareWithSteps(const TestModel& model, const BatchRun& run, GraphCache::Counts* counts) {
-  const auto steps = MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory, .graphs = false});
+  const auto steps = MakeCudaExecutor(model.plan(), 0, nullptr,
+                                      {.model_dir = model.directory, .graphs = false, .dependent_launch = false});
   const auto graphs =
       MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory, .graph_counts = counts});
   if (!steps.ok() || !graphs.ok()) return steps.message() + graphs.message();
@@ -158,6 +160,25 @@ TEST(CudaExecutor, GraphsHaveTheBitsOfSteps) {
     EXPECT_EQ(counts.captured, 8u);  // of 1, 2, 4 and 6 rows, in both variants
     EXPECT_EQ(counts.dropped, 0u);
     EXPECT_GT(counts.launched, static_cast<uint64_t>(run.count) / 2);
+  }
+}
+
+// Of steps and of graphs all launches, but where it is off none; of two executors of one thread each by its own.
+TEST(CudaExecutor, LaunchesAreDependentUnlessThatIsOff) {
+  const TestModel model = OnGpus({.max_seqs = 4}, Folder("dependent"), GraphCount(4) * 2);
+  const auto with = MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory});
+  const auto without =
+      MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory, .dependent_launch = false});
+  ASSERT_TRUE(with.ok() && without.ok()) << with.message() << without.message();
+  RandomBatches batches(model, 5);
+  for (int i = 0; i < 40; ++i) {
+    const Batch batch = batches.Next();
+    const uint64_t at_first = emulation::DependentGrids();
+    const std::string expected = BytesOf(RunForward(**with, batch));
+    const uint64_t grids = emulation::DependentGrids() - at_first;
+    EXPECT_GT(grids, 10u) << i;
+    EXPECT_EQ(BytesOf(RunForward(**without, batch)), expected) << i;
+    EXPECT_EQ(emulation::DependentGrids() - at_first, grids) << i;
   }
 }
 
