@@ -137,6 +137,9 @@ mlir::LogicalResult VerifyLaunches(mlir::ModuleOp module, mlir::func::FuncOp pro
       return NamedError(&op) << "is joined to '" << sum.getName()
                              << "', whose result it alone must read, once, whenever that runs";
     }
+    if (op.hasAttr("inplace") && op.getOperand(0) == result) {
+      return NamedError(&op) << "works in place on what '" << sum.getName() << "' leaves, which is written nowhere";
+    }
   }
   return mlir::success();
 }

@@ -8,6 +8,8 @@ namespace {
 // cuBLAS asks for 32 MiB on Hopper and Blackwell, 4 MiB before them; the larger one
 // (https://docs.nvidia.com/cuda/cublas/, cublasSetWorkspace).
 constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
+// Behind them: counts, by which a launch's blocks know which of them comes last (kernels/cuda/exact.h, WorkspaceOf).
+constexpr int64_t kCountBytes = 4096;
 // What one NCCL channel keeps for each peer that it receives from: 4 MiB for SIMPLE, and for LL and LL128 their lines
 // (nccl/src/include/device.h and src/init.cc: DEFAULT_BUFFSIZE, DEFAULT_LL_BUFFSIZE, DEFAULT_LL128_BUFFSIZE).
 constexpr int64_t kNcclSimple = int64_t{1} << 22;
@@ -22,7 +24,7 @@ constexpr int64_t kNcclPeerBytes = kNcclChannels * kNcclSimple;
 
 CudaReserve CudaReserveOf(const CudaRank& rank) {
   CudaReserve reserve;
-  reserve.workspace = kWorkspaceBytes;
+  reserve.workspace = kWorkspaceBytes + kCountBytes;
   const int64_t to_stages = (rank.first ? 0 : 1) + (rank.last ? 0 : 1);
   const int64_t cuts = rank.collectives == Collectives::kNccl  ? 0
                        : rank.collectives == Collectives::kIpc ? to_stages

@@ -140,7 +140,7 @@ TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   EXPECT_GT(cuda.activations, cpu.activations);  // what gates two products lives in their step, beside both
   EXPECT_EQ(cuda.sequence, cpu.sequence);
   EXPECT_EQ(cpu.beside.Total(), 0);
-  EXPECT_EQ(cuda.beside.workspace, 33554432);
+  EXPECT_EQ(cuda.beside.workspace, 33554432 + 4096);
   EXPECT_EQ(cuda.beside.graphs % (5 * 8192), 0);  // of 1, 2, 4, 8 and 16 rows
   // 32 channels of 4 MiB + 512 KiB + 4800 KiB in the tensor-parallel group, 32 of 4 MiB to the next stage
   EXPECT_EQ(cuda.beside.communicators, int64_t{32} * (4194304 + 524288 + 4915200) + int64_t{32} * 4194304);

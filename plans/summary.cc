@@ -110,6 +110,12 @@ std::string AnswersLine(const plan::Model& model) {
                      shown < model.eos()->size() ? ", ..." : "");
 }
 
+// Where several are one.
+std::string LaunchesText(const StageView& stage) {
+  if (stage.joined.empty()) return "";
+  return fmt::format(" in {} launches", stage.steps.size() - stage.joined.size());
+}
+
 }  // namespace
 
 std::string HumanBytes(uint64_t bytes) {
@@ -169,8 +175,8 @@ std::string PlanSummary(const plan::Plan& plan, std::string_view name) {
     std::vector<uint32_t> tokens;
     for (const plan::Bucket& bucket : stage.buckets) tokens.push_back(bucket.tokens());
     line("batches", fmt::format("{} tokens", fmt::join(tokens, ", ")));
-    line("program", fmt::format("{} steps, {} buffers, {} weights", stage.steps.size(), stage.buffers.size(),
-                                stage.weights.size()));
+    line("program", fmt::format("{} steps{}, {} buffers, {} weights", stage.steps.size(), LaunchesText(stage),
+                                stage.buffers.size(), stage.weights.size()));
     line("collectives", CollectiveLine(stage, plan::Variant::candidates));
     for (const plan::KvClass& cache : stage.kv_classes) {
       line("KV cache", fmt::format("{}{} blocks of {} tokens, {} each, for {} tokens in all",

@@ -103,7 +103,7 @@ std::string StepText(const StageView& stage, uint32_t index) {
       step.layer() < 0 ? "" : fmt::format(" layer {}", step.layer()),
       step.variant() == plan::Variant::always ? "" : fmt::format(" only {}", plan::EnumNameVariant(step.variant())),
       step.dep_count() == 0 ? "" : fmt::format(" after {}", fmt::join(stage.Deps(step), ", ")),
-      std::ranges::binary_search(stage.joined, index) ? ", in one launch with it" : "");
+      std::ranges::binary_search(stage.joined, index) ? ", in one launch with the step before" : "");
 }
 
 void AppendStage(const StageView& stage, std::string* out) {

@@ -111,8 +111,8 @@ TEST(PlanToText, ShowsAStepOnOneLine) {
 TEST(PlanToText, SaysWhichStepsAreOneLaunch) {
   const OpenedPlan opened = Opened(TinyPlan({.fused = true, .joined = true}));
   const std::string text = PlanToText(opened.plan(), opened.name());
-  EXPECT_THAT(text, HasSubstr(" layer 0 after 10, in one launch with it\n"));
-  EXPECT_EQ(text.find("in one launch with it"), text.rfind("in one launch with it"));
+  EXPECT_THAT(text, HasSubstr(" layer 0 after 10, in one launch with the step before\n"));
+  EXPECT_EQ(text.find("in one launch with the step before"), text.rfind("in one launch with the step before"));
 }
 
 TEST(PlanToText, SaysWhatTheFileClaimsAndWhatWasCheckedNow) {

@@ -285,10 +285,7 @@ class Check:
                 for batch in bench["batches"]:
                     step, first_use = self.decode(server, config["vocab_size"], batch)
                     first_uses += first_use
-                    rate = 2e-9 * weights / step
-                    beside = f", {100 * rate / self.copy_rate:.0f} % of the copy" if self.copy_rate else ""
-                    said = f"{1e3 * step:.2f} ms a step, {batch / step:.0f} tokens/s, {rate:.0f} GB/s of weights"
-                    measured(f"decode, batch {batch}", said + beside)
+                    measured(f"decode, batch {batch}", self.step_text(step, batch, weights))
                 sizes = f"{len(bench['batches'])} sizes' first four steps, captures among them"
                 measured("graphs", f"{1e3 * first_uses:.0f} ms more than later ones took: {sizes}")
                 for length in bench["prompts"]:
@@ -298,6 +295,21 @@ class Check:
                     said = f"{1e3 * seconds:.0f} ms, {flops:.1f} TFLOP/s of products"
                     measured(f"prompt of {length}", said + beside)
         return "" if self.copy_rate else "no copy of the same run to compare with"
+
+    def bench_in_turn(self, bench):
+        """What a kernel gains by being there before the one before it has ended: a decode in which none is."""
+        config, batch = bench["config"], bench["batches"][0]
+        with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
+            write_zeros(folder, config)
+            argv = [self.program, "--plan", self.plans("bench", f"{bench['name']}.mrsplan"), "--model", folder]
+            with self.started([*argv, "--dependent-launch", "off"]) as server:
+                step, _ = self.decode(server, config["vocab_size"], batch)
+        return f"decode, batch {batch}: {self.step_text(step, batch, product_weights(config))}"
+
+    def step_text(self, step, batch, weights):
+        rate = 2e-9 * weights / step
+        beside = f", {100 * rate / self.copy_rate:.0f} % of the copy" if self.copy_rate else ""
+        return f"{1e3 * step:.2f} ms a step, {batch / step:.0f} tokens/s, {rate:.0f} GB/s of weights{beside}"
 
     @contextlib.contextmanager
     def started(self, argv):
@@ -357,6 +369,8 @@ class Check:
             self.row("benchmarks", "FAILED", "", str(why))
         for bench in benches:
             self.part(f"{bench['name']}: bf16 of zeros", lambda: self.bench(bench))
+        for bench in benches[-1:]:  # of the smallest model, where a launch is most of a step
+            self.part(f"{bench['name']}: no kernel early", lambda: self.bench_in_turn(bench))
         print(f"{self.failures} failed" if self.failures else "all that is there holds")
         return 1 if self.failures else 0
 

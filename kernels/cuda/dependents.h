@@ -9,21 +9,20 @@
 // for it where the kernel as loaded has the wait.
 //
 // Nothing else changes, as every thread of every such launch waits for the end of all of the one before:
-// - "until all prerequisite grids in flight have completed and all the memory operations from the prerequisite grids
-// are
-//   performed and made visible" (PTX ISA, griddepcontrol). What it then reads is there; what it writes nobody reads any
-//   more who came before.
+// - "until all prerequisite grids in flight have completed and all the memory operations from the prerequisite
+//   grids are performed and made visible" (PTX ISA, griddepcontrol). What it then reads is there; what it writes
+//   nobody reads any more who came before.
 // - A launch ends after its threads have waited for the end of the one before, that one likewise, and so on: ends
-// follow
-//   one another, so whoever waits for one has waited for all.
-// - What is launched otherwise (copies, marks, cuBLASLt's and NCCL's kernels, cooperative ones) waits for the end of
-// all
-//   that came before it in its stream, and a launch after it for its end, whenever it let it in. Other streams and the
-//   host wait for marks, which come after ends.
-// - A prefetch brings lines into L2, by which all of a device's reads and writes of its memory go: none there is old.
-// - The next launch's blocks come in when all blocks of this one are there, and have waited. So none takes the place of
-//   one that it waits for, and there are two launches' at most. Sooner would be no gain, and later a loss: blocks that
-//   wait take what nobody else could.
+//   follow one another, so whoever waits for one has waited for all.
+// - What is launched otherwise (copies, marks, cooperative kernels) waits for the end of all that came before it
+//   in its stream, and a launch after it for its end, whenever it let it in. So do cuBLASLt's kernels and NCCL's:
+//   those of them that depend as these do (NCCL's of registered windows, which nobody registers here) wait as
+//   these do. Other streams and the host wait for marks, which come after ends.
+// - A prefetch brings lines into L2, by which all of a device's reads and writes of its memory go: none there is
+//   old.
+// - The next launch's blocks come in when all blocks of this one are there, and have waited. So none takes the
+//   place of one that it waits for, and there are two launches' at most. Sooner would be no gain, and later a
+//   loss: blocks that wait take what nobody else could.
 #pragma once
 
 #include "kernels/cuda/dialect.h"

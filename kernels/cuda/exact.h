@@ -33,8 +33,8 @@ const CudaKernels& ExactKernels(Chain chain);
 // Whether the calling thread's device can run them: 0, or a cudaError_t.
 int CanRunHere();
 
-// Whether launches of the calling thread may be there before those before them have ended, from now on; where nothing is
-// said, they may (dependents.h).
+// Whether launches of the calling thread may be there before those before them have ended, from now on; where nothing
+// is said, they may (dependents.h).
 void UseDependentLaunch(bool use);
 
 // Memory of the device that launches of the calling thread may use from now on, for what blocks leave to others; none:
@@ -47,7 +47,7 @@ struct Workspace {
   int64_t BytesOfSpread() const { return counts == nullptr ? 0 : bytes; }  // for attention's (attention_split.h)
 };
 constexpr int64_t kMostCounts = kMostContexts;
-// Of zeros. Its last bytes are the counts; a smaller one than they take is all data.
+// Of zeros. Its last bytes are the counts; one that has no more than they take is all data.
 Workspace WorkspaceOf(void* zeros, int64_t bytes);
 void UseWorkspace(const Workspace& workspace);
 const Workspace& WorkspaceOfThread();

@@ -18,11 +18,14 @@ struct InPlace : ModulePass<InPlace> {
 
   static void MarkIn(mlir::func::FuncOp program) {
     mlir::Builder builder(program.getContext());
+    mlir::Operation* step = nullptr;
     for (mlir::Operation& op : program.getBody().front()) {
+      mlir::Operation* const before = step;
+      if (ir::IsStep(&op)) step = &op;
       if (!mlir::isa<ir::AddOp, ir::AddBiasOp, ir::AllReduceOp, ir::AddRmsNormOp>(op)) continue;
       const mlir::Value operand = op.getOperand(0);
-      // What the launch itself makes is written nowhere, or while others still read what it is made of.
-      if (ir::IsJoined(&op) && mlir::isa_and_nonnull<ir::AllReduceOp>(operand.getDefiningOp())) continue;
+      // What the launch itself makes is no value before it.
+      if (ir::IsJoined(&op) && operand.getDefiningOp() == before) continue;
       bool read_later = false;
       for (mlir::Operation* user : operand.getUsers()) read_later |= op.isBeforeInBlock(user);
       const bool both = op.getNumOperands() > 1 && op.getOperand(1) == operand;

@@ -1,6 +1,6 @@
-// Has GPUs that read each other's memory run a sum of ranks in one launch with the residual's sum and the norm after
+// Lets GPUs that read each other's memory run a sum of ranks in one launch with the residual's sum and the norm after
 // it: each block norms the rows that it has summed. The steps stay what they are, as does the collective schedule; what
-// the first leaves for the second is written nowhere.
+// the first leaves for the second need not be written, where its size lets the kernel do without (peer_exchange.h).
 //
 //   %s = mrs.all_reduce "l0.o_proj.all_reduce" %y                     the same, and the second is {joined}
 //   %r, %n = mrs.add_rms_norm "l0.attention_add+post_norm" %x, %s

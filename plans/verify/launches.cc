@@ -1,5 +1,5 @@
 // Which steps a device runs in one launch: only such as there is a kernel for, each after the one that it follows, and
-// what the first leaves for the second alone is read by nobody else, as it is written nowhere.
+// what the first leaves for the second alone is read by nobody else, as it may be written nowhere.
 #include "plans/collectives.h"
 #include "plans/verify/checks.h"
 
@@ -31,6 +31,10 @@ Status CheckSumAndNorm(const StageView& stage, uint32_t i) {
   }
   if (sum.variant() != norm.variant()) {
     return stage.AtStep(i, "is one launch with {}, which does not run whenever it does", stage.StepLabel(i - 1));
+  }
+  if (const std::span<const uint32_t> deps = stage.Deps(norm); deps.size() != 1 || deps[0] != i - 1) {
+    return stage.AtStep(i, "is one launch with {}, and waits for something else than that alone",
+                        stage.StepLabel(i - 1));
   }
   const uint32_t summed = stage.Results(sum)[0].index();
   const std::span<const plan::Ref> added = stage.Operands(norm).first(2);

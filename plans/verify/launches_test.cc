@@ -102,6 +102,14 @@ TEST(VerifyLaunches, RejectsANormThatDoesNotAlwaysRun) {
       "stage 0 step 11 'l0.add_norm': is one launch with step 10 'l0.o_sum', which does not run whenever it does");
 }
 
+TEST(VerifyLaunches, RejectsAWaitForSomethingElse) {
+  PlanT plan = Joined();
+  DepOf(plan, "l0.add_norm") = StepNamed(plan, "l0.o");
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 step 11 'l0.add_norm': is one launch with step 10 'l0.o_sum', and waits for something else than "
+            "that alone");
+}
+
 // What the first step reads may be read while the second writes.
 TEST(VerifyLaunches, RejectsResultsOverWhatTheLaunchReads) {
   PlanT plan = Joined();

@@ -26,14 +26,16 @@ using plan::WeightRef;
 template <typename Set>
 class Binder {
  public:
-  Binder(const plan::Plan& plan, uint32_t rank, const Set& kernels, const Arenas& arenas, uint32_t bucket)
+  Binder(const plan::Plan& plan, uint32_t rank, const Set& kernels, const Arenas& arenas, uint32_t bucket,
+         Joined joined)
       : plan_(plan),
         stage_(StageOf(plan, rank)),
         rank_index_(rank),
         rank_(*plan.ranks()->Get(rank)),
         kernels_(kernels),
         arenas_(arenas),
-        placement_begin_(bucket * stage_.buffers()->size()) {}
+        placement_begin_(bucket * stage_.buffers()->size()),
+        joins_(joined == Joined::kAsPlanned && stage_.joined() != nullptr) {}
 
   // The steps that run in `variant`, which leave their result in `output`.
   Program<Set> Bind(plan::Variant variant, uint32_t output) const {
@@ -46,7 +48,7 @@ class Binder {
     for (uint32_t i = 0; i < stage_.steps()->size(); ++i) {
       const plan::Step& step = *stage_.steps()->Get(i);
       if (step.variant() != plan::Variant::always && step.variant() != variant) continue;
-      if (stage_.joined() != nullptr && std::ranges::binary_search(*stage_.joined(), i)) {
+      if (joins_ && std::ranges::binary_search(*stage_.joined(), i)) {
         Join(&program.launches.back(), BindStep(i, step));
       } else {
         program.launches.push_back(BindStep(i, step));
@@ -430,18 +432,19 @@ class Binder {
   const Set& kernels_;
   const Arenas arenas_;
   const uint32_t placement_begin_;  // of this bucket in Stage.placements
+  const bool joins_;
 };
 
 }  // namespace
 
 template <typename Set>
-std::vector<BoundBucket<Set>> BindPlan(const plan::Plan& plan, uint32_t rank, const Set& kernels,
-                                       const Arenas& arenas) {
+std::vector<BoundBucket<Set>> BindPlan(const plan::Plan& plan, uint32_t rank, const Set& kernels, const Arenas& arenas,
+                                       Joined joined) {
   const plan::Stage& stage = StageOf(plan, rank);
   std::vector<BoundBucket<Set>> buckets;
   for (uint32_t i = 0; i < stage.buckets()->size(); ++i) {
     const plan::Bucket& bucket = *stage.buckets()->Get(i);
-    const Binder<Set> binder(plan, rank, kernels, arenas, i);
+    const Binder<Set> binder(plan, rank, kernels, arenas, i, joined);
     buckets.push_back({.tokens = bucket.tokens(),
                        .sequences = bucket.sequences(),
                        .logit_rows = bucket.logit_rows(),
@@ -453,9 +456,9 @@ std::vector<BoundBucket<Set>> BindPlan(const plan::Plan& plan, uint32_t rank, co
 }
 
 template std::vector<BoundBucket<kernels::KernelSet>> BindPlan(const plan::Plan&, uint32_t, const kernels::KernelSet&,
-                                                               const Arenas&);
+                                                               const Arenas&, Joined);
 template std::vector<BoundBucket<kernels::cuda::CudaKernels>> BindPlan(const plan::Plan&, uint32_t,
-                                                                       const kernels::cuda::CudaKernels&,
-                                                                       const Arenas&);
+                                                                       const kernels::cuda::CudaKernels&, const Arenas&,
+                                                                       Joined);
 
 }  // namespace mrs

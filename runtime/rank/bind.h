@@ -64,8 +64,13 @@ BoundBucket<Set>& BucketFor(std::vector<BoundBucket<Set>>& buckets, int64_t toke
   });
 }
 
+// Of steps that are one launch: as the plan says, or each by itself, as of a rehearsal some layers alone have weights,
+// and each exchange is timed.
+enum class Joined : uint8_t { kAsPlanned, kApart };
+
 // The plan is verified. Of the kernel tables kernels::KernelSet and kernels::cuda::CudaKernels.
 template <typename Set>
-std::vector<BoundBucket<Set>> BindPlan(const plan::Plan& plan, uint32_t rank, const Set& kernels, const Arenas& arenas);
+std::vector<BoundBucket<Set>> BindPlan(const plan::Plan& plan, uint32_t rank, const Set& kernels, const Arenas& arenas,
+                                       Joined joined = Joined::kAsPlanned);
 
 }  // namespace mrs

@@ -33,8 +33,6 @@ Exchange ExchangeOf(const TransferLaunch& launch, int64_t rows) {
           .bytes = static_cast<uint64_t>(rows) * launch.row_bytes};
 }
 
-Exchange ExchangeOf(const SumNormLaunch& launch, int64_t rows) { return ExchangeOf(launch.sum, rows); }
-
 uint64_t ResultBytes(const CollectiveLaunch& launch, int64_t rows, int group_size) {
   const uint64_t bytes = static_cast<uint64_t>(rows) * launch.row_bytes;
   return launch.is_gather ? bytes * static_cast<uint64_t>(group_size) : bytes;

@@ -30,7 +30,6 @@ Status RunTransfer(Communicator& world, const TransferLaunch& launch, int64_t ro
 // Of how much they are, for who times them.
 Exchange ExchangeOf(const CollectiveLaunch& launch, int64_t rows);
 Exchange ExchangeOf(const TransferLaunch& launch, int64_t rows);
-Exchange ExchangeOf(const SumNormLaunch& launch, int64_t rows);  // of its sum, which the norm is timed with
 
 // Runs what waits for others, by run(); timed where somebody asked for it.
 Status Timed(CollectiveTimes* times, const auto& launch, int64_t rows, auto&& run) {

@@ -20,7 +20,7 @@ ROWS = [
     "refused: too little memory", "two ranks on one device (ipc)", "tiny fast: start", "tiny fast: decode, batch 3",
     "tiny fast: graphs", "tiny fast: prompt of 40", "tiny fast: bf16 of zeros", "tiny pair2: start",
     "tiny pair2: decode, batch 1", "tiny pair2: decode, batch 3", "tiny pair2: graphs", "tiny pair2: prompt of 40",
-    "tiny pair2: bf16 of zeros",
+    "tiny pair2: bf16 of zeros", "tiny pair2: no kernel early",
 ]  # fmt: skip
 # What a program that compares kernels says of a device where a kernel differs.
 CUDA_CHECK = """#!/bin/sh
@@ -94,6 +94,8 @@ def others_go_on(work, plans):
     check_equal(rows["wrappers' conformance"], ("ok", "wrappers 5 cases what the emulator has them mean"), "wrappers")
     check("0000000000000000..." in out and cases[1]["name"] in out, f"which hash differs\n{out}")
     check(rows["tiny pair2: decode, batch 1"][1].endswith("% of the copy"), f"beside the copy\n{out}")
+    early = rows["tiny pair2: no kernel early"][1]
+    check(early.startswith("decode, batch 1: ") and early.endswith("% of the copy"), f"beside the copy\n{out}")
     check(rows["tiny pair2: prompt of 40"][1].endswith("% of the GEMM"), f"beside the product\n{out}")
     check(out.rstrip().endswith("6 failed"), f"its last line\n{out}")
 
@@ -105,7 +107,7 @@ def time_is_up(work, plans):
     check_equal(code, 1, f"its exit code\n{out}{err}")
     check("exact = CPU's hash, graphs off" in failed(rows), f"what was not run fails\n{out}")
     last = ("FAILED", "not run: the eight minutes are over")
-    check_equal(rows["tiny pair2: bf16 of zeros"], last, f"the last\n{out}")
+    check_equal(rows["tiny pair2: no kernel early"], last, f"the last\n{out}")
 
 
 def mistakes(work, plans):

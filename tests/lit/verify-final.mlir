@@ -569,3 +569,19 @@ module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.bucke
     return
   }
 }
+
+// -----
+module attributes {mrs.mesh = {tp = 2 : i64}, mrs.collectives = "ipc", mrs.buckets = array<i64: 4, 1, 1>} {
+  func.func @launch_in_place_of_the_sum() attributes {mrs.kv = [], mrs.layers = array<i64: 0, 1>} {
+    %ids = mrs.input "tokens" {offsets = [array<i64: 0>]} : <[T], i32>
+    %table = mrs.weight "table" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 1 : i64, chunk_k = 16 : i64, columns = array<i64: 0, 0, 16, 1>, n = 16 : i64, rows = array<i64: 0, 16, 16, 1>}} : <[32{tp 16}, 16], f32>
+    %w = mrs.weight "w" {n_dims = 1 : i64, sources = [{}], local = {chunk_count = 0 : i64, chunk_k = 0 : i64, columns = array<i64: 0, 0, 1, 1>, n = 16 : i64, rows = array<i64: 0, 0, 16, 1>}} : <[16], f32>
+    %x = mrs.embed "x" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 64>], step = 0 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %r = mrs.all_reduce "x.all_reduce" %x {algorithm = "doubling", axis = "tp", order = 0 : i64, inplace = 0 : i64, offsets = [array<i64: 64>], step = 1 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    %p = mrs.embed "p" %ids, %table {vocab_valid = 32 : i64, offsets = [array<i64: 320>], step = 2 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[32{tp 16}, 16], f32>) -> !mrs.tensor<[T, 16], f32, partial{tp}>
+    %s = mrs.all_reduce "p.all_reduce" %p {algorithm = "doubling", axis = "tp", order = 1 : i64, inplace = 0 : i64, offsets = [array<i64: 320>], step = 3 : i64} : (!mrs.tensor<[T, 16], f32, partial{tp}>) -> !mrs.tensor<[T, 16], f32>
+    // expected-error@+1 {{'norm' (mrs.add_rms_norm): works in place on what 'p.all_reduce' leaves, which is written nowhere}}
+    %q, %n = mrs.add_rms_norm "norm" %s, %r, %w {eps = 1.0e-05 : f32, inplace = 0 : i64, joined, offsets = [array<i64: 320>, array<i64: 576>], step = 4 : i64} : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], f32>, !mrs.tensor<[16], f32>) -> (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[T, 16], bf16>)
+    return
+  }
+}

@@ -77,7 +77,7 @@ class GpuPlans(unittest.TestCase):
         self.assertEqual(plan["cluster"]["memory_bytes"], [43200000000, 21600000000])
         self.assertNotIn("memory", [option["name"] for option in plan["options"]])
         for stage in plan["stages"]:
-            self.assertEqual((stage["workspace_bytes"], stage["communicators_bytes"]), (32 << 20, 0))
+            self.assertEqual((stage["workspace_bytes"], stage["communicators_bytes"]), ((32 << 20) + 4096, 0))
         self.assertEqual([option["name"] for option in plan["options"]], sorted(o["name"] for o in plan["options"]))
         plan = self.build("--gpus", "2x24GB")
         stage = plan["stages"][0]
@@ -172,6 +172,7 @@ class GpuPlans(unittest.TestCase):
         argv = [self.tools.plan, "build", plan_tools.MINI, "--cluster", cluster, "-o", self.out]
         said = plan_tools.checked([*argv, "--collectives", "ipc"])
         self.assertRegex(said, r"\nGPUs talk    ipc: [0-9]+ times a forward, all inside of its graphs, .*not run on a device yet\n")
+        self.assertRegex(said, r"\nprogram      ([0-9]+) steps in [0-9]+ launches, ")
         plan = json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"]))
         self.assertEqual(self.talks(plan), ["ipc"])
         plan_tools.checked([self.tools.plan, "check", self.out, "--model", plan_tools.MINI])
@@ -188,7 +189,7 @@ class GpuPlans(unittest.TestCase):
         self.assertNotIn("in one launch", text)  # staged
         plan_tools.checked([*argv, "--collectives", "ipc"])
         text = plan_tools.checked([self.tools.plan, "inspect", self.out, "--layer", "0"])
-        self.assertRegex(text, r" add_rms_norm 'l0\.attention_add\+post_norm' .* after [0-9]+, in one launch with it\n")
+        self.assertRegex(text, r" add_rms_norm 'l0\.attention_add\+post_norm' .* after [0-9]+, in one launch with the step before\n")
         # No NCCL is needed.
         plan_tools.checked([*argv, "--collectives", "ipc", "--no-nccl"])
         for devices, why in (

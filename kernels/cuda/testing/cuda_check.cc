@@ -156,16 +156,16 @@ void CheckAttentionSplits(Type type) {
       const auto start = chain == Chain::kPair2 ? StartSpread<T, Chain::kPair2> : StartSpread<T, Chain::kBlock32>;
       for (int64_t blocks = 2; blocks <= segments + 1; ++blocks) {
         const AttentionSplit split = {blocks, segments};
-        void* const parts = TakePinned(static_cast<size_t>(split.Bytes(size)) + 1);
+        // In the device's memory, as what blocks leave each other goes through its caches.
+        void* const parts = OnDevice(static_cast<size_t>(split.Bytes(size)) + 1);
         const size_t count_bytes = static_cast<size_t>(a.tokens * a.cache.kv_heads) * sizeof(uint32_t);
-        auto* const counts = static_cast<uint32_t*>(TakePinned(count_bytes));
-        std::memset(counts, 0, count_bytes);
+        auto* const counts = static_cast<uint32_t*>(OnDevice(count_bytes));
         const auto actual = OutputsOf(c, [&] {
           Must(start(a, split, {parts, split.Bytes(size), counts}, nullptr), "attention");
           Must(cudaDeviceSynchronize(), "attention");
         });
-        GivePinned(parts);
-        GivePinned(counts);
+        cudaFree(parts);
+        cudaFree(counts);
         ++count;
         if (actual == expected) continue;
         fmt::print("  {} blocks, {}: DIFFERS\n", blocks, c.name);
@@ -191,8 +191,11 @@ void CheckWrappers() {
   fmt::print("{:<16} {:>4} cases  {}\n", "wrappers", count,
              differ == 0 ? "what the emulator has them mean" : fmt::format("{} DIFFER", differ));
   if (differ > 0) std::exit(1);
+  cudaStream_t stream;  // as a rank has one
+  Must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "no stream");
   fmt::print("{:<16} {:>4} of {} launches were there before the one before had ended\n", "dependents",
-             EarlyLaunches([] { return static_cast<int>(cudaDeviceSynchronize()); }), kDependTurns - 1);
+             EarlyLaunches([] { return static_cast<int>(cudaDeviceSynchronize()); }, stream), kDependTurns - 1);
+  cudaStreamDestroy(stream);
 }
 
 // Attention of fast numerics, of many and few runs side by side.
@@ -371,9 +374,11 @@ int Main(bool only_wrappers) {
   Must(cudaGetDeviceProperties(&properties, 0), "no GPU");
   fmt::print("{}, sm_{}{}, {} multiprocessors\n", properties.name, properties.major, properties.minor,
              properties.multiProcessorCount);
-  Buffers::Use({.take = TakePinned, .give = GivePinned});
+  const auto give_managed = [](void* memory) { cudaFree(memory); };
+  Buffers::Use({.take = TakeManaged, .give = give_managed});  // by the device's caches
   CheckWrappers();
   if (only_wrappers) return 0;
+  Buffers::Use({.take = TakePinned, .give = GivePinned});
 #define ROW(name, Args) Check<Args>(#name, &KernelSet::name, &CudaKernels::name);
   MRS_KERNELS(ROW)
 #undef ROW
@@ -395,7 +400,7 @@ int Main(bool only_wrappers) {
   for (const int ranks : {2, 4}) differing += CheckPeerExchange(ranks) + CheckPeerSumNorm(ranks);
   const double copy_rate = CopyRate();
   fmt::print("copy       {:.0f} GB/s read and written\n", copy_rate / 1e9);
-  Buffers::Use({.take = TakeManaged, .give = [](void* memory) { cudaFree(memory); }});
+  Buffers::Use({.take = TakeManaged, .give = give_managed});
 #define ROW(name, Args) BenchFused<Args>(#name, &CudaKernels::name);
   MRS_FUSED_KERNELS(ROW)
   MRS_FUSED_PRODUCTS(ROW)

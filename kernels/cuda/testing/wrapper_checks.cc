@@ -126,7 +126,7 @@ struct Depended {
   std::vector<uint32_t> read;
   std::vector<uint64_t> came, began;
 };
-Depended Depend(Finish finish) {
+Depended Depend(Finish finish, void* stream = nullptr) {
   Buffers buffers;
   uint32_t* const words = buffers.New<uint32_t>(kDependBuffers * kDependWords);
   uint32_t* const read = buffers.New<uint32_t>(kDependWords);
@@ -136,7 +136,7 @@ Depended Depend(Finish finish) {
   std::fill_n(read, kDependWords, 0u);
   int error = 0;
   for (int turn = 0; turn < kDependTurns && error == 0; ++turn) {
-    error = StartDepend({words, read, came, began, turn}, nullptr);
+    error = StartDepend({words, read, came, began, turn}, stream);
   }
   if (std::string failed = Failed(error, finish); !failed.empty()) return {failed, {}, {}, {}};
   return {"", {read, read + kDependWords}, {came, came + kDependTurns}, {began, began + kDependTurns}};
@@ -162,8 +162,8 @@ std::string Depends(Finish finish) {
 
 }  // namespace
 
-int EarlyLaunches(Finish finish) {
-  const Depended done = Depend(finish);
+int EarlyLaunches(Finish finish, void* stream) {
+  const Depended done = Depend(finish, stream);
   if (!done.failed.empty()) return -1;
   int early = 0;
   for (size_t turn = 1; turn < done.came.size(); ++turn) {

@@ -109,7 +109,7 @@ __global__ void Depend(DependArgs a) {
     word = word * 5 + a.words[buffer * kDependWords + kDependWords - 1 - i];
   }
   a.read[i] = a.read[i] * 3 + word;
-  a.words[a.turn % kDependBuffers * kDependWords + i] = DependWord(a.turn, i);
+  a.words[a.turn % kDependBuffers * kDependWords + i] = uint32_t(a.turn * 1000 + i * i);  // DependWord
   if (i == 0) {
     a.came[a.turn] = came;
     a.began[a.turn] = began;

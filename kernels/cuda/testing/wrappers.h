@@ -77,6 +77,6 @@ struct WrapperCheck {
 std::vector<WrapperCheck> WrapperChecks();  // wrapper_checks.cc
 // Of kDependTurns - 1 launches those that were there before the one before them had ended, which none must be; -1: they
 // failed.
-int EarlyLaunches(int (*finish)());
+int EarlyLaunches(int (*finish)(), void* stream = nullptr);
 
 }  // namespace mrs::kernels::cuda

@@ -146,7 +146,8 @@ class CudaExecutor final : public Executor {
                                .kv = kv_.data(),
                                .weight_offsets = rehearsed.weight_offsets,
                                .frequencies = frequencies,
-                               .inputs = inputs});
+                               .inputs = inputs},
+                        options.rehearsal == RehearsalScope::kNone ? Joined::kAsPlanned : Joined::kApart);
     if (options.rehearsal == RehearsalScope::kLayers) KeepLayers(stage, rehearsed, buckets_);
     times_ = options.times;
     graph_counts_ = options.graph_counts;
@@ -415,7 +416,7 @@ class CudaExecutor final : public Executor {
     }
     if (auto* const joined = std::get_if<SumNormLaunch>(&launch.work)) {
       joined->norm.args.rows = rows;
-      return RunInStream(*joined, rows);
+      return exchange_->Run(*joined, rows);
     }
     if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return RunInStream(*transfer, rows);
     return std::visit(

@@ -9,9 +9,11 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/exact.h"
 #include "runtime/comm/region.h"
 #include "runtime/rank/cuda/child_for_test.h"
 #include "runtime/rank/cuda/emulated_faults.h"
@@ -148,6 +150,86 @@ TEST(PeerExchange, SumsOfManyBytes) {
     return Expect(rank.At(kCount - 1), 15 * 16);
   });
   EXPECT_THAT(world.Said(), ::testing::Each("ok"));
+}
+
+// x is of all ranks 1, 2, 4, ..., the residual 1, the weight 3 and eps 0.
+struct SumNorm {
+  DeviceArena memory;
+  SumNormLaunch launch;
+  float *residual, *y;
+
+  static Result<SumNorm> Of(Rank& rank, int64_t rows, int64_t width) {
+    const auto count = static_cast<size_t>(rows * width);
+    MRS_ASSIGN_OR_RETURN(DeviceArena memory, rank.device->Allocate("a residual", (2 * count + width) * sizeof(float)));
+    auto* const residual = reinterpret_cast<float*>(memory.data());
+    float *const y = residual + count, *const weight = y + count;
+    MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(1 << rank.rank), rows * width));
+    const std::vector<float> ones(count, 1), threes(static_cast<size_t>(width), 3);
+    MRS_RETURN_IF_ERROR(rank.device->CopyIn(residual, ones.data(), count * sizeof(float)));
+    MRS_RETURN_IF_ERROR(rank.device->CopyIn(weight, threes.data(), threes.size() * sizeof(float)));
+    const CollectiveLaunch sum = SumOf(rank, static_cast<uint64_t>(width) * sizeof(float));
+    const kernels::cuda::AddRmsNormArgs args = {.a = residual,
+                                                .b = reinterpret_cast<const float*>(sum.y),
+                                                .w = weight,
+                                                .sum = residual,
+                                                .y = y,
+                                                .rows = rows,
+                                                .width = width,
+                                                .eps = 0,
+                                                .out = kernels::Type::kF32};
+    return SumNorm{std::move(memory),
+                   {sum, {kernels::cuda::ExactKernels(kernels::Chain::kPair2).add_rms_norm, args}},
+                   residual,
+                   y};
+  }
+  Status ExpectDone(Rank& rank, float sum) const {
+    for (const int64_t at : {int64_t{0}, launch.norm.args.rows * launch.norm.args.width - 1}) {
+      float found[2];
+      MRS_RETURN_IF_ERROR(rank.device->CopyOut(&found[0], residual + at, sizeof(float)));
+      MRS_RETURN_IF_ERROR(rank.device->CopyOut(&found[1], y + at, sizeof(float)));
+      MRS_RETURN_IF_ERROR(Expect(found[0], sum));
+      MRS_RETURN_IF_ERROR(Expect(found[1], 3));
+    }
+    return Status();
+  }
+};
+
+// In one launch; of too many rows for that, and of so many bytes as go in two shots; each at once and in a graph.
+TEST(PeerExchange, SumsWithTheirNorm) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "minutes under tsan, which sees nothing between processes";
+#endif
+  World world({.size = 4}, [](Rank& rank) -> Status {
+    constexpr int64_t kRows[] = {2, 33, 9}, kWidths[] = {1000, 64, 16384};
+    static_assert(kernels::cuda::TakesTwoShots(9 * 16384 * 4, 4) && 9 * 16384 * 4 <= kMemory);
+    for (size_t i = 0; i < std::size(kRows); ++i) {
+      MRS_ASSIGN_OR_RETURN(const SumNorm joined, SumNorm::Of(rank, kRows[i], kWidths[i]));
+      MRS_RETURN_IF_ERROR(rank.exchange->Run(joined.launch, kRows[i]));
+      MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+      MRS_RETURN_IF_ERROR(joined.ExpectDone(rank, 16));
+      MRS_RETURN_IF_ERROR(rank.Fill(4, kRows[i] * kWidths[i]));
+      MRS_ASSIGN_OR_RETURN(const DeviceGraph graph,
+                           rank.device->Capture([&] { return rank.exchange->Run(joined.launch, kRows[i]); }));
+      MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
+      MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+      MRS_RETURN_IF_ERROR(joined.ExpectDone(rank, 32));
+    }
+    return Status();
+  });
+  EXPECT_THAT(world.Said(), ::testing::Each("ok"));
+}
+
+TEST(PeerExchange, ASumWithItsNormAndOneWithoutAreUnlike) {
+  World world({.size = 2}, [](Rank& rank) -> Status {
+    MRS_ASSIGN_OR_RETURN(const SumNorm joined, SumNorm::Of(rank, 1, 64));
+    MRS_RETURN_IF_ERROR(rank.rank == 0 ? rank.exchange->Run(joined.launch, 1)
+                                       : rank.exchange->Run(joined.launch.sum, 1));
+    return rank.exchange->Finish();
+  });
+  const std::string exchanges =
+      " 256 bytes where this one exchanges something else: all ranks run one plan's steps alike";
+  EXPECT_THAT(world.Said(),
+              ::testing::ElementsAre("rank 11 sums" + exchanges, "rank 10 sums, for a norm," + exchanges));
 }
 
 TEST(PeerExchange, Gathers) {
