@@ -16,7 +16,7 @@ import tempfile
 import unittest
 
 # First of all: it finds what exactness/ has.
-from subjects import GOLDEN, LAYOUTS, MINI, REPOSITORY, Layout, build, mutate_program, random_models, short
+from subjects import FUSED, GOLDEN, LAYOUTS, MINI, REPOSITORY, Layout, build, mutate_program, random_models, short
 
 import compiler_mutants
 import module_level
@@ -124,6 +124,23 @@ FAMILIES = {
     },
 }
 
+# Of the bundled model on GPUs, whose steps are one with others.
+ON_GPUS = {
+    "all_reduce_dropped": r"step \d+ '.*': reads '.*', a partial sum; only an all_reduce may",
+    "fused_norm_doubles_residual": r"erasure: .*step \d+ 'l\d\.\w+_add\+.*_norm': reads '.*', expected '.*' as 'l\d\.\w+_add' does",
+    "fused_norm_doubles_sum": r"erasure: .*step \d+ 'l\d\.\w+_add\+.*_norm': reads '.*', expected '.*' as 'l\d\.\w+_add' does",
+    "fused_norm_weights_exchanged": r"erasure: .*step \d+ 'l0\.attention_add\+post_norm': reads 'l\d\.\w+_norm\.weight', expected",
+    "fused_norm_eps": r"erasure: .*'l\d\.\w+_add\+.*_norm': eps of its rms_norm is 2e-05, expected 1e-05 as in 'l\d\.\w+_norm'",
+    "fused_sum_left_out": r"erasure: .*step \d+ '.*': reads '.*', expected 'l\d\.\w+_add' as '.*' does",
+    "fused_append_kv_exchanged": r"erasure: .*'l\d\.q_rope\+k_rope\+kv_append': reads 'l\d\.v_proj', expected 'l\d\.k_proj'",
+    "fused_append_values_twice": r"erasure: .*'l\d\.q_rope\+k_rope\+kv_append': reads 'l\d\.k_proj', expected 'l\d\.v_proj'",
+    "fused_append_layers_exchanged": r"step \d+ '.*': does not wait for step \d+ 'l\d\..*kv_append', which appends what it attends",
+    "fused_append_other_pairs": r"erasure: .*'l\d\.q_rope\+k_rope\+kv_append': interleaved of its rope is true, expected false",
+    "fused_gate_up_exchanged": r"erasure: .*'l\d\.gate_proj\+up_proj\+silu_mul': reads 'l\d\.up_proj', expected 'l\d\.gate_proj'",
+    "fused_gate_twice": r"erasure: .*'l\d\.gate_proj\+up_proj\+silu_mul': reads 'l\d\.gate_proj', expected 'l\d\.up_proj'",
+    "fused_gate_of_other_layer": r"erasure: .*'l0\.gate_proj\+up_proj\+silu_mul': reads 'l\d\.gate_proj\.weight', expected 'l0",
+}
+
 # Edit of a finished module -> what is said of it.
 EDITS = {
     "offsets_exchanged": r"erasure: .*step \d+ '.*': offset of its tensor is \d+, expected \d+",
@@ -166,6 +183,9 @@ class Classes(unittest.TestCase):
             classes = {n: words for n, words in CLASSES.items() if (n, os.path.basename(model)) not in NOT_HERE}
             for layout in RANKS:
                 self.refuses(model, layout, classes)
+
+    def test_plans_for_gpus(self):
+        self.refuses(MINI, FUSED, ON_GPUS)
 
     def test_families_in_stages(self):
         for architecture, classes in FAMILIES.items():
@@ -214,7 +234,7 @@ def main():
     options = parser.parse_args()
     Classes.bin, Classes.tools, Classes.mutate = options.bin, Tools(options.bin), mutate_program(options.bin)
     result = unittest.TextTestRunner(verbosity=2).run(unittest.defaultTestLoader.loadTestsFromTestCase(Classes))
-    return 0 if result.wasSuccessful() and result.testsRun == 5 else 1
+    return 0 if result.wasSuccessful() and result.testsRun == 6 else 1
 
 
 if __name__ == "__main__":

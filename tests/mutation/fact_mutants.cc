@@ -287,7 +287,8 @@ std::span<const PlanMutant> FactMutants() { return kMutants; }
 
 std::vector<PlanMutant> Mutants() {
   std::vector<PlanMutant> all;
-  for (const auto part : {ProgramMutants(), BlockMutants(), LayoutMutants(), WeightMutants(), FactMutants()})
+  for (const auto part :
+       {ProgramMutants(), BlockMutants(), FusedMutants(), LayoutMutants(), WeightMutants(), FactMutants()})
     all.insert(all.end(), part.begin(), part.end());
   return all;
 }

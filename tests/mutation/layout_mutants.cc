@@ -206,8 +206,10 @@ constexpr PlanMutant kMutants[] = {
      [](PlanEdit& e) { return InputOfClassZero(e, OpKind::attention, 3, contract::kBlockTable); }},
     {"kv_class_exchanged", "one layer's append goes to a second cache of the same shape",
      [](PlanEdit& e) {
+       const auto step = e.One(OpKind::kv_append);
+       if (!step) return false;
        e.stage.kv_classes.push_back(e.stage.kv_classes.front());
-       e.AttentionOf(*e.One(OpKind::kv_append)).kv_class = static_cast<uint32_t>(e.stage.kv_classes.size() - 1);
+       e.AttentionOf(*step).kv_class = static_cast<uint32_t>(e.stage.kv_classes.size() - 1);
        return true;
      }},
     {"layers_of_classes_exchanged", "two layers have each other's cache, window and inputs", ExchangeLayersOfClasses},

@@ -19,7 +19,7 @@ import tempfile
 import time
 
 # First of all: it finds what exactness/ has.
-from subjects import GOLDEN, LAYOUTS, MINI, MODELS, Layout, build, logits, mutate_program, random_models, short
+from subjects import FUSED, GOLDEN, LAYOUTS, MINI, MODELS, Layout, build, logits, mutate_program, random_models, short
 
 import module_level
 import random_checkpoint
@@ -32,7 +32,7 @@ from verdict import Tally, Verdict, call, refused
 def plans(options, tally):
     tools = Tools(options.bin)
     mutate = mutate_program(options.bin)
-    for model, layout, seed in itertools.product(options.models, LAYOUTS, range(1, options.seeds + 1)):
+    for model, layout, seed in itertools.product(options.models, (*LAYOUTS, FUSED), range(1, options.seeds + 1)):
         with tempfile.TemporaryDirectory() as scratch:
             whole = f"{scratch}/whole.mrsplan"
             code, said = build(tools.plan_program, model, layout, whole)

@@ -61,6 +61,7 @@ std::string LayersOn(std::string_view name, int layers) {
 
 PlanEdit::PlanEdit(plan::PlanT whole, uint64_t seed, size_t stage_index)
     : plan(std::move(whole)), index(stage_index), stage(*plan.stages[stage_index]), state_(seed) {
+  stage.joined.clear();  // each step a launch of its own
   for (const plan::Step& step : stage.steps) {
     const auto begin = stage.refs.begin() + step.operand_begin();
     Instruction instruction{step, {begin, begin + step.operand_count()}, {}, {}, {}};

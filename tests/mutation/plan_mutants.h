@@ -24,6 +24,7 @@ struct PlanMutant {
 std::span<const PlanMutant> ProgramMutants();  // what the steps compute, and of what
 std::span<const PlanMutant> LayoutMutants();   // what passes between stages, over which group, and in which cache
 std::span<const PlanMutant> BlockMutants();    // the switches of a layer: windows, caps, multipliers, norms, rotations
+std::span<const PlanMutant> FusedMutants();    // of GPUs: operations that are one step with others
 std::span<const PlanMutant> WeightMutants();   // which bytes of the checkpoint a weight holds
 std::span<const PlanMutant> FactMutants();     // attributes and the model's facts
 

@@ -299,6 +299,7 @@ constexpr PlanMutant kMutants[] = {
     {"kv_append_exchanged", "K and V are appended as each other, where they have one type",
      [](PlanEdit& e) {
        const auto step = e.One(OpKind::kv_append);
+       if (!step) return false;
        auto& operands = e.steps[*step].operands;
        if (e.stage.buffers[operands[0].index()].dtype() != plan::DType::f32) return false;
        std::swap(operands[0], operands[1]);

@@ -272,7 +272,7 @@ MUTANTS = [
     mutant(
         "overwrite_that_nobody_reads",
         VERIFY + "liveness.cc",
-        "if (definer == step || (definer != kStart && !order_.Before(definer, step)))",
+        "if (definer == step || (definer != kStart && !IsOver(definer, step)))",
         "if (definer == step)",
         "plans_verify_test",
         "Verify.RejectsAnOverwriteThatNobodyReads",

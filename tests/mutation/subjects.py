@@ -35,6 +35,8 @@ BUILD = ["--max-len", "64", "--numerics", "pair2"]
 # cluster: what says where ranks are and what each may use, in place of 1 GiB on this host.
 Layout = namedtuple("Layout", "stages tp cluster", defaults=((),))
 LAYOUTS = (Layout(1, 1), Layout(1, 2), Layout(1, 4), Layout(2, 2))
+# Where steps are one with others.
+FUSED = Layout(1, 2, ("--gpus", "2xEMU-2GB"))
 # GPUs: two nodes of two; two of one group, and two of two stages in another order than their ordinals, of which the
 # second may use less: too little for all the KV blocks that the sequences could use; and two that read each other's
 # memory, where steps are one launch.
