@@ -457,14 +457,6 @@ MUTANTS = [
         True,
     ),
     Mutant(
-        "launch_reads_while_it_writes",
-        PROGRAM,
-        "index[&op] = IsJoined(&op) ? last_step : count;",
-        "index[&op] = count;",
-        (),
-        True,
-    ),
-    Mutant(
         "emitted_launch_is_of_the_next_step",
         STAGE,
         "static_cast<uint32_t>(stage_->steps.size()));\n    const llvm::StringRef variant",

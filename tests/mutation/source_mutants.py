@@ -483,6 +483,14 @@ MUTANTS = [
         "VerifyLaunches.RejectsANormOfSomethingElse",
     ),
     mutant(
+        "launch_reads_while_it_writes",
+        "ir/program.cc",
+        "index[&op] = IsJoined(&op) ? last_step : count;",
+        "index[&op] = IsJoined(&op) && last_step < 0 ? last_step : count;",
+        "lit",
+        target="mrs-opt",
+    ),
+    mutant(
         "what_a_launch_keeps_is_read",
         "ir/verify_final.cc",
         "if (!result.hasOneUse() || (norm.getA() != result",
