@@ -3,6 +3,7 @@
 #include "ir/canonical_chunks.h"
 #include "ir/program.h"
 #include "ir/verify.h"
+#include "ir/verify_launches.h"
 
 namespace mrs::ir {
 namespace {
@@ -112,33 +113,6 @@ mlir::LogicalResult VerifySchedule(mlir::func::FuncOp program) {
     if (!order || order.getInt() != next_order.Next(VariantOf(&op))) {
       return NamedError(&op)
              << "has no place, or another place than its own, in the collective schedule; run mrs-schedule";
-    }
-  }
-  return mlir::success();
-}
-
-// Only what a kernel does at once is one launch: a sum of ranks that read each other's memory, what it is added to, and
-// the norm; and what the kernel keeps to itself nobody else reads.
-mlir::LogicalResult VerifyLaunches(mlir::ModuleOp module, mlir::func::FuncOp program) {
-  const auto collectives = module->getAttrOfType<mlir::StringAttr>("mrs.collectives");
-  mlir::Operation* before = nullptr;
-  for (mlir::Operation& op : program.getBody().front()) {
-    mlir::Operation* const first = before;
-    if (IsStep(&op)) before = &op;
-    if (!IsJoined(&op)) continue;
-    auto sum = mlir::dyn_cast_or_null<AllReduceOp>(first);
-    auto norm = mlir::dyn_cast<AddRmsNormOp>(op);
-    if (!sum || !norm || IsJoined(sum) || !collectives || collectives.getValue() != "ipc") {
-      return NamedError(&op) << "is joined to the step before it, and the two are no kernel; only an mrs.add_rms_norm "
-                                "and the mrs.all_reduce before it are, of mrs.collectives \"ipc\"";
-    }
-    const mlir::Value result = sum.getResult();
-    if (!result.hasOneUse() || (norm.getA() != result && norm.getB() != result) || VariantOf(sum) != VariantOf(norm)) {
-      return NamedError(&op) << "is joined to '" << sum.getName()
-                             << "', whose result it alone must read, once, whenever that runs";
-    }
-    if (op.hasAttr("inplace") && op.getOperand(0) == result) {
-      return NamedError(&op) << "works in place on what '" << sum.getName() << "' leaves, which is written nowhere";
     }
   }
   return mlir::success();

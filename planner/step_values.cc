@@ -137,17 +137,23 @@ class Walk {
   // step, where steps are fused.
   int64_t MatrixInput(TensorRole norm, TensorRole bias, int64_t layer, int64_t x) {
     if (!Has(norm, layer) && matrix_ == kF32) return x;
-    if (s_.fused && x == residual_sum_ && Has(norm, layer) && !Has(bias, layer)) {
-      if (sums_ranks_ && s_.joined) JoinLastSum();
+    if (s_.gpus && x == residual_sum_ && Has(norm, layer) && !Has(bias, layer)) {
+      if (adds_step_before_ && (s_.tp == 1 || s_.peers)) JoinLastSum();
       return New(RowsOf::kTokens, m_.hidden * matrix_, at(x).first);
     }
     return Step(RowsOf::kTokens, m_.hidden * matrix_, {x});
   }
 
-  // The residual's sum, which was the last step, is one launch with that of the ranks before it.
-  void JoinLastSum() {
+  // The step after the last one is one launch with it: the number of both.
+  int64_t JoinedStep() {
     ++joined_count_;
-    const int64_t launch = --step_ - 1;
+    return step_ - 1;
+  }
+
+  // The residual's sum, which was the last step, is one launch with the product, or the ranks' sum, before it.
+  void JoinLastSum() {
+    --step_;
+    const int64_t launch = JoinedStep();
     at(residual_sum_).first = launch;
     for (const int64_t value : {summed_[0], summed_[1], residual_sum_}) at(value).last = launch;
   }
@@ -158,7 +164,7 @@ class Walk {
     if (Has(bias, layer)) y = HiddenSum({y});
     if (Has(norm, layer)) y = Hidden({y});
     if (m_.layers[layer].residual_multiplier != 1) y = Hidden({y});
-    sums_ranks_ = s_.tp > 1 && y == reduced;
+    adds_step_before_ = y == reduced;
     summed_[0] = residual, summed_[1] = y;
     return residual_sum_ = HiddenSum({residual, y});
   }
@@ -167,14 +173,16 @@ class Walk {
     int64_t q, k, v, gate, up;
   };
 
+  // Products of one x are one step where all have a bias, or none has.
+  static bool MakesAllProducts(const LayerSpec& spec) { return spec.parallel && spec.qkv_bias == spec.mlp_bias; }
+
   int64_t Layer(int64_t layer, int64_t residual) {
     const LayerSpec& spec = m_.layers[layer];
     const int64_t heads = PartOf(spec.heads, s_.tp) * spec.head_dim;
     const int64_t kv = PartOf(spec.kv_heads, s_.tp) * spec.head_dim;
     const int64_t ffn = spec.ffn / s_.tp;
     int64_t x = MatrixInput(TensorRole::kAttentionNorm, TensorRole::kAttentionNormBias, layer, residual);
-    // Products of one x are one step where all have a bias, or none has.
-    const bool one_step = spec.parallel && spec.qkv_bias == spec.mlp_bias;
+    const bool one_step = MakesAllProducts(spec);
     Products p{};
     const int64_t step = NextStep();
     Read(step, {x});
@@ -198,8 +206,8 @@ class Walk {
       p.up = New(RowsOf::kTokens, ffn * kF32, at_up);
     }
     // Two products in a step of their own are also what they are gated by, and their sums memory of that step.
-    const int64_t h = s_.fused && !spec.parallel ? New(RowsOf::kTokens, ffn * matrix_, at(p.gate).first)
-                                                 : Step(RowsOf::kTokens, ffn * matrix_, {p.gate, p.up});
+    const int64_t h = s_.gpus && !spec.parallel ? New(RowsOf::kTokens, ffn * matrix_, at(p.gate).first)
+                                                : Step(RowsOf::kTokens, ffn * matrix_, {p.gate, p.up});
     return AddTo(residual, Hidden({h}), layer, TensorRole::kDownBias, TensorRole::kMlpPostNorm);
   }
 
@@ -209,9 +217,12 @@ class Walk {
     const int64_t kv = PartOf(spec.kv_heads, s_.tp) * spec.head_dim;
     int64_t q = QkNorm(spec, heads, p.q), k = QkNorm(spec, kv, p.k);
     const int64_t kv_class = windows_.at(WindowOf(spec, s_.max_len));
-    if (s_.fused && spec.rope && spec.query_scaling.beta == 0) {
+    if (s_.gpus && spec.rope && spec.query_scaling.beta == 0) {
+      const bool joined = cos_sin_[*spec.rope] != kNothing && ArePairsOfProducts(spec);
       const int64_t angles = Angles(*spec.rope), slots = Slots(kv_class);
-      q = Step(RowsOf::kTokens, heads * matrix_, {q, k, p.v, angles, slots});  // and k's in the cache
+      const int64_t step = joined ? JoinedStep() : NextStep();
+      Read(step, {q, k, p.v, angles, slots});
+      q = New(RowsOf::kTokens, heads * matrix_, step);  // and k's in the cache
       return Attend(heads, q, kv_class);
     }
     q = Turned(spec, heads, q);
@@ -220,6 +231,14 @@ class Walk {
     const int64_t slots = Slots(kv_class);
     Read(NextStep(), {k, p.v, slots});  // kv_append: its result is the cache
     return Attend(heads, q, kv_class);
+  }
+
+  // Whether the step that makes q, k and v makes nothing else, and turns them: they have no norm, and their heads are
+  // turned whole, by halves of whole blocks of outputs.
+  bool ArePairsOfProducts(const LayerSpec& spec) {
+    const auto half = static_cast<int64_t>(m_.ropes[*spec.rope].inv_freq.size());
+    return !MakesAllProducts(spec) && spec.qk_norm == QkNorm::kNone && !spec.interleaved && 2 * half == spec.head_dim &&
+           half % 16 == 0;
   }
 
   // And the product of what it gives.
@@ -271,7 +290,7 @@ class Walk {
   int64_t joined_count_ = 0;            // of steps that are one launch with the one before, and so not in step_
   int64_t residual_sum_ = kNothing;     // the last
   int64_t summed_[2] = {};              // what went into it
-  bool sums_ranks_ = false;             // the second of these is what the ranks' sum, the step before, has left
+  bool adds_step_before_ = false;       // the second of these is what the step before it, a product or a sum, has left
   std::map<int64_t, int64_t> windows_;  // -> KV class
   int64_t tokens_ = kNothing, positions_ = kNothing, sequence_ = kNothing, logit_rows_ = kNothing;
   std::vector<int64_t> slots_, tables_;  // of each KV class

@@ -38,8 +38,8 @@ struct StageShape {
   int64_t layer_end = 0;
   bool bf16 = true;
   int64_t max_len = 0;
-  bool fused = false;   // as mrs-fuse-steps does it for GPUs
-  bool joined = false;  // as mrs-join-launches does it where they read each other's memory
+  bool gpus = false;   // steps are one as mrs-fuse-steps has them, and launches as mrs-join-launches
+  bool peers = false;  // GPUs that read each other's memory: also sums of ranks are in launches
 };
 
 StageValues ValuesOfStage(const ModelSpec& spec, const StageShape& shape);

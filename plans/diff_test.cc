@@ -89,8 +89,9 @@ TEST(DiffPlans, TellsWhichStepsAreOneLaunch) {
   plan::PlanT b = a;
   b.stages[0]->joined.clear();
   EXPECT_THAT(Lines(Compare(a, b)),
-              ElementsAre("program steps[\"l0.add_norm\"].launch: that of the step before -> nothing"));
-  b.stages[0]->joined = {a.stages[0]->joined[0], 5, 1000};  // what no step says of itself
+              ElementsAre("program steps[\"l0.rope_append\"].launch: that of the step before -> nothing",
+                          "program steps[\"l0.add_norm\"].launch: that of the step before -> nothing"));
+  b.stages[0]->joined = {a.stages[0]->joined[1], 5, 1000};  // what no step says of itself
   EXPECT_THAT(Lines(Compare(a, b)), Contains(HasSubstr("joined[2]: nothing -> 1000")));
 }
 

@@ -136,7 +136,7 @@ TEST(SelectPart, SaysWhichStepsAreOneLaunch) {
   for (const auto& step : part["stages"][0]["steps"]) {
     if (step["joined"].get<bool>()) joined.push_back(step["name"]);
   }
-  EXPECT_THAT(joined, ElementsAre("l0.add_norm"));
+  EXPECT_THAT(joined, ElementsAre("l0.rope_append", "l0.add_norm"));
 }
 
 TEST(SelectPart, FiltersCombine) {

@@ -14,8 +14,8 @@ Status VerifyStage(const StageView& stage) {
   MRS_RETURN_IF_ERROR(CheckWeights(stage));
   MRS_RETURN_IF_ERROR(CheckDigests(stage));
   MRS_RETURN_IF_ERROR(CheckShapes(stage));
-  MRS_RETURN_IF_ERROR(CheckLaunches(stage));
   MRS_ASSIGN_OR_RETURN(const Order order, Order::Of(stage));
+  MRS_RETURN_IF_ERROR(CheckLaunches(stage, order));
   MRS_RETURN_IF_ERROR(CheckLiveness(stage, order));
   MRS_RETURN_IF_ERROR(CheckCollectives(stage, order));
   MRS_RETURN_IF_ERROR(CheckTransfers(stage, order));

@@ -12,19 +12,12 @@
 //   %g, %u = mrs.matmul "l0.gate_proj+up_proj" %x, [%wg, %wu]       _, _, %h = mrs.gated_matmul
 //   %h = mrs.silu_mul "l0.silu_mul" %g, %u                      ->    "l0.gate_proj+up_proj+silu_mul" %x, [%wg, %wu]
 //
-// Attribute of the module that it reads: mrs.ranks, whose kinds are all one; of CPU ranks nothing is joined.
+// Of CPU ranks nothing is joined.
 #include "planner/passes/module_pass.h"
 #include "planner/passes/passes.h"
 
 namespace mrs::planner {
 namespace {
-
-bool IsForGpus(mlir::ModuleOp module) {
-  const auto ranks = module->getAttrOfType<mlir::ArrayAttr>("mrs.ranks");
-  const auto first = ranks && !ranks.empty() ? mlir::dyn_cast<mlir::DictionaryAttr>(ranks[0]) : nullptr;
-  const auto kind = first ? first.getAs<mlir::StringAttr>("kind") : nullptr;
-  return kind && kind.getValue() == "cuda";
-}
 
 // "l0.q_rope" and "l0.k_rope" give "l0.q_rope+k_rope"; of another layer the whole name is said.
 std::string JoinedName(llvm::StringRef first, llvm::StringRef next) {

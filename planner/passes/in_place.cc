@@ -24,8 +24,11 @@ struct InPlace : ModulePass<InPlace> {
       if (ir::IsStep(&op)) step = &op;
       if (!mlir::isa<ir::AddOp, ir::AddBiasOp, ir::AllReduceOp, ir::AddRmsNormOp>(op)) continue;
       const mlir::Value operand = op.getOperand(0);
-      // What the launch itself makes is no value before it.
-      if (ir::IsJoined(&op) && operand.getDefiningOp() == before) continue;
+      // What the launch itself makes is no value before it, and what its first step reads is needed until it ends.
+      if (ir::IsJoined(&op) &&
+          (operand.getDefiningOp() == before || llvm::is_contained(before->getOperands(), operand))) {
+        continue;
+      }
       bool read_later = false;
       for (mlir::Operation* user : operand.getUsers()) read_later |= op.isBeforeInBlock(user);
       const bool both = op.getNumOperands() > 1 && op.getOperand(1) == operand;

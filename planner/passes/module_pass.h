@@ -26,4 +26,12 @@ inline llvm::SmallVector<mlir::Operation*> OpsOf(mlir::func::FuncOp program) {
   return ops;
 }
 
+// Attribute of the module that it reads: mrs.ranks, whose kinds are all one.
+inline bool IsForGpus(mlir::ModuleOp module) {
+  const auto ranks = module->getAttrOfType<mlir::ArrayAttr>("mrs.ranks");
+  const auto first = ranks && !ranks.empty() ? mlir::dyn_cast<mlir::DictionaryAttr>(ranks[0]) : nullptr;
+  const auto kind = first ? first.getAs<mlir::StringAttr>("kind") : nullptr;
+  return kind && kind.getValue() == "cuda";
+}
+
 }  // namespace mrs::planner

@@ -9,7 +9,7 @@
 //   mrs-fuse-steps          no        for GPUs: a sum and its norm; rotations and append; gate, up and their product
 //   mrs-localize            yes       every rank's part of each weight, and its canonical chunks
 //   mrs-schedule            yes       the order of steps, of collectives, and of transfers
-//   mrs-join-launches       no        of peer memory: sums of ranks and the norms after them, in one launch
+//   mrs-join-launches       no        for GPUs: products, or sums by peer memory, and what follows, in one launch
 //   mrs-in-place            no        sums that overwrite an operand nobody reads again
 //   mrs-plan-memory         yes       every offset, and the KV block count
 //

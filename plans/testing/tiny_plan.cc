@@ -59,7 +59,7 @@ class Builder {
   uint64_t vocab() const { return 40 * o_.scale; }
   uint64_t vocab_padded() const { return 48 * o_.scale; }
   uint64_t kv_local() const { return std::max<uint64_t>(1, kv_heads() / o_.tp); }
-  static constexpr uint64_t kHeadDim = 8;
+  uint64_t head_dim() const { return o_.joined ? 32 : 8; }
 
   void Facts() {
     plan_.format_major = contract::kFormatMajor;
@@ -75,7 +75,7 @@ class Builder {
     m.layer_count = o_.layer_count;
     m.heads = static_cast<uint32_t>(heads());
     m.kv_heads = static_cast<uint32_t>(kv_heads());
-    m.head_dim = kHeadDim;
+    m.head_dim = static_cast<uint32_t>(head_dim());
     m.ffn = static_cast<uint32_t>(ffn());
     m.vocab = static_cast<uint32_t>(vocab());
     m.vocab_padded = static_cast<uint32_t>(vocab_padded());
@@ -101,14 +101,14 @@ class Builder {
     plan_.max_seqs = 4;
     plan_.files.push_back(File_("model.safetensors", 0, 1000));
     auto rope = std::make_unique<RopeT>();
-    rope->inv_freq = {1.0f, 0.5f, 0.25f, 0.125f};
+    for (uint64_t i = 0; i < head_dim() / 2; ++i) rope->inv_freq.push_back(std::ldexp(1.0f, -static_cast<int>(i)));
     rope->attention_factor = 1;
     rope->rule = "by hand";
     plan_.ropes.push_back(std::move(rope));
     plan_.options.push_back(std::make_unique<OptionT>());
     plan_.options[0]->name = "tp";
     plan_.options[0]->value = std::to_string(o_.tp);
-    if (o_.joined) {
+    if (o_.joined && o_.tp > 1) {
       auto collectives = std::make_unique<OptionT>();
       collectives->name = "collectives";
       collectives->value = "ipc";
@@ -147,9 +147,9 @@ class Builder {
       plan_.groups.emplace_back(dp * o_.tp, o_.tp, 1, Axis::tp);
     }
     const auto kv = static_cast<uint32_t>(kv_local());
-    const uint64_t block_bytes = uint64_t{32} * o_.layer_count * kv * 2 * kHeadDim * 2;
+    const uint64_t block_bytes = uint64_t{32} * o_.layer_count * kv * 2 * head_dim() * 2;
     plan_.encodings = EncodingsFor(DType::bf16, plan_.numerics->chain);
-    stage_->kv_classes.emplace_back(16, block_bytes, 0, 0, 0, 32, o_.layer_count, kv, kHeadDim, kHeadDim, 4,
+    stage_->kv_classes.emplace_back(16, block_bytes, 0, 0, 0, 32, o_.layer_count, kv, head_dim(), head_dim(), 4,
                                     DType::bf16, KvKind::full);
     stage_->layer_end = o_.layer_count;
     stage_->kv_arena_bytes = 16 * block_bytes;
@@ -252,6 +252,8 @@ class Builder {
                                static_cast<int16_t>(layer), op, variant);
   }
 
+  void NextIsJoined() { stage_->joined.push_back(static_cast<uint32_t>(stage_->steps.size())); }
+
   static Ref Of(uint32_t buffer) { return Ref(buffer, RefSpace::buffer); }
   Ref Input(std::string_view name) const { return Of(names_.at(std::string(name))); }  // inputs are named first
 
@@ -278,7 +280,7 @@ class Builder {
   }
 
   uint32_t Head() {
-    cos_sin_ = Buffer_("cos_sin", DType::f32, Rows::tokens, kHeadDim);
+    cos_sin_ = Buffer_("cos_sin", DType::f32, Rows::tokens, head_dim());
     Step_(OpKind::rope_angles, "rope_angles", {Input(contract::kPositions)}, {cos_sin_});
     const Ref table = Matrix("embed", "embed.tensor", vocab(), hidden(), 1, true, false, vocab_padded());
     const uint32_t x = Buffer_("embedded", DType::f32, Rows::tokens, hidden());
@@ -291,28 +293,33 @@ class Builder {
     ends_ = mark_;
     const int layer = static_cast<int>(index);
     const std::string l = "l" + std::to_string(index) + ".";
-    const uint64_t q_width = heads() * kHeadDim / o_.tp;
-    const uint64_t kv_width = kv_local() * kHeadDim;
+    const uint64_t q_width = heads() * head_dim() / o_.tp;
+    const uint64_t kv_width = kv_local() * head_dim();
     const uint64_t every = std::max<uint64_t>(1, o_.tp / kv_heads());
     const Ref none(0, RefSpace::none);
 
     const uint32_t h = Norm(l + "attn_norm", x, Rows::tokens, DType::bf16, 1, hidden(), layer);
-    const Ref wq = Matrix(l + "q", l + "q.tensor", heads() * kHeadDim, hidden(), 16, true, false);
-    const Ref bq = Vector(l + "q_bias", heads() * kHeadDim, true);
-    const Ref wk = Matrix(l + "k", l + "k.tensor", kv_heads() * kHeadDim, hidden(), 16, true, false, 0, every);
-    const Ref wv = Matrix(l + "v", l + "v.tensor", kv_heads() * kHeadDim, hidden(), 16, true, false, 0, every);
+    const Ref wq = Matrix(l + "q", l + "q.tensor", heads() * head_dim(), hidden(), 16, true, false);
+    const Ref bq = Vector(l + "q_bias", heads() * head_dim(), true);
+    const Ref wk = Matrix(l + "k", l + "k.tensor", kv_heads() * head_dim(), hidden(), 16, true, false, 0, every);
+    const Ref wv = Matrix(l + "v", l + "v.tensor", kv_heads() * head_dim(), hidden(), 16, true, false, 0, every);
     const uint32_t q = Buffer_(l + "q.out", DType::f32, Rows::tokens, q_width);
     const uint32_t k = Buffer_(l + "k.out", DType::f32, Rows::tokens, kv_width);
     const uint32_t v = Buffer_(l + "v.out", DType::f32, Rows::tokens, kv_width);
     Step_(OpKind::matmul, l + "qkv", {Of(h), wq, bq, wk, none, wv, none}, {q, k, v}, 0, layer);
-    const uint32_t qn = Norm(l + "q_norm", q, Rows::tokens, DType::f32, heads() / o_.tp, kHeadDim, layer);
-    const uint32_t kn = Norm(l + "k_norm", k, Rows::tokens, DType::f32, kv_local(), kHeadDim, layer);
+    uint32_t qn = q, kn = k;
+    if (o_.joined) {
+      NextIsJoined();  // rope_append
+    } else {
+      qn = Norm(l + "q_norm", q, Rows::tokens, DType::f32, heads() / o_.tp, head_dim(), layer);
+      kn = Norm(l + "k_norm", k, Rows::tokens, DType::f32, kv_local(), head_dim(), layer);
+    }
     const uint32_t qr = o_.fused ? RopeAppend_(l, qn, kn, v, index) : Rope_(l + "q_rope", qn, heads() / o_.tp, layer);
     const uint32_t kr = o_.fused ? 0 : Rope_(l + "k_rope", kn, kv_local(), layer);
     AttentionAttrT attr;
     attr.heads = heads() / o_.tp;
     attr.kv_heads = kv_local();
-    attr.head_dim = kHeadDim;
+    attr.head_dim = head_dim();
     attr.scale = 0.35f;
     attr.kv_layer = index;
     stage_->attentions.push_back(std::make_unique<AttentionAttrT>(attr));
@@ -324,13 +331,13 @@ class Builder {
           {Of(qr), Input(contract::kSequence), Input(contract::kPositions), Input(contract::kBlockTable)}, {a}, index,
           layer);
     const Ref wo =
-        Matrix(l + "o", l + "o.tensor", hidden(), heads() * kHeadDim, std::min<uint64_t>(16, heads()), false, true);
+        Matrix(l + "o", l + "o.tensor", hidden(), heads() * head_dim(), std::min<uint64_t>(16, heads()), false, true);
     uint32_t o = Buffer_(l + "o.out", DType::f32, Rows::tokens, hidden());
     Step_(OpKind::matmul, l + "o", {Of(a), wo, none}, {o}, 0, layer);
     o = AllReduce(l + "o_sum", o, hidden(), CollectiveAlgorithm::halving_doubling, layer);
     uint32_t ob = o;
     if (o_.joined) {
-      stage_->joined.push_back(static_cast<uint32_t>(stage_->steps.size()));  // add_norm
+      NextIsJoined();  // add_norm
     } else {
       ob = Buffer_(l + "o_biased", DType::f32, Rows::tokens, hidden(), o);
       Step_(OpKind::add_bias, l + "o_bias", {Of(o), Vector(l + "o_bias", hidden())}, {ob}, 0, layer);
@@ -361,18 +368,18 @@ class Builder {
   }
 
   uint32_t Rope_(const std::string& name, uint32_t x, uint64_t head_count, int layer) {
-    const uint32_t y = Buffer_(name + ".out", DType::bf16, Rows::tokens, head_count * kHeadDim);
+    const uint32_t y = Buffer_(name + ".out", DType::bf16, Rows::tokens, head_count * head_dim());
     HeadsAttrT attr;
     attr.heads = head_count;
-    attr.head_dim = kHeadDim;
+    attr.head_dim = head_dim();
     stage_->heads.push_back(std::make_unique<HeadsAttrT>(attr));
     Step_(OpKind::rope, name, {Of(x), Of(cos_sin_)}, {y}, stage_->heads.size() - 1, layer);
     return y;
   }
 
   uint32_t RopeAppend_(const std::string& l, uint32_t q, uint32_t k, uint32_t v, uint32_t layer) {
-    const uint32_t y = Buffer_(l + "q_rope.out", DType::bf16, Rows::tokens, heads() / o_.tp * kHeadDim);
-    stage_->rope_appends.emplace_back(heads() / o_.tp, kv_local(), kHeadDim, 0, 0, layer, 0, false);
+    const uint32_t y = Buffer_(l + "q_rope.out", DType::bf16, Rows::tokens, heads() / o_.tp * head_dim());
+    stage_->rope_appends.emplace_back(heads() / o_.tp, kv_local(), head_dim(), 0, 0, layer, 0, false);
     Step_(OpKind::rope_append, l + "rope_append", {Of(q), Of(k), Of(v), Of(cos_sin_), Input(contract::kSlots)}, {y},
           stage_->rope_appends.size() - 1, static_cast<int>(layer));
     return y;

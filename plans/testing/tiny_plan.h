@@ -24,7 +24,9 @@ struct TinyOptions {
   uint64_t scale = 1;         // multiplies heads, hidden, ffn and vocabulary
   uint64_t head_scale = 1;    // multiplies heads once more
   bool fused = false;         // for GPUs: rope_append, matmul_silu_mul, and add_rms_norm within a layer
-  bool joined = false;        // and that by peer memory, without a bias before it: one launch with the ranks' sum
+  // And these in launches with what comes before them: rope_append, of heads of 32 and no QK-norm, with the products;
+  // add_rms_norm, without a bias before it, with the product, or by peer memory with the ranks' sum.
+  bool joined = false;
 };
 
 plan::PlanT TinyPlan(const TinyOptions& options = {});

@@ -21,7 +21,7 @@ Status CheckCacheGeometry(const StageView& stage);
 Status CheckWeights(const StageView& stage);                          // arena, bytes, sources
 Status CheckDigests(const StageView& stage);                          // one for each slice that a rank reads, or none
 Status CheckShapes(const StageView& stage);                           // operands, results and attributes of every step
-Status CheckLaunches(const StageView& stage);                         // which steps are one launch
+Status CheckLaunches(const StageView& stage, const Order& order);     // which steps are one launch
 Status CheckLiveness(const StageView& stage, const Order& order);     // use after definition, no overlap
 Status CheckCollectives(const StageView& stage, const Order& order);  // one schedule on all ranks
 Status CheckTransfers(const StageView& stage, const Order& order);    // to and from its neighbours, each in its order

@@ -15,6 +15,8 @@
 // A sum of ranks that is one launch with the norm after it is written nowhere: nothing takes over its bytes.
 // CHECK: mrs.all_reduce "sum" {{.*}}inplace = 0
 // CHECK: mrs.add_rms_norm "joined" %{{[0-9]+}}, %{{[0-9]+}}, %{{[0-9]+}} {eps = {{[^,]*}}, joined}
+// Nor over what the first step of the launch reads, which it may do until the launch has ended.
+// CHECK: mrs.add_rms_norm "of_what_is_multiplied" %{{[0-9a-z_]+}}, %{{[0-9]+}}, %{{[0-9]+}} {eps = {{[^,]*}}, joined}
 // CHECK: mrs.all_reduce "other" {{.*}}inplace = 0
 // CHECK: mrs.add_rms_norm "apart" {{.*}}inplace = 0
 module attributes {mrs.mesh = {tp = 2 : i64}} {
@@ -32,6 +34,9 @@ module attributes {mrs.mesh = {tp = 2 : i64}} {
     %p = mrs.embed "p" %ids, %table {vocab_valid = 2003 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[2048{tp 1024}, 256], f32>) -> !mrs.tensor<[T, 256], f32, partial{tp}>
     %s = mrs.all_reduce "sum" %p {algorithm = "doubling", axis = "tp"} : (!mrs.tensor<[T, 256], f32, partial{tp}>) -> !mrs.tensor<[T, 256], f32>
     %q, %m = mrs.add_rms_norm "joined" %s, %n, %vector {eps = 1.0e-05 : f32, joined} : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>)
+    %square = mrs.weight "square" {n_dims = 1 : i64, sources = [{}]} : <[256, 256], f32>
+    %y = mrs.matmul "product" %q, [%square] : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[256, 256], f32>) -> !mrs.tensor<[T, 256], f32>
+    %k, %l = mrs.add_rms_norm "of_what_is_multiplied" %q, %y, %vector {eps = 1.0e-05 : f32, joined} : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>)
     %o = mrs.embed "o" %ids, %table {vocab_valid = 2003 : i64} : (!mrs.tensor<[T], i32>, !mrs.tensor<[2048{tp 1024}, 256], f32>) -> !mrs.tensor<[T, 256], f32, partial{tp}>
     %t = mrs.all_reduce "other" %o {algorithm = "doubling", axis = "tp"} : (!mrs.tensor<[T, 256], f32, partial{tp}>) -> !mrs.tensor<[T, 256], f32>
     %u, %v = mrs.add_rms_norm "apart" %t, %m, %vector {eps = 1.0e-05 : f32} : (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>, !mrs.tensor<[256], f32>) -> (!mrs.tensor<[T, 256], f32>, !mrs.tensor<[T, 256], f32>)

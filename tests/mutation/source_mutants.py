@@ -477,8 +477,8 @@ MUTANTS = [
     mutant(
         "launch_of_a_sum_and_itself",
         VERIFY + "launches.cc",
-        "if (std::ranges::count_if(added, is_sum) != 1) {",
-        "if (std::ranges::count_if(added, is_sum) == 0) {",
+        "if (std::ranges::count_if(stage.Operands(norm).first(2), is_sum) != 1) {",
+        "if (std::ranges::count_if(stage.Operands(norm).first(2), is_sum) == 0) {",
         "plans_verify_test",
         "VerifyLaunches.RejectsANormOfSomethingElse",
     ),
@@ -492,9 +492,9 @@ MUTANTS = [
     ),
     mutant(
         "what_a_launch_keeps_is_read",
-        "ir/verify_final.cc",
-        "if (!result.hasOneUse() || (norm.getA() != result",
-        "if ((norm.getA() != result",
+        "ir/verify_launches.cc",
+        "if (!term.hasOneUse() || (norm.getA() != term",
+        "if ((norm.getA() != term",
         "lit",
         target="mrs-opt",
     ),

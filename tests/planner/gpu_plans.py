@@ -4,6 +4,7 @@ takes of it, what inspect and mrs-exec say of them, and that no host's own facts
 tests/planner/gpu_plans.py --bin build/cli
 """
 
+import collections
 import json
 import os
 import shutil
@@ -124,6 +125,49 @@ class GpuPlans(unittest.TestCase):
             text, r" matmul_silu_mul 'l0\.gate_proj\+up_proj\+silu_mul' .*\) -> \(.*f32.*, .*f32.*, .*bf16.*\)"
         )
 
+    def launches_of_two(self, stage):
+        """How many there are of each pair of operations."""
+        ops = [step["op"] for step in stage["steps"]]
+        return collections.Counter((ops[i - 1], ops[i]) for i in stage["joined"] or [])
+
+    def launches(self, stage, layer):
+        """The operations of each launch that begins in a layer."""
+        found, joined = [], set(stage["joined"])
+        for i, step in enumerate(stage["steps"]):
+            if i in joined:
+                found[-1][1].append(step["op"])
+            else:
+                found.append((step["layer"], [step["op"]]))
+        return [ops for of, ops in found if of == layer]
+
+    def test_steps_that_are_one_launch(self):
+        of_heads, of_norm = ("matmul", "rope_append"), ("matmul", "add_rms_norm")
+        plan = self.build("--gpus", "EMU-2GB")
+        (stage,), layers = plan["stages"], plan["model"]["layer_count"]
+        self.assertEqual(self.launches_of_two(stage), {of_heads: layers, of_norm: 2 * layers - 1})
+        five = [
+            ["matmul", "rope_append"],
+            ["attention"],
+            ["matmul", "add_rms_norm"],
+            ["matmul_silu_mul"],
+            ["matmul", "add_rms_norm"],
+        ]
+        for layer in range(1, layers - 1):
+            self.assertEqual(self.launches(stage, layer), five)
+        self.assertEqual(self.launches(stage, layers - 1), [*five[:4], ["matmul"], ["add"]])  # after which rows are selected
+        said = plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--gpus", "EMU-2GB", "-o", self.out])
+        count = len(stage["steps"])
+        self.assertIn(f"\nprogram      {count} steps in {count - 3 * layers + 1} launches, ", said)
+        # Any numerics; but of CPU ranks none.
+        fast = self.build("--gpus", "EMU-2GB", "--numerics", "fast")
+        self.assertEqual(self.launches_of_two(fast["stages"][0]), self.launches_of_two(stage))
+        self.assertIsNone(self.build("--cpus", "1")["stages"][0]["joined"])
+        # In the first layer of a stage of several the angles are made between; its last sum is no norm's.
+        for stage in self.build("--gpus", "2xL4", "--tp", "1", "--pp", "2")["stages"]:
+            count = stage["layer_end"] - stage["layer_begin"]
+            self.assertEqual(self.launches_of_two(stage), {of_heads: count - 1, of_norm: 2 * count - 1})
+            self.assertNotIn(of_heads, [tuple(ops) for ops in self.launches(stage, stage["layer_begin"])])
+
     def test_what_is_said_of_it(self):
         text = plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--gpus", "2x24GB", "-o", self.out])
         self.assertRegex(text, r"\nGPUs talk    staged: through pinned memory of their hosts, [0-9]+ times a forward, .*\n")
@@ -183,10 +227,12 @@ class GpuPlans(unittest.TestCase):
         self.assertEqual(stage["workspace_bytes"], other["workspace_bytes"])
         self.assertLess(stage["graphs_bytes"], other["graphs_bytes"])  # no cuts
         # A sum of ranks and the norm after it are one launch there, and there alone.
-        self.assertEqual(len(stage["joined"]), 2 * plan["model"]["layer_count"] - 1)
-        self.assertIsNone(other["joined"])
+        layers = plan["model"]["layer_count"]
+        of_products, of_sums = ("matmul", "rope_append"), ("all_reduce", "add_rms_norm")
+        self.assertEqual(self.launches_of_two(stage), {of_products: layers, of_sums: 2 * layers - 1})
+        self.assertEqual(self.launches_of_two(other), {of_products: layers})
         text = plan_tools.checked([self.tools.plan, "inspect", self.out, "--layer", "0"])
-        self.assertNotIn("in one launch", text)  # staged
+        self.assertEqual(text.count("in one launch"), 1)  # staged
         plan_tools.checked([*argv, "--collectives", "ipc"])
         text = plan_tools.checked([self.tools.plan, "inspect", self.out, "--layer", "0"])
         self.assertRegex(text, r" add_rms_norm 'l0\.attention_add\+post_norm' .* after [0-9]+, in one launch with the step before\n")
