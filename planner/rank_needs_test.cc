@@ -84,6 +84,10 @@ TEST_P(RankNeedsOf, AreThoseOfItsPlans) {
   EXPECT_GE(stages, 24u);
 }
 
+// Of which launches, on GPUs, the arena tells.
+INSTANTIATE_TEST_SUITE_P(Heads, RankNeedsOf,
+                         testing::Values("HeadsOf32", "HeadsOf16", "HalvesTurned", "NeighboursTurned", "AllProducts"));
+
 INSTANTIATE_TEST_SUITE_P(Families, RankNeedsOf,
                          testing::Values("models/mini", "Exaone4", "Gemma2", "Gemma3", "Glm4", "Granite", "Ministral3",
                                          "Olmo3", "Phi3", "StableLm"));
@@ -102,6 +106,20 @@ TEST_P(RankNeedsOf, AreThoseOfItsPlansForGpus) {
       EXPECT_GE(HoldAgainstItsPlan(options), 1u);
     }
   }
+}
+
+// In the first layer of a stage the angles are made between the products and the append.
+TEST_P(RankNeedsOf, AreThoseOfItsPlansForGpusOfALayerEach) {
+  BuildOptions options = Options(GetParam(), {});
+  const Result<ModelFacts> model = ReadModelFacts(options);
+  ASSERT_TRUE(model.ok()) << model.message();
+  const size_t layers = model->facts.model.layers.size();
+  const auto cluster = cluster::ParseGpus(fmt::format("{}xL4", layers));
+  ASSERT_TRUE(cluster.ok()) << cluster.message();
+  options.cluster = *cluster;
+  options.tp = 1;
+  options.pp = static_cast<int64_t>(layers);
+  EXPECT_EQ(HoldAgainstItsPlan(options), layers);
 }
 
 TEST_P(RankNeedsOf, AreThoseOfItsPlansByPeerMemory) {

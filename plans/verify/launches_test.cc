@@ -50,6 +50,23 @@ void SetRefs(PlanT& plan, std::string_view step, std::vector<Ref> operands, std:
   stage.refs = all;
 }
 
+// As many heads of as many dimensions as have the widths that there are.
+void SetHeads(PlanT& plan, uint32_t heads, uint32_t kv_heads, uint32_t head_dim) {
+  StageT& stage = *plan.stages[0];
+  plan.model->heads = heads;
+  plan.model->kv_heads = kv_heads;
+  plan.model->head_dim = head_dim;
+  stage.attentions[0]->heads = heads / plan.tp;
+  stage.attentions[0]->kv_heads = kv_heads / plan.tp;
+  stage.attentions[0]->head_dim = head_dim;
+  stage.rope_appends[0].mutate_heads(heads / plan.tp);
+  stage.rope_appends[0].mutate_kv_heads(kv_heads / plan.tp);
+  stage.rope_appends[0].mutate_head_dim(head_dim);
+  stage.kv_classes[0].mutate_kv_heads(kv_heads / plan.tp);
+  stage.kv_classes[0].mutate_k_dim(head_dim);
+  stage.kv_classes[0].mutate_v_dim(head_dim);
+}
+
 // To where nothing lies, in each bucket, all of which have `bytes` more for it.
 void MoveToEnd(PlanT& plan, std::initializer_list<std::string_view> buffers, uint64_t bytes) {
   StageT& stage = *plan.stages[0];
@@ -211,23 +228,15 @@ TEST(VerifyLaunches, RejectsHeadsThatTheKernelDoesNotTurn) {
   plan.ropes[0]->inv_freq.resize(8);
   BufferOf(plan, "cos_sin").mutate_width(16);
   EXPECT_EQ(Refusal(plan), refusal("16 of 32 dimensions of a head"));
-  // Twice as many heads of half as many dimensions.
-  StageT& stage = *plan.stages[0];
-  stage.kv_classes[0].mutate_kv_heads(2);
-  stage.kv_classes[0].mutate_k_dim(16);
-  stage.kv_classes[0].mutate_v_dim(16);
-  stage.rope_appends[0].mutate_heads(4);
-  stage.rope_appends[0].mutate_kv_heads(2);
-  stage.rope_appends[0].mutate_head_dim(16);
-  stage.attentions[0]->heads = 4;
-  stage.attentions[0]->kv_heads = 2;
-  stage.attentions[0]->head_dim = 16;
-  plan.model->heads = 8;
-  plan.model->kv_heads = 4;
-  plan.model->head_dim = 16;
+  SetHeads(plan, 8, 4, 16);  // half as large, all of whose dimensions it turns
   EXPECT_EQ(Refusal(plan), refusal("16 of 16 dimensions of a head"));
   Launches(plan) = {StepNamed(plan, "l0.add_norm")};  // an append of its own turns any
   EXPECT_EQ(Refusal(plan), "");
+  plan = Joined(1);
+  SetHeads(plan, 2, 1, 64);
+  EXPECT_EQ(Refusal(plan),
+            "stage 0 step 4 'l0.rope_append': is one launch with step 3 'l0.qkv', and turns 32 of 64 dimensions of a "
+            "head, expected all, by halves that are multiples of 16");
 }
 
 TEST(VerifyLaunches, RejectsASecondThatDoesNotRunWheneverTheFirstDoes) {

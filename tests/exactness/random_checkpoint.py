@@ -295,9 +295,10 @@ def random_values(name, shape, rng, one_plus):
     return [double * uniform() - scale for _ in range(count)]
 
 
-def write_checkpoint(seed, folder, family=None):
-    """Makes the folder; returns its configuration and the dtype of its weights."""
+def write_checkpoint(seed, folder, family=None, **keys):
+    """Makes the folder; returns its configuration and the dtype of its weights. `keys`: of config.json, not as drawn."""
     config, dtype = random_config(seed, family)
+    config |= keys
     rng = random.Random(f"weights {seed}")
     header, parts, offset = {}, [], 0
     for name, shape in tensors_of(config):

@@ -1,6 +1,6 @@
 """The models and layouts that mutants are tried on, and what is run of them.
 
-    python3 subjects.py FOLDER        writes the random checkpoints among them to FOLDER/Gemma2, ...
+    python3 subjects.py FOLDER        writes the random checkpoints among them to FOLDER/Gemma2, ..., and those of HEADS
 """
 
 import os
@@ -29,6 +29,27 @@ RANDOM = {
     "StableLmForCausalLM": 6,
     "Ministral3ForCausalLM": 4,
     "Exaone4ForCausalLM": 4,
+}
+# Checkpoints whose layers take most of their arena between the products of q, k and v and the attention: what it is for
+# GPUs tells whether these products are one launch with the rotation and the append after them, which is so of the first
+# alone. Folder -> architecture, and keys of its config.json.
+NARROW = {
+    "num_hidden_layers": 4,
+    "hidden_size": 128,
+    "intermediate_size": 32,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "head_dim": 32,
+}
+HEADS = {
+    "HeadsOf32": ("LlamaForCausalLM", {}),
+    "HeadsOf16": ("LlamaForCausalLM", {"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 16}),
+    "HalvesTurned": ("Phi3ForCausalLM", {"hidden_size": 256, "head_dim": 64}),
+    "NeighboursTurned": ("GlmForCausalLM", {"partial_rotary_factor": 1.0}),
+    "AllProducts": (
+        "StableLmForCausalLM",
+        {"partial_rotary_factor": 1.0, "use_qkv_bias": False, "use_parallel_residual": True},
+    ),
 }
 BUILD = ["--max-len", "64", "--numerics", "pair2"]
 
@@ -83,7 +104,16 @@ def logits(tools, plan, model):
         return f"does not run: {failure}"
 
 
+def head_models(scratch):
+    """Folders with the checkpoints of HEADS."""
+    folders = []
+    for name, (architecture, keys) in HEADS.items():
+        folders.append(os.path.join(scratch, name))
+        random_checkpoint.write_checkpoint(5, folders[-1], architecture, **{**NARROW, **keys})
+    return folders
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    print("\n".join(random_models(sys.argv[1])))
+    print("\n".join(random_models(sys.argv[1]) + head_models(sys.argv[1])))
