@@ -2,6 +2,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/products.h"
+#include "kernels/cuda/rotation.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -55,14 +56,6 @@ __global__ void __launch_bounds__(kThreads) RopeAngles(RopeAnglesArgs a) {
   }
 }
 
-// A pair (x, z) turned by the angle of a cosine and a sine.
-struct Pair {
-  float first, second;
-};
-__device__ Pair Turned(float x, float z, float cosine, float sine) {
-  return {__fmaf_rn(x, cosine, -(z * sine)), __fmaf_rn(z, cosine, x * sine)};
-}
-
 // A thread a pair of a token, then an element of what is copied.
 __global__ void __launch_bounds__(kThreads) Rope(RopeArgs a) {
   AwaitPrevious();
@@ -77,7 +70,7 @@ __global__ void __launch_bounds__(kThreads) Rope(RopeArgs a) {
     const int64_t head = first_of_token + pair / half * a.head_dim;
     const int64_t first = head + (a.interleaved ? 2 * i : i);
     const int64_t second = head + (a.interleaved ? 2 * i + 1 : i + half);
-    const Pair turned = Turned(a.x[first], a.x[second], cosine[i], sine[i]);
+    const TurnedPair turned = Turned(a.x[first], a.x[second], cosine[i], sine[i]);
     Put(a.y, a.out, first, turned.first);
     Put(a.y, a.out, second, turned.second);
   }
@@ -114,7 +107,7 @@ __global__ void __launch_bounds__(kThreads) RopeAppend(RopeAppendArgs a) {
     if (at < pairs) {
       const int head = at / half, i = at % half;
       const int first = a.interleaved ? 2 * i : i, second = a.interleaved ? 2 * i + 1 : i + half;
-      const Pair turned = Turned(row(head)[first], row(head)[second], cosine[i], sine[i]);
+      const TurnedPair turned = Turned(row(head)[first], row(head)[second], cosine[i], sine[i]);
       put(head, first, turned.first);
       put(head, second, turned.second);
     } else if (at < pairs + copied) {

@@ -9,11 +9,11 @@ constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
 
 // Of matrices that no plan of fast numerics has.
 int RefuseMatmul(const MatmulArgs&, void*) { return kInvalidValue; }
-int StartFastGroup(const MatmulGroupArgs& a, void* stream) {
-  return a.type == Type::kBf16 ? StartGemv(a, stream) : kInvalidValue;
-}
-int StartFastGated(const GatedMatmulArgs& a, void* stream) {
-  return a.of.type == Type::kBf16 ? StartGemv(a, stream) : kInvalidValue;
+const MatmulGroupArgs& ProductsOf(const MatmulGroupArgs& a) { return a; }
+const MatmulGroupArgs& ProductsOf(const auto& a) { return a.of; }
+template <typename Args>
+int StartFast(const Args& a, void* stream) {
+  return ProductsOf(a).type == Type::kBf16 ? StartGemv(a, stream) : kInvalidValue;
 }
 
 int StartFastAttention(const AttentionArgs& a, void* stream) {
@@ -27,8 +27,9 @@ int StartFastAttention(const AttentionArgs& a, void* stream) {
 const CudaKernels kFast = [] {
   CudaKernels table = ExactKernels(Chain::kPair2);
   table.matmul_bf16 = StartGemv;
-  table.matmul_group = StartFastGroup;
-  table.gated_matmul = StartFastGated;
+#define ROW(name, Args) table.name = StartFast<Args>;
+  MRS_FUSED_PRODUCTS(ROW)
+#undef ROW
   table.matmul_f32 = RefuseMatmul;
   table.attention_bf16 = StartFastAttention;
   table.embed = StartEmbedOfRows;

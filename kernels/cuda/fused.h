@@ -83,13 +83,40 @@ struct GatedMatmulArgs {
   Activation activation;
 };
 
+// rope_append of the products of one x by q, k and v: the three whose y it reads. These may be written, or not.
+struct MatmulRopeAppendArgs {
+  MatmulGroupArgs of;  // q, k, v
+  RopeAppendArgs then;
+};
+// Else it is two: a launch is of bf16, of whole heads, turned whole, whose halves are whole blocks of the layout's
+// outputs.
+inline bool IsOneLaunch(const MatmulRopeAppendArgs& args) {
+  const MatmulGroupArgs& of = args.of;
+  const RopeAppendArgs& then = args.then;
+  const int64_t head_dim = then.cache.head_dim, of_cache = then.cache.kv_heads * head_dim;
+  return of.type == Type::kBf16 && of.count == 3 && of.rows == then.tokens && of.parts[0].n == then.heads * head_dim &&
+         of.parts[1].n == of_cache && of.parts[2].n == of_cache && !then.interleaved && 2 * then.half == head_dim &&
+         then.half % kLanes == 0;
+}
+// add_rms_norm of a product: its y is the a or the b of `then`, and may be written, or not. then.sum may be the other;
+// then.y overlaps nothing that is read.
+struct MatmulAddRmsNormArgs {
+  MatmulGroupArgs of;  // of one part
+  AddRmsNormArgs then;
+};
+// In one launch the block that comes last norms the rows, one after another: of more, they are sooner done side by
+// side.
+constexpr int64_t kMostNormedRows = 2;
+
 // One row feeds the table, the launch, the test against the reference and the check on a device.
 #define MRS_FUSED_KERNELS(ROW)      \
   ROW(add_rms_norm, AddRmsNormArgs) \
   ROW(rope_append, RopeAppendArgs)
 // Those with products, whose sums have the chain of the table.
-#define MRS_FUSED_PRODUCTS(ROW)      \
-  ROW(matmul_group, MatmulGroupArgs) \
-  ROW(gated_matmul, GatedMatmulArgs)
+#define MRS_FUSED_PRODUCTS(ROW)                 \
+  ROW(matmul_group, MatmulGroupArgs)            \
+  ROW(gated_matmul, GatedMatmulArgs)            \
+  ROW(matmul_rope_append, MatmulRopeAppendArgs) \
+  ROW(matmul_add_rms_norm, MatmulAddRmsNormArgs)
 
 }  // namespace mrs::kernels::cuda

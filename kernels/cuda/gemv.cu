@@ -3,7 +3,7 @@
 // A warp has kRows rows of kColumns outputs. Its lanes read sixteen bytes of each output's weights side by side, 512
 // bytes a step, and of x what belongs to them; each keeps one f32 chain an output and row. At the end the chains of the
 // lanes are added, then those of the warps that share K, then the bias. A launch may have several products of one x,
-// whose blocks come one after another (products.h), or gate's and up's and what gates them. Bytes: weights once (of
+// whose blocks come one after another (products.h), and what becomes of them (epilogue.h). Bytes: weights once (of
 // more than sixteen rows, once for each sixteen); x comes from the caches. Flops: 2 * rows * n * k.
 #include <algorithm>
 
@@ -73,32 +73,39 @@ __device__ void LoadX(const GemvArgs& a, const bf16* x, int k, float* values) {
 [[maybe_unused]] constexpr int BlocksAtOnce(int rows, bool is_whole) { return rows < (is_whole ? 16 : 8) ? 2 : 1; }
 
 // kIsWhole: x has one chunk, whose rows begin at sixteen bytes, as do all eights of it.
-template <int kRows, int kColumns, bool kIsWhole, bool kIsGated>
+template <int kRows, int kColumns, bool kIsWhole, After kAfter>
 __global__ void __launch_bounds__(kGemvWarps * 32, BlocksAtOnce(kRows, kIsWhole)) Gemv(GemvArgs a) {
   MRS_SHARED(bytes);
   constexpr int kCount = kRows * kColumns;
   constexpr int kSame = 32 / kCount;  // lanes that get one sum
   const int lane = int(threadIdx.x), part = int(threadIdx.y), strip = int(threadIdx.z);
   const int parts = int(blockDim.y), strips = int(blockDim.z);
-  // Of a gated product the first half of a warp's columns is gate's, the second up's.
+  // Of pairs the first half of a warp's columns has the first outputs, the second half the second ones.
   constexpr int kHalf = kColumns / 2;
-  constexpr int kOwn = kIsGated ? kHalf : kColumns;
+  constexpr int kOwn = kIsPaired<kAfter> ? kHalf : kColumns;
   const BlockPart at_block = PartOf(a.placed, blockIdx.x);
-  const int64_t outputs = Chosen(a.placed, at_block.part).n;
+  const int64_t row_bytes = a.row_wides * int64_t{sizeof(Wide)};
+  const int64_t outputs_of_part = Chosen(a.placed, at_block.part).n;
+  const int64_t outputs = kIsPaired<kAfter> ? outputs_of_part >> a.after.shift : outputs_of_part;  // or pairs
   const int64_t first_strip = int64_t{at_block.block} * strips;
   const int64_t column = (first_strip + strip) * kOwn;
   const int64_t first_row = int64_t{blockIdx.y} * kRows;
-  const Wide* const weights = static_cast<const Wide*>(Chosen(a.placed, at_block.part).w) + column * a.row_wides;
-  [[maybe_unused]] const Wide* const of_up =
-      static_cast<const Wide*>(a.placed.parts[kIsGated ? 1 : 0].w) + column * a.row_wides;
+  const int64_t first_output = FirstOutput<kAfter>(a.after.half, uint32_t(column));
+  const Wide* const weights = static_cast<const Wide*>(Chosen(a.placed, at_block.part).w) + first_output * a.row_wides;
+  [[maybe_unused]] const Wide* const of_second =
+      kIsPaired<kAfter>
+          ? static_cast<const Wide*>(SecondOf<kAfter>(a.placed, a.after, at_block.part, a.after.half * row_bytes).w) +
+                first_output * a.row_wides
+          : nullptr;
   // A lane a column.
   if (part == 0 && lane < kOwn && column < outputs) {
     Prefetch(weights + lane * a.row_wides, unsigned(a.first_bytes));
-    if constexpr (kIsGated) Prefetch(of_up + lane * a.row_wides, unsigned(a.first_bytes));
+    if constexpr (kIsPaired<kAfter>) Prefetch(of_second + lane * a.row_wides, unsigned(a.first_bytes));
   }
   AwaitPrevious();
   float sums[kCount] = {};
-  if (column < outputs) {  // then all of its columns are there: rows of weights are a multiple of sixteen
+  // Then all of its columns are there: rows of weights, and pairs of a head, are a multiple of sixteen.
+  if (column < outputs) {
     const bf16* const x = a.x + first_row * a.x_stride;
     const int rows = a.rows - first_row < kRows ? int(a.rows - first_row) : kRows;
     // Of many rows there is enough to do for each load, and by element enough loads.
@@ -108,7 +115,7 @@ __global__ void __launch_bounds__(kGemvWarps * 32, BlocksAtOnce(kRows, kIsWhole)
       Wide w[kColumns];
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) {
-        const Wide* const from = kIsGated && c >= kHalf ? of_up : weights;
+        const Wide* const from = kIsPaired<kAfter> && c >= kHalf ? of_second : weights;
         w[c] = from[int64_t{c % kOwn} * a.row_wides + wide];
       }
       const int at = wide * kGemvWide;
@@ -138,26 +145,19 @@ __global__ void __launch_bounds__(kGemvWarps * 32, BlocksAtOnce(kRows, kIsWhole)
     for (int p = 1; p < parts; ++p) y = y + of_parts[p * strips * kCount + i];
     return y;
   };
-  const MatmulPart product = Chosen(a.placed, at_block.part);
   const int threads = 32 * parts * strips, results = strips * kRows * kOwn;
   for (int i = (strip * parts + part) * 32 + lane; i < results; i += threads) {
     const int column_of_strip = i % kOwn, row_of_block = i / kOwn % kRows;
     const int strip_of_block = i / (kOwn * kRows);
     const int64_t row = first_row + row_of_block;
     const int64_t n = (first_strip + strip_of_block) * kOwn + column_of_strip;
-    if (row >= a.rows || n >= product.n) continue;
+    if (row >= a.rows || n >= outputs) continue;
     const int at = strip_of_block * kCount + row_of_block * kColumns + column_of_strip;
-    float y = sum_up(at);
-    if (product.bias != nullptr) y = y + product.bias[n];
-    if constexpr (kIsGated) {
-      float up = sum_up(at + kHalf);
-      const float* const up_bias = a.placed.parts[1].bias;
-      if (up_bias != nullptr) up = up + up_bias[n];
-      Put(a.after.y, a.after.out, row * product.n + n, Gated(a.after.activation, y, up));
-    } else {
-      product.y[row * product.y_stride + n] = y;
-    }
+    float sums_of[2] = {sum_up(at)};
+    if constexpr (kIsPaired<kAfter>) sums_of[1] = sum_up(at + kHalf);
+    PutOutput<kAfter>(a.placed, a.after, at_block.part, row, n, sums_of);
   }
+  if constexpr (kAfter == After::kNormed) NormIfLast(a.after, outputs, bytes);
 }
 
 template <int kRows, int kColumns>
@@ -170,7 +170,7 @@ int StartSized(const MatmulGroupArgs& group, const Epilogue& after, int parts, v
   GemvArgs args = {static_cast<const bf16*>(group.x),
                    group.rows,
                    group.x_stride,
-                   PlaceParts(group, int64_t{strips} * kColumns, after.is_gated, &blocks),
+                   PlaceParts(group, after, int64_t{strips} * kColumns, &blocks),
                    after,
                    int(group.chunk_k),
                    int(padded_chunk),
@@ -186,12 +186,18 @@ int StartSized(const MatmulGroupArgs& group, const Epilogue& after, int parts, v
                         reinterpret_cast<uintptr_t>(group.x) % sizeof(Wide) == 0;
   const LaunchShape launch = {dim3{unsigned(blocks), Blocks(group.rows, kRows)},
                               dim3{32, unsigned(parts), unsigned(strips)},
-                              unsigned(kGemvWarps * kRows * kColumns * int(sizeof(float)))};
-  const auto start = [&](const auto kernel) { return Launch(kernel, launch, stream, args); };
-  if (after.is_gated) {
-    return start(is_whole ? Gemv<kRows, kColumns, true, true> : Gemv<kRows, kColumns, false, true>);
+                              std::max(unsigned(kGemvWarps * kRows * kColumns * int(sizeof(float))),
+                                       after.kind == After::kNormed ? NormedBytes(kGemvWarps * 32) : 0u)};
+  const auto start = [&]<After kAfter>() {
+    return Launch(is_whole ? Gemv<kRows, kColumns, true, kAfter> : Gemv<kRows, kColumns, false, kAfter>, launch, stream,
+                  args);
+  };
+  if (after.kind == After::kGated) return start.template operator()<After::kGated>();
+  if (after.kind == After::kTurned) return start.template operator()<After::kTurned>();
+  if constexpr (kRows <= kMostNormedRows) {
+    if (after.kind == After::kNormed) return start.template operator()<After::kNormed>();
   }
-  return start(is_whole ? Gemv<kRows, kColumns, true, false> : Gemv<kRows, kColumns, false, false>);
+  return start.template operator()<After::kStored>();
 }
 
 int StartSplit(const MatmulGroupArgs& args, const Epilogue& after, const GemvSplit& split, void* stream) {
@@ -224,8 +230,25 @@ int StartGemvSplit(const MatmulGroupArgs& args, const GemvSplit& split, void* st
 int StartGemvSplit(const GatedMatmulArgs& args, const GemvSplit& split, void* stream) {
   return StartSplit(args.of, EpilogueOf(args), split, stream);
 }
+int StartGemvSplit(const MatmulRopeAppendArgs& args, const GemvSplit& split, void* stream) {
+  return StartSplit(args.of, EpilogueOf(args), split, stream);
+}
+int StartGemvSplit(const MatmulAddRmsNormArgs& args, const GemvSplit& split, void* stream) {
+  return StartSplit(args.of, EpilogueOf(args, WorkspaceOfThread().counts), split, stream);
+}
 int StartGemv(const MatmulGroupArgs& args, void* stream) { return StartGemvSplit(args, SplitOfGroup(args), stream); }
 int StartGemv(const GatedMatmulArgs& args, void* stream) { return StartGemvSplit(args, SplitOfGroup(args.of), stream); }
 int StartGemv(const MatmulArgs& args, void* stream) { return StartGemv(GroupOf(args, Type::kBf16), stream); }
+int StartGemv(const MatmulRopeAppendArgs& args, void* stream) {
+  if (IsOneLaunch(args)) return StartGemvSplit(args, SplitOfGroup(args.of), stream);
+  const int error = StartGemv(args.of, stream);
+  return error != 0 ? error : Start(args.then, stream);
+}
+int StartGemv(const MatmulAddRmsNormArgs& args, void* stream) {
+  const GemvSplit split = SplitOfGroup(args.of);
+  if (IsOneLaunch(args, kGemvWarps * 32, WorkspaceOfThread().counts)) return StartGemvSplit(args, split, stream);
+  const int error = StartGemvSplit(args.of, split, stream);
+  return error != 0 ? error : Start(args.then, stream);
+}
 
 }  // namespace mrs::kernels::cuda

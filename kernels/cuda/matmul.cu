@@ -6,7 +6,7 @@
 // kMatmulStages ahead: a chain waits for its own FMAs (four cycles each), not for memory. x follows as f32, a stage
 // ahead. What a block is made of (matmul_split.h): groups of rows on the same weights, threadIdx.y, and warps that
 // share the chunks, threadIdx.z, each a range and so a subtree. A launch may have several products of one x, whose
-// blocks come one after another (products.h), or gate's and up's and what gates them.
+// blocks come one after another (products.h), and what becomes of them (epilogue.h).
 #include <algorithm>
 
 #include "kernels/cuda/copies.h"
@@ -108,7 +108,7 @@ struct MatmulLaunchArgs {
   int64_t first_bytes;
 };
 
-template <typename T, Chain chain, int kRows, int kColumns, bool kIsGated>
+template <typename T, Chain chain, int kRows, int kColumns, After kAfter>
 __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(MatmulLaunchArgs launch) {
   MRS_SHARED(bytes);
   constexpr int kOutputs = 32 * kColumns;                         // of a warp
@@ -133,25 +133,34 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
   // Blocks of the same weights and other rows come one after another.
   const BlockPart at_block = PartOf(launch.placed, blockIdx.x / launch.blocks_of_rows);
   const int64_t first_row = (blockIdx.x % launch.blocks_of_rows * groups + group) * int64_t{kRows};
-  // Of a gated product the first half of its runs is gate's, the second up's.
+  // Of pairs the first half of a warp's runs has the first outputs, the second half the second ones.
   constexpr int kHalf = kRuns / 2;
-  const int64_t first_run = at_block.block * int64_t{kIsGated ? kHalf : kRuns};
-  const int64_t runs =
-      (Chosen(launch.placed, at_block.part).n + kSumLanes - 1) / kSumLanes - first_run;  // that are there from it on
+  constexpr int kOwnRuns = kIsPaired<kAfter> ? kHalf : kRuns;
+  const int64_t first_run = at_block.block * int64_t{kOwnRuns};
+  const int64_t outputs_of_part = Chosen(launch.placed, at_block.part).n;
+  const int64_t outputs = kIsPaired<kAfter> ? outputs_of_part >> launch.after.shift : outputs_of_part;  // or pairs
+  const int64_t runs = (outputs + kSumLanes - 1) / kSumLanes - first_run;  // that are there from it on
   const int thread_at = lane / kThreads * run_bytes + lane % kThreads * int(sizeof(Pair<T, kColumns>));
 
   // A stage of this warp's chunks: its groups copy it together.
   const int64_t run_step = launch.chunk_count * shape.chunk_tiles * kTileBytes;
-  const int64_t weights_at = first_run * run_step + int64_t{first_chunk} * shape.chunk_tiles * kTileBytes;
+  const uint32_t half_runs = launch.after.half / kSumLanes;  // of a head
+  const int64_t run_in_memory = FirstOutput<kAfter>(half_runs, uint32_t(first_run));
+  const int64_t weights_at = run_in_memory * run_step + int64_t{first_chunk} * shape.chunk_tiles * kTileBytes;
   const unsigned char* const weights =
       static_cast<const unsigned char*>(Chosen(launch.placed, at_block.part).w) + weights_at;
-  [[maybe_unused]] const unsigned char* const of_up =
-      static_cast<const unsigned char*>(launch.placed.parts[kIsGated ? 1 : 0].w) + weights_at;
+  [[maybe_unused]] const unsigned char* const of_second =
+      kIsPaired<kAfter> ? static_cast<const unsigned char*>(
+                              SecondOf<kAfter>(launch.placed, launch.after, at_block.part, half_runs * run_step).w) +
+                              weights_at
+                        : nullptr;
+  // Runs of first outputs from the first one on, before as many follow as a head has of second ones.
+  const uint32_t runs_of_head = kAfter == After::kTurned ? half_runs - uint32_t(first_run) % half_runs : ~0u;
   // What the first stages are copied from, a lane a run.
-  constexpr int kOwnRuns = kIsGated ? kHalf : kRuns;
   if (fetches && group == 0 && lane < kOwnRuns && lane < runs) {
-    Prefetch(weights + lane * run_step, unsigned(launch.first_bytes));
-    if constexpr (kIsGated) Prefetch(of_up + lane * run_step, unsigned(launch.first_bytes));
+    const int64_t run = FirstOutput<kAfter>(half_runs, uint32_t(first_run + lane)) - run_in_memory;
+    Prefetch(weights + run * run_step, unsigned(launch.first_bytes));
+    if constexpr (kIsPaired<kAfter>) Prefetch(of_second + run * run_step, unsigned(launch.first_bytes));
   }
   AwaitPrevious();
   const auto copy = [&](Stage at) {
@@ -159,17 +168,24 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
       const int end = at.Tiles(shape) * kTileBytes, step = groups * 32 * 16;
       unsigned char* to = ring + at.number % kMatmulStages * stage_bytes;
       const int64_t begin = (int64_t{at.chunk} * shape.chunk_tiles + at.tile) * kTileBytes;
+      uint32_t left = runs_of_head;
+      const unsigned char* from = weights + begin;
 #pragma unroll 1
-      for (int run = 0; run < kRuns; ++run, to += run_bytes) {
-        const bool is_up = kIsGated && run >= kHalf;
-        const int of_part = is_up ? run - kHalf : run;
-        if (of_part >= runs) {
+      for (int run = 0; run < kRuns; ++run, to += run_bytes, from += run_step) {
+        if (kIsPaired<kAfter> && run == kHalf) {
+          left = runs_of_head;
+          from = of_second + begin;
+        }
+        if ((run < kOwnRuns ? run : run - kHalf) >= runs) {
           AnyBytesDo(to, run_bytes);  // of columns that are not there
           continue;
         }
-        const unsigned char* const from = (is_up ? of_up : weights) + of_part * run_step + begin;
 #pragma unroll 4
         for (int i = (group * 32 + lane) * 16; i < end; i += step) CopyAsync16(to + i, from + i);
+        if (kAfter == After::kTurned && --left == 0) {
+          left = half_runs;
+          from += half_runs * run_step;
+        }
       }
     }
     CommitCopies();
@@ -253,7 +269,7 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
     chains = {};
   }
   __syncthreads();
-  // A thread an output of a row: the tree over the warps, of a gated product both of gate's and of up's.
+  // A thread an output of a row, or a pair: the tree over the warps.
   const int64_t warp_floats = groups * launch.sum_floats;
   const auto sum_up = [&](int i) {
     float* const parts = all_sums + group * launch.sum_floats + i;
@@ -263,30 +279,25 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
     }
     return parts[0];
   };
-  const MatmulPart a = Chosen(launch.placed, at_block.part);
-  constexpr int kOwn = kIsGated ? kOutputs / 2 : kOutputs;
+  constexpr int kOwn = kIsPaired<kAfter> ? kOutputs / 2 : kOutputs;
   for (int i = warp * int(blockDim.x) + int(threadIdx.x); i < kRows * kOwn; i += int(blockDim.x) * warps) {
     const int column = i % kOwn, row_of_group = i / kOwn;
     const int64_t n = first_run * kSumLanes + column;
     const int64_t row = first_row + row_of_group;
-    if (n >= a.n || row >= launch.rows) continue;
-    float y = sum_up(row_of_group * kOutputs + column);
-    if (a.bias != nullptr) y = y + a.bias[n];
-    if constexpr (kIsGated) {
-      float up = sum_up(row_of_group * kOutputs + kOwn + column);
-      const float* const up_bias = launch.placed.parts[1].bias;
-      if (up_bias != nullptr) up = up + up_bias[n];
-      Put(launch.after.y, launch.after.out, row * a.n + n, Gated(launch.after.activation, y, up));
-    } else {
-      a.y[row * a.y_stride + n] = y;
-    }
+    if (n >= outputs || row >= launch.rows) continue;
+    float sums_of[2] = {sum_up(row_of_group * kOutputs + column)};
+    if constexpr (kIsPaired<kAfter>) sums_of[1] = sum_up(row_of_group * kOutputs + kOwn + column);
+    PutOutput<kAfter>(launch.placed, launch.after, at_block.part, row, n, sums_of);
   }
+  if constexpr (kAfter == After::kNormed) NormIfLast(launch.after, outputs, bytes);
 }
+
+int64_t ThreadsOf(const MatmulSplit& s) { return (HaveFetchers(s.rows, s.columns) ? 64 : 32) * s.groups * s.warps; }
 
 template <typename T, Chain chain, int kRows, int kColumns>
 int StartMatmul(const MatmulGroupArgs& a, const Epilogue& after, const MatmulSplit& s, void* stream) {
   int64_t strips = 0;
-  const PlacedParts placed = PlaceParts(a, 32 * kColumns, after.is_gated, &strips);
+  const PlacedParts placed = PlaceParts(a, after, 32 * kColumns, &strips);
   if (strips == 0) return 0;
   const int64_t own_tiles = a.chunk_count / s.warps * CeilOf(a.chunk_k, kTile);
   const int64_t first_tiles = std::min(own_tiles, (kMatmulStages - 1) * s.tiles);
@@ -303,12 +314,22 @@ int StartMatmul(const MatmulGroupArgs& a, const Epilogue& after, const MatmulSpl
                                    s.x_floats,
                                    s.sum_floats,
                                    first_tiles * kTile * kSumLanes * int64_t{sizeof(T)}};
-  const LaunchShape shape = {dim3{unsigned(strips * s.blocks_of_rows)},
-                             dim3{HaveFetchers(kRows, kColumns) ? 64u : 32u, unsigned(s.groups), unsigned(s.warps)},
-                             unsigned(s.SharedBytes()), true};
-  const auto kernel =
-      after.is_gated ? Matmul<T, chain, kRows, kColumns, true> : Matmul<T, chain, kRows, kColumns, false>;
-  return Launch(kernel, shape, stream, launch);
+  const LaunchShape shape = {
+      dim3{unsigned(strips * s.blocks_of_rows)},
+      dim3{HaveFetchers(kRows, kColumns) ? 64u : 32u, unsigned(s.groups), unsigned(s.warps)},
+      std::max(unsigned(s.SharedBytes()), after.kind == After::kNormed ? NormedBytes(unsigned(ThreadsOf(s))) : 0u),
+      true};
+  const auto start = [&]<After kAfter>() {
+    return Launch(Matmul<T, chain, kRows, kColumns, kAfter>, shape, stream, launch);
+  };
+  if (after.kind == After::kGated) return start.template operator()<After::kGated>();
+  if constexpr (sizeof(T) == 2) {  // IsOneLaunch
+    if (after.kind == After::kTurned) return start.template operator()<After::kTurned>();
+    if constexpr (kRows <= kMostNormedRows) {
+      if (after.kind == After::kNormed) return start.template operator()<After::kNormed>();
+    }
+  }
+  return start.template operator()<After::kStored>();
 }
 
 template <typename T, Chain chain>
@@ -344,6 +365,14 @@ int StartSplit(const GatedMatmulArgs& args, const MatmulSplit& split, void* stre
   return StartSplit<chain>(args.of, EpilogueOf(args), split, stream);
 }
 template <Chain chain>
+int StartSplit(const MatmulRopeAppendArgs& args, const MatmulSplit& split, void* stream) {
+  return StartSplit<chain>(args.of, EpilogueOf(args), split, stream);
+}
+template <Chain chain>
+int StartSplit(const MatmulAddRmsNormArgs& args, const MatmulSplit& split, void* stream) {
+  return StartSplit<chain>(args.of, EpilogueOf(args, WorkspaceOfThread().counts), split, stream);
+}
+template <Chain chain>
 int Start(const MatmulGroupArgs& args, void* stream) {
   return StartSplit<chain>(args, SplitOfGroup(args), stream);
 }
@@ -351,17 +380,37 @@ template <Chain chain>
 int Start(const GatedMatmulArgs& args, void* stream) {
   return StartSplit<chain>(args, SplitOfGroup(args.of), stream);
 }
+template <Chain chain>
+int Start(const MatmulRopeAppendArgs& args, void* stream) {
+  if (IsOneLaunch(args)) return StartSplit<chain>(args, SplitOfGroup(args.of), stream);
+  const int error = Start<chain>(args.of, stream);
+  return error != 0 ? error : Start(args.then, stream);
+}
+template <Chain chain>
+int Start(const MatmulAddRmsNormArgs& args, void* stream) {
+  const MatmulSplit split = SplitOfGroup(args.of);
+  const bool is_one = split.rows <= kMostNormedRows && IsOneLaunch(args, ThreadsOf(split), WorkspaceOfThread().counts);
+  if (is_one) return StartSplit<chain>(args, split, stream);
+  const int error = StartSplit<chain>(args.of, split, stream);
+  return error != 0 ? error : Start(args.then, stream);
+}
 template <typename T, Chain chain>
 int Start(const MatmulArgs& args, void* stream) {
   return Start<chain>(GroupOf(args, sizeof(T) == 2 ? Type::kBf16 : Type::kF32), stream);
 }
 
-#define BOTH(chain)                                                                  \
-  template int StartSplit<chain>(const MatmulGroupArgs&, const MatmulSplit&, void*); \
-  template int StartSplit<chain>(const GatedMatmulArgs&, const MatmulSplit&, void*); \
-  template int Start<chain>(const MatmulGroupArgs&, void*);                          \
-  template int Start<chain>(const GatedMatmulArgs&, void*);                          \
-  template int Start<float, chain>(const MatmulArgs&, void*);                        \
+#define ROW(name, Args)                                                    \
+  template int StartSplit<kChain>(const Args&, const MatmulSplit&, void*); \
+  template int Start<kChain>(const Args&, void*);
+#define kChain Chain::kPair2
+MRS_FUSED_PRODUCTS(ROW)
+#undef kChain
+#define kChain Chain::kBlock32
+MRS_FUSED_PRODUCTS(ROW)
+#undef kChain
+#undef ROW
+#define BOTH(chain)                                           \
+  template int Start<float, chain>(const MatmulArgs&, void*); \
   template int Start<bf16, chain>(const MatmulArgs&, void*)
 BOTH(Chain::kPair2);
 BOTH(Chain::kBlock32);

@@ -1,31 +1,32 @@
-// What kernels of products share: which of a group's products a block has, and what gates one by another.
+// What kernels of products share: which of a group's products a block has, and of which outputs it makes pairs.
 //
 //   const BlockPart at = PartOf(launch.placed, blockIdx.x);   // in a kernel, of blocks that PlaceParts has counted
 //   const void* const w = Chosen(launch.placed, at.part).w;
 #pragma once
 
-#include "kernels/cuda/device.h"
-#include "kernels/cuda/fused.h"
+#include "kernels/cuda/epilogue.h"
 
 namespace mrs::kernels::cuda {
 
-// A group's parts, one after the other over the blocks of a launch: no block has outputs of two. Of a gated product
-// both parts lie over the same blocks, each of which has half of its outputs of either.
+// A group's parts, one after the other over the blocks of a launch: no block has outputs of two. But gate's and up's
+// lie over the same blocks.
 // (Without padding, as the emulator reads addresses among a launch's arguments; likewise Epilogue.)
 struct PlacedParts {
   MatmulPart parts[kMostParts];
   unsigned first_blocks[kMostParts + 1];  // 2^32 - 1: there is none
 };
-// Counts the blocks into `blocks`, of which each has so many outputs.
-inline PlacedParts PlaceParts(const MatmulGroupArgs& group, int64_t outputs, bool is_gated, int64_t* blocks) {
+// Counts the blocks into `blocks`, of which each has so many outputs, or half as many pairs.
+inline PlacedParts PlaceParts(const MatmulGroupArgs& group, const Epilogue& after, int64_t outputs, int64_t* blocks) {
   PlacedParts placed{};
   *blocks = 0;
   placed.first_blocks[kMostParts] = ~0u;
   for (int p = 0; p < kMostParts; ++p) {
     if (p < group.count) placed.parts[p] = group.parts[p];
-    const bool begins = p < group.count && !(is_gated && p > 0);
+    const bool begins = p < group.count && !(after.kind == After::kGated && p > 0);
     placed.first_blocks[p] = begins ? unsigned(*blocks) : ~0u;
-    if (begins) *blocks += Blocks(group.parts[p].n, is_gated ? outputs / 2 : outputs);
+    if (!begins) continue;
+    *blocks +=
+        IsPaired(after.kind) ? Blocks(group.parts[p].n >> after.shift, outputs / 2) : Blocks(group.parts[p].n, outputs);
   }
   return placed;
 }
@@ -37,15 +38,6 @@ inline int64_t ColumnsOf(const MatmulGroupArgs& group) {
 }
 
 static_assert(sizeof(PlacedParts) == kMostParts * sizeof(MatmulPart) + (kMostParts + 1) * sizeof(unsigned));
-// What becomes of a group's products.
-struct Epilogue {
-  void* y = nullptr;  // [rows, n] of a gated product
-  Type out = Type::kF32;
-  Activation activation = Activation::kSilu;
-  bool is_gated = false;  // else each is its own y
-  uint8_t unused[5] = {};
-};
-inline Epilogue EpilogueOf(const GatedMatmulArgs& args) { return {args.y, args.out, args.activation, true}; }
 
 struct BlockPart {
   int part;        // of a gated product 0
@@ -69,12 +61,46 @@ static __device__ inline MatmulPart Chosen(const PlacedParts& placed, int part) 
   return chosen;
 }
 
-static __device__ inline float Gated(Activation activation, float gate, float up) {
-  if (activation == Activation::kSilu) return gate / (1.0f + math::Exp(-gate)) * up;
-  const float bent = activation == Activation::kGeluTanh
-                         ? math::Tanh(kRootTwoOverPi * __fmaf_rn(kGeluCubic, (gate * gate) * gate, gate))
-                         : math::Erf(gate * kRootHalf);
-  return (0.5f * gate) * (1.0f + bent) * up;
+// Where what the second outputs of a part's pairs are made of lies, by the number of the first.
+struct SecondOutputs {
+  const void* w;
+  const float* bias;  // or null
+};
+// half_bytes: of the weights of as many outputs as a head has pairs.
+template <After kAfter>
+__device__ inline SecondOutputs SecondOf(const PlacedParts& placed, const Epilogue& after, int part,
+                                         int64_t half_bytes) {
+  if constexpr (kAfter == After::kGated) {
+    return {placed.parts[1].w, placed.parts[1].bias};
+  } else {
+    const MatmulPart own = Chosen(placed, part);
+    return {static_cast<const unsigned char*>(own.w) + half_bytes,
+            own.bias == nullptr ? nullptr : own.bias + after.half};
+  }
+}
+
+// What becomes of output or pair i of a row: of a pair `sums[1]` is the second's.
+template <After kAfter>
+__device__ inline void PutOutput(const PlacedParts& placed, const Epilogue& after, int part, int64_t row, int64_t i,
+                                 const float (&sums)[2]) {
+  const MatmulPart product = Chosen(placed, part);
+  const int64_t first = FirstOutput<kAfter>(after.half, uint32_t(i));
+  float y = sums[0];
+  if (product.bias != nullptr) y = y + product.bias[first];
+  if constexpr (kIsPaired<kAfter>) {
+    float second = sums[1];
+    const float* const second_bias = SecondOf<kAfter>(placed, after, part, 0).bias;
+    if (second_bias != nullptr) second = second + second_bias[first];
+    if constexpr (kAfter == After::kGated) {
+      Put(after.y, after.type, row * product.n + i, Gated(after.activation, y, second));
+    } else {
+      PutTurned(after, part, row, i, product.n, y, second);
+    }
+  } else if constexpr (kAfter == After::kNormed) {
+    after.sum[row * product.n + i] = after.residual[row * product.n + i] + y;
+  } else {
+    product.y[row * product.y_stride + i] = y;
+  }
 }
 
 }  // namespace mrs::kernels::cuda

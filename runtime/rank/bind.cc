@@ -88,11 +88,22 @@ class Binder {
                                     [this](const auto& view) { return typename Launch<Set>::Work(this->Bind(view)); })};
   }
 
-  // The verifier lets a sum of ranks and a norm be one, and nothing else.
+  // The verifier lets these be one, and nothing else.
   static void Join(Launch<Set>* first, Launch<Set> next) {
     if constexpr (kHasFused) {
-      first->work = SumNormLaunch{std::get<CollectiveLaunch>(first->work),
-                                  std::get<KernelLaunch<Set, kernels::cuda::AddRmsNormArgs>>(next.work)};
+      using kernels::cuda::AddRmsNormArgs;
+      using kernels::cuda::RopeAppendArgs;
+      auto* const products = std::get_if<MatmulLaunch<Set>>(&first->work);
+      auto* const norm = std::get_if<KernelLaunch<Set, AddRmsNormArgs>>(&next.work);
+      if (products == nullptr) {
+        MRS_CHECK(norm != nullptr);
+        first->work = SumNormLaunch{std::get<CollectiveLaunch>(first->work), *norm};
+      } else if (norm != nullptr) {
+        first->work = MatmulAddRmsNormLaunch{std::move(*products), *norm};
+      } else {
+        first->work =
+            MatmulRopeAppendLaunch{std::move(*products), std::get<KernelLaunch<Set, RopeAppendArgs>>(next.work)};
+      }
     } else {
       OfCudaAlone();
     }

@@ -64,6 +64,16 @@ struct SumNormLaunch {
   KernelLaunch<kernels::cuda::CudaKernels, kernels::cuda::AddRmsNormArgs> norm;
 };
 
+// Products of one x and what follows them, which is a step of its own: q, k and v, turned and appended to the cache, or
+// one, added to the residual and normed. Their y are operands of it.
+template <typename Args>
+struct MatmulThenLaunch {
+  MatmulLaunch<kernels::cuda::CudaKernels> products;
+  KernelLaunch<kernels::cuda::CudaKernels, Args> then;
+};
+using MatmulRopeAppendLaunch = MatmulThenLaunch<kernels::cuda::RopeAppendArgs>;
+using MatmulAddRmsNormLaunch = MatmulThenLaunch<kernels::cuda::AddRmsNormArgs>;
+
 // What several steps of the plan are as one: of a device whose table has rows for it.
 template <typename Set, typename... Rows>
 struct WorkOf {
@@ -72,7 +82,8 @@ struct WorkOf {
 #define ROW(name, args) , KernelLaunch<kernels::cuda::CudaKernels, kernels::cuda::args>
 template <typename... Rows>
 struct WorkOf<kernels::cuda::CudaKernels, Rows...> {
-  using Type = std::variant<Rows..., GatedMatmulLaunch, SumNormLaunch MRS_FUSED_KERNELS(ROW)>;
+  using Type = std::variant<Rows..., GatedMatmulLaunch, SumNormLaunch, MatmulRopeAppendLaunch,
+                            MatmulAddRmsNormLaunch MRS_FUSED_KERNELS(ROW)>;
 };
 #undef ROW
 

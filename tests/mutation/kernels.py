@@ -58,7 +58,7 @@ TESTS = {
     "embed_rows.cu": "kernels_cuda_fast_watched_test",
 }
 # Of code that several kernels share: the source that is compiled with what is changed, whose tests must find it.
-HEADERS = {"norm_row.h": "norm.cu"}
+HEADERS = {"norm_row.h": "norm.cu", "epilogue.h": "matmul.cu", "products.h": "matmul.cu"}
 REST = "-" + ":".join(tests for file, tests in CASES.items() if file not in TESTS)
 NOT_THERE = {"fence"}  # no kernel has one yet
 # (pattern of names, why nothing finds it)
@@ -78,7 +78,7 @@ HARMLESS = [
     ("matmul.cu Matmul: if: t < shape.tiles is true", "a stage has as many tiles as a thread keeps"),
     ("matmul.cu Matmul: for: t < kMost by <= (2)", "a tile more is none of the stage's, and left"),
     ("norm_row.h LaneSum: if: first < width is true", "past the row's end zeros are fetched, which nobody adds"),
-    ("norm_row.h LaneSum: if: threadIdx.x < kSumLanes is true", "more threads add, and nobody reads their sums"),
+    ("norm_row.h LaneSum: if: team.own < kSumLanes is true", "more threads add, and nobody reads their sums"),
     ("rows.cu ValidEntries: left < 0 ? is false", "a count below zero is none to every loop"),
     ("rows.cu Candidates: if: better < k is true", "places past the k-th are written, in memory that is there, and not read"),
     ("attention.cu Attention: has_block: warp >= first_block is true", "what blocks before the first seen have is made, "

@@ -18,12 +18,14 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUDGET = os.path.join(os.path.dirname(HERE), "budget.txt")
 CHAINS = {"1": "pair2", "2": "block32"}  # kernels.h
+AFTERS = {"0": "stored", "1": "gated", "2": "turned", "3": "normed"}  # epilogue.h
 
 
 def short_name(demangled):
     """'void mrs::...::Matmul<mrs::kernels::bf16, (mrs::kernels::Chain)1, 1, 1>(...)' -> 'Matmul<bf16,pair2,1,1>'."""
     name = re.sub(r"\(anonymous namespace\)::|mrs::|kernels::|cuda::|^void ", "", demangled)
     name = re.sub(r"\(Chain\)(\d+)", lambda m: CHAINS[m[1]], name)
+    name = re.sub(r"\(After\)(\d+)", lambda m: AFTERS[m[1]], name)
     return name.split("(")[0].replace(" ", "")
 
 

@@ -379,6 +379,8 @@ int Main(bool only_wrappers) {
   CheckWrappers();
   if (only_wrappers) return 0;
   Buffers::Use({.take = TakePinned, .give = GivePinned});
+  constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;  // as a plan has
+  UseWorkspace(WorkspaceOf(OnDevice(kWorkspaceBytes), kWorkspaceBytes));
 #define ROW(name, Args) Check<Args>(#name, &KernelSet::name, &CudaKernels::name);
   MRS_KERNELS(ROW)
 #undef ROW
@@ -415,8 +417,6 @@ int Main(bool only_wrappers) {
   BenchProduct("down", copy_rate, 4096, 14336, 16);
   BenchProduct("gate_up", copy_rate, 28672, 4096, 16);
   BenchProduct("lm_head", copy_rate, 128256, 4096, 16);
-  constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;  // as a plan has
-  UseWorkspace(WorkspaceOf(OnDevice(kWorkspaceBytes), kWorkspaceBytes));
   for (int64_t tokens : {1, 8, 64}) {
     for (int64_t length : {512, 4096, 32768}) {
       if (tokens * length <= 8 * 32768) BenchAttention(copy_rate, tokens, length);

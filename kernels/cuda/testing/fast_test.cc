@@ -247,6 +247,106 @@ TEST(FastCuda, AGatedProductGatesThoseOfEach) {
   });
 }
 
+// With those of the products and of what follows them, each by itself.
+TEST(FastCuda, ProductsThatAreTurnedAndAppendedAreThoseOfEach) {
+  const ScopedFlushToZero flush;
+  unsigned biases = 0;
+  ForEachGroup([&](const GemvSplit& split, int64_t rows) {
+    for (const bool is_whole : {false, true}) {
+      const int64_t half = is_whole ? 16 : 48;
+      constexpr int64_t kHeads = 2, kKvHeads = 1;
+      const Type type = is_whole ? Type::kF32 : Type::kBf16;
+      const int64_t dim = 2 * half, of_q = kHeads * dim, of_kv = kKvHeads * dim;
+      const Products products(rows, {of_q, of_kv, of_kv}, is_whole ? 256 : 43, is_whole ? 1 : 2, is_whole ? 0 : 1,
+                              biases++ % 8);
+      Random random{biases};
+      Buffers buffers;
+      MatmulRopeAppendArgs args = {.of = products.group, .then = {}};
+      for (int p = 0; p < 3; ++p) {
+        args.of.parts[p].y = buffers.New<float>(rows * args.of.parts[p].n);
+        args.of.parts[p].y_stride = args.of.parts[p].n;
+      }
+      int32_t* const slots = buffers.New<int32_t>(rows);
+      for (int64_t row = 0; row < rows; ++row) slots[row] = row % 4 == 2 ? -1 : static_cast<int32_t>(3 + row);
+      const int64_t of_cache = 3 * kKvHeads * kBlockTokens * dim, of_y = rows * of_q;
+      const int64_t bytes = (2 * of_cache + of_y) * TypeBytes(type);
+      const float* const cos_sin = NewFloats(&buffers, &random, rows * dim);
+      const auto outputs = [&](const auto& start) {
+        std::vector<std::byte> all(static_cast<size_t>(bytes), std::byte{0x5a});
+        std::byte* const k = all.data();
+        std::byte* const v = k + of_cache * TypeBytes(type);
+        args.then = {.q = args.of.parts[0].y,
+                     .k = args.of.parts[1].y,
+                     .v = args.of.parts[2].y,
+                     .cos_sin = cos_sin,
+                     .slots = slots,
+                     .y = v + of_cache * TypeBytes(type),
+                     .cache = {k, v, 3, kKvHeads, dim},
+                     .tokens = rows,
+                     .heads = kHeads,
+                     .half = half,
+                     .type = type,
+                     .interleaved = false};
+        EXPECT_TRUE(IsOneLaunch(args));
+        start();
+        return all;
+      };
+      const auto expected = outputs([&] {
+        EXPECT_EQ(StartGemvSplit(args.of, split, nullptr), 0);
+        EXPECT_EQ(Start(args.then, nullptr), 0);
+      });
+      for (int p = 0; p < 3; ++p) std::fill_n(args.of.parts[p].y, rows * args.of.parts[p].n, kPattern);
+      EXPECT_EQ(outputs([&] { EXPECT_EQ(StartGemvSplit(args, split, nullptr), 0); }), expected);
+      for (int p = 0; p < 3; ++p) {
+        EXPECT_EQ(std::count(args.of.parts[p].y, args.of.parts[p].y + rows * args.of.parts[p].n, kPattern),
+                  rows * args.of.parts[p].n);  // in one launch none is written
+      }
+      args.then.interleaved = true;
+      EXPECT_FALSE(IsOneLaunch(args));
+    }
+  });
+}
+
+TEST(FastCuda, AProductThatIsAddedAndNormedIsThatOfEach) {
+  const ScopedFlushToZero flush;
+  Buffers counts;
+  constexpr int64_t kBytes = 1 << 20;
+  UseWorkspace(WorkspaceOf(counts.New<std::byte>(kBytes), kBytes));
+  ForEachGroup([&](const GemvSplit& split, int64_t rows) {
+    if (split.rows > kMostNormedRows) return;
+    for (const int64_t n : {37, 2100}) {  // the latter of more than one batch
+      const bool is_whole = n == 37;
+      if (!is_whole && rows > 1) continue;
+      const Type out = is_whole ? Type::kBf16 : Type::kF32;
+      const Products products(rows, {n}, is_whole ? 512 : 43, is_whole ? 1 : 4, is_whole ? 0 : 1, is_whole ? 1 : 0);
+      Random random{kSeed};
+      Buffers buffers;
+      MatmulAddRmsNormArgs args = {.of = products.group, .then = {}};
+      float* const product = buffers.New<float>(rows * n);
+      args.of.parts[0].y = product;
+      args.of.parts[0].y_stride = n;
+      const float *const residual = NewFloats(&buffers, &random, rows * n), *const w = NewFloats(&buffers, &random, n);
+      const auto outputs = [&](bool in_place, const auto& start) {
+        std::vector<std::byte> y(static_cast<size_t>(rows * n * TypeBytes(out)));
+        std::vector<float> sum(residual, residual + rows * n);
+        args.then = {in_place ? sum.data() : residual, product, w, sum.data(), y.data(), rows, n, 1e-5f, out};
+        start();
+        return std::pair(y, sum);
+      };
+      const auto expected = outputs(false, [&] {
+        EXPECT_EQ(StartGemvSplit(args.of, split, nullptr), 0);
+        EXPECT_EQ(Start(args.then, nullptr), 0);
+      });
+      for (const bool in_place : {false, true}) {
+        std::fill_n(product, rows * n, kPattern);
+        EXPECT_EQ(outputs(in_place, [&] { EXPECT_EQ(StartGemvSplit(args, split, nullptr), 0); }), expected);
+        EXPECT_EQ(std::count(product, product + rows * n, kPattern), rows * n);
+      }
+    }
+  });
+  UseWorkspace({});
+}
+
 TEST(FastCuda, TheTablesFusedProductsTakeTheSplitOfTheirSizeAndBf16Alone) {
   const ScopedFlushToZero flush;
   const Products products(3, {64, 64}, 512, 1, 0, 0b11);
@@ -269,6 +369,8 @@ TEST(FastCuda, TheTablesFusedProductsTakeTheSplitOfTheirSizeAndBf16Alone) {
   gated.of.type = Type::kF32;
   EXPECT_NE(FastKernels().matmul_group(gated.of, nullptr), 0);
   EXPECT_NE(FastKernels().gated_matmul(gated, nullptr), 0);
+  EXPECT_NE(FastKernels().matmul_rope_append({gated.of, {}}, nullptr), 0);
+  EXPECT_NE(FastKernels().matmul_add_rms_norm({gated.of, {}}, nullptr), 0);
 }
 
 // The control: the bound is narrow enough that an element of K which is left out shows.

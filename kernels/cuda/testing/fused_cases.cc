@@ -8,18 +8,24 @@
 namespace mrs::kernels {
 namespace {
 
+// Arguments in memory of the case `c`, whose outputs they add to; their names and bytes are the caller's.
+template <typename Args>
+cuda::AddRmsNormArgs AddRmsNormOf(Type out, Random* random, int64_t rows, int64_t width, Case<Args>* c) {
+  return {NewFloats(c->buffers.get(), random, rows * width),
+          NewFloats(c->buffers.get(), random, rows * width),
+          NewFloats(c->buffers.get(), random, width),
+          static_cast<float*>(NewOutput(c->buffers.get(), &c->outputs, Type::kF32, rows * width)),
+          NewOutput(c->buffers.get(), &c->outputs, out, rows * width),
+          rows,
+          width,
+          1e-5f,
+          out};
+}
+
 Case<cuda::AddRmsNormArgs> AddRmsNorm(Type out, Random* random, int64_t rows, int64_t width) {
   Case<cuda::AddRmsNormArgs> c;
   c.name = fmt::format("{} rows {} width {}", TypeName(out), rows, width);
-  c.args = {NewFloats(c.buffers.get(), random, rows * width),
-            NewFloats(c.buffers.get(), random, rows * width),
-            NewFloats(c.buffers.get(), random, width),
-            static_cast<float*>(NewOutput(c.buffers.get(), &c.outputs, Type::kF32, rows * width)),
-            NewOutput(c.buffers.get(), &c.outputs, out, rows * width),
-            rows,
-            width,
-            1e-5f,
-            out};
+  c.args = AddRmsNormOf(out, random, rows, width, &c);
   c.items = rows;
   c.bytes = static_cast<double>(rows * width * (12 + TypeBytes(out)));
   return c;
@@ -28,18 +34,20 @@ Case<cuda::AddRmsNormArgs> AddRmsNorm(Type out, Random* random, int64_t rows, in
 struct RopeAppendShape {
   int64_t tokens, heads, kv_heads, head_dim, half;
   bool interleaved = false;
+  std::string Name(Type type) const {
+    return fmt::format("{} tokens {} heads {}/{} head_dim {} half {} interleaved {}", TypeName(type), tokens, heads,
+                       kv_heads, head_dim, half, interleaved);
+  }
 };
 
-Case<cuda::RopeAppendArgs> RopeAppend(Type type, Random* random, const RopeAppendShape& shape) {
-  Case<cuda::RopeAppendArgs> c;
-  Buffers* const buffers = c.buffers.get();
+template <typename Args>
+cuda::RopeAppendArgs RopeAppendOf(Type type, Random* random, const RopeAppendShape& shape, Case<Args>* c) {
+  Buffers* const buffers = c->buffers.get();
   const auto& [tokens, heads, kv_heads, head_dim, half, interleaved] = shape;
-  c.name = fmt::format("{} tokens {} heads {}/{} head_dim {} half {} interleaved {}", TypeName(type), tokens, heads,
-                       kv_heads, head_dim, half, interleaved);
   const int64_t blocks = tokens / kBlockTokens + 2, elements = blocks * kv_heads * kBlockTokens * head_dim;
-  cuda::RopeAppendArgs& args = c.args;
-  args.cache = {NewOutput(buffers, &c.outputs, type, elements), NewOutput(buffers, &c.outputs, type, elements), blocks,
-                kv_heads, head_dim};
+  cuda::RopeAppendArgs args{};
+  args.cache = {NewOutput(buffers, &c->outputs, type, elements), NewOutput(buffers, &c->outputs, type, elements),
+                blocks, kv_heads, head_dim};
   args.q = NewFloats(buffers, random, tokens * heads * head_dim);
   args.k = NewFloats(buffers, random, tokens * kv_heads * head_dim);
   args.v = NewFloats(buffers, random, tokens * kv_heads * head_dim);
@@ -49,13 +57,22 @@ Case<cuda::RopeAppendArgs> RopeAppend(Type type, Random* random, const RopeAppen
   // Of every few rows one is not there.
   for (int64_t t = 0; t < tokens; ++t) slots[t] = t % 4 == 2 ? -1 : static_cast<int32_t>(first + t);
   args.slots = slots;
-  args.y = NewOutput(buffers, &c.outputs, type, tokens * heads * head_dim);
-  args.tokens = c.items = tokens;
+  args.y = NewOutput(buffers, &c->outputs, type, tokens * heads * head_dim);
+  args.tokens = tokens;
   args.heads = heads;
   args.half = half;
   args.type = type;
   args.interleaved = interleaved;
-  c.bytes = static_cast<double>(tokens * (heads + 2 * kv_heads) * head_dim * (4 + TypeBytes(type)));
+  return args;
+}
+
+Case<cuda::RopeAppendArgs> RopeAppend(Type type, Random* random, const RopeAppendShape& shape) {
+  Case<cuda::RopeAppendArgs> c;
+  c.name = shape.Name(type);
+  c.args = RopeAppendOf(type, random, shape, &c);
+  c.items = shape.tokens;
+  c.bytes =
+      static_cast<double>(shape.tokens * (shape.heads + 2 * shape.kv_heads) * shape.head_dim * (4 + TypeBytes(type)));
   return c;
 }
 
@@ -116,6 +133,39 @@ Case<cuda::GatedMatmulArgs> GatedMatmul(Type type, Type out, cuda::Activation ac
   return c;
 }
 
+Case<cuda::MatmulRopeAppendArgs> MatmulRopeAppend(Type type, Type out, Random* random, const RopeAppendShape& shape,
+                                                  int64_t chunk_k, int64_t chunk_count, unsigned biases, int64_t pad) {
+  Case<cuda::MatmulRopeAppendArgs> c;
+  const int64_t q = shape.heads * shape.head_dim, kv = shape.kv_heads * shape.head_dim;
+  c.args.of = Group(type, random, {shape.tokens, {q, kv, kv}, chunk_k, chunk_count, pad, biases}, &c);
+  c.args.then = RopeAppendOf(out, random, shape, &c);
+  const float* const products[] = {c.args.then.q, c.args.then.k, c.args.then.v};
+  for (int p = 0; p < 3; ++p) {
+    c.args.of.parts[p].y = const_cast<float*>(products[p]);
+    c.args.of.parts[p].y_stride = c.args.of.parts[p].n;
+  }
+  c.name += ", " + shape.Name(out);
+  return c;
+}
+
+struct NormedShape {
+  int64_t rows, width, chunk_k, chunk_count;
+  int64_t pad = 0;
+  bool has_bias = false;
+  bool is_a = false;  // the product, of what is added
+};
+Case<cuda::MatmulAddRmsNormArgs> MatmulAddRmsNorm(Type type, Type out, Random* random, const NormedShape& shape) {
+  Case<cuda::MatmulAddRmsNormArgs> c;
+  c.args.of =
+      Group(type, random,
+            {shape.rows, {shape.width}, shape.chunk_k, shape.chunk_count, shape.pad, shape.has_bias ? 1u : 0u}, &c);
+  c.args.then = AddRmsNormOf(out, random, shape.rows, shape.width, &c);
+  c.args.of.parts[0].y = const_cast<float*>(shape.is_a ? c.args.then.a : c.args.then.b);
+  c.args.of.parts[0].y_stride = shape.width;
+  c.name += fmt::format(", added as {}, to {}", shape.is_a ? "a" : "b", TypeName(out));
+  return c;
+}
+
 }  // namespace
 
 template <>
@@ -166,6 +216,59 @@ template <>
 Case<cuda::GatedMatmulArgs> BenchCase<cuda::GatedMatmulArgs>(Type type) {
   Random random{24};
   return GatedMatmul(type, Type::kBf16, cuda::Activation::kSilu, &random, {1, {14336, 14336}, 256, 16, 0, 0});
+}
+
+template <>
+std::vector<Case<cuda::MatmulRopeAppendArgs>> TestCases<cuda::MatmulRopeAppendArgs>(Type type, uint64_t seed) {
+  Random random{seed};
+  std::vector<Case<cuda::MatmulRopeAppendArgs>> cases;
+  unsigned biases = 0;
+  for (const auto& [shape, chunk_k, chunk_count] : {std::tuple{RopeAppendShape{0, 2, 1, 32, 16}, 32, 1},
+                                                    {{1, 1, 1, 32, 16}, 32, 1},
+                                                    {{1, 3, 2, 64, 32}, 40, 2},
+                                                    {{2, 4, 1, 96, 48}, 100, 4},  // heads of three runs a half
+                                                    {{7, 2, 2, 128, 64}, 31, 2},
+                                                    {{33, 5, 1, 32, 16}, 64, 1},
+                                                    // which are two launches
+                                                    {{3, 2, 1, 16, 8}, 32, 2},
+                                                    {{3, 2, 1, 64, 16}, 32, 1},
+                                                    {{2, 2, 1, 64, 32, true}, 32, 1}}) {
+    for (const Type out : {Type::kF32, Type::kBf16}) {
+      cases.push_back(
+          MatmulRopeAppend(type, out, &random, shape, chunk_k, chunk_count, biases % 8, /*pad=*/biases % 3));
+      ++biases;
+    }
+  }
+  return cases;
+}
+template <>
+Case<cuda::MatmulRopeAppendArgs> BenchCase<cuda::MatmulRopeAppendArgs>(Type type) {
+  Random random{25};
+  return MatmulRopeAppend(type, Type::kBf16, &random, {1, 32, 8, 128, 64}, 256, 16, 0, 0);
+}
+
+template <>
+std::vector<Case<cuda::MatmulAddRmsNormArgs>> TestCases<cuda::MatmulAddRmsNormArgs>(Type type, uint64_t seed) {
+  Random random{seed};
+  std::vector<Case<cuda::MatmulAddRmsNormArgs>> cases;
+  for (const NormedShape& shape :
+       {NormedShape{0, 17, 32, 1},
+        {1, 1, 1, 1},
+        {1, 64, 32, 2, 0, true},
+        {1, 131, 100, 4, 3, false, true},
+        {1, 2113, 32, 1, 0, true},  // more than one batch of some blocks, too many for others
+        {2, 37, 31, 16, 1, true, true},
+        {2, 512, 64, 8},
+        {3, 129, 40, 2, 1, true},  // of which a launch each is quicker
+        {33, 47, 72, 1}}) {
+    for (const Type out : {Type::kF32, Type::kBf16}) cases.push_back(MatmulAddRmsNorm(type, out, &random, shape));
+  }
+  return cases;
+}
+template <>
+Case<cuda::MatmulAddRmsNormArgs> BenchCase<cuda::MatmulAddRmsNormArgs>(Type type) {
+  Random random{26};
+  return MatmulAddRmsNorm(type, Type::kBf16, &random, {1, 4096, 256, 16});
 }
 
 template <>
@@ -240,6 +343,32 @@ void RunPart(const KernelSet& set, const MatmulGroupArgs& a, const MatmulPart& p
 
 void RunPlain(const KernelSet& set, const MatmulGroupArgs& a) {
   for (int p = 0; p < a.count; ++p) RunPart(set, a, a.parts[p]);
+}
+
+// Their own y may be written or not; so they go elsewhere.
+void RunPlain(const KernelSet& set, const MatmulRopeAppendArgs& a) {
+  std::vector<float> products[3];
+  for (int p = 0; p < 3; ++p) {
+    MatmulPart part = a.of.parts[p];
+    products[p].resize(static_cast<size_t>(a.of.rows * part.n));
+    part.y = products[p].data();
+    RunPart(set, a.of, part);
+  }
+  RopeAppendArgs then = a.then;
+  then.q = products[0].data();
+  then.k = products[1].data();
+  then.v = products[2].data();
+  RunPlain(set, then);
+}
+
+void RunPlain(const KernelSet& set, const MatmulAddRmsNormArgs& a) {
+  MatmulPart part = a.of.parts[0];
+  std::vector<float> product(static_cast<size_t>(a.of.rows * part.n));
+  AddRmsNormArgs then = a.then;
+  (then.a == part.y ? then.a : then.b) = product.data();
+  part.y = product.data();
+  RunPart(set, a.of, part);
+  RunPlain(set, then);
 }
 
 void RunPlain(const KernelSet& set, const GatedMatmulArgs& a) {

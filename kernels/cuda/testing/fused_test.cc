@@ -38,11 +38,21 @@ void Check(const char* name, CudaKernel<Args> CudaKernels::*fused) {
 MRS_FUSED_KERNELS(ROW)
 #undef ROW
 
+// Whether a launch of so many threads a block, each with so many rows, can have it.
+bool CanBeOne(const auto&, const MatmulSplit&) { return true; }
+bool CanBeOne(const MatmulRopeAppendArgs& args, const MatmulSplit&) { return IsOneLaunch(args); }
+bool CanBeOne(const MatmulAddRmsNormArgs& args, const MatmulSplit& split) {
+  return args.of.type == Type::kBf16 && split.rows <= kMostNormedRows;
+}
+
 // Products, however they are spread, also as only larger ones would be.
 template <Chain chain, typename Args>
 void CheckProducts(const char* name, CudaKernel<Args> CudaKernels::*fused, Type type) {
   const ScopedFlushToZero flush;
   const KernelSet& reference = SelectKernels(Isa::kReference, chain);
+  Buffers buffers;
+  constexpr int64_t kBytes = 1 << 20;
+  UseWorkspace(WorkspaceOf(buffers.New<std::byte>(kBytes), kBytes));  // for its counts
   for (const Case<Args>& c : TestCases<Args>(type, kSeed)) {
     const auto expected = OutputsOf(c, [&] { RunPlain(reference, c.args); });
     const auto check = [&](const auto& start) {
@@ -62,10 +72,12 @@ void CheckProducts(const char* name, CudaKernel<Args> CudaKernels::*fused, Type 
     }();
     const MatmulSize size = {group.rows, 1, group.chunk_count, TypeBytes(type)};
     for (const MatmulSplit& split : SplitsOf(size)) {
+      if (!CanBeOne(c.args, split)) continue;
       SCOPED_TRACE(fmt::format("{} x {}, {} groups, {} warps", split.rows, split.columns, split.groups, split.warps));
       check([&] { return StartSplit<chain>(c.args, split, nullptr); });
     }
   }
+  UseWorkspace({});
   emulation::SetSchedule({});
 }
 

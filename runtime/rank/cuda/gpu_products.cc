@@ -83,4 +83,23 @@ Status GpuProducts::Run(GatedMatmulLaunch& launch, int64_t rows) {
       device_.stream()));
 }
 
+// One launch where one has room for all products, else what follows is its own.
+template <typename Args, typename Joined>
+Status GpuProducts::RunThen(MatmulThenLaunch<Args>& launch, int64_t rows, kernels::cuda::CudaKernel<Joined> joined) {
+  SetRows(launch.products, rows);
+  RowsOf(launch.then.args) = rows;
+  const MatmulGroupArgs group = GroupFrom(launch.products, 0);
+  if (!IsCublasltFor(launch.products) && static_cast<size_t>(group.count) == launch.products.parts.size()) {
+    return device_.Launched(joined({group, launch.then.args}, device_.stream()));
+  }
+  MRS_RETURN_IF_ERROR(Run(launch.products, rows));
+  return device_.Launched(launch.then.kernel(launch.then.args, device_.stream()));
+}
+Status GpuProducts::Run(MatmulRopeAppendLaunch& launch, int64_t rows) {
+  return RunThen(launch, rows, kernels_.matmul_rope_append);
+}
+Status GpuProducts::Run(MatmulAddRmsNormLaunch& launch, int64_t rows) {
+  return RunThen(launch, rows, kernels_.matmul_add_rms_norm);
+}
+
 }  // namespace mrs

@@ -1,4 +1,4 @@
-// The products of a rank's steps: those of one x as one launch, gate's and up's with what gates them; of many rows in
+// The products of a rank's steps: those of one x as one launch, with what gates or follows them; of many rows in
 // fast numerics by cuBLASLt (fast_products.h), one after another, as they have one workspace. All in the
 // device's stream.
 //
@@ -29,10 +29,18 @@ class GpuProducts {
   // So that what cuBLASLt lacks for so many rows is known at start.
   Status Prepare(Products& launch, int64_t rows);
   Status Prepare(GatedMatmulLaunch& launch, int64_t rows) { return Prepare(launch.products, rows); }
+  template <typename Args>
+  Status Prepare(MatmulThenLaunch<Args>& launch, int64_t rows) {
+    return Prepare(launch.products, rows);
+  }
   Status Run(Products& launch, int64_t rows);
   Status Run(GatedMatmulLaunch& launch, int64_t rows);
+  Status Run(MatmulRopeAppendLaunch& launch, int64_t rows);
+  Status Run(MatmulAddRmsNormLaunch& launch, int64_t rows);
 
  private:
+  template <typename Args, typename Joined>
+  Status RunThen(MatmulThenLaunch<Args>& launch, int64_t rows, kernels::cuda::CudaKernel<Joined> joined);
   bool IsCublasltFor(const Products& launch) const;
   Status RunByCublaslt(const Products& launch);
 

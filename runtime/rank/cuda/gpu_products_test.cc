@@ -116,7 +116,7 @@ TEST(GpuProducts, OfManyRowsAreCublasltsWhereItTakesThem) {
     emulated::UseFaults({});
     const std::vector<float> actual = of.Outputs([&] { return products.Run(of.launch, rows); });
     EXPECT_EQ(CountOf(Point::kCublasltMultiply), rows > 16 ? 2u : 0u);  // rows of 18 outputs are not aligned
-    EXPECT_EQ(CountOf(Point::kLaunch), rows > 16 ? 3u : 1u);  // cuBLASLt's are launches, too
+    EXPECT_EQ(CountOf(Point::kLaunch), rows > 16 ? 3u : 1u);            // cuBLASLt's are launches, too
     for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-4) << i;
   }
 }
@@ -146,6 +146,116 @@ TEST(GpuProducts, AreGatedInOneLaunchOrByTheTable) {
         for (int64_t i = 0; i < rows * 40; ++i) EXPECT_NEAR(y[i], expected[i], is_fast ? 1e-3 : 0) << i;
       }
     }
+  }
+}
+
+// What follows products: in their launch, or after them where that has no room for all, or where cuBLASLt has them.
+TEST(GpuProducts, AreTurnedAndAppendedInOneLaunchOrAfterThem) {
+  constexpr int64_t kHeadDim = 32, kHeads = 2, kBlocks = 3;
+  struct Row {
+    bool is_fast;
+    int64_t rows, chunk_of_k;
+    uint64_t launches;
+  };
+  // cuBLASLt's are launches, too, and so is the bias after one.
+  for (const Row& row : {Row{false, 3, 64, 1},
+                         {false, kRows, 64, 1},
+                         {false, 3, 32, 3 + 1},
+                         {true, 3, 64, 1},
+                         {true, kRows, 64, 3 + 1 + 1}}) {
+    const CudaKernels& table =
+        row.is_fast ? kernels::cuda::FastKernels() : kernels::cuda::ExactKernels(kernels::Chain::kPair2);
+    OnDevice of(table, {{kHeads * kHeadDim, 64, true}, {kHeadDim, row.chunk_of_k}, {kHeadDim, 64}});
+    GpuProducts products(*of.device, table, {}, row.is_fast);
+    const int64_t of_cache = kBlocks * kernels::kBlockTokens * kHeadDim, of_y = row.rows * kHeads * kHeadDim;
+    auto* const cos_sin = of.Take<float>(row.rows * kHeadDim);
+    for (int64_t i = 0; i < row.rows * kHeadDim; ++i) cos_sin[i] = static_cast<float>(i % 7) / 4 - 1;
+    auto* const slots = of.Take<int32_t>(row.rows);
+    for (int64_t i = 0; i < row.rows; ++i) slots[i] = static_cast<int32_t>(i == 1 ? -1 : 5 + i);
+    const auto outputs = [&](const auto& run) {
+      float* const all = of.Take<float>(2 * of_cache + of_y);
+      std::fill_n(all, 2 * of_cache + of_y, -7.0f);
+      MatmulRopeAppendLaunch launch = {of.launch,
+                                       {table.rope_append,
+                                        {.q = of.launch.parts[0].y,
+                                         .k = of.launch.parts[1].y,
+                                         .v = of.launch.parts[2].y,
+                                         .cos_sin = cos_sin,
+                                         .slots = slots,
+                                         .y = all + 2 * of_cache,
+                                         .cache = {all, all + of_cache, kBlocks, 1, kHeadDim},
+                                         .tokens = row.rows,
+                                         .heads = kHeads,
+                                         .half = kHeadDim / 2,
+                                         .type = kernels::Type::kF32,
+                                         .interleaved = false}}};
+      const Status ran = run(launch);
+      EXPECT_TRUE(ran.ok()) << ran.message();
+      return std::vector<float>(all, all + 2 * of_cache + of_y);
+    };
+    const std::vector<float> expected = outputs([&](MatmulRopeAppendLaunch& launch) -> Status {
+      MRS_RETURN_IF_ERROR(of.RunEach(row.rows));
+      return of.device->Launched(table.rope_append(launch.then.args, of.device->stream()));
+    });
+    const std::vector<float> actual = outputs([&](MatmulRopeAppendLaunch& launch) -> Status {
+      launch.then.args.tokens = 0;
+      MRS_RETURN_IF_ERROR(products.Prepare(launch, row.rows));
+      emulated::UseFaults({});
+      return products.Run(launch, row.rows);
+    });
+    EXPECT_EQ(CountOf(Point::kLaunch), row.launches) << row.is_fast << " " << row.rows << " " << row.chunk_of_k;
+    const bool is_cublaslt = row.is_fast && row.rows > 16;
+    EXPECT_EQ(CountOf(Point::kCublasltMultiply), is_cublaslt ? 3u : 0u);
+    for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(actual[i], expected[i], is_cublaslt ? 1e-3 : 0) << i;
+  }
+}
+
+TEST(GpuProducts, AreAddedAndNormedInOneLaunchOrAfterThem) {
+  constexpr int64_t kWidth = 48;
+  struct Row {
+    bool is_fast;
+    int64_t rows;
+    uint64_t launches;
+  };
+  for (const Row& row : {Row{false, 1, 1}, {false, 3, 2}, {true, 2, 1}, {true, kRows, 1 + 1 + 1}}) {
+    const CudaKernels& table =
+        row.is_fast ? kernels::cuda::FastKernels() : kernels::cuda::ExactKernels(kernels::Chain::kPair2);
+    OnDevice of(table, {{kWidth, 64, true}});
+    GpuProducts products(*of.device, table, {}, row.is_fast);
+    constexpr int64_t kBytes = 1 << 20;
+    auto* const workspace = of.Take<std::byte>(kBytes);
+    std::fill_n(workspace, kBytes, std::byte{0});
+    kernels::cuda::UseWorkspace(kernels::cuda::WorkspaceOf(workspace, kBytes));
+    auto *const residual = of.Take<float>(row.rows * kWidth), *const w = of.Take<float>(kWidth);
+    for (int64_t i = 0; i < row.rows * kWidth; ++i) residual[i] = static_cast<float>(i % 11) - 5;
+    for (int64_t i = 0; i < kWidth; ++i) w[i] = static_cast<float>(i % 5) / 4;
+    const auto outputs = [&](const auto& run) {
+      auto *const sum = of.Take<float>(row.rows * kWidth), *const y = of.Take<float>(row.rows * kWidth);
+      MatmulAddRmsNormLaunch launch = {
+          of.launch,
+          {table.add_rms_norm,
+           {residual, of.launch.parts[0].y, w, sum, y, row.rows, kWidth, 1e-5f, kernels::Type::kF32}}};
+      const Status ran = run(launch);
+      EXPECT_TRUE(ran.ok()) << ran.message();
+      std::vector<float> all(sum, sum + row.rows * kWidth);
+      all.insert(all.end(), y, y + row.rows * kWidth);
+      return all;
+    };
+    const std::vector<float> expected = outputs([&](MatmulAddRmsNormLaunch& launch) -> Status {
+      MRS_RETURN_IF_ERROR(of.RunEach(row.rows));
+      return of.device->Launched(table.add_rms_norm(launch.then.args, of.device->stream()));
+    });
+    const std::vector<float> actual = outputs([&](MatmulAddRmsNormLaunch& launch) -> Status {
+      launch.then.args.rows = 0;
+      MRS_RETURN_IF_ERROR(products.Prepare(launch, row.rows));
+      emulated::UseFaults({});
+      return products.Run(launch, row.rows);
+    });
+    kernels::cuda::UseWorkspace({});
+    EXPECT_EQ(CountOf(Point::kLaunch), row.launches) << row.is_fast << " " << row.rows;
+    const bool is_cublaslt = row.is_fast && row.rows > 16;
+    EXPECT_EQ(CountOf(Point::kCublasltMultiply), is_cublaslt ? 1u : 0u);
+    for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(actual[i], expected[i], is_cublaslt ? 1e-3 : 0) << i;
   }
 }
 
