@@ -271,9 +271,10 @@ TEST(FastCuda, ProductsThatAreTurnedAndAppendedAreThoseOfEach) {
       const int64_t of_cache = 3 * kKvHeads * kBlockTokens * dim, of_y = rows * of_q;
       const int64_t bytes = (2 * of_cache + of_y) * TypeBytes(type);
       const float* const cos_sin = NewFloats(&buffers, &random, rows * dim);
+      std::byte* const all = buffers.New<std::byte>(bytes);
       const auto outputs = [&](const auto& start) {
-        std::vector<std::byte> all(static_cast<size_t>(bytes), std::byte{0x5a});
-        std::byte* const k = all.data();
+        std::fill_n(all, bytes, std::byte{0x5a});
+        std::byte* const k = all;
         std::byte* const v = k + of_cache * TypeBytes(type);
         args.then = {.q = args.of.parts[0].y,
                      .k = args.of.parts[1].y,
@@ -289,7 +290,7 @@ TEST(FastCuda, ProductsThatAreTurnedAndAppendedAreThoseOfEach) {
                      .interleaved = false};
         EXPECT_TRUE(IsOneLaunch(args));
         start();
-        return all;
+        return std::vector<std::byte>(all, all + bytes);
       };
       const auto expected = outputs([&] {
         EXPECT_EQ(StartGemvSplit(args.of, split, nullptr), 0);
@@ -326,12 +327,15 @@ TEST(FastCuda, AProductThatIsAddedAndNormedIsThatOfEach) {
       args.of.parts[0].y = product;
       args.of.parts[0].y_stride = n;
       const float *const residual = NewFloats(&buffers, &random, rows * n), *const w = NewFloats(&buffers, &random, n);
+      const int64_t bytes = rows * n * TypeBytes(out);
+      std::byte* const y = buffers.New<std::byte>(bytes);
+      float* const sum = buffers.New<float>(rows * n);
       const auto outputs = [&](bool in_place, const auto& start) {
-        std::vector<std::byte> y(static_cast<size_t>(rows * n * TypeBytes(out)));
-        std::vector<float> sum(residual, residual + rows * n);
-        args.then = {in_place ? sum.data() : residual, product, w, sum.data(), y.data(), rows, n, 1e-5f, out};
+        std::copy_n(residual, rows * n, sum);
+        std::fill_n(y, bytes, std::byte{0x5a});
+        args.then = {in_place ? sum : residual, product, w, sum, y, rows, n, 1e-5f, out};
         start();
-        return std::pair(y, sum);
+        return std::pair(std::vector<std::byte>(y, y + bytes), std::vector<float>(sum, sum + rows * n));
       };
       const auto expected = outputs(false, [&] {
         EXPECT_EQ(StartGemvSplit(args.of, split, nullptr), 0);
