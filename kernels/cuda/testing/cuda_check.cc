@@ -362,11 +362,24 @@ void* TakeManaged(size_t bytes) {
 }
 
 // Of one token of an 8B model: a launch as it follows others. Arrays move to the device when it first reads them.
+// What follows a product, by itself.
+int StartThen(const CudaKernels& table, const RopeAppendArgs& then) { return table.rope_append(then, nullptr); }
+int StartThen(const CudaKernels& table, const AddRmsNormArgs& then) { return table.add_rms_norm(then, nullptr); }
+
 template <typename Args>
-void BenchFused(const char* name, CudaKernel<Args> CudaKernels::*fused) {
+void BenchFused(const char* name, const CudaKernels& table, CudaKernel<Args> CudaKernels::*fused) {
   const Case<Args> c = BenchCase<Args>(Type::kBf16);
-  const double seconds = Seconds([&](int) { Must((ExactKernels(Chain::kPair2).*fused)(c.args, nullptr), name); });
-  fmt::print("{:<16} {}  {:.1f} us\n", name, c.name, seconds * 1e6);
+  const char* const numerics = &table == &FastKernels() ? "fast" : "exact";
+  const double seconds = Seconds([&](int) { Must((table.*fused)(c.args, nullptr), name); });
+  fmt::print("{:<20} {}, {}  {:.1f} us", name, c.name, numerics, seconds * 1e6);
+  if constexpr (requires { c.args.then; }) {
+    const double in_turn = Seconds([&](int) {
+      Must(table.matmul_group(c.args.of, nullptr), name);
+      Must(StartThen(table, c.args.then), name);
+    });
+    fmt::print(", in two launches {:.1f} us", in_turn * 1e6);
+  }
+  fmt::print("\n");
 }
 
 int Main(bool only_wrappers) {
@@ -403,8 +416,11 @@ int Main(bool only_wrappers) {
   const double copy_rate = CopyRate();
   fmt::print("copy       {:.0f} GB/s read and written\n", copy_rate / 1e9);
   Buffers::Use({.take = TakeManaged, .give = give_managed});
-#define ROW(name, Args) BenchFused<Args>(#name, &CudaKernels::name);
+#define ROW(name, Args) BenchFused<Args>(#name, ExactKernels(Chain::kPair2), &CudaKernels::name);
   MRS_FUSED_KERNELS(ROW)
+  MRS_FUSED_PRODUCTS(ROW)
+#undef ROW
+#define ROW(name, Args) BenchFused<Args>(#name, FastKernels(), &CudaKernels::name);
   MRS_FUSED_PRODUCTS(ROW)
 #undef ROW
   // Of an 8B model what ranks that do not share K have, in one chunk: key, query, gate, output.

@@ -61,6 +61,7 @@ void CheckProducts(const char* name, CudaKernel<Args> CudaKernels::*fused, Type 
         SCOPED_TRACE(fmt::format("{} {} {} order {}", name, chain == Chain::kPair2 ? "pair2" : "block32", c.name,
                                  static_cast<int>(order)));
         EXPECT_TRUE(OutputsOf(c, [&] { EXPECT_EQ(start(), 0); }) == expected);
+        EXPECT_EQ(*WorkspaceOfThread().counts, 0u);  // as whoever comes next needs it
       }
     };
     check([&] { return (ExactKernels(chain).*fused)(c.args, nullptr); });
