@@ -510,7 +510,7 @@ MUTANTS = [
         "launch_begins_before_what_its_second_waits_for",
         VERIFY + "launches.cc",
         "if (dep == i - 1 || order.Before(dep, i - 1)) continue;",
-        "if (dep <= i - 1) continue;",
+        "if (dep <= i - 1 || order.Before(dep, i - 1)) continue;",
         "plans_verify_test",
         "VerifyLaunches.RejectsAWaitForWhatTheFirstDoesNotWaitFor",
     ),
