@@ -138,7 +138,7 @@ class Walk {
   int64_t MatrixInput(TensorRole norm, TensorRole bias, int64_t layer, int64_t x) {
     if (!Has(norm, layer) && matrix_ == kF32) return x;
     if (s_.gpus && x == residual_sum_ && Has(norm, layer) && !Has(bias, layer)) {
-      if (adds_step_before_ && (s_.tp == 1 || s_.peers)) JoinLastSum();
+      if (adds_step_before_ && (s_.tp == 1 ? s_.bf16 : s_.peers)) JoinLastSum();
       return New(RowsOf::kTokens, m_.hidden * matrix_, at(x).first);
     }
     return Step(RowsOf::kTokens, m_.hidden * matrix_, {x});
@@ -218,7 +218,7 @@ class Walk {
     int64_t q = QkNorm(spec, heads, p.q), k = QkNorm(spec, kv, p.k);
     const int64_t kv_class = windows_.at(WindowOf(spec, s_.max_len));
     if (s_.gpus && spec.rope && spec.query_scaling.beta == 0) {
-      const bool joined = cos_sin_[*spec.rope] != kNothing && ArePairsOfProducts(spec);
+      const bool joined = s_.bf16 && cos_sin_[*spec.rope] != kNothing && ArePairsOfProducts(spec);
       const int64_t angles = Angles(*spec.rope), slots = Slots(kv_class);
       const int64_t step = joined ? JoinedStep() : NextStep();
       Read(step, {q, k, p.v, angles, slots});

@@ -2,7 +2,8 @@
 // k's are turned and with v's go to the cache, or each is added to the residual, and the last block norms the rows.
 //
 //   const Epilogue after = EpilogueOf(GatedMatmulArgs{...});
-//   PutPair(after, part, row, pair, n, gate, up);   // in a kernel
+//   PutTurned(after, part, row, pair, n, first, second);   // in a kernel, of what PutOutput (products.h) does with
+//   each
 //
 // Where outputs go in pairs, a thread has both of one: gate's and up's of one number, or those of a head that one angle
 // turns, `half` apart.
@@ -35,11 +36,10 @@ struct Epilogue {
   const float* w = nullptr;         // [n]
   float* sum = nullptr;             // [rows, n]; may be the residual
   uint32_t* count = nullptr;        // of blocks, zero before and after
-  int64_t rows = 0;
   float eps = 0;
-  uint32_t unused_too = 0;
+  uint32_t unused = 0;
 };
-static_assert(sizeof(Epilogue) == 16 + sizeof(KvCache) + 7 * 8 + 8);
+static_assert(sizeof(Epilogue) == 16 + sizeof(KvCache) + 6 * 8 + 8);
 
 inline Epilogue EpilogueOf(const GatedMatmulArgs& args) {
   Epilogue after;
@@ -71,7 +71,6 @@ inline Epilogue EpilogueOf(const MatmulAddRmsNormArgs& args, uint32_t* count) {
   after.w = then.w;
   after.sum = then.sum;
   after.count = count;
-  after.rows = then.rows;
   after.eps = then.eps;
   return after;
 }
@@ -132,7 +131,7 @@ static __device__ inline void PutTurned(const Epilogue& after, int part, int64_t
 constexpr unsigned NormedBytes(unsigned threads) { return 16 + NormTileBytes(threads); }
 // At the end of each block, by all of its threads, when its outputs are in `sum`: the one that comes last norms the
 // rows. `bytes`: NormedBytes of shared memory.
-static __device__ inline void NormIfLast(const Epilogue& after, int64_t width, unsigned char* bytes) {
+static __device__ inline void NormIfLast(const Epilogue& after, int64_t rows, int64_t width, unsigned char* bytes) {
   const Team team = {threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z),
                      blockDim.x * blockDim.y * blockDim.z};
   auto* const is_last = reinterpret_cast<uint32_t*>(bytes);
@@ -141,7 +140,7 @@ static __device__ inline void NormIfLast(const Epilogue& after, int64_t width, u
   if (team.own == 0) *is_last = CountBlock(after.count) + 1 == gridDim.x * gridDim.y ? 1 : 0;
   __syncthreads();
   if (*is_last == 0) return;
-  for (int64_t row = 0; row < after.rows; ++row) {
+  for (int64_t row = 0; row < rows; ++row) {
     RmsNormRow(after.sum, after.w, after.y, after.type, row * width, width, after.eps, tile, team);
   }
   if (team.own == 0) *after.count = 0;  // for the next launch

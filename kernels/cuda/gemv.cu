@@ -69,12 +69,16 @@ __device__ void LoadX(const GemvArgs& a, const bf16* x, int k, float* values) {
   }
 }
 
-// By element, eight rows need more registers than two blocks of a multiprocessor have.
-[[maybe_unused]] constexpr int BlocksAtOnce(int rows, bool is_whole) { return rows < (is_whole ? 16 : 8) ? 2 : 1; }
+// By element, eight rows need more registers than two blocks of a multiprocessor have. The norm of a last block is to
+// leave room for those of the launch after it.
+[[maybe_unused]] constexpr int BlocksAtOnce(int rows, bool is_whole, bool norms) {
+  return norms ? 3 : rows < (is_whole ? 16 : 8) ? 2 : 1;
+}
 
 // kIsWhole: x has one chunk, whose rows begin at sixteen bytes, as do all eights of it.
 template <int kRows, int kColumns, bool kIsWhole, After kAfter>
-__global__ void __launch_bounds__(kGemvWarps * 32, BlocksAtOnce(kRows, kIsWhole)) Gemv(GemvArgs a) {
+__global__ void __launch_bounds__(kGemvWarps * 32, BlocksAtOnce(kRows, kIsWhole, kAfter == After::kNormed))
+    Gemv(GemvArgs a) {
   MRS_SHARED(bytes);
   constexpr int kCount = kRows * kColumns;
   constexpr int kSame = 32 / kCount;  // lanes that get one sum
@@ -157,7 +161,7 @@ __global__ void __launch_bounds__(kGemvWarps * 32, BlocksAtOnce(kRows, kIsWhole)
     if constexpr (kIsPaired<kAfter>) sums_of[1] = sum_up(at + kHalf);
     PutOutput<kAfter>(a.placed, a.after, at_block.part, row, n, sums_of);
   }
-  if constexpr (kAfter == After::kNormed) NormIfLast(a.after, outputs, bytes);
+  if constexpr (kAfter == After::kNormed) NormIfLast(a.after, a.rows, outputs, bytes);
 }
 
 template <int kRows, int kColumns>
@@ -195,9 +199,9 @@ int StartSized(const MatmulGroupArgs& group, const Epilogue& after, int parts, v
   if (after.kind == After::kGated) return start.template operator()<After::kGated>();
   if (after.kind == After::kTurned) return start.template operator()<After::kTurned>();
   if constexpr (kRows <= kMostNormedRows) {
-    if (after.kind == After::kNormed) return start.template operator()<After::kNormed>();
+    if (after.kind == After::kNormed && after.count != nullptr) return start.template operator()<After::kNormed>();
   }
-  return start.template operator()<After::kStored>();
+  return after.kind == After::kStored ? start.template operator()<After::kStored>() : kInvalidValue;
 }
 
 int StartSplit(const MatmulGroupArgs& args, const Epilogue& after, const GemvSplit& split, void* stream) {

@@ -289,7 +289,7 @@ __global__ void __launch_bounds__(MostMatmulThreads(kRows, kColumns), 1) Matmul(
     if constexpr (kIsPaired<kAfter>) sums_of[1] = sum_up(row_of_group * kOutputs + kOwn + column);
     PutOutput<kAfter>(launch.placed, launch.after, at_block.part, row, n, sums_of);
   }
-  if constexpr (kAfter == After::kNormed) NormIfLast(launch.after, outputs, bytes);
+  if constexpr (kAfter == After::kNormed) NormIfLast(launch.after, launch.rows, outputs, bytes);
 }
 
 int64_t ThreadsOf(const MatmulSplit& s) { return (HaveFetchers(s.rows, s.columns) ? 64 : 32) * s.groups * s.warps; }
@@ -326,10 +326,10 @@ int StartMatmul(const MatmulGroupArgs& a, const Epilogue& after, const MatmulSpl
   if constexpr (sizeof(T) == 2) {  // IsOneLaunch
     if (after.kind == After::kTurned) return start.template operator()<After::kTurned>();
     if constexpr (kRows <= kMostNormedRows) {
-      if (after.kind == After::kNormed) return start.template operator()<After::kNormed>();
+      if (after.kind == After::kNormed && after.count != nullptr) return start.template operator()<After::kNormed>();
     }
   }
-  return start.template operator()<After::kStored>();
+  return after.kind == After::kStored ? start.template operator()<After::kStored>() : kInvalidValue;
 }
 
 template <typename T, Chain chain>
@@ -389,8 +389,7 @@ int Start(const MatmulRopeAppendArgs& args, void* stream) {
 template <Chain chain>
 int Start(const MatmulAddRmsNormArgs& args, void* stream) {
   const MatmulSplit split = SplitOfGroup(args.of);
-  const bool is_one = split.rows <= kMostNormedRows && IsOneLaunch(args, ThreadsOf(split), WorkspaceOfThread().counts);
-  if (is_one) return StartSplit<chain>(args, split, stream);
+  if (IsOneLaunch(args, ThreadsOf(split), WorkspaceOfThread().counts)) return StartSplit<chain>(args, split, stream);
   const int error = StartSplit<chain>(args.of, split, stream);
   return error != 0 ? error : Start(args.then, stream);
 }
@@ -399,15 +398,12 @@ int Start(const MatmulArgs& args, void* stream) {
   return Start<chain>(GroupOf(args, sizeof(T) == 2 ? Type::kBf16 : Type::kF32), stream);
 }
 
-#define ROW(name, Args)                                                    \
-  template int StartSplit<kChain>(const Args&, const MatmulSplit&, void*); \
-  template int Start<kChain>(const Args&, void*);
-#define kChain Chain::kPair2
+#define ROW(name, Args)                                                             \
+  template int StartSplit<Chain::kPair2>(const Args&, const MatmulSplit&, void*);   \
+  template int StartSplit<Chain::kBlock32>(const Args&, const MatmulSplit&, void*); \
+  template int Start<Chain::kPair2>(const Args&, void*);                            \
+  template int Start<Chain::kBlock32>(const Args&, void*);
 MRS_FUSED_PRODUCTS(ROW)
-#undef kChain
-#define kChain Chain::kBlock32
-MRS_FUSED_PRODUCTS(ROW)
-#undef kChain
 #undef ROW
 #define BOTH(chain)                                           \
   template int Start<float, chain>(const MatmulArgs&, void*); \

@@ -8,6 +8,8 @@
 
 namespace mrs::kernels::cuda {
 
+constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue: of what no kernel is for
+
 // A group's parts, one after the other over the blocks of a launch: no block has outputs of two. But gate's and up's
 // lie over the same blocks.
 // (Without padding, as the emulator reads addresses among a launch's arguments; likewise Epilogue.)

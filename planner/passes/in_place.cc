@@ -25,7 +25,7 @@ struct InPlace : ModulePass<InPlace> {
       if (!mlir::isa<ir::AddOp, ir::AddBiasOp, ir::AllReduceOp, ir::AddRmsNormOp>(op)) continue;
       const mlir::Value operand = op.getOperand(0);
       // What the launch itself makes is no value before it, and what its first step reads is needed until it ends.
-      if (ir::IsJoined(&op) &&
+      if (ir::IsJoined(&op) && before != nullptr &&
           (operand.getDefiningOp() == before || llvm::is_contained(before->getOperands(), operand))) {
         continue;
       }

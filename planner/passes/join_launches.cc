@@ -12,8 +12,9 @@
 //   %r, %n = mrs.add_rms_norm "l0.attention_add+..." %x, %s        norms the rows that it has summed
 //
 // An append is a launch of its own where q or k has a norm, heads are not such as the kernel turns (TurnsWholeHeads),
-// or the angles are made between (in the first layer of one of several stages); a norm is, where a bias, a norm or a
-// factor comes between, or the sum of ranks is in the host's hands or NCCL's.
+// the angles are made between (in the first layer of one of several stages), or gate and up are products of the same
+// step; a norm is, where a bias, a norm or a factor comes between, or the sum of ranks is in the host's hands or
+// NCCL's. Of float32 weights all are: the kernels are of bf16.
 //
 // Attribute of the module that it reads besides: mrs.collectives.
 #include "planner/passes/module_pass.h"
@@ -42,6 +43,8 @@ bool AreItsHeads(ir::MatmulOp products, ir::RopeAppendOp append) {
   return results.size() == 3 && results[0] == append.getQ() && results[1] == append.getK() &&
          results[2] == append.getV() && llvm::all_of(results, [](mlir::Value result) { return result.hasOneUse(); });
 }
+
+bool AreOfBf16(ir::MatmulOp products) { return TensorTypeOf(products.getX()).getElementType().isBF16(); }
 
 struct JoinLaunches : ModulePass<JoinLaunches> {
   static constexpr llvm::StringLiteral kArgument = "mrs-join-launches";
@@ -72,13 +75,14 @@ struct JoinLaunches : ModulePass<JoinLaunches> {
   // What is second in a launch is first in none: no operation is both here.
   bool AreOneKernel(mlir::Operation* first, mlir::Operation* second) const {
     auto products = mlir::dyn_cast<ir::MatmulOp>(first);
+    if (products && (!for_gpus_ || !AreOfBf16(products))) return false;
     if (auto append = mlir::dyn_cast<ir::RopeAppendOp>(second)) {
-      return products && for_gpus_ && AreItsHeads(products, append) && TurnsWholeHeads(append);
+      return products && AreItsHeads(products, append) && TurnsWholeHeads(append);
     }
     auto norm = mlir::dyn_cast<ir::AddRmsNormOp>(second);
     if (!norm) return false;
     if (auto sum = mlir::dyn_cast<ir::AllReduceOp>(first)) return by_peer_memory_ && IsTermOf(norm, sum.getResult());
-    return products && for_gpus_ && products.getResults().size() == 1 && IsTermOf(norm, products.getResult(0));
+    return products && products.getResults().size() == 1 && IsTermOf(norm, products.getResult(0));
   }
 
   bool for_gpus_ = false;

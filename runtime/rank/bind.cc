@@ -35,7 +35,7 @@ class Binder {
         kernels_(kernels),
         arenas_(arenas),
         placement_begin_(bucket * stage_.buffers()->size()),
-        joins_(joined == Joined::kAsPlanned && stage_.joined() != nullptr) {}
+        joined_(joined) {}
 
   // The steps that run in `variant`, which leave their result in `output`.
   Program<Set> Bind(plan::Variant variant, uint32_t output) const {
@@ -48,7 +48,7 @@ class Binder {
     for (uint32_t i = 0; i < stage_.steps()->size(); ++i) {
       const plan::Step& step = *stage_.steps()->Get(i);
       if (step.variant() != plan::Variant::always && step.variant() != variant) continue;
-      if (joins_ && std::ranges::binary_search(*stage_.joined(), i)) {
+      if (IsJoined(i)) {
         Join(&program.launches.back(), BindStep(i, step));
       } else {
         program.launches.push_back(BindStep(i, step));
@@ -86,6 +86,12 @@ class Binder {
             .rows = stage_.buffers()->Get(stage_.refs()->Get(shown)->index())->rows(),
             .work = plan::VisitStep(plan_, stage_, step,
                                     [this](const auto& view) { return typename Launch<Set>::Work(this->Bind(view)); })};
+  }
+
+  bool IsJoined(uint32_t step) const {
+    if (joined_ == Joined::kApart || stage_.joined() == nullptr) return false;
+    if (!std::ranges::binary_search(*stage_.joined(), step)) return false;
+    return joined_ == Joined::kAsPlanned || stage_.steps()->Get(step - 1)->op() == plan::OpKind::matmul;
   }
 
   // The verifier lets these be one, and nothing else.
@@ -443,7 +449,7 @@ class Binder {
   const Set& kernels_;
   const Arenas arenas_;
   const uint32_t placement_begin_;  // of this bucket in Stage.placements
-  const bool joins_;
+  const Joined joined_;
 };
 
 }  // namespace

@@ -64,9 +64,9 @@ BoundBucket<Set>& BucketFor(std::vector<BoundBucket<Set>>& buckets, int64_t toke
   });
 }
 
-// Of steps that are one launch: as the plan says, or each by itself, as of a rehearsal some layers alone have weights,
-// and each exchange is timed.
-enum class Joined : uint8_t { kAsPlanned, kApart };
+// Of steps that are one launch: as the plan says; exchanges by themselves, as a rehearsal times each; or each step by
+// itself, as of one some layers alone have weights.
+enum class Joined : uint8_t { kAsPlanned, kButExchanges, kApart };
 
 // The plan is verified. Of the kernel tables kernels::KernelSet and kernels::cuda::CudaKernels.
 template <typename Set>

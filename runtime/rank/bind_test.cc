@@ -65,6 +65,12 @@ TEST_P(BindPlanOf, StepsOfOneLaunchHasThemAsOneOrEachByItself) {
   EXPECT_EQ(of_sums, GetParam() > 1 ? 2 : 0);
   EXPECT_EQ(of_products, GetParam() > 1 ? 0 : 2);
 
+  const auto but_exchanges = BindPlan(plan, 0, kNoKernels, arenas, Joined::kButExchanges);
+  EXPECT_EQ(but_exchanges[0].candidates.launches.size(), steps - 4 + static_cast<size_t>(of_sums));
+  for (const auto& launch : but_exchanges[0].candidates.launches) {
+    EXPECT_FALSE(std::holds_alternative<SumNormLaunch>(launch.work));
+  }
+
   const auto apart = BindPlan(plan, 0, kNoKernels, arenas, Joined::kApart);
   EXPECT_EQ(apart[0].candidates.launches.size(), steps);
   for (const auto& launch : apart[0].candidates.launches) {

@@ -158,10 +158,11 @@ class GpuPlans(unittest.TestCase):
         said = plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--gpus", "EMU-2GB", "-o", self.out])
         count = len(stage["steps"])
         self.assertIn(f"\nprogram      {count} steps in {count - 3 * layers + 1} launches, ", said)
-        # Any numerics; but of CPU ranks none.
+        # Any numerics; but of CPU ranks none, nor of float32 weights, for which there is no kernel.
         fast = self.build("--gpus", "EMU-2GB", "--numerics", "fast")
         self.assertEqual(self.launches_of_two(fast["stages"][0]), self.launches_of_two(stage))
         self.assertIsNone(self.build("--cpus", "1")["stages"][0]["joined"])
+        self.assertIsNone(self.build("--gpus", "EMU-2GB", "--dtype", "f32")["stages"][0]["joined"])
         # In the first layer of a stage of several the angles are made between; its last sum is no norm's.
         for stage in self.build("--gpus", "2xL4", "--tp", "1", "--pp", "2")["stages"]:
             count = stage["layer_end"] - stage["layer_begin"]

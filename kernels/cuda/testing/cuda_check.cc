@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -105,24 +106,22 @@ void CheckFused(const char* name, CudaKernel<Args> CudaKernels::*fused, Type typ
 }
 
 // Products however they are spread, as those of the cases are too small for most ways.
-template <typename T>
-void CheckSplits(Type type) {
+template <typename Args>
+void CheckSplits(const char* name, Type type) {
   int count = 0, differ = 0;
-  for (const Case<MatmulArgs>& c : TestCases<MatmulArgs>(type, kSeed)) {
+  for (const Case<Args>& c : TestCases<Args>(type, kSeed)) {
     for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
       const auto expected = [&] {
         const ScopedFlushToZero flush;
-        const KernelSet& reference = SelectKernels(Isa::kReference, chain);
-        const auto of_cpu = type == Type::kBf16 ? reference.matmul_bf16 : reference.matmul_f32;
-        return OutputsOf(c, [&] { of_cpu(c.args, 0, c.items); });
+        return OutputsOf(c, [&] { RunPlain(SelectKernels(Isa::kReference, chain), c.args); });
       }();
-      const MatmulGroupArgs alone = GroupOf(c.args, type);
-      for (const MatmulSplit& split :
-           SplitsOf({c.args.rows, c.args.shape.n, c.args.shape.chunk_count, int64_t{sizeof(T)}})) {
+      const MatmulGroupArgs& of = ProductsOf(c.args);
+      for (const MatmulSplit& split : SplitsOf({of.rows, 1, of.chunk_count, TypeBytes(type)})) {
+        if (!CanBeOne(c.args, split)) continue;
         ++count;
         const auto actual = OutputsOf(c, [&] {
-          Must(chain == Chain::kPair2 ? StartSplit<Chain::kPair2>(alone, split, nullptr)
-                                      : StartSplit<Chain::kBlock32>(alone, split, nullptr),
+          Must(chain == Chain::kPair2 ? StartSplit<Chain::kPair2>(c.args, split, nullptr)
+                                      : StartSplit<Chain::kBlock32>(c.args, split, nullptr),
                "a product");
           Must(cudaDeviceSynchronize(), "a product");
         });
@@ -133,9 +132,46 @@ void CheckSplits(Type type) {
       }
     }
   }
-  fmt::print("{:<16} {:>4} cases  {}\n", type == Type::kBf16 ? "splits_bf16" : "splits_f32", count,
+  fmt::print("{:<28} {:>4} cases  {}\n", fmt::format("{}, spreads of {}", name, TypeName(type)), count,
              differ == 0 ? "the CPU's bits" : fmt::format("{} DIFFER", differ));
   differing += differ;
+}
+
+// What follows a product, by itself.
+int StartThen(const RopeAppendArgs& then) { return FastKernels().rope_append(then, nullptr); }
+int StartThen(const AddRmsNormArgs& then) { return FastKernels().add_rms_norm(then, nullptr); }
+
+// In fast numerics one launch has the bits of the two.
+template <typename Args>
+void CheckFastThen(const char* name, CudaKernel<Args> CudaKernels::*fused) {
+  int count = 0, differ = 0;
+  for (const Case<Args>& c : TestCases<Args>(Type::kBf16, kSeed)) {
+    const auto expected = OutputsOf(c, [&] {
+      Must(FastKernels().matmul_group(c.args.of, nullptr), name);
+      Must(StartThen(c.args.then), name);
+      Must(cudaDeviceSynchronize(), name);
+    });
+    const auto actual = OutputsOf(c, [&] {
+      Must((FastKernels().*fused)(c.args, nullptr), name);
+      Must(cudaDeviceSynchronize(), name);
+    });
+    ++count;
+    if (actual == expected) continue;
+    fmt::print("  fast {}: DIFFERS\n", c.name);
+    ++differ;
+  }
+  fmt::print("{:<28} {:>4} cases  {}\n", fmt::format("{}, fast", name), count,
+             differ == 0 ? "the bits of two launches" : fmt::format("{} DIFFER", differ));
+  differing += differ;
+}
+
+// Counts of blocks are for the next launch what they were for this one.
+void CheckCounts() {
+  uint32_t counts[kMostCounts];
+  Must(cudaMemcpy(counts, WorkspaceOfThread().counts, sizeof(counts), cudaMemcpyDefault), "counts");
+  const auto left = std::count_if(counts, counts + kMostCounts, [](uint32_t count) { return count != 0; });
+  if (left > 0) fmt::print("  {} counts of blocks are not zero: DIFFERS\n", left);
+  differing += static_cast<int>(left);
 }
 
 // However a context is spread over blocks, as a device with as many multiprocessors spreads none of the cases.
@@ -361,23 +397,58 @@ void* TakeManaged(size_t bytes) {
   return memory;
 }
 
-// Of one token of an 8B model: a launch as it follows others. Arrays move to the device when it first reads them.
-// What follows a product, by itself.
-int StartThen(const CudaKernels& table, const RopeAppendArgs& then) { return table.rope_append(then, nullptr); }
-int StartThen(const CudaKernels& table, const AddRmsNormArgs& then) { return table.add_rms_norm(then, nullptr); }
+// Weights of a launch, as often as no cache holds them, turn after turn.
+class ManyWeights {
+ public:
+  explicit ManyWeights(const MatmulGroupArgs& of) {
+    for (int p = 0; p < of.count; ++p) {
+      const int64_t elements = PackedElements({of.parts[p].n, of.chunk_k, of.chunk_count});
+      bytes_.push_back(static_cast<size_t>(elements * TypeBytes(of.type)));
+    }
+    const size_t all = std::accumulate(bytes_.begin(), bytes_.end(), size_t{0});
+    copies_ = static_cast<int>(std::max<size_t>(1, (size_t{1} << 29) / all));
+    w_ = static_cast<std::byte*>(OnDevice(all * static_cast<size_t>(copies_)));
+  }
+  ~ManyWeights() { cudaFree(w_); }
+  ManyWeights(const ManyWeights&) = delete;
+  ManyWeights& operator=(const ManyWeights&) = delete;
+  void UseFor(MatmulGroupArgs* of, int turn) const {
+    std::byte* at = w_;
+    for (int p = 0; p < of->count; ++p) {
+      of->parts[p].w = at + bytes_[static_cast<size_t>(p)] * static_cast<size_t>(turn % copies_);
+      at += bytes_[static_cast<size_t>(p)] * static_cast<size_t>(copies_);
+    }
+  }
 
+ private:
+  std::vector<size_t> bytes_;  // of each part
+  int copies_ = 0;
+  std::byte* w_ = nullptr;
+};
+
+// Of one token of an 8B model: a launch as it follows others. Arrays move to the device when it first reads them.
 template <typename Args>
 void BenchFused(const char* name, const CudaKernels& table, CudaKernel<Args> CudaKernels::*fused) {
-  const Case<Args> c = BenchCase<Args>(Type::kBf16);
-  const char* const numerics = &table == &FastKernels() ? "fast" : "exact";
-  const double seconds = Seconds([&](int) { Must((table.*fused)(c.args, nullptr), name); });
-  fmt::print("{:<20} {}, {}  {:.1f} us", name, c.name, numerics, seconds * 1e6);
-  if constexpr (requires { c.args.then; }) {
-    const double in_turn = Seconds([&](int) {
-      Must(table.matmul_group(c.args.of, nullptr), name);
-      Must(StartThen(table, c.args.then), name);
-    });
-    fmt::print(", in two launches {:.1f} us", in_turn * 1e6);
+  Case<Args> c = BenchCase<Args>(Type::kBf16);
+  fmt::print("{:<20} {}, {}", name, c.name, &table == &FastKernels() ? "fast" : "exact");
+  if constexpr (requires { ProductsOf(c.args); }) {
+    auto& of = const_cast<MatmulGroupArgs&>(ProductsOf(c.args));
+    const ManyWeights weights(of);
+    const auto time = [&](const auto& start) {
+      return 1e6 * Seconds([&](int turn) {
+               weights.UseFor(&of, turn);
+               start();
+             });
+    };
+    fmt::print("  {:.1f} us", time([&] { Must((table.*fused)(c.args, nullptr), name); }));
+    if constexpr (requires { c.args.then; }) {
+      fmt::print(", in two launches {:.1f} us", time([&] {
+                   Must(table.matmul_group(of, nullptr), name);
+                   Must(StartThen(c.args.then), name);
+                 }));
+    }
+  } else {
+    fmt::print("  {:.1f} us", 1e6 * Seconds([&](int) { Must((table.*fused)(c.args, nullptr), name); }));
   }
   fmt::print("\n");
 }
@@ -407,8 +478,14 @@ int Main(bool only_wrappers) {
 #undef ROW
     }
   }
-  CheckSplits<bf16>(Type::kBf16);
-  CheckSplits<float>(Type::kF32);
+  for (const Type type : {Type::kBf16, Type::kF32}) {
+#define ROW(name, Args) CheckSplits<Args>(#name, type);
+    MRS_FUSED_PRODUCTS(ROW)
+#undef ROW
+  }
+  CheckFastThen<MatmulRopeAppendArgs>("matmul_rope_append", &CudaKernels::matmul_rope_append);
+  CheckFastThen<MatmulAddRmsNormArgs>("matmul_add_rms_norm", &CudaKernels::matmul_add_rms_norm);
+  CheckCounts();
   CheckAttentionSplits<bf16>(Type::kBf16);
   CheckAttentionSplits<float>(Type::kF32);
   CheckFlash();

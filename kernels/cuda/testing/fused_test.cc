@@ -38,13 +38,6 @@ void Check(const char* name, CudaKernel<Args> CudaKernels::*fused) {
 MRS_FUSED_KERNELS(ROW)
 #undef ROW
 
-// Whether a launch of so many threads a block, each with so many rows, can have it.
-bool CanBeOne(const auto&, const MatmulSplit&) { return true; }
-bool CanBeOne(const MatmulRopeAppendArgs& args, const MatmulSplit&) { return IsOneLaunch(args); }
-bool CanBeOne(const MatmulAddRmsNormArgs& args, const MatmulSplit& split) {
-  return args.of.type == Type::kBf16 && split.rows <= kMostNormedRows;
-}
-
 // Products, however they are spread, also as only larger ones would be.
 template <Chain chain, typename Args>
 void CheckProducts(const char* name, CudaKernel<Args> CudaKernels::*fused, Type type) {
@@ -65,12 +58,7 @@ void CheckProducts(const char* name, CudaKernel<Args> CudaKernels::*fused, Type 
       }
     };
     check([&] { return (ExactKernels(chain).*fused)(c.args, nullptr); });
-    const MatmulGroupArgs& group = [&]() -> const MatmulGroupArgs& {
-      if constexpr (requires { c.args.of; })
-        return c.args.of;
-      else
-        return c.args;
-    }();
+    const MatmulGroupArgs& group = ProductsOf(c.args);
     const MatmulSize size = {group.rows, 1, group.chunk_count, TypeBytes(type)};
     for (const MatmulSplit& split : SplitsOf(size)) {
       if (!CanBeOne(c.args, split)) continue;

@@ -147,7 +147,7 @@ class CudaExecutor final : public Executor {
                                .weight_offsets = rehearsed.weight_offsets,
                                .frequencies = frequencies,
                                .inputs = inputs},
-                        options.rehearsal == RehearsalScope::kNone ? Joined::kAsPlanned : Joined::kApart);
+                        JoinedFor(options.rehearsal));
     if (options.rehearsal == RehearsalScope::kLayers) KeepLayers(stage, rehearsed, buckets_);
     times_ = options.times;
     graph_counts_ = options.graph_counts;
@@ -374,6 +374,11 @@ class CudaExecutor final : public Executor {
       at = std::max(end, at + 1);
     }
     return graphs;
+  }
+
+  static Joined JoinedFor(RehearsalScope rehearsal) {
+    if (rehearsal == RehearsalScope::kNone) return Joined::kAsPlanned;
+    return rehearsal == RehearsalScope::kLayers ? Joined::kApart : Joined::kButExchanges;
   }
 
   // Of the launches from `begin` on that one graph holds; `begin`, where it is an exchange.
