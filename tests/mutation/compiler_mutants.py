@@ -459,7 +459,7 @@ MUTANTS = [
     Mutant(
         "append_joined_to_the_angles",
         JOIN_LAUNCHES,
-        "return products && for_gpus_ && AreItsHeads(products, append) && TurnsWholeHeads(append);",
+        "return products && AreItsHeads(products, append) && TurnsWholeHeads(append);",
         "return for_gpus_ && (!products || AreItsHeads(products, append)) && TurnsWholeHeads(append);",
         (),
         True,

@@ -629,8 +629,15 @@ MUTANTS = [
     mutant(
         "product_apart_from_its_norm_in_needs",
         "planner/step_values.cc",
-        "(s_.tp == 1 || s_.peers)",
+        "(s_.tp == 1 ? s_.bf16 : s_.peers)",
         "s_.peers",
+        "planner_rank_needs_test",
+    ),
+    mutant(
+        "float32_products_are_in_launches_in_needs",
+        "planner/step_values.cc",
+        "s_.tp == 1 ? s_.bf16 : s_.peers",
+        "s_.tp == 1 || s_.peers",
         "planner_rank_needs_test",
     ),
     mutant(
