@@ -2,8 +2,7 @@
 // k's are turned and with v's go to the cache, or each is added to the residual, and the last block norms the rows.
 //
 //   const Epilogue after = EpilogueOf(GatedMatmulArgs{...});
-//   PutTurned(after, part, row, pair, n, first, second);   // in a kernel, of what PutOutput (products.h) does with
-//   each
+//   PutOutput<After::kGated>(placed, after, part, row, pair, {gate, up});   // in a kernel (products.h)
 //
 // Where outputs go in pairs, a thread has both of one: gate's and up's of one number, or those of a head that one angle
 // turns, `half` apart.
