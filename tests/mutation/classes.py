@@ -19,6 +19,8 @@ import unittest
 from subjects import FUSED, GOLDEN, LAYOUTS, MINI, REPOSITORY, Layout, build, mutate_program, random_models, short
 
 import compiler_mutants
+import gpu_compiler_mutants
+import gpu_source_mutants
 import module_level
 import random_checkpoint
 import source_mutants
@@ -205,7 +207,8 @@ class Classes(unittest.TestCase):
 
     def test_no_mutant_is_stale(self):
         """What nobody can make any more finds nothing. A source that changes under a mutant has it written anew."""
-        mutants = source_mutants.MUTANTS + compiler_mutants.MUTANTS
+        mutants = source_mutants.MUTANTS + gpu_source_mutants.MUTANTS
+        mutants += compiler_mutants.MUTANTS + gpu_compiler_mutants.MUTANTS
         self.assertGreater(len(mutants), 100)
         for mutant in mutants:
             with self.subTest(mutant.name), open(os.path.join(REPOSITORY, mutant.file), encoding="utf-8") as source:

@@ -11,6 +11,8 @@ import tempfile
 from subjects import LAYOUTS, MINI, PLACES, build, logits, short
 
 import compiler_mutants
+import gpu_compiler_mutants
+import gpu_source_mutants
 import source_mutants
 from mrs_tools import Tools
 from scratch_tree import ScratchTree, StaleMutant
@@ -23,7 +25,8 @@ def file_hash(path):
 
 
 def compiler(options, tally):
-    mutants = [m for m in compiler_mutants.MUTANTS if not options.only or m.name in options.only]
+    every = compiler_mutants.MUTANTS + gpu_compiler_mutants.MUTANTS
+    mutants = [m for m in every if not options.only or m.name in options.only]
     with ScratchTree(options.tree) as tree, tempfile.TemporaryDirectory() as scratch:
         built, said = tree.build("mrs-plan", "mrs-exec")
         if not built:
@@ -75,7 +78,8 @@ def judge_compiler(tree, mutant, model, layout, right, whole):
 
 
 def sources(options, tally):
-    mutants = [m for m in source_mutants.MUTANTS if not options.only or m.name in options.only]
+    every = source_mutants.MUTANTS + gpu_source_mutants.MUTANTS
+    mutants = [m for m in every if not options.only or m.name in options.only]
     with ScratchTree(options.tree) as tree:
         unchanged = {}  # what a test says of the unchanged sources, once for each
         for mutant in mutants:
