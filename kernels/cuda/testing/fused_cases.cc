@@ -181,6 +181,8 @@ std::vector<Case<cuda::MatmulGroupArgs>> TestCases<cuda::MatmulGroupArgs>(Type t
                                   {5, {0, 0}, 64, 1},
                                   {7, {128, 129, 127, 2, 33}, 40, 2, 1, 0b10110},
                                   {16, {48, 80}, 64, 8},
+                                  {1, {17, 16}, 600, 2},  // more tiles of K than are on their way at once
+                                  {3, {33}, 257, 1},
                                   {33, {96, 17, 17}, 72, 1, 0, 0}}) {
     cases.push_back(MatmulGroup(type, &random, shape));
   }
@@ -229,7 +231,8 @@ std::vector<Case<cuda::MatmulRopeAppendArgs>> TestCases<cuda::MatmulRopeAppendAr
                                                     {{2, 4, 1, 96, 48}, 100, 4},  // heads of three runs a half
                                                     {{7, 2, 2, 128, 64}, 31, 2},
                                                     {{33, 5, 1, 32, 16}, 64, 1},
-                                                    // which are two launches
+                                                    {{1, 1, 1, 32, 16}, 600, 2},  // many tiles of K
+                                                                                  // which are two launches
                                                     {{3, 2, 1, 16, 8}, 32, 2},
                                                     {{3, 2, 1, 64, 16}, 32, 1},
                                                     {{2, 2, 1, 64, 32, true}, 32, 1}}) {
