@@ -35,6 +35,18 @@ SHARED = "shared"  # two ranks on one GPU, by ipc
 FAST_BOUND = 0.0625  # of a row's RMS: runtime/rank/cuda/README.md
 
 
+def read_rate(folder):
+    """(bytes of the folder's weights, bytes a second of a bare read of them or of the first 4 GB), which are in the host's
+    memory then: a benchmark's are zeros that no disk has."""
+    files = sorted(entry.path for entry in os.scandir(folder) if entry.name.endswith(".safetensors"))
+    piece, done, began = bytearray(16 << 20), 0, time.monotonic()
+    for path in files:
+        with open(path, "rb", buffering=0) as file:
+            while done < 4 << 30 and (count := file.readinto(piece)):
+                done += count
+    return sum(map(os.path.getsize, files)), done / max(time.monotonic() - began, 1e-9)
+
+
 class NotThere(Exception):
     """Of a part that has nothing to run here, by name."""
 
@@ -45,7 +57,8 @@ class Check:
         # An emulated GPU is a busy host's, which has other things to do.
         self.clock = Clock(options.seconds, 5 if options.emulated else 1)
         self.program = os.path.join(options.bin, "mrs-exec-emulated" if options.emulated else "mrs-exec")
-        self.failures, self.copy_rate, self.gemm_rate, self.hashes = 0, None, None, {}
+        self.failures, self.hashes = 0, {}
+        self.copy_rate = self.bus_rate = self.gemm_rate = None  # of this run
         self.bench_folder = None
 
     def plans(self, *parts):
@@ -108,6 +121,8 @@ class Check:
         for line in lines:
             if match := re.match(r"copy +(\d+) GB/s", line):
                 self.copy_rate = float(match[1])
+            if match := re.match(r"bus +([\d.]+) GB/s", line):
+                self.bus_rate = float(match[1])
         if code != 0 or not cases:  # also where all differ
             differ = [line for line in lines if "DIFFER" in line]
             raise Failed("\n".join([f"exit code {code} {err.strip()}", *differ[:20]]))
@@ -272,6 +287,7 @@ class Check:
         with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
             write_zeros(folder, config)
             argv = [self.program, "--plan", self.plans("bench", f"{name}.mrsplan"), "--model", folder]
+            size, alone = read_rate(folder)
             began = time.monotonic()
 
             def measured(what, said):
@@ -280,7 +296,7 @@ class Check:
                 began = time.monotonic()
 
             with self.started(argv) as server:
-                measured("start", "until /health says 200")
+                measured("start", self.loading_text(size, time.monotonic() - began, alone))
                 first_uses = 0.0
                 for batch in bench["batches"]:
                     step, first_use = self.decode(server, config["vocab_size"], batch)
@@ -305,6 +321,11 @@ class Check:
             with self.started([*argv, "--dependent-launch", "off"]) as server:
                 step, _ = self.decode(server, config["vocab_size"], batch)
         return f"decode, batch {batch}: {self.step_text(step, batch, product_weights(config))}"
+
+    def loading_text(self, size, seconds, alone):
+        bus = f", pinned memory to the device {self.bus_rate:.1f} GB/s" if self.bus_rate else ""
+        rate = f"{1e-9 * size:.2f} GB of weights, {1e-9 * size / seconds:.2f} GB/s"
+        return f"{rate} until /health says 200; files alone {1e-9 * alone:.1f} GB/s{bus}"
 
     def step_text(self, step, batch, weights):
         rate = 2e-9 * weights / step

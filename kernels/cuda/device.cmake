@@ -38,7 +38,7 @@ if(MRS_TESTS)
   # Not among the kernels, so budget.py does not see it.
   file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/testing)
   device_object(testing/wrappers.cu wrappers)
-  add_executable(cuda_check EXCLUDE_FROM_ALL testing/cuda_check.cc testing/peer_check.cc testing/wrapper_checks.cc ${wrappers})
+  add_executable(cuda_check EXCLUDE_FROM_ALL testing/cuda_check.cc testing/cuda_bench.cc testing/peer_check.cc testing/wrapper_checks.cc ${wrappers})
   target_link_libraries(cuda_check PRIVATE mrs_cuda_fused_cases mrs_kernel_testing mrs_cuda_kernels -static-libstdc++ -static-libgcc)
   mrs_warnings(cuda_check)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)

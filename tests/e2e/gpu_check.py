@@ -30,6 +30,7 @@ echo 'wrappers            5 cases  what the emulator has them mean'
 echo 'rms_norm           12 cases  the CPU'"'"'s bits'
 echo 'embed              10 cases  1 DIFFER: rows 3, byte 4 of 8'
 echo 'copy       4250 GB/s read and written'
+echo 'bus        26.4 GB/s from pinned memory'
 exit 1
 """
 
@@ -94,6 +95,14 @@ def others_go_on(work, plans):
     check_equal(rows["wrappers' conformance"], ("ok", "wrappers 5 cases what the emulator has them mean"), "wrappers")
     check("0000000000000000..." in out and cases[1]["name"] in out, f"which hash differs\n{out}")
     check(rows["tiny pair2: decode, batch 1"][1].endswith("% of the copy"), f"beside the copy\n{out}")
+    check(
+        re.fullmatch(
+            r"[\d.]+ GB of weights, [\d.]+ GB/s until /health says 200; files alone [\d.]+ GB/s, "
+            r"pinned memory to the device 26\.4 GB/s",
+            rows["tiny pair2: start"][1],
+        ),
+        f"how weights came\n{out}",
+    )
     early = rows["tiny pair2: no kernel early"][1]
     check(early.startswith("decode, batch 1: ") and early.endswith("% of the copy"), f"beside the copy\n{out}")
     check(rows["tiny pair2: prompt of 40"][1].endswith("% of the GEMM"), f"beside the product\n{out}")

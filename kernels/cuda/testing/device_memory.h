@@ -23,6 +23,12 @@ inline void* TakePinned(size_t bytes) {
 }
 inline void GivePinned(void* memory) { cudaFreeHost(memory); }
 
+inline void* TakeManaged(size_t bytes) {
+  void* memory = nullptr;
+  Must(cudaMallocManaged(&memory, bytes), "no managed memory");
+  return memory;
+}
+inline void GiveManaged(void* memory) { cudaFree(memory); }
 inline void* OnDevice(size_t bytes) {
   void* memory = nullptr;
   Must(cudaMalloc(&memory, bytes), "no device memory");
