@@ -191,9 +191,10 @@ class ManyWeights {
   std::byte* w_ = nullptr;
 };
 
-// Of one token of an 8B model: a launch as it follows others. Arrays move to the device when it first reads them.
+// A launch of the row's case of benchmarks, of a model of 8 billion weights, as it follows others. Arrays move to the
+// device when it first reads them.
 template <typename Args>
-void BenchFused(const char* name, const CudaKernels& table, CudaKernel<Args> CudaKernels::*fused) {
+void BenchRow(const char* name, const CudaKernels& table, CudaKernel<Args> CudaKernels::*fused) {
   Case<Args> c = BenchCase<Args>(Type::kBf16);
   fmt::print("{:<20} {}, {}", name, c.name, &table == &FastKernels() ? "fast" : "exact");
   if constexpr (requires { ProductsOf(c.args); }) {
@@ -225,11 +226,12 @@ void BenchKernels() {
   fmt::print("copy       {:.0f} GB/s read and written\n", copy_rate / 1e9);
   fmt::print("bus        {:.1f} GB/s from pinned memory\n", BusRate() / 1e9);
   Buffers::Use({.take = TakeManaged, .give = GiveManaged});
-#define ROW(name, Args) BenchFused<Args>(#name, ExactKernels(Chain::kPair2), &CudaKernels::name);
+#define ROW(name, Args) BenchRow<Args>(#name, ExactKernels(Chain::kPair2), &CudaKernels::name);
+  MRS_PLAIN_KERNELS(ROW)
   MRS_FUSED_KERNELS(ROW)
   MRS_FUSED_PRODUCTS(ROW)
 #undef ROW
-#define ROW(name, Args) BenchFused<Args>(#name, FastKernels(), &CudaKernels::name);
+#define ROW(name, Args) BenchRow<Args>(#name, FastKernels(), &CudaKernels::name);
   MRS_FUSED_PRODUCTS(ROW)
 #undef ROW
   // Of an 8B model what ranks that do not share K have, in one chunk: key, query, gate, output.

@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <numeric>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -21,6 +20,7 @@
 
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/fast.h"
+#include "kernels/cuda/sum_parts.h"
 #include "kernels/cuda/testing/attention_truth.h"
 #include "kernels/cuda/testing/cuda_bench.h"
 #include "kernels/cuda/testing/device_memory.h"
@@ -29,6 +29,8 @@
 #include "kernels/cuda/testing/peer_check.h"
 #include "kernels/cuda/testing/splits.h"
 #include "kernels/cuda/testing/wrappers.h"
+#include "kernels/math.h"
+#include "kernels/rows.h"
 #include "kernels/testing/cases.h"
 
 namespace mrs::kernels::cuda {
@@ -213,6 +215,72 @@ void CheckAttentionSplits(Type type) {
   differing += differ;
 }
 
+// The sums of ranks, in either order, which no row of the table is.
+void CheckSumParts() {
+  int count = 0, differ = 0;
+  Random random{kSeed};
+  for (const int64_t ranks : {1, 2, 3, 8, 64}) {
+    for (const int64_t size : {1, 255, 1000}) {
+      Buffers buffers;
+      const float* const parts = NewFloats(&buffers, &random, ranks * size);
+      float* const y = buffers.New<float>(size);
+      for (const bool canonical : {true, false}) {
+        if (canonical && ranks == 3) continue;
+        Must(StartSumParts({parts, y, size, ranks, canonical}, nullptr), "sum_parts");
+        Must(cudaDeviceSynchronize(), "sum_parts");
+        ++count;
+        for (int64_t i = 0; i < size; ++i) {
+          std::vector<float> sums;
+          for (int64_t rank = 0; rank < ranks; ++rank) sums.push_back(parts[rank * size + i]);
+          // Neighbours first, then what is twice as far apart, or the first with each.
+          for (int64_t apart = 1; apart < ranks; apart = canonical ? 2 * apart : apart + 1) {
+            for (int64_t at = 0; at + apart < ranks; at += canonical ? 2 * apart : ranks) {
+              sums[static_cast<size_t>(at)] += sums[static_cast<size_t>(at + apart)];
+            }
+          }
+          if (BitsOf(y[i]) == BitsOf(sums[0])) continue;
+          fmt::print("  {} of {} ranks, {}: DIFFERS\n", size, ranks, canonical ? "canonical" : "in order");
+          ++differ;
+          break;
+        }
+      }
+    }
+  }
+  fmt::print("{:<28} {:>4} cases  {}\n", "sum_parts", count,
+             differ == 0 ? "the host's bits" : fmt::format("{} DIFFER", differ));
+  differing += differ;
+}
+
+// Embeddings of fast numerics, whose table lies row after row.
+void CheckRowsEmbedded() {
+  Buffers buffers;
+  Random random{kSeed};
+  int count = 0, differ = 0;
+  for (const int64_t width : {1, 43, 300, 4096}) {
+    const PackedShape shape = {.n = 37, .chunk_k = width, .chunk_count = 1};
+    const int64_t row_elements = RowElements(shape);
+    const auto* const table = static_cast<const bf16*>(NewValues(&buffers, &random, Type::kBf16, 48 * row_elements));
+    int32_t* const ids = buffers.New<int32_t>(5);
+    const int32_t wanted[] = {1000, 1036, 1037, 999, 1017};  // two of other ranks
+    std::copy_n(wanted, 5, ids);
+    float* const y = buffers.New<float>(5 * width);
+    Must(FastKernels().embed({ids, table, Type::kBf16, y, 5, shape, 1000}, nullptr), "embed");
+    Must(cudaDeviceSynchronize(), "embed");
+    ++count;
+    for (int64_t i = 0; i < 5 * width; ++i) {
+      const int64_t id = wanted[i / width] - 1000;
+      const float expected = id < 0 || id >= shape.n ? 0.0f : F32FromBf16(table[id * row_elements + i % width]) + 0.0f;
+      if (BitsOf(y[i]) == BitsOf(expected)) continue;
+      fmt::print("  width {}: DIFFERS\n", width);
+      ++differ;
+      break;
+    }
+  }
+  fmt::print("{:<28} {:>4} cases  {}\n", "embed, fast", count,
+             differ == 0 ? "the host's bits" : fmt::format("{} DIFFER", differ));
+  differing += differ;
+}
+
 // What kernels are made of. Where one differs nothing else is tried: a kernel would hang, or what it says be worthless.
 void CheckWrappers() {
   int count = 0, differ = 0;
@@ -291,6 +359,8 @@ int Main(bool only_wrappers) {
   }
   CheckFastThen<MatmulRopeAppendArgs>("matmul_rope_append", &CudaKernels::matmul_rope_append);
   CheckFastThen<MatmulAddRmsNormArgs>("matmul_add_rms_norm", &CudaKernels::matmul_add_rms_norm);
+  CheckRowsEmbedded();
+  CheckSumParts();
   CheckAttentionSplits<bf16>(Type::kBf16);
   CheckAttentionSplits<float>(Type::kF32);
   CheckFlash();
