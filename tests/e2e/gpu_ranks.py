@@ -47,7 +47,8 @@ def gpu_cluster(work, name, gpus, *options):
 
 class Cluster(nodes.Cluster):
     def start(self, node, **more):
-        super().start(node, program=program_of(self.made[0]), **more)
+        # The nodes are one host, which NCCL would tell by its GPUs.
+        super().start(node, program=program_of(self.made[0]), environment={"NCCL_HOSTID": f"n{node}"}, **more)
 
 
 def on_nodes(work, name, gpus, *options, common=()):
@@ -153,6 +154,10 @@ CASES = [
     ("two nodes, tensor parallel, tcp", lambda w: on_nodes(w, "tp2", 1, "--tp", "2")),
     ("two nodes, stages, ring", lambda w: on_nodes(w, "pp2", 1, "--pp", "2", common=["--transport", "ring"])),
     ("two nodes of two, mixed", lambda w: on_nodes(w, "tp2pp2", 2, "--tp", "2", "--pp", "2")),
+    ("two nodes, by nccl", lambda w: on_nodes(w, "nccl2", 1, "--tp", "2", "--collectives", "nccl")),
+    ("two nodes of two, by nccl", lambda w: on_nodes(w, "nccl4", 2, "--tp", "4", "--collectives", "nccl")),
+    ("two nodes of two, stages by nccl",
+     lambda w: on_nodes(w, "nccl2pp2", 2, "--tp", "2", "--pp", "2", "--collectives", "nccl")),
     ("serves", serves),
     *((f"fails at {point}:{number}", lambda w, p=point, n=number: fails(w, p, n)) for point, number in FAULTS),
     *([("fails at every point", fails_everywhere)] if is_every() else []),

@@ -63,14 +63,15 @@ class Cluster:
         for node in order or range(count - 1, -1, -1):
             self.start(node)
 
-    def start(self, node, number=None, program=None, instead=None):
+    def start(self, node, number=None, program=None, instead=None, environment=None):
         """The node's process, which says that it is node `number`, with some arguments in place of others."""
         work, plan, head_arguments, common, plans, models, before_start = self.made
         number = node if number is None else number
         arguments = ["--plan", plans.get(node, plan), "--model", models.get(node, MINI), "--node", number, "--cluster-port",
                      self.port, *common, *(head_arguments if number == 0 else ())]
         arguments = [(instead or {}).get(argument, argument) for argument in arguments]
-        self.nodes[node] = Run(work, *arguments, before_start=before_start and before_start(node), program=program)
+        self.nodes[node] = Run(work, *arguments, before_start=before_start and before_start(node),
+                               environment=environment, program=program)
 
     def __enter__(self):
         return self
