@@ -67,7 +67,7 @@ Device::~Device() { cudaStreamDestroy(Stream(stream_)); }
 Status Device::Checked(const char* what, int error) const {
   if (error == cudaSuccess) return Status();
   const auto code = static_cast<cudaError_t>(error);
-  return Unavailable("{}: {}: {} ({})", name_, what, cudaGetErrorString(code), cudaGetErrorName(code));
+  return Refuse("{}: {}: {} ({})", name_, what, cudaGetErrorString(code), cudaGetErrorName(code));
 }
 
 Status Device::Use() { return Checked("it cannot be used", cudaSetDevice(static_cast<int>(ordinal_))); }

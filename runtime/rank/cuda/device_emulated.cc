@@ -134,11 +134,11 @@ Status OutsideCapture(const std::string& name, void* stream, const char* what) {
   emulation::Capture* const capture = StreamOf(stream).capture();
   if (capture == nullptr) return Status();
   if (capture->spoilt.empty()) capture->spoilt = fmt::format("{} while a graph is captured", what);
-  return Unavailable("{}: {} while a graph is captured", name, what);
+  return Refuse("{}: {} while a graph is captured", name, what);
 }
 
 Error FailureOf(const std::string& name, const std::string& what, int code, const std::string& why) {
-  return Unavailable("{}: {}: {}{}", name, what, TextOf(code), why.empty() ? "" : fmt::format(": {}", why));
+  return Refuse("{}: {}: {}{}", name, what, TextOf(code), why.empty() ? "" : fmt::format(": {}", why));
 }
 
 // Where a test asks for it, or where the device is lost.
@@ -377,7 +377,7 @@ Result<DeviceGraph> Device::Capture(const std::function<Status()>& work) {
   MRS_RETURN_IF_ERROR(done);
   constexpr const char* kWhat = "a graph could not be captured";
   if (!capture.spoilt.empty()) {
-    return Unavailable("{}: {}: something was done that no graph holds", name_, kWhat);
+    return Refuse("{}: {}: something was done that no graph holds", name_, kWhat);
   }
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kInvalidated, kWhat, kCaptureInvalidated));
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kInstantiate, "a graph could not be made ready", kMemoryAllocation));

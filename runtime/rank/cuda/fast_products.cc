@@ -32,7 +32,7 @@ Result<std::unique_ptr<FastProducts>> FastProducts::Open(Device& device, const k
   std::unique_ptr<FastProducts> made(new FastProducts(device, workspace));
   if (const int code = cublaslt::Create(&made->handle_); code != cublaslt::kSuccess) {
     made->handle_ = nullptr;
-    return Unavailable("{}: cuBLASLt cannot be used: {}", device.name(), cublaslt::Text(code));
+    return Refuse("{}: cuBLASLt cannot be used: {}", device.name(), cublaslt::Text(code));
   }
   return made;
 }
@@ -60,8 +60,8 @@ Result<const cublaslt::Algorithm*> FastProducts::AlgorithmOf(const cublaslt::Pro
   const int code = cublaslt::Choose(handle_, product, static_cast<uint64_t>(workspace_.bytes), &algorithm);
   if (code == cublaslt::kSuccess) return &*algorithms_.emplace(product, algorithm).first->second;
   if (code != cublaslt::kNotSupported) {
-    return Unavailable("{}: cuBLASLt does not say how to multiply {}: {}", device_.name(), SizesOf(product),
-                       cublaslt::Text(code));
+    return Refuse("{}: cuBLASLt does not say how to multiply {}: {}", device_.name(), SizesOf(product),
+                  cublaslt::Text(code));
   }
   why_none_ = fmt::format("{}: cuBLASLt has no way to multiply {} in {} bytes of workspace: {}", device_.name(),
                           SizesOf(product), workspace_.bytes, cublaslt::Text(code));
@@ -71,7 +71,7 @@ Result<const cublaslt::Algorithm*> FastProducts::AlgorithmOf(const cublaslt::Pro
 
 Status FastProducts::Prepare(const MatmulArgs& args) {
   MRS_ASSIGN_OR_RETURN(const cublaslt::Algorithm* const algorithm, AlgorithmOf(ProductOf(args)));
-  return algorithm != nullptr ? Status() : Unavailable("{}; plan with mrs-plan build --numerics pair2", why_none_);
+  return algorithm != nullptr ? Status() : Refuse("{}; plan with mrs-plan build --numerics pair2", why_none_);
 }
 
 Status FastProducts::Run(const MatmulArgs& args, void* stream) {
@@ -88,8 +88,7 @@ Status FastProducts::Run(const MatmulArgs& args, void* stream) {
                                        .workspace = workspace_.data,
                                        .workspace_bytes = static_cast<uint64_t>(workspace_.bytes)};
   if (const int code = cublaslt::Multiply(handle_, product, *algorithm, operands, stream); code != cublaslt::kSuccess) {
-    return Unavailable("{}: cuBLASLt could not multiply {}: {}", device_.name(), SizesOf(product),
-                       cublaslt::Text(code));
+    return Refuse("{}: cuBLASLt could not multiply {}: {}", device_.name(), SizesOf(product), cublaslt::Text(code));
   }
   if (args.bias == nullptr) return Status();
   return device_.Launched(kernels::cuda::FastKernels().add(

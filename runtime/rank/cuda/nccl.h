@@ -20,9 +20,10 @@ namespace mrs::nccl {
 
 // ncclResult_t; all others are errors
 constexpr int kSuccess = 0, kInProgress = 7;
-using UniqueId = std::array<char, 128>;  // ncclUniqueId
-using Comm = void*;                      // ncclComm_t
-constexpr int kOldestVersion = 21400;    // 2.14, the first with ncclCommInitRankConfig
+constexpr int kSystemError = 2, kInternalError = 3, kRemoteError = 6;  // which other ranks' ends also come as
+using UniqueId = std::array<char, 128>;                                // ncclUniqueId
+using Comm = void*;                                                    // ncclComm_t
+constexpr int kOldestVersion = 21400;                                  // 2.14, the first with ncclCommInitRankConfig
 
 // Opens the library, once a process. Its version: 2.28.9 is 22809.
 Result<int> Open();

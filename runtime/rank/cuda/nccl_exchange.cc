@@ -95,6 +95,13 @@ Status NcclExchange::Make(Communicator& ranks, const char* what, Group* group) {
   return Settle(*group, "a communicator could not be made", code, deadline_);
 }
 
+// What NCCL says where it misses another rank is no reason of this one's (verdict.h).
+Error NcclExchange::FailureOf(const char* what, const Group& group, int code) {
+  std::string said = fmt::format("NCCL: {} ({}): {}", what, group.what, nccl::Text(code, group.comm));
+  const bool may_be_anothers = code == nccl::kSystemError || code == nccl::kInternalError || code == nccl::kRemoteError;
+  return {may_be_anothers ? ErrorKind::kUnavailable : ErrorKind::kRefused, std::move(said)};
+}
+
 // Until a call that returned `code` is done.
 Status NcclExchange::Settle(const Group& group, const char* what, int code, milliseconds limit) {
   const steady_clock::time_point end = steady_clock::now() + limit;
@@ -111,7 +118,7 @@ Status NcclExchange::Settle(const Group& group, const char* what, int code, mill
     code = asked == nccl::kSuccess ? state : asked;
   }
   if (code == nccl::kSuccess) return Status();
-  return Unavailable("NCCL: {} ({}): {}", what, group.what, nccl::Text(code, group.comm));
+  return FailureOf(what, group, code);
 }
 
 NcclExchange::~NcclExchange() {
@@ -179,7 +186,7 @@ Status NcclExchange::CheckErrors() const {
     const int asked = nccl::AsyncError(group->comm, &state);
     const int code = asked == nccl::kSuccess ? state : asked;
     if (code == nccl::kSuccess || code == nccl::kInProgress) continue;
-    return Unavailable("NCCL: what was under way failed ({}): {}", group->what, nccl::Text(code, group->comm));
+    return FailureOf("what was under way failed", *group, code);
   }
   return Status();
 }

@@ -72,6 +72,7 @@ class NcclExchange {
         neighbour_(options.neighbour),
         deadline_(options.deadline) {}
   Status Make(Communicator& ranks, const char* what, Group* group);
+  static Error FailureOf(const char* what, const Group& group, int code);
   Status Settle(const Group& group, const char* what, int code, std::chrono::milliseconds limit);
   Status Sum(const CollectiveLaunch& collective, int64_t rows);
   Status CheckErrors() const;
