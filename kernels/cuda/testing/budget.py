@@ -93,8 +93,14 @@ def read_budget(path):
     return kernels
 
 
+def architectures_of(kernels):
+    """['sm_90', 'sm_90a', 'sm_100']: by number, then by letter."""
+    found = {architecture for of_kernel in kernels.values() for architecture in of_kernel}
+    return sorted(found, key=lambda a: (int(re.sub(r"\D", "", a)), a))
+
+
 def write_budget(path, kernels):
-    architectures = sorted({a for of_kernel in kernels.values() for a in of_kernel}, key=lambda a: int(a[3:]))
+    architectures = architectures_of(kernels)
     head = ["kernel", *architectures, "shared", "stack", "spills"]
     rows = []
     for name, of_kernel in sorted(kernels.items()):
@@ -151,8 +157,7 @@ def main():
         print(line)
     if wrong:
         print(f"where it is meant: python3 {os.path.relpath(__file__)} --built {options.built} --write")
-    architectures = sorted({a for of_kernel in built.values() for a in of_kernel}, key=lambda a: int(a[3:]))
-    print(f"{len(built)} kernels of {', '.join(architectures)}: {len(wrong)} past the budget")
+    print(f"{len(built)} kernels of {', '.join(architectures_of(built))}: {len(wrong)} past the budget")
     return 1 if wrong else 0
 
 
