@@ -29,7 +29,7 @@ CudaReserve CudaReserveOf(const CudaRank& rank) {
   const int64_t cuts = rank.collectives == Collectives::kNccl  ? 0
                        : rank.collectives == Collectives::kIpc ? to_stages
                                                                : rank.exchanges;
-  reserve.graphs = GraphCount(rank.max_seqs) * GraphBytes(rank.steps, cuts);
+  reserve.graphs = GraphCount(rank.max_seqs, rank.last) * GraphBytes(rank.steps, cuts);
   if (rank.collectives == Collectives::kIpc && rank.tp > 1) reserve.communicators = kPeerExchangeBytes;
   if (rank.collectives != Collectives::kNccl) return reserve;
   if (rank.tp > 1) reserve.communicators += kNcclGroupBytes;

@@ -1,11 +1,11 @@
 // What a CUDA rank takes of its device beside its arenas, and its plan counts:
 //   workspace      what blocks leave to others (attention that is spread), or cuBLASLt's products
-//   graphs         one a size of decodes (plans/cuda_graphs.h)
+//   graphs         one a size of decodes, where the stage ends the model one for each variant (plans/cuda_graphs.h)
 //   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages; or the exchange buffer of ipc
 //
-//   CudaReserveOf({.steps = 1000, .exchanges = 4, .max_seqs = 16, .tp = 8})   ->   32 MiB, 89.1 MiB, none
+//   CudaReserveOf({.steps = 1000, .exchanges = 4, .max_seqs = 16, .tp = 8})   ->   32 MiB, 178.1 MiB, none
 //   CudaReserveOf({.steps = 1000, .max_seqs = 16, .tp = 8, .collectives = Collectives::kNccl})
-//     ->   32 MiB, 49.1 MiB, 290.5 MiB
+//     ->   32 MiB, 98.1 MiB, 290.5 MiB
 //
 // What the driver's context, the library code and fragments take is the tenth that no plan may use (fit.h).
 #pragma once

@@ -173,6 +173,12 @@ TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   const RankNeed peers = RankNeeds(model->facts.model, of).front();
   EXPECT_EQ(peers.beside.communicators, 6291456);
   EXPECT_EQ(peers.beside.graphs - cuda.beside.graphs, 5 * 2097152);
+  // The stage that ends the model has another program for each variant, and so another graph.
+  const LayoutStage& stage = model->layout.stages.back();
+  of.collectives = Collectives::kNccl;
+  const int64_t once = NeedOfStage(model->facts.model, of, stage, false, false).beside.graphs;
+  EXPECT_EQ(RankNeeds(model->facts.model, of).back().beside.graphs % (2 * 5 * 8192), 0);
+  EXPECT_GT(RankNeeds(model->facts.model, of).back().beside.graphs, 2 * once);
   EXPECT_EQ(cuda.Least(), cuda.weights + cuda.activations + cuda.beside.Total() + cuda.sequence);
 }
 

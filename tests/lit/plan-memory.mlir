@@ -51,12 +51,12 @@ module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>,
 }
 
 // -----
-// What CUDA takes of a GPU comes first: 32 MiB and 4 KiB, 2 MiB for each graph (decodes of one and of two rows), and 8 KiB for each step of it. What is left holds two blocks.
+// What CUDA takes of a GPU comes first: 32 MiB and 4 KiB, 2 MiB for each graph (decodes of one and of two rows, in both variants), and 8 KiB for each step of it. What is left holds two blocks.
 // CHECK-LABEL: func.func @cuda
 // CHECK-SAME: mrs.arenas = {activations = 64 : i64, kv = 4096 : i64, weights = 2048 : i64}
-// CHECK-SAME: mrs.cuda = {communicators = 0 : i64, graphs = 4227072 : i64, workspace = 33558528 : i64}
+// CHECK-SAME: mrs.cuda = {communicators = 0 : i64, graphs = 8454144 : i64, workspace = 33558528 : i64}
 // CHECK-SAME: block_count = 2 : i64
-module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.collectives = "nccl", mrs.ranks = [{kind = "cuda", memory = 37791808 : i64}]} {
+module attributes {mrs.mesh = {tp = 1 : i64}, mrs.buckets = array<i64: 2, 1, 1>, mrs.max_len = 33 : i64, mrs.max_seqs = 2 : i64, mrs.collectives = "nccl", mrs.ranks = [{kind = "cuda", memory = 42018880 : i64}]} {
   func.func @cuda(%x: !mrs.tensor<[T, 16], f32>, %slots: !mrs.tensor<[T], i32>) {
     %w = mrs.weight "w" {n_dims = 2 : i64, sources = [{}]} : <[1, 8, 16], f32>
     %k = mrs.matmul "k" %x, [%w] : (!mrs.tensor<[T, 16], f32>, !mrs.tensor<[1, 8, 16], f32>) -> !mrs.tensor<[T, 1, 8], f32>

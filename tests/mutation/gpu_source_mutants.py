@@ -1,5 +1,5 @@
 """Mutants of sources, as those of source_mutants.py: of what reads, checks or counts steps and launches that are several
-as one, as plans for GPUs have them."""
+as one, as plans for GPUs have them, or graphs."""
 
 from source_mutants import VERIFY, mutant
 
@@ -223,5 +223,22 @@ MUTANTS = [
         "for (mlir::Value scratch : {gated.getGate()}) {",
         "lit",
         target="mrs-opt",
+    ),
+    # How many graphs there are.
+    mutant(
+        "graphs_of_one_variant_are_counted",
+        "planner/cuda_reserve.cc",
+        "GraphCount(rank.max_seqs, rank.last)",
+        "GraphCount(rank.max_seqs, /*ends_model=*/false)",
+        "rank_cuda_planned_graphs_test",
+        "PlannedGraphs.AreEnoughForDecodesOfBothVariantsInTurn",
+    ),
+    mutant(
+        "one_program_has_graphs_of_both_variants",
+        "runtime/rank/cuda/cuda_executor.cc",
+        ".variant = has_variants_ ? variant : Variant::kCandidates}",
+        ".variant = variant}",
+        "rank_cuda_planned_graphs_test",
+        "PlannedGraphs.AreEnoughForDecodesOfBothVariantsInTurn",
     ),
 ]

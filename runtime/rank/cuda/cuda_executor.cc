@@ -67,6 +67,13 @@ size_t PlannedGraphs(Collectives collectives, const plan::Stage& stage) {
   return static_cast<size_t>(stage.graphs_bytes()) / static_cast<size_t>(GraphBytes(stage.steps()->size(), cuts));
 }
 
+// Whether the stage runs anything for one of the variants alone. One that does not end the model runs nothing such, and
+// its graphs of a size are one.
+bool HasVariants(const plan::Stage& stage) {
+  return std::any_of(stage.steps()->begin(), stage.steps()->end(),
+                     [](const plan::Step* step) { return step->variant() != plan::Variant::always; });
+}
+
 // What the plan may use of a device is a part of the memory that such a device has.
 Status CheckDevice(const plan::Plan& plan, uint32_t rank, Device& device) {
   MRS_ASSIGN_OR_RETURN(const uint64_t total_bytes, device.TotalBytes());
@@ -94,6 +101,7 @@ class CudaExecutor final : public Executor {
         bounds_(BoundsOf(plan, rank, spaces)),
         space_of_class_(SpacesOfClasses(spaces, StageOf(plan, rank))),
         most_decode_rows_(static_cast<int64_t>(std::min({bounds_.tokens, bounds_.sequences, bounds_.logit_rows}))),
+        has_variants_(HasVariants(StageOf(plan, rank))),
         graphs_(PlannedGraphs(CollectivesOf(plan), StageOf(plan, rank))) {}
 
   // What an error left under way reads memory that goes now; and where there was no forward, the others may be in one,
@@ -197,9 +205,8 @@ class CudaExecutor final : public Executor {
     is_under_way_ = true;
     MRS_RETURN_IF_ERROR(CopyInputs(batch, bucket.inputs, rows.of_kernels));
     auto& program = batch.variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
-    MRS_RETURN_IF_ERROR(padded > 0 && with_graphs_
-                            ? RunDecode({.rows = padded, .variant = batch.variant}, program, rows)
-                            : RunSteps(program, rows));
+    MRS_RETURN_IF_ERROR(padded > 0 && with_graphs_ ? RunDecode(KeyOf(padded, batch.variant), program, rows)
+                                                   : RunSteps(program, rows));
     const uint64_t output_bytes = static_cast<uint64_t>(logit_rows) * program.output_row_bytes;
     if (output_bytes > 0) {  // none of a stage that does not end the model
       MRS_RETURN_IF_ERROR(output_.Grow(*device_, "a result", output_bytes));
@@ -325,6 +332,10 @@ class CudaExecutor final : public Executor {
       inputs.Put(kv.block_table, to.block_tables[kv_class], 0, 0);
     }
     return device_->CopyIn(inputs_.data(), host_inputs_.data(), inputs.used());
+  }
+
+  GraphCache::Key KeyOf(int64_t rows, Variant variant) const {
+    return {.rows = rows, .variant = has_variants_ ? variant : Variant::kCandidates};
   }
 
   // By graphs, where its size was used before.
@@ -466,6 +477,7 @@ class CudaExecutor final : public Executor {
   const BatchBounds bounds_;
   const std::vector<uint32_t> space_of_class_;
   const int64_t most_decode_rows_;
+  const bool has_variants_;
   std::unique_ptr<Device> device_;  // outlives what follows
   DeviceArena weights_, activations_, kv_, workspace_, frequencies_, inputs_, host_inputs_;
   PinnedBytes output_;                     // so that the copy out does not wait for a copy on the host

@@ -37,7 +37,8 @@ TEST(CudaGraphs, RowsArePaddedToTheNextSize) {
       EXPECT_GE(GraphRows(rows, most), rows);
       sizes += GraphRows(rows, most) == rows ? 1 : 0;
     }
-    EXPECT_EQ(GraphCount(most), sizes) << most;
+    EXPECT_EQ(GraphCount(most, /*ends_model=*/false), sizes) << most;
+    EXPECT_EQ(GraphCount(most, /*ends_model=*/true), 2 * sizes) << most;  // in both variants
   }
 }
 
@@ -154,7 +155,7 @@ TEST(CudaExecutor, GraphsHaveTheBitsOfSteps) {
   for (const plan::DType dtype : {plan::DType::f32, plan::DType::bf16}) {
     const TestModel model =
         OnGpus({.dtype = dtype, .window = dtype == plan::DType::f32 ? 40u : 0u, .max_seqs = 6, .max_tokens = 96},
-               Folder("graphs"), GraphCount(6) * 2);
+               Folder("graphs"), GraphCount(6, /*ends_model=*/true));
     GraphCache::Counts counts;
     EXPECT_EQ(CompareWithSteps(model, run, &counts), "");
     EXPECT_EQ(counts.captured, 8u);  // of 1, 2, 4 and 6 rows, in both variants
@@ -165,7 +166,7 @@ TEST(CudaExecutor, GraphsHaveTheBitsOfSteps) {
 
 // Of steps and of graphs all launches, but where it is off none; of two executors of one thread each by its own.
 TEST(CudaExecutor, LaunchesAreDependentUnlessThatIsOff) {
-  const TestModel model = OnGpus({.max_seqs = 4}, Folder("dependent"), GraphCount(4) * 2);
+  const TestModel model = OnGpus({.max_seqs = 4}, Folder("dependent"), GraphCount(4, /*ends_model=*/true));
   const auto with = MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory});
   const auto without =
       MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory, .dependent_launch = false});
@@ -238,8 +239,8 @@ TEST(CudaExecutor, SeveralRanksHaveTheBitsOfCpuRanks) {
     const std::string folder = Folder(fmt::format("ranks-{}-{}", row.tp, row.stages).c_str());
     std::filesystem::create_directories(folder);
     const TestModel cpus = MakeTestModel(config, folder);
-    const TestModel staged = OnGpus(config, folder, GraphCount(5) * 2);
-    const TestModel by_nccl = OnGpus(config, folder, GraphCount(5) * 2, /*nccl=*/true);
+    const TestModel staged = OnGpus(config, folder, GraphCount(5, /*ends_model=*/true));
+    const TestModel by_nccl = OnGpus(config, folder, GraphCount(5, /*ends_model=*/true), /*nccl=*/true);
     RandomBatches random(cpus, run.seed + 1);
     Coverage coverage(cpus);
     std::vector<Batch> batches;
@@ -287,8 +288,8 @@ TEST(CudaExecutor, ContextsThatAreSpreadHaveTheBitsOfOthers) {
     config.max_len = 640;
     config.max_seqs = 2;
     const std::string folder = Folder(fmt::format("spread-{}", row.tp).c_str());
-    const TestModel alone = OnGpus(config, folder, GraphCount(2) * 2, /*nccl=*/row.tp > 1);
-    TestModel spread = OnGpus(config, folder, GraphCount(2) * 2, /*nccl=*/row.tp > 1);
+    const TestModel alone = OnGpus(config, folder, GraphCount(2, /*ends_model=*/true), /*nccl=*/row.tp > 1);
+    TestModel spread = OnGpus(config, folder, GraphCount(2, /*ends_model=*/true), /*nccl=*/row.tp > 1);
     for (auto& stage : spread.tree.stages) stage->workspace_bytes = kPartBytes + kCountBytes;
     Repack(&spread);
     const kernels::cuda::AttentionSize size = {

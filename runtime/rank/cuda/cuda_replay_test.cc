@@ -78,7 +78,7 @@ TEST(CudaReplay, EveryLegalOrderHasTheBitsOfSteps) {
                                     .window = 40u,
                                     .max_seqs = most,
                                     .max_tokens = is_fast ? 256u : 96u},
-                                   Folder("orders"), GraphCount(most) * 2);
+                                   Folder("orders"), GraphCount(most, /*ends_model=*/true));
     const std::vector<Batch> batches = Batches(model, run);
     Coverage coverage(model);
     for (const Batch& batch : batches) coverage.Add(batch);
@@ -98,7 +98,7 @@ TEST(CudaReplay, EveryLegalOrderHasTheBitsOfSteps) {
 
 // A dependency that is forgotten shows: some order runs what reads before what writes.
 TEST(CudaReplay, EachMissingDependencyShows) {
-  const TestModel model = OnGpus({.layers = 2, .max_seqs = 2}, Folder("missing"), GraphCount(2) * 2);
+  const TestModel model = OnGpus({.layers = 2, .max_seqs = 2}, Folder("missing"), GraphCount(2, /*ends_model=*/true));
   const std::vector<Batch> batches = Batches(model, {.count = 60});
   const std::vector<std::string> expected = Expected(model, batches);
   int tried = 0;
@@ -159,13 +159,13 @@ void TryEachPoint(const TestModel& model, const std::vector<Batch>& batches, Poi
 
 // What was taken is given back in order, whatever fails: else the emulated device ends the program.
 TEST(CudaFaults, AtEachPointTheErrorIsNamedAndNothingIsLeft) {
-  const TestModel exact = OnGpus({.layers = 1, .max_seqs = 2}, Folder("faults"), GraphCount(2) * 2);
+  const TestModel exact = OnGpus({.layers = 1, .max_seqs = 2}, Folder("faults"), GraphCount(2, /*ends_model=*/true));
   TryEachPoint(exact, Batches(exact, {.count = 12}), Point{}, 40);
 }
 
 TEST(CudaFaults, AtEachPointOfCublasltToo) {
   const TestModel fast = OnGpus({.dtype = plan::DType::bf16, .chain = plan::Chain::fast, .layers = 1, .max_seqs = 20},
-                                Folder("fast-faults"), GraphCount(20) * 2);
+                                Folder("fast-faults"), GraphCount(20, /*ends_model=*/true));
   TryEachPoint(fast, Batches(fast, {.count = 6}), Point::kCublasltOpen, 10);
   EXPECT_GT(emulated::CountOf(Point::kCublasltMultiply), 0u);
 }

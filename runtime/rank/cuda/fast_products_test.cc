@@ -213,7 +213,7 @@ TEST(FastForwards, HaveTheLogitsOfACpuWithinTheBound) {
     std::filesystem::create_directories(folder);
     const TestModel on_cpu = MakeTestModel(config, folder);
     config.chain = plan::Chain::fast;
-    const TestModel on_gpu = OnGpus(config, folder, GraphCount(20) * 2);
+    const TestModel on_gpu = OnGpus(config, folder, GraphCount(20, /*ends_model=*/true));
     const auto cpu = MakeCpuExecutor(on_cpu.plan(), 0, nullptr, {.model_dir = folder});
     ASSERT_TRUE(cpu.ok()) << cpu.message();
     emulated::UseFaults({});

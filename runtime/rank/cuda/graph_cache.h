@@ -25,7 +25,7 @@ class GraphCache {
  public:
   struct Key {
     int64_t rows = 0;
-    Variant variant = Variant::kCandidates;
+    Variant variant = Variant::kCandidates;  // always this of a stage whose program is the same for both
     bool operator==(const Key&) const = default;
   };
   struct Counts {
