@@ -9,6 +9,7 @@ five seconds, a line that names the rank, the device, what failed and how, and n
 fault takes more than half a second, ten times that are the bound.
 """
 
+import collections
 import json
 import os
 import random
@@ -52,21 +53,35 @@ CUBLASLT = [f"cublaslt-{point}" for point in ("open", "version", "create", "choo
 NEVER = {"copy-within", *NCCL, *IPC, *CUBLASLT}
 
 
+ON_ONE = ["--gpus", "2GB", "--max-len", "128", "--max-seqs", "2", "--numerics", "pair2"]
+END_ELSE = "end what else uses the device, or plan"
+
+
 def plan_of(work):
     def build():
         path = work.path("plans", "gpu.mrsplan")
-        work.tools.call([
-            work.tools.plan_program, "build", MINI, "--gpus", "2GB", "--max-len", "128", "--max-seqs", "2", "--numerics",
-            "pair2", "-o", path
-        ])
+        work.tools.call([work.tools.plan_program, "build", MINI, *ON_ONE, "-o", path])
         return path
 
     return work.once("gpu", build)
 
 
-def answer(work, faults):
+# What a rank takes in all, and of that the KV cache.
+Memory = collections.namedtuple("Memory", "total blocks block_bytes sequence_blocks")
+
+
+def memory_of(work, plan):
+    """As the plan's text has it."""
+    text = work.tools.call([work.tools.plan_program, "inspect", plan])
+    parts = re.search(r"^  memory of a rank: weights (\d+), KV (\d+), activations (\d+), CUDA (\d+) ", text, re.MULTILINE)
+    blocks = re.search(r"^  kv class 0: .*, (\d+) blocks of 32 tokens and (\d+) bytes, (\d+) a sequence$", text, re.MULTILINE)
+    check(parts and blocks, f"no memory and KV class in\n{text[:3000]}")
+    return Memory(sum(map(int, parts.groups())), *map(int, blocks.groups()))
+
+
+def answer(work, faults, plan=None):
     program = os.path.join(work.tools_folder, "mrs-exec-emulated")
-    return Run(work, "--plan", plan_of(work), "--model", MINI, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
+    return Run(work, "--plan", plan or plan_of(work), "--model", MINI, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
                "--max-tokens", "4", "--ignore-eos", "--json", "--quiet", program=program,
                environment={FAULT: faults} if faults else None)
 
@@ -161,9 +176,42 @@ def graphs_in_other_orders(work):
 
 
 def less_memory_than_planned(work):
-    run = answer(work, "device-memory:8MiB")
+    """A device that is smaller than those that the plan is for, though the plan would fit into it."""
+    plan = memory_of(work, plan_of(work))
+    run = answer(work, f"device-memory:{plan.total}")
     check_equal(run.ended(START_S), 1, f"exit code\n  {run.described()}")
-    run.said(r"rank 0.* bytes.*cuda:0 \(emulated\)")
+    run.said(rf"rank 0: the plan uses up to 1800000000 bytes of its device, and cuda:0 \(emulated\) has {plan.total}: it "
+             r"is another one than the plan is for; run on a node that the plan is for, or plan for this one \(mrs-exec "
+             r"doctor says what it has\)$")
+
+
+def less_memory_free_than_planned(work):
+    """Of a device as large as planned, of which another program has a part: the refusal says what fits, and a plan made as
+    it says runs there, with so many KV blocks."""
+    plan = memory_of(work, plan_of(work))
+    check_equal((plan.blocks, plan.sequence_blocks), (8, 4), "KV blocks of the plan, and of a sequence")
+    for free, says in (
+        (plan.total - 3 * plan.block_bytes - 1, rf"in which about 4 of its 8 KV blocks would fit; {END_ELSE} anew with "
+         r"mrs-plan build --memory (\d+)"),
+        (plan.total - 5 * plan.block_bytes, r"in which about 3 of its 8 KV blocks would fit, and a sequence of 128 tokens "
+         rf"takes {4 * plan.block_bytes} bytes; {END_ELSE} anew with mrs-plan build --memory (\d+) and a smaller --max-len"),
+        (plan.total - 8 * plan.block_bytes, rf"and without any KV block it needs {plan.total - 8 * plan.block_bytes}; "
+         rf"{END_ELSE} for more ranks \(mrs-plan build --tp, --pp\)()"),
+    ):
+        run = answer(work, f"free-memory:{free}")
+        check_equal(run.ended(START_S), 1, f"exit code, {free} free\n  {run.described()}")
+        memory = run.said(rf"rank 0: needs {plan.total} bytes of cuda:0 \(emulated\) \(weights .*, KV {8 * plan.block_bytes}"
+                          rf", .*\), but {free} are free now, {says}$").group(1)
+        check_equal(memory, str(free) if memory else "", "what to plan for")
+    free = plan.total - 3 * plan.block_bytes - 1
+    less = work.path("plans", "less.mrsplan")
+    work.tools.call([work.tools.plan_program, "build", MINI, *ON_ONE, "--memory", str(free), "-o", less])
+    check_equal(memory_of(work, less).blocks, 4, "KV blocks of a plan for what is free")
+    run = answer(work, f"free-memory:{free}", plan=less)
+    check_equal(run.ended(START_S), 0, f"exit code of a plan for what is free\n  {run.described()}")
+    check_equal(run.output, counts_of(work)[1], "the answers")
+    run = answer(work, f"free-memory:{plan.total}")
+    check_equal(run.ended(START_S), 0, f"exit code where just enough is free\n  {run.described()}")
 
 
 def no_such_fault(work):
@@ -353,7 +401,7 @@ def the_one_that_hangs_is_named(work):
 
 CASES = [
     each_point_is_met, each_fails, past_the_last_nothing_fails, graphs_in_other_orders, less_memory_than_planned,
-    no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails,
+    less_memory_free_than_planned, no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails,
     refused_before_weights_are_read, doctor_looks_for_libraries, the_one_that_hangs_is_named
 ]
 

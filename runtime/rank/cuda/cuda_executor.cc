@@ -14,10 +14,10 @@
 #include "kernels/cuda/fast.h"
 #include "plans/collectives.h"
 #include "plans/cuda_graphs.h"
-#include "plans/rank_memory.h"
 #include "runtime/rank/batch_bounds.h"
 #include "runtime/rank/bind.h"
 #include "runtime/rank/cuda/device.h"
+#include "runtime/rank/cuda/device_memory.h"
 #include "runtime/rank/cuda/device_weights.h"
 #include "runtime/rank/cuda/gpu_exchange.h"
 #include "runtime/rank/cuda/gpu_products.h"
@@ -74,18 +74,6 @@ bool HasVariants(const plan::Stage& stage) {
                      [](const plan::Step* step) { return step->variant() != plan::Variant::always; });
 }
 
-// What the plan may use of a device is a part of the memory that such a device has.
-Status CheckDevice(const plan::Plan& plan, uint32_t rank, Device& device) {
-  MRS_ASSIGN_OR_RETURN(const uint64_t total_bytes, device.TotalBytes());
-  if (rank >= plan.cluster()->memory_bytes()->size()) return Status();  // it is not said
-  const uint64_t planned_bytes = plan.cluster()->memory_bytes()->Get(rank);
-  if (planned_bytes <= total_bytes) return Status();
-  return Refuse(
-      "rank {}: the plan uses up to {} bytes of its device, and {} has {}: it is another one than the plan is for; run "
-      "on a node that the plan is for, or plan for this one (mrs-exec doctor says what it has)",
-      rank, planned_bytes, device.name(), total_bytes);
-}
-
 template <typename Args>
 int Start(KernelLaunch<CudaKernels, Args>& launch, int64_t rows, void* stream) {
   RowsOf(launch.args) = rows * launch.rows_per_row;
@@ -120,18 +108,13 @@ class CudaExecutor final : public Executor {
         exchange_->NotePassed();
       });
     }
-    MRS_RETURN_IF_ERROR(CheckDevice(plan_, rank_, *device_));
+    MRS_ASSIGN_OR_RETURN(const uint64_t total_bytes, device_->TotalBytes());
+    MRS_RETURN_IF_ERROR(CheckTotalMemory(plan_, rank_, device_->name(), total_bytes));
     MRS_ASSIGN_OR_RETURN(exchange_, GpuExchange::Make(*device_, plan_, rank_, world, pulse_));
     const plan::Stage& stage = StageOf(plan_, rank_);
-    const RankMemory memory = MemoryOf(stage);
     MRS_ASSIGN_OR_RETURN(const uint64_t free_bytes, device_->FreeBytes());
-    // Some layers alone take less.
-    if (options.rehearsal != RehearsalScope::kLayers && memory.Total() > free_bytes) {
-      return Refuse(
-          "rank {}: needs {} bytes of {} ({}), but {} are free now; end what else uses it, or plan for less "
-          "with --memory",
-          rank_, memory.Total(), device_->name(),
-          MemoryText(memory, [](uint64_t bytes) { return std::to_string(bytes); }), free_bytes);
+    if (options.rehearsal != RehearsalScope::kLayers) {  // some layers alone take less
+      MRS_RETURN_IF_ERROR(CheckFreeMemory(plan_, rank_, device_->name(), free_bytes));
     }
     MRS_ASSIGN_OR_RETURN(activations_, device_->Allocate("activations", stage.activation_arena_bytes()));
     MRS_ASSIGN_OR_RETURN(kv_, device_->Allocate("the KV cache", stage.kv_arena_bytes()));

@@ -158,6 +158,12 @@ struct HandleText {
 };
 static_assert(sizeof(HandleText) == sizeof(SharedHandle));
 
+// Of a device: by this process, and by another program where a test asks for one.
+uint64_t TakenOf(const emulated::Faults& faults, uint32_t ordinal) {
+  return faults.device_bytes - faults.free_bytes.value_or(faults.device_bytes) +
+         emulation::TakenBytes(static_cast<int>(ordinal), Where::kDevice);
+}
+
 void Copy(void* to, const void* from, size_t bytes) {
   if (bytes != 0) std::memcpy(to, from, bytes);
 }
@@ -205,7 +211,7 @@ Status Device::Use() {
 Result<uint64_t> Device::FreeBytes() {
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kMemoryQuery, "its memory cannot be asked for", kUnknown));
   MRS_ASSIGN_OR_RETURN(const emulated::Faults* const faults, emulated::CurrentFaults());
-  return faults->device_bytes - emulation::TakenBytes(static_cast<int>(ordinal_), Where::kDevice);
+  return faults->device_bytes - TakenOf(*faults, ordinal_);
 }
 Result<uint64_t> Device::TotalBytes() {
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kMemoryQuery, "its memory cannot be asked for", kUnknown));
@@ -222,7 +228,7 @@ Result<DeviceArena> Device::Allocate(const char* what, uint64_t bytes) {
   const std::string failing = fmt::format("no {} bytes of memory for {}", bytes, what);
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kAllocation, failing, kMemoryAllocation));
   MRS_ASSIGN_OR_RETURN(const emulated::Faults* const faults, emulated::CurrentFaults());
-  const uint64_t taken = emulation::TakenBytes(static_cast<int>(ordinal_), Where::kDevice);
+  const uint64_t taken = TakenOf(*faults, ordinal_);
   if (bytes > faults->device_bytes || taken > faults->device_bytes - bytes) {
     return FailureOf(name_, failing, kMemoryAllocation, fmt::format("{} of {} are taken", taken, faults->device_bytes));
   }

@@ -31,7 +31,7 @@ struct Asked {
 // ---- What a test may ask for ----
 
 TEST(EmulatedFaults, EachIsRead) {
-  const auto faults = ParseFaults("launch:17,allocation:3@1,device-memory:3MiB,order:9,count:/tmp/x");
+  const auto faults = ParseFaults("launch:17,allocation:3@1,device-memory:3MiB,free-memory:2MiB,order:9,count:/tmp/x");
   ASSERT_TRUE(faults.ok()) << faults.message();
   ASSERT_EQ(faults->faults.size(), 2u);
   EXPECT_EQ(faults->faults[0].point, emulated::Point::kLaunch);
@@ -39,6 +39,7 @@ TEST(EmulatedFaults, EachIsRead) {
   EXPECT_FALSE(faults->faults[0].device);
   EXPECT_EQ(faults->faults[1].device, 1u);
   EXPECT_EQ(faults->device_bytes, uint64_t{3} << 20);
+  EXPECT_EQ(faults->free_bytes, uint64_t{2} << 20);
   EXPECT_EQ(faults->order_seed, 9u);
   EXPECT_EQ(faults->count_file, "/tmp/x");
   EXPECT_EQ(ParseFaults("")->faults.size(), 0u);
@@ -63,19 +64,23 @@ TEST(EmulatedFaults, WhatIsNoneIsRefused) {
       {"device-memory:99999999999GiB",
        "'device-memory:99999999999GiB': expected device-memory:BYTES, up to 1024GiB, "
        "in KiB, MiB, GiB or none"},
+      {"free-memory:1TiB", "'free-memory:1TiB': expected free-memory:BYTES, up to 1024GiB, in KiB, MiB, GiB or none"},
+      {"free-memory:5MiB,device-memory:4MiB",
+       "free-memory: 5242880 bytes of a device that has 4194304: expected no more than those (device-memory:)"},
       {"lunch:1",
        "'lunch:1': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, allocation, "
        "host-allocation, copy-in, copy-out, copy-within, launch, mark, capture, "
        "capture-invalidated, instantiate, graph-launch, wait, nccl-open, nccl-version, nccl-id, nccl-init, nccl-hang, "
        "nccl-call, nccl-async, nccl-lost, ipc-export, ipc-open, ipc-astray, cublaslt-open, cublaslt-version, "
-       "cublaslt-create, cublaslt-choose, cublaslt-multiply, or device-memory:, order:, missing-dependency: or count:"},
+       "cublaslt-create, cublaslt-choose, cublaslt-multiply, or device-memory:, free-memory:, order:, "
+       "missing-dependency: or count:"},
       {",",
        "'': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, allocation, host-allocation, copy-in, "
        "copy-out, copy-within, launch, mark, capture, capture-invalidated, instantiate, graph-launch, "
        "wait, "
        "nccl-open, nccl-version, nccl-id, nccl-init, nccl-hang, nccl-call, nccl-async, nccl-lost, "
        "ipc-export, ipc-open, ipc-astray, cublaslt-open, cublaslt-version, cublaslt-create, cublaslt-choose, "
-       "cublaslt-multiply, or device-memory:, order:, missing-dependency: or count:"},
+       "cublaslt-multiply, or device-memory:, free-memory:, order:, missing-dependency: or count:"},
   };
   for (const auto& [text, said] : rows) {
     const auto faults = ParseFaults(text);
@@ -179,6 +184,19 @@ TEST(EmulatedDevice, MemoryIsAsMuchAsItHas) {
             "(cudaErrorMemoryAllocation): 1000 of 1024 are taken");
   EXPECT_TRUE(device->Allocate("second", 24).ok());
   EXPECT_TRUE(device->AllocateHost("the host's", 4096).ok());
+}
+
+TEST(EmulatedDevice, AnotherProgramHasWhatIsNotFree) {
+  const Asked asked("device-memory:1KiB,free-memory:600");
+  const std::unique_ptr<Device> device = *Device::Open(3);
+  EXPECT_EQ(*device->TotalBytes(), 1024u);
+  EXPECT_EQ(*device->FreeBytes(), 600u);
+  const DeviceArena first = *device->Allocate("first", 500);
+  EXPECT_EQ(*device->FreeBytes(), 100u);
+  EXPECT_EQ(device->Allocate("second", 101).message(),
+            "cuda:3 (emulated): no 101 bytes of memory for second: out of memory (cudaErrorMemoryAllocation): 924 of "
+            "1024 are taken");
+  EXPECT_TRUE(device->Allocate("second", 100).ok());
 }
 
 TEST(EmulatedDevice, StreamsAreOfOneDevice) {

@@ -49,12 +49,16 @@ Status ParseOne(std::string_view item, Faults* faults) {
     faults->count_file = value;
     return Status();
   }
-  if (name == "device-memory") {
+  if (name == "device-memory" || name == "free-memory") {
     const std::optional<uint64_t> bytes = BytesOf(value);
     if (!bytes) {
-      return Refuse("{}: '{}': expected device-memory:BYTES, up to 1024GiB, in KiB, MiB, GiB or none", kVariable, item);
+      return Refuse("{}: '{}': expected {}:BYTES, up to 1024GiB, in KiB, MiB, GiB or none", kVariable, item, name);
     }
-    faults->device_bytes = *bytes;
+    if (name == "free-memory") {
+      faults->free_bytes = *bytes;
+    } else {
+      faults->device_bytes = *bytes;
+    }
     return Status();
   }
   if (name == "order") {
@@ -72,7 +76,9 @@ Status ParseOne(std::string_view item, Faults* faults) {
   const auto point = std::find(kPointNames.begin(), kPointNames.end(), name);
   if (point == kPointNames.end()) {
     return Refuse(
-        "{}: '{}': expected POINT:NUMBER[@DEVICE] of {}, or device-memory:, order:, missing-dependency: or count:",
+        "{}: '{}': expected POINT:NUMBER[@DEVICE] of {}, or device-memory:, free-memory:, order:, missing-dependency: "
+        "or "
+        "count:",
         kVariable, item, PointList());
   }
   Fault fault;
@@ -140,6 +146,10 @@ Result<Faults> ParseFaults(std::string_view text) {
     const size_t comma = text.find(',');
     MRS_RETURN_IF_ERROR(ParseOne(text.substr(0, comma), &faults));
     text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+  }
+  if (faults.free_bytes && *faults.free_bytes > faults.device_bytes) {
+    return Refuse("{}: free-memory: {} bytes of a device that has {}: expected no more than those (device-memory:)",
+                  kVariable, *faults.free_bytes, faults.device_bytes);
   }
   return faults;
 }

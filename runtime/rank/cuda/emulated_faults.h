@@ -3,6 +3,7 @@
 //   MRS_EMULATED_FAULT=launch:17            the 17th kernel is not launched
 //   MRS_EMULATED_FAULT=allocation:3@1       the third allocation of cuda:1
 //   MRS_EMULATED_FAULT=device-memory:1GiB   a device has that much (KiB, MiB, GiB or bytes)
+//   MRS_EMULATED_FAULT=free-memory:40MiB    so much of it is free: another program has the rest
 //   MRS_EMULATED_FAULT=order:7              nodes of graphs in another legal order at each launch, from this seed
 //   MRS_EMULATED_FAULT=missing-dependency:3 the third dependency of each graph is not there
 //   MRS_EMULATED_FAULT=count:/tmp/counts    fails nowhere; how often each was asked for, a line as the program ends
@@ -98,8 +99,9 @@ struct Fault {
 struct Faults {
   std::vector<Fault> faults;
   uint64_t device_bytes = uint64_t{2} << 30;
-  uint64_t order_seed = 0;          // 0: one order, always
-  uint64_t missing_dependency = 0;  // of each graph, from 1; 0: all are there
+  std::optional<uint64_t> free_bytes;  // at first, no more than those; none: all of them
+  uint64_t order_seed = 0;             // 0: one order, always
+  uint64_t missing_dependency = 0;     // of each graph, from 1; 0: all are there
   std::string count_file;
 };
 // Errors: what is not as above, with where and what there is.
