@@ -30,6 +30,7 @@ SAYS = {
     "open": "cuda:0: cannot be used: unknown error (cudaErrorUnknown)",
     "use": "it cannot be used: unknown error (cudaErrorUnknown)",
     "memory-query": "its memory cannot be asked for: unknown error (cudaErrorUnknown)",
+    "identity": "it does not say which device it is: unknown error (cudaErrorUnknown)",
     "allocation": "out of memory (cudaErrorMemoryAllocation)",
     "host-allocation": "the host's memory, pinned, for ",
     "copy-in": "a copy to it failed: invalid argument (cudaErrorInvalidValue)",
@@ -49,8 +50,9 @@ NCCL = [f"nccl-{point}" for point in ("open", "version", "id", "init", "hang", "
 IPC = [f"ipc-{point}" for point in ("export", "open", "astray")]
 # Of fast numerics, which this plan has not (fast_products_test.cc).
 CUBLASLT = [f"cublaslt-{point}" for point in ("open", "version", "create", "choose", "multiply")]
-# Of a model on one GPU nothing is copied from one place of it to another: its collectives' operands are their results.
-NEVER = {"copy-within", *NCCL, *IPC, *CUBLASLT}
+# Of a model on one GPU nothing is copied from one place of it to another: its collectives' operands are their results. And
+# there is no other rank that could be on its device.
+NEVER = {"copy-within", "identity", *NCCL, *IPC, *CUBLASLT}
 
 
 ON_ONE = ["--gpus", "2GB", "--max-len", "128", "--max-seqs", "2", "--numerics", "pair2"]
@@ -224,6 +226,7 @@ def no_such_fault(work):
 NCCL_FAULTS = {
     "nccl-open:1@1": r"rank 1\b.*no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@1; plan with mrs-plan build",
     "nccl-version:1@1": r"rank [01]\b.*NCCL is 2\.(28\.9|27\.3) here and 2\.(28\.9|27\.3) on rank [01]: install one version",
+    "identity:1@1": r"rank [01]\b.*cuda:1 .*it does not say which device it is: .*MRS_EMULATED_FAULT=identity:1@1",
     "nccl-id:1@0": r"rank [01]\b.*NCCL: no unique id for tensor parallelism: ",
     "nccl-init:1@1": r"rank 1\b.*NCCL: a communicator could not be made \(tensor parallelism\): unhandled system error",
     "nccl-call:9@1": r"rank 1\b.*unhandled cuda error: MRS_EMULATED_FAULT=nccl-call:9@1",

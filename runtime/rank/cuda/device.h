@@ -52,6 +52,12 @@ class DeviceArena {
 // By which another process of the host opens memory of a device (CUDA IPC): a cudaIpcMemHandle_t.
 using SharedHandle = std::array<std::byte, 64>;
 
+// Which device it is, whatever the process calls it.
+struct DeviceIdentity {
+  std::array<std::byte, 16> uuid{};  // no two devices have one, of whichever hosts
+  std::string bus_id;                // "0000:17:00.0", for people: of its host
+};
+
 // What a stream was given while it was captured, to be launched any number of times. Goes before its device.
 class DeviceGraph {
  public:
@@ -83,6 +89,7 @@ class Device {
   Result<uint64_t> FreeBytes();
   Result<uint64_t> TotalBytes();
   Result<int> MultiprocessorCount();
+  Result<DeviceIdentity> Identity();
   // Zeros, aligned to 256 bytes. `what` names it in the error.
   Result<DeviceArena> Allocate(const char* what, uint64_t bytes);
   // Of the host, pinned; not zeroed.

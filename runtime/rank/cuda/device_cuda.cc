@@ -92,6 +92,17 @@ Result<int> Device::MultiprocessorCount() {
   return count;
 }
 
+Result<DeviceIdentity> Device::Identity() {
+  constexpr const char* kWhat = "it does not say which device it is";
+  cudaDeviceProp properties;
+  char bus_id[32] = {};
+  const int ordinal = static_cast<int>(ordinal_);
+  MRS_RETURN_IF_ERROR(Checked(kWhat, cudaGetDeviceProperties(&properties, ordinal)));
+  MRS_RETURN_IF_ERROR(Checked(kWhat, cudaDeviceGetPCIBusId(bus_id, sizeof(bus_id), ordinal)));
+  static_assert(sizeof(properties.uuid) == sizeof(DeviceIdentity::uuid));
+  return DeviceIdentity{.uuid = std::bit_cast<decltype(DeviceIdentity::uuid)>(properties.uuid), .bus_id = bus_id};
+}
+
 Result<DeviceArena> Device::Allocate(const char* what, uint64_t bytes) {
   if (bytes == 0) return DeviceArena();
   void* data = nullptr;

@@ -68,14 +68,14 @@ TEST(EmulatedFaults, WhatIsNoneIsRefused) {
       {"free-memory:5MiB,device-memory:4MiB",
        "free-memory: 5242880 bytes of a device that has 4194304: expected no more than those (device-memory:)"},
       {"lunch:1",
-       "'lunch:1': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, allocation, "
+       "'lunch:1': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, identity, allocation, "
        "host-allocation, copy-in, copy-out, copy-within, launch, mark, capture, "
        "capture-invalidated, instantiate, graph-launch, wait, nccl-open, nccl-version, nccl-id, nccl-init, nccl-hang, "
        "nccl-call, nccl-async, nccl-lost, ipc-export, ipc-open, ipc-astray, cublaslt-open, cublaslt-version, "
        "cublaslt-create, cublaslt-choose, cublaslt-multiply, or device-memory:, free-memory:, order:, "
        "missing-dependency: or count:"},
       {",",
-       "'': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, allocation, host-allocation, copy-in, "
+       "'': expected POINT:NUMBER[@DEVICE] of open, use, memory-query, identity, allocation, host-allocation, copy-in, "
        "copy-out, copy-within, launch, mark, capture, capture-invalidated, instantiate, graph-launch, "
        "wait, "
        "nccl-open, nccl-version, nccl-id, nccl-init, nccl-hang, nccl-call, nccl-async, nccl-lost, "
@@ -184,6 +184,16 @@ TEST(EmulatedDevice, MemoryIsAsMuchAsItHas) {
             "(cudaErrorMemoryAllocation): 1000 of 1024 are taken");
   EXPECT_TRUE(device->Allocate("second", 24).ok());
   EXPECT_TRUE(device->AllocateHost("the host's", 4096).ok());
+}
+
+TEST(EmulatedDevice, EachHasAnIdentityOfItsOwn) {
+  std::set<std::pair<std::array<std::byte, 16>, std::string>> seen;
+  for (const uint32_t ordinal : {0u, 1u, 255u, 256u, 0u}) {
+    const DeviceIdentity identity = *(*Device::Open(ordinal))->Identity();
+    seen.emplace(identity.uuid, identity.bus_id);
+  }
+  ASSERT_EQ(seen.size(), 4u);
+  EXPECT_EQ((*Device::Open(0x117))->Identity()->bus_id, "0001:17:00.0");
 }
 
 TEST(EmulatedDevice, AnotherProgramHasWhatIsNotFree) {

@@ -27,6 +27,7 @@ enum class Point : uint8_t {
   kOpen,
   kUse,
   kMemoryQuery,
+  kIdentity,
   kAllocation,
   kHostAllocation,
   kCopyIn,
@@ -59,9 +60,10 @@ enum class Point : uint8_t {
   kCublasltChoose,  // there is no way to multiply
   kCublasltMultiply,
 };
-constexpr std::array<const char*, 31> kPointNames = {"open",
+constexpr std::array<const char*, 32> kPointNames = {"open",
                                                      "use",
                                                      "memory-query",
+                                                     "identity",
                                                      "allocation",
                                                      "host-allocation",
                                                      "copy-in",

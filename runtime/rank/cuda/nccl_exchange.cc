@@ -1,8 +1,10 @@
 #include "runtime/rank/cuda/nccl_exchange.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <span>
 #include <string>
@@ -22,8 +24,34 @@ using std::chrono::steady_clock;
 struct Hello {
   int32_t version = 0;  // 0: it cannot be had, and why
   int64_t most_decode_rows = 0;
+  std::array<std::byte, 16> device{};  // its UUID
+  char bus_id[32] = {}, host[64] = {};
   char why[512] = {};
 };
+
+template <size_t size>
+void Say(const std::string& text, char (&to)[size]) {
+  std::copy_n(text.data(), std::min(text.size(), size - 1), to);
+}
+template <size_t size>
+std::string Said(const char (&text)[size]) {
+  return Printable(std::string(text, strnlen(text, size)));
+}
+
+// NCCL refuses them itself, once all have met, and the others hear of it no more than that something failed. Devices
+// that are unlike are no matter.
+Status CompareDevices(const std::vector<Hello>& hellos) {
+  for (size_t rank = 0; rank < hellos.size(); ++rank) {
+    for (size_t other = rank + 1; other < hellos.size(); ++other) {
+      if (hellos[rank].device != hellos[other].device) continue;
+      return Refuse(
+          "ranks {} and {} are both on GPU {} of {}, and NCCL refuses two ranks on one device: give each rank a device "
+          "of its own (see CUDA_VISIBLE_DEVICES), or plan with mrs-plan build --collectives ipc",
+          rank, other, Said(hellos[rank].bus_id), Said(hellos[rank].host));
+    }
+  }
+  return Status();
+}
 
 Status CompareHellos(const std::vector<Hello>& hellos, int own) {
   const Hello& mine = hellos[static_cast<size_t>(own)];
@@ -31,8 +59,7 @@ Status CompareHellos(const std::vector<Hello>& hellos, int own) {
   for (size_t rank = 0; rank < hellos.size(); ++rank) {
     const Hello& other = hellos[rank];
     if (other.version == 0) {
-      const std::string why(other.why, strnlen(other.why, sizeof(other.why)));
-      return Refuse("rank {} cannot use NCCL: {}", rank, Printable(why));
+      return Refuse("rank {} cannot use NCCL: {}", rank, Said(other.why));
     }
     if (other.version != mine.version) {
       return Refuse(
@@ -45,7 +72,7 @@ Status CompareHellos(const std::vector<Hello>& hellos, int own) {
                     mine.most_decode_rows, other.most_decode_rows, rank);
     }
   }
-  return Status();
+  return CompareDevices(hellos);
 }
 
 template <typename T>
@@ -59,13 +86,15 @@ Result<std::unique_ptr<NcclExchange>> NcclExchange::Meet(Device& device, const N
   std::unique_ptr<NcclExchange> made(new NcclExchange(device, options));
   Hello mine;
   mine.most_decode_rows = options.most_decode_rows;
-  const Result<int> version = nccl::Open();
-  if (version.ok()) {
-    mine.version = *version;
-  } else {
-    const std::string& why = version.message();
-    std::copy_n(why.data(), std::min(why.size(), sizeof(mine.why) - 1), mine.why);
-  }
+  const Status found = [&]() -> Status {
+    MRS_ASSIGN_OR_RETURN(const DeviceIdentity identity, device.Identity());
+    mine.device = identity.uuid;
+    Say(identity.bus_id, mine.bus_id);
+    gethostname(mine.host, sizeof(mine.host) - 1);
+    MRS_ASSIGN_OR_RETURN(mine.version, nccl::Open());
+    return Status();
+  }();
+  if (!found.ok()) Say(found.message(), mine.why);
   std::vector<Hello> hellos(static_cast<size_t>(options.world->size()));
   MRS_RETURN_IF_ERROR(options.world->AllGather(BytesOf(mine), std::as_writable_bytes(std::span(hellos))));
   MRS_RETURN_IF_ERROR(CompareHellos(hellos, options.world->rank()));

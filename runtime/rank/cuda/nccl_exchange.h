@@ -38,7 +38,7 @@ struct NcclOptions {
 class NcclExchange {
  public:
   // All ranks of the world at once; `device` is borrowed. Each compares what the others have before any of NCCL's own
-  // waits, and where one has no NCCL, or another version, all say so by its name.
+  // waits, and where one has no NCCL, or another version, or a device that another has, all say so by name.
   static Result<std::unique_ptr<NcclExchange>> Meet(Device& device, const NcclOptions& options);
   // After the graphs that have calls of it.
   ~NcclExchange();

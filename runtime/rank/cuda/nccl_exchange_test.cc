@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <functional>
 #include <string>
@@ -41,16 +42,17 @@ struct Rank {
 };
 constexpr uint64_t kMemory = 1 << 20;
 
-// What each rank says in the end, "" where all went well.
+// What each rank says in the end, "" where all went well. Each has the device of its number, or what `devices` says.
 std::vector<std::string> RunRanks(int size, milliseconds deadline, int64_t other_rows,
-                                  const std::function<Status(Rank&)>& run) {
+                                  const std::function<Status(Rank&)>& run, const std::vector<uint32_t>& devices = {}) {
   const auto world = *MakeLocalCommunicators(size);
   std::vector<std::string> said(static_cast<size_t>(size));
   std::vector<std::thread> ranks;
   for (int rank = 0; rank < size; ++rank) {
     ranks.emplace_back([&, rank] {
       const Status ran = [&]() -> Status {
-        MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(static_cast<uint32_t>(rank)));
+        MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(devices.empty() ? static_cast<uint32_t>(rank)
+                                                                             : devices[static_cast<size_t>(rank)]));
         MRS_ASSIGN_OR_RETURN(const DeviceArena workspace, device->Allocate("a workspace", 4096));
         MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
         MRS_ASSIGN_OR_RETURN(const auto exchange,
@@ -158,6 +160,12 @@ TEST(NcclExchange, EachErrorIsNamed) {
       {"nccl-version:1@1",
        {"NCCL is 2.28.9 here and 2.27.3 on rank 1: install one version on all nodes",
         "NCCL is 2.27.3 here and 2.28.9 on rank 0"}},
+      {"identity:1@1",
+       {"rank 1 cannot use NCCL: cuda:1 (emulated): it does not say which device it is: unknown error "
+        "(cudaErrorUnknown): "
+        "MRS_EMULATED_FAULT=identity:1@1",
+        "cuda:1 (emulated): it does not say which device it is: unknown error (cudaErrorUnknown): "
+        "MRS_EMULATED_FAULT=identity:1@1"}},
       {"nccl-id:1@0",
        {"NCCL: no unique id for all ranks: unhandled system error",
         "NCCL: no unique id for all ranks: its first rank got code 2"}},
@@ -207,6 +215,37 @@ TEST(NcclExchange, RanksThatPadUnlikeAreRefused) {
   const auto said = RunRanks(2, milliseconds(20000), 8, SumOnce);
   EXPECT_EQ(said[0], "decodes are of up to 4 rows here and 8 on rank 1, and ranks pad them alike: rebuild the plan");
   EXPECT_EQ(said[1], "decodes are of up to 8 rows here and 4 on rank 0, and ranks pad them alike: rebuild the plan");
+}
+
+// Before NCCL makes a communicator, whose ranks would wait for each other first; also those say so that are on others.
+TEST(NcclExchange, RanksOfOneDeviceAreRefused) {
+  char host[64] = {};
+  gethostname(host, sizeof(host) - 1);
+  const Asked asked("");  // counts from here
+  const auto said = RunRanks(4, milliseconds(20000), 4, SumOnce, {0, 0x117, 2, 0x117});
+  EXPECT_THAT(said, ::testing::Each(fmt::format(
+                        "ranks 1 and 3 are both on GPU 0001:17:00.0 of {}, and NCCL refuses two ranks on one device: "
+                        "give each rank a device of its own (see CUDA_VISIBLE_DEVICES), or plan with mrs-plan build "
+                        "--collectives ipc",
+                        host)));
+  EXPECT_EQ(emulated::CountOf(emulated::Point::kNcclInit), 0u);
+}
+
+// As NCCL itself has it, of whoever does not compare devices.
+TEST(NcclEmulated, RefusesTwoRanksOnOneDevice) {
+  const auto device = *Device::Open(5);
+  nccl::UniqueId id;
+  ASSERT_EQ(nccl::MakeUniqueId(&id), nccl::kSuccess);
+  nccl::Comm ranks[2] = {};
+  for (int rank = 0; rank < 2; ++rank) EXPECT_EQ(nccl::Init(&ranks[rank], 2, id, rank), nccl::kInProgress);
+  for (int rank = 0; rank < 2; ++rank) {
+    int state = nccl::kSuccess;
+    EXPECT_EQ(nccl::AsyncError(ranks[rank], &state), nccl::kSuccess);
+    EXPECT_EQ(
+        nccl::Text(state, ranks[rank]),
+        fmt::format("invalid usage: Duplicate GPU detected : rank {} and rank {} both on cuda:5", rank, 1 - rank));
+  }
+  for (const nccl::Comm rank : ranks) EXPECT_EQ(nccl::Abort(rank), nccl::kSuccess);
 }
 
 TEST(NcclExchange, UnlikeSizesAreAnErrorOfBoth) {
