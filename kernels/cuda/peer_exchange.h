@@ -38,9 +38,8 @@ constexpr int64_t kPeerBufferBytes = kPeerHeaderBytes + 2 * kPeerBlocks * kPeerP
 constexpr int64_t kMostExchangedBytes = INT32_MAX;  // of a rank
 // Whether a sum of so many bytes is quicker in two shots. Between two ranks both read as much. The sizes are those at
 // which vLLM changes over between GPUs that NVLink joins (csrc/custom_all_reduce.cuh); none has been measured here.
-constexpr bool TakesTwoShots(int64_t bytes, int ranks) {
-  return ranks > 2 && bytes >= (ranks <= 4 ? int64_t{512} << 10 : int64_t{256} << 10);
-}
+constexpr int64_t TwoShotBytes(int ranks) { return ranks <= 4 ? int64_t{512} << 10 : int64_t{256} << 10; }
+constexpr bool TakesTwoShots(int64_t bytes, int ranks) { return ranks > 2 && bytes >= TwoShotBytes(ranks); }
 
 // Of the host, where the device reaches it; zeros. Waits look at it now and then.
 struct PeerState {

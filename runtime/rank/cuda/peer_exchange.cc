@@ -35,6 +35,7 @@ struct Hello {
   SharedHandle handle{};
   int32_t pid = 0;
   int64_t most_decode_rows = 0;
+  PeerGrid grid;
   char why[512] = {};
 };
 struct Verdict {
@@ -61,9 +62,30 @@ Result<std::vector<T>> TellAll(Communicator& group, T& mine) {
   return all;
 }
 
-constexpr int64_t kMostSummedBytes = int64_t{1} << 30;  // at a time, as the kernel has a limit
-// In one launch with their sum: a block has a row. Of more, the norm has the whole device for itself after the sum.
-constexpr int64_t kMostNormedRows = kernels::cuda::kPeerBlocks;
+constexpr PeerGrid kGrid;  // of this program
+
+Status CompareGrids(const PeerGrid& mine, const PeerGrid& other, const std::string& name) {
+  const struct {
+    int64_t PeerGrid::*number;
+    const char* is;
+  } rows[] = {{&PeerGrid::blocks, "blocks of an exchange"},
+              {&PeerGrid::piece_bytes, "bytes of a block's piece"},
+              {&PeerGrid::header_bytes, "bytes of flags before the pieces"},
+              {&PeerGrid::most_ranks, "ranks at most"},
+              {&PeerGrid::two_shot_bytes_of_few, "bytes from which sums of up to 4 ranks go in two shots"},
+              {&PeerGrid::two_shot_bytes, "bytes from which sums of more ranks go in two shots"},
+              {&PeerGrid::most_summed_bytes, "bytes summed at a time"},
+              {&PeerGrid::most_normed_rows, "rows at most in one launch with their norm"}};
+  static_assert(sizeof(rows) / sizeof(rows[0]) == sizeof(PeerGrid) / sizeof(int64_t));  // each
+  for (const auto& row : rows) {
+    if (mine.*row.number == other.*row.number) continue;
+    return Refuse(
+        "peer memory has {} {} here and {} on {}, and blocks of ranks wait for each other by these: run one build of "
+        "mrs-exec on all ranks",
+        mine.*row.number, row.is, other.*row.number, name);
+  }
+  return Status();
+}
 
 bool TakesTwoShots(const kernels::cuda::PeerExchangeArgs& args) {
   return args.canonical && !args.is_gather && kernels::cuda::TakesTwoShots(args.bytes, args.ranks);
@@ -105,6 +127,7 @@ Result<std::unique_ptr<PeerExchange>> PeerExchange::Meet(Device& device, PeerOpt
   Hello mine;
   mine.pid = getpid();
   mine.most_decode_rows = self.options_.most_decode_rows;
+  mine.grid = self.options_.grid;
   Say(
       [&]() -> Status {
         MRS_RETURN_IF_ERROR(CheckHeld(device, self.options_.ranks_of_device));
@@ -126,6 +149,7 @@ Result<std::unique_ptr<PeerExchange>> PeerExchange::Meet(Device& device, PeerOpt
       return Refuse("decodes are of up to {} rows here and {} on {}, and ranks pad them alike: rebuild the plan",
                     mine.most_decode_rows, hello.most_decode_rows, self.Name(member));
     }
+    MRS_RETURN_IF_ERROR(CompareGrids(mine.grid, hello.grid, self.Name(member)));
     if (member != own && hello.pid == mine.pid) {
       return Refuse(
           "{} and {} are one process, and exchange by memory that processes share; start a process a rank: --transport "
@@ -294,7 +318,7 @@ Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
   kernels::cuda::PeerExchangeArgs args = ArgsOf(collective);
   const int64_t bytes = rows * static_cast<int64_t>(collective.row_bytes);
   // Gatherings are of logits and candidates, which are less.
-  const int64_t most = args.is_gather ? bytes : kMostSummedBytes;
+  const int64_t most = args.is_gather ? bytes : kGrid.most_summed_bytes;
   for (int64_t at = 0; at < bytes; at += most) {
     args.x = collective.x + at;
     args.y = collective.y + at;
@@ -306,7 +330,7 @@ Status PeerExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
 }
 
 Status PeerExchange::Run(const SumNormLaunch& joined, int64_t rows) {
-  if (rows > kMostNormedRows) {
+  if (rows > kGrid.most_normed_rows) {
     MRS_RETURN_IF_ERROR(Run(joined.sum, rows));
     return device_.Launched(joined.norm.kernel(joined.norm.args, device_.stream()));
   }

@@ -26,11 +26,25 @@
 
 namespace mrs {
 
+// What of a program its exchanges go by, and so all ranks' programs must have alike: a block waits for the one of its
+// number on each other rank, for as many pieces, and finds words and pieces where its own program has them.
+struct PeerGrid {
+  int64_t blocks = kernels::cuda::kPeerBlocks;
+  int64_t piece_bytes = kernels::cuda::kPeerPieceBytes;
+  int64_t header_bytes = kernels::cuda::kPeerHeaderBytes;
+  int64_t most_ranks = kernels::cuda::kMostPeers;  // for whose words there is room
+  int64_t two_shot_bytes_of_few = kernels::cuda::TwoShotBytes(4), two_shot_bytes = kernels::cuda::TwoShotBytes(16);
+  int64_t most_summed_bytes = int64_t{1} << 30;  // at a time, as the kernel has a limit
+  // In one launch with their sum: a block has a row. Of more, the norm has the whole device for itself after the sum.
+  int64_t most_normed_rows = kernels::cuda::kPeerBlocks;
+};
+
 struct PeerOptions {
   Communicator* group = nullptr;  // borrowed, and used while ranks meet and part: of two ranks or more
   std::vector<int> ranks = {};    // what each of them is called
   int64_t most_decode_rows = 0;   // which all ranks must pad alike
   int64_t ranks_of_device = 1;    // that share this rank's
+  PeerGrid grid = {};             // that this rank says it has
   Pulse* pulse = nullptr;         // borrowed; told which rank is waited for. Null: nobody looks
   // Of a wait. A slow rank is not cut off: one that hangs is the business of who watches all ranks.
   std::chrono::milliseconds deadline{std::chrono::hours{24}};
@@ -39,7 +53,8 @@ struct PeerOptions {
 class PeerExchange {
  public:
   // All ranks of the group at once, each a process of its own; `device` is borrowed. Each writes into every other's
-  // memory and reads it back before anything waits there; where one cannot, all say so by the names of both.
+  // memory and reads it back before anything waits there; where one cannot, all say so by the names of both. So they do
+  // before, where their programs' exchanges are unlike.
   static Result<std::unique_ptr<PeerExchange>> Meet(Device& device, PeerOptions options);
   // After the graphs that have exchanges of it. Waits for the others to do so, too, as they read this rank's memory.
   ~PeerExchange();

@@ -48,6 +48,7 @@ struct Shape {
   int size = 2;
   milliseconds deadline{20000};
   int64_t rows_of_last = 4;
+  PeerGrid grid_of_last = {};
   const char* faults = "";
   bool has_pulse = false;
   int64_t ranks_of_device = 0;  // 0: each has a device of its own; else this is said, and all have the first
@@ -89,6 +90,7 @@ class World {
                                      .ranks = names,
                                      .most_decode_rows = rank + 1 == shape.size ? shape.rows_of_last : 4,
                                      .ranks_of_device = std::max(shape.ranks_of_device, int64_t{1}),
+                                     .grid = rank + 1 == shape.size ? shape.grid_of_last : PeerGrid(),
                                      .pulse = shape.has_pulse ? &pulse : nullptr,
                                      .deadline = shape.deadline}));
     Rank own{rank, device.get(), exchange.get(), memory.data(), &side, &line};
@@ -290,6 +292,37 @@ TEST(PeerExchange, RanksThatPadUnlikeAreRefused) {
                 "plan",
                 "decodes are of up to 8 rows here and 4 on rank 10, and ranks pad them alike: rebuild the "
                 "plan"}));
+}
+
+// Of another build of the program: before anything waits in its memory.
+TEST(PeerExchange, RanksWhoseGridsAreUnlikeAreRefused) {
+  const struct {
+    int64_t PeerGrid::*number;
+    const char* says;  // of a program that has one more than this one
+  } rows[] = {
+      {&PeerGrid::blocks, "32 blocks of an exchange here and 33"},
+      {&PeerGrid::piece_bytes, "65536 bytes of a block's piece here and 65537"},
+      {&PeerGrid::header_bytes, "2097152 bytes of flags before the pieces here and 2097153"},
+      {&PeerGrid::most_ranks, "16 ranks at most here and 17"},
+      {&PeerGrid::two_shot_bytes_of_few,
+       "524288 bytes from which sums of up to 4 ranks go in two shots here and 524289"},
+      {&PeerGrid::two_shot_bytes, "262144 bytes from which sums of more ranks go in two shots here and 262145"},
+      {&PeerGrid::most_summed_bytes, "1073741824 bytes summed at a time here and 1073741825"},
+      {&PeerGrid::most_normed_rows, "32 rows at most in one launch with their norm here and 33"},
+  };
+  for (const auto& row : rows) {
+    Shape shape = {.size = 3};
+    ++(shape.grid_of_last.*row.number);
+    World world(shape, SumOnce);
+    const std::vector<std::string> said = world.Said();
+    const std::string expected = fmt::format(
+        "peer memory has {} on rank 12, and blocks of ranks wait for each other by these: run one build of mrs-exec on "
+        "all ranks",
+        row.says);
+    EXPECT_EQ(said[0], expected);
+    EXPECT_EQ(said[1], expected);
+    EXPECT_THAT(said[2], ::testing::AllOf(HasSubstr("peer memory has "), HasSubstr(" on rank 10, and blocks")));
+  }
 }
 
 TEST(PeerExchange, RanksOfOneProcessAreRefused) {
