@@ -222,11 +222,13 @@ Result<uint64_t> Device::TotalBytes() {
 // Of a small one. Here all blocks have threads of their own, however many.
 Result<int> Device::MultiprocessorCount() { return 64; }
 
-// Of a number its own, in all processes: they are those of one host.
+// Of a number its own, in all processes of a host: they have the same devices.
 Result<DeviceIdentity> Device::Identity() {
   MRS_RETURN_IF_ERROR(Ask(name_, stream_, Point::kIdentity, "it does not say which device it is", kUnknown));
   DeviceIdentity identity{.uuid = {}, .bus_id = fmt::format("{:04x}:{:02x}:00.0", ordinal_ >> 8, ordinal_ & 0xff)};
-  std::memcpy(identity.uuid.data(), "mrs-emulated", 12);
+  const uint64_t host = emulated::HostOfProcess();
+  std::memcpy(identity.uuid.data(), "mrs-", 4);
+  std::memcpy(identity.uuid.data() + 4, &host, sizeof(host));
   std::memcpy(identity.uuid.data() + 12, &ordinal_, sizeof(ordinal_));
   return identity;
 }

@@ -2,6 +2,7 @@
 // it for. Its own tests: nothing here is of CUDA.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <set>
@@ -194,6 +195,13 @@ TEST(EmulatedDevice, EachHasAnIdentityOfItsOwn) {
   }
   ASSERT_EQ(seen.size(), 4u);
   EXPECT_EQ((*Device::Open(0x117))->Identity()->bus_id, "0001:17:00.0");
+  const auto device = *Device::Open(0);
+  const DeviceIdentity here = *device->Identity();
+  setenv("NCCL_HOSTID", "another", 1);
+  const DeviceIdentity there = *device->Identity();
+  unsetenv("NCCL_HOSTID");
+  EXPECT_NE(there.uuid, here.uuid);
+  EXPECT_EQ(there.bus_id, here.bus_id);
 }
 
 TEST(EmulatedDevice, AnotherProgramHasWhatIsNotFree) {

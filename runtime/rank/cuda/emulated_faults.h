@@ -120,6 +120,8 @@ uint64_t CountOf(Point point);
 // A graph has forgotten a dependency, as was asked for; how many have.
 void NoteForgotten();
 uint64_t ForgottenCount();
+// As NCCL tells hosts apart where it is told how (NCCL_HOSTID): processes of one host are of two for a test.
+uint64_t HostOfProcess();
 // The calling thread's, as cudaGetDevice has it; 0 where it has chosen none.
 uint32_t CurrentDevice();
 // Why a stream of the calling thread took no work, the last time that one did not; empty: nothing is known.

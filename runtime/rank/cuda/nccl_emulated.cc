@@ -12,14 +12,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
-#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -42,12 +39,6 @@ constexpr size_t kMostRanks = 64;
 constexpr size_t kPiece = size_t{64} << 10;
 constexpr auto kLongest = std::chrono::seconds(60);  // without a step of the rank that is waited for
 
-// As NCCL tells hosts apart where it is told how: processes of one host are of two for a test.
-uint64_t HostOfProcess() {
-  const char* const told = std::getenv("NCCL_HOSTID");
-  return told == nullptr ? 0 : std::hash<std::string_view>()(told);
-}
-
 enum State : uint32_t { kAbsent, kThere, kGone };
 
 // All of it begins as zeros.
@@ -56,7 +47,7 @@ struct alignas(64) RankLine {
   std::atomic<bool> has_come;  // and may have left since
   std::atomic<int32_t> pid;
   std::atomic<uint32_t> device;
-  std::atomic<uint64_t> host;   // HostOfProcess
+  std::atomic<uint64_t> host;   // emulated::HostOfProcess
   std::atomic<uint64_t> step;   // of gatherings, two a piece
   std::atomic<uint64_t> bytes;  // of the gathering under way
 };
@@ -327,7 +318,7 @@ int Init(Comm* comm, int size, const UniqueId& id, int rank) {
   RankLine& line = group->line(rank);
   line.pid.store(getpid());
   line.device.store(device);
-  line.host.store(HostOfProcess());
+  line.host.store(emulated::HostOfProcess());
   uint32_t absent = kAbsent;
   if (!group->hangs && !line.state.compare_exchange_strong(absent, kThere)) return kInvalidUsage;  // twice
   line.has_come.store(!group->hangs, std::memory_order_release);
