@@ -265,6 +265,10 @@ Result<std::unique_ptr<Session>> Session::Start(OpenedPlan opened, const NodeSea
     const Status ready = raw->world_->AwaitReady();
     raw->loading_.End();
     if (ready.ok() && !raw->quiet_) {
+      const RankWorld::Captured captured = raw->world_->captured();
+      if (captured.graphs > 0) {
+        Say("graphs        captured {} graphs in {:.3f} s\n", captured.graphs, captured.milliseconds / 1000.0);
+      }
       Say("ready         in {:.2f} s\n", std::chrono::duration<double>(Clock::now() - started).count());
     }
     return ready;

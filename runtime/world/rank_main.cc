@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <deque>
 #include <memory>
@@ -258,7 +259,8 @@ Status TellDigests(const plan::Plan& plan, uint32_t rank, std::vector<std::strin
 }
 
 Result<std::unique_ptr<Executor>> Load(const plan::Plan& plan, const wire::Config& config, uint32_t rank,
-                                       Communicator* comm, Pulse* pulse, Supervisor& supervisor, Rehearsal* rehearsal) {
+                                       Communicator* comm, Pulse* pulse, GraphCache::Counts* graphs,
+                                       Supervisor& supervisor, Rehearsal* rehearsal) {
   const auto progress = [&supervisor, rank](uint64_t done, uint64_t total) {
     // A supervisor that is gone is noticed at the next message that matters.
     [[maybe_unused]] const Status told =
@@ -286,6 +288,7 @@ Result<std::unique_ptr<Executor>> Load(const plan::Plan& plan, const wire::Confi
                                                           .times = times,
                                                           .graphs = config.cuda_graphs,
                                                           .dependent_launch = config.dependent_launch,
+                                                          .graph_counts = graphs,
                                                           .shared_digests = &shared_digests}));
     if (rehearsal == nullptr) MRS_RETURN_IF_ERROR(TellDigests(plan, rank, std::move(shared_digests), supervisor));
     return executor;
@@ -446,10 +449,12 @@ int Live(Supervisor& supervisor, const wire::Config& config, Life& life) {
                             .lead = answers ? answering : first,
                             .depth = plan.stages()->size(),
                             .pulses = life.of_rank};
+  std::vector<GraphCache::Counts> graphs(config.rank_count);
   RankTeam team(
       shape,
       [&](uint32_t rank) {
-        return Load(plan, config, rank, (*comms)[rank - first].get(), life.of_rank[rank - first], supervisor, practice);
+        return Load(plan, config, rank, (*comms)[rank - first].get(), life.of_rank[rank - first], &graphs[rank - first],
+                    supervisor, practice);
       },
       [&](uint32_t rank, const Error& error) { supervisor.Fail(rank, error); });
   // What is thrown must not unwind the team: its threads may be waiting for this one.
@@ -458,7 +463,11 @@ int Live(Supervisor& supervisor, const wire::Config& config, Life& life) {
     supervisor.channel().set_max_body_bytes(MaxBatchBytes(plan, spaces->size()));
     // Where another thread runs the forwards, this one would take its core.
     if (config.spin_for_batch && shape.depth == 1) supervisor.channel().set_spin(kSpinForBatch);
-    const wire::Ready ready{.first_rank = first, .resident_bytes = ResidentBytes()};
+    wire::Ready ready{.first_rank = first, .resident_bytes = ResidentBytes()};
+    for (const GraphCache::Counts& of_rank : graphs) {
+      ready.graphs = std::max(ready.graphs, static_cast<uint32_t>(of_rank.captured));
+      ready.capture_ms = std::max(ready.capture_ms, static_cast<uint32_t>(std::ceil(1000 * of_rank.capture_seconds)));
+    }
     if (!supervisor.Tell(wire::Encode(ready)).ok()) return Status();
     if (shape.depth == 1) return Serve(supervisor, team, /*finishes_here=*/true, answering_pulse, practice);
     return ServeInStages(supervisor, team, shape.lead, answering_pulse, practice);

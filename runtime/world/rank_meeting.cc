@@ -93,6 +93,10 @@ Status RankWorld::Load() {
     if (options_.ring.has_value()) SetPhase(loading);
     const uint32_t first_rank = FirstRank(incoming.member);
     if (incoming.message.type == wire::MessageType::kReady && ready[incoming.member] < RankCount(incoming.member)) {
+      const Result<wire::Ready> loaded = wire::DecodeReady(incoming.message.body);
+      if (!loaded.ok()) return Report(first_rank, ErrorKind::kRefused, loaded.message());
+      captured_.graphs = std::max(captured_.graphs, loaded->graphs);
+      captured_.milliseconds = std::max(captured_.milliseconds, loaded->capture_ms);
       ++ready[incoming.member];
     } else if (incoming.message.type == wire::MessageType::kDigests) {
       Result<wire::Digests> told = wire::DecodeDigests(incoming.message.body);

@@ -126,6 +126,11 @@ class RankWorld {
   // of the head's `failure`.
   void Stop(const std::string& failure = "");
 
+  // Of the CUDA graphs of a GPU, once all are ready: how many at most, and how long they took at most. Of CPUs none.
+  struct Captured {
+    uint32_t graphs = 0, milliseconds = 0;
+  };
+  Captured captured() const { return captured_; }
   std::vector<int> pids() const;
   std::string phase();  // "while loading weights", "at step 57"; any thread
 
@@ -194,6 +199,7 @@ class RankWorld {
   std::vector<NodeLink> nodes_;     // the head's, from Meet on
   size_t answering_ = 0;            // the member that gives the results
   std::deque<uint64_t> under_way_;  // steps, oldest first
+  Captured captured_;               // as AwaitReady heard
   bool spin_ = false;               // cores enough for the supervisor to wait awake
 
   Fd wake_watcher_;  // eventfd: something for the watching thread

@@ -270,6 +270,8 @@ std::string Encode(const Ready& ready) {
   std::string out = Begin(MessageType::kReady);
   Append(&out, ready.first_rank);
   Append(&out, ready.resident_bytes);
+  Append(&out, ready.graphs);
+  Append(&out, ready.capture_ms);
   return End(std::move(out));
 }
 
@@ -278,6 +280,8 @@ Result<Ready> DecodeReady(Body body) {
   Ready ready;
   ready.first_rank = reader.GetBounded(kMaxWorld, "rank");
   ready.resident_bytes = reader.Get<uint64_t>();
+  ready.graphs = reader.Get<uint32_t>();
+  ready.capture_ms = reader.Get<uint32_t>();
   MRS_RETURN_IF_ERROR(reader.Finish());
   return ready;
 }

@@ -158,6 +158,8 @@ struct Digests {
 struct Ready {
   uint32_t first_rank = 0;
   uint64_t resident_bytes = 0;  // of the process
+  uint32_t graphs = 0;          // captured, of the process' rank that has most; 0: none
+  uint32_t capture_ms = 0;      // of the one that took longest
 };
 
 // What one rank measured in a rehearsal.

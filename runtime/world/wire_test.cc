@@ -140,8 +140,11 @@ TEST(Wire, SmallMessagesRoundTrip) {
   const Decoded progress(Encode(Progress{.rank = 1, .bytes_done = 5, .bytes_total = 1ull << 40}),
                          MessageType::kProgress);
   EXPECT_EQ(DecodeProgress(progress.body())->bytes_total, 1ull << 40);
-  const Decoded ready(Encode(Ready{.first_rank = 1, .resident_bytes = 8}), MessageType::kReady);
+  const Decoded ready(Encode(Ready{.first_rank = 1, .resident_bytes = 8, .graphs = 18, .capture_ms = 412}),
+                      MessageType::kReady);
   EXPECT_EQ(DecodeReady(ready.body())->resident_bytes, 8u);
+  EXPECT_EQ(DecodeReady(ready.body())->graphs, 18u);
+  EXPECT_EQ(DecodeReady(ready.body())->capture_ms, 412u);
   const Decoded failure(Encode(Failure{.rank = 2, .kind = ErrorKind::kUnavailable, .message = "gone"}),
                         MessageType::kFailure);
   EXPECT_EQ(DecodeFailure(failure.body())->message, "gone");

@@ -3,10 +3,10 @@
     python3 gpu_faults.py --bin build/cli            in CTest: of each kind of point the first, the last and one more
     MRS_EVERY_FAULT=1 python3 gpu_faults.py ...      every one
 
-The bundled model answers on one emulated GPU, twice the same sizes, so that graphs are captured and launched. A first run
-counts what is asked of the device (MRS_EMULATED_FAULT=count:FILE); then each of those fails in turn: exit code 1 within
-five seconds, a line that names the rank, the device, what failed and how, and no process is left. Where a run without a
-fault takes more than half a second, ten times that are the bound.
+The bundled model answers on one emulated GPU, by graphs that are captured at start. A first run counts what is asked of
+the device (MRS_EMULATED_FAULT=count:FILE); then each of those fails in turn: exit code 1 within five seconds, a line that
+names the rank, the device, what failed and how, and no process is left. Where a run without a fault takes more than half a
+second, ten times that are the bound.
 """
 
 import collections

@@ -6,9 +6,9 @@
 
 The bundled model on one, two and four of the emulated device, on two stages, and on two stages of two; then a sample of
 the product of models (random ones, the families' tiny ones) x both profiles x every legal layout x transport {local, shm,
-tcp, ring} x prompt chunk {1, 7, 64} x CUDA graphs on and off x what GPUs talk by {staged, nccl, ipc}; by ipc also ranks
-that share one device. Candidates alone are asked for, too: the same tokens. A
-control shows that sums in the order of ranks change the hash.
+tcp, ring} x prompt chunk {1, 7, 64} x CUDA graphs {on, off, lazy: each forward runs once before it is captured, as where
+the driver loads kernels lazily} x what GPUs talk by {staged, nccl, ipc}; by ipc also ranks that share one device. Candidates
+alone are asked for, too: the same tokens. A control shows that sums in the order of ranks change the hash.
 """
 
 import argparse
@@ -23,15 +23,16 @@ import bits
 from mrs_tools import PROFILES, Failed, Tools, in_parallel, run_main
 
 PROGRAM = "mrs-exec-emulated"
-GENERATED = 6  # a size's second decode captures its graph, the third replays it
+GENERATED = 6
 PROMPTS = 3
+GRAPHS = ("on", "off", "lazy")
 # Of the bundled model, whatever the sample: (layout, transport, chunk, graphs, collectives).
 FIXED = (
     ((1, 1), "local", 64, "on", "staged"),
     ((1, 2), "shm", 64, "on", "staged"),
     ((1, 2), "tcp", 7, "off", "staged"),
     ((1, 2), "ring", 64, "on", "staged"),
-    ((1, 2), "local", 64, "on", "staged"),
+    ((1, 2), "local", 64, "lazy", "staged"),
     ((1, 4), "shm", 7, "on", "staged"),
     ((1, 4), "ring", 64, "off", "staged"),
     ((2, 1), "shm", 64, "off", "staged"),
@@ -39,13 +40,13 @@ FIXED = (
     ((2, 2), "shm", 1, "on", "staged"),
     ((1, 2), "shm", 64, "on", "nccl"),
     ((1, 2), "local", 7, "off", "nccl"),
-    ((1, 4), "tcp", 64, "on", "nccl"),
+    ((1, 4), "tcp", 64, "lazy", "nccl"),
     ((2, 1), "shm", 64, "on", "nccl"),
     ((2, 2), "shm", 7, "on", "nccl"),
     ((2, 2), "ring", 64, "off", "nccl"),
     ((1, 2), "shm", 64, "on", "ipc"),
     ((1, 4), "tcp", 7, "on", "ipc"),
-    ((2, 2), "shm", 64, "on", "ipc"),
+    ((2, 2), "shm", 64, "lazy", "ipc"),
     ((2, 2), "ring", 7, "off", "ipc"),
     ((1, 2), "shm", 64, "on", "ipc on one"),
     ((1, 4), "tcp", 7, "off", "ipc on one"),
@@ -99,11 +100,11 @@ class Checker:
             file.write(NODE + DEVICE * count)
         return path
 
-    def both(self, tools, plan, model, transport, chunk, more=()):
+    def both(self, tools, plan, model, transport, chunk, more=(), environment=None):
         """The hashes of the prompts, and what is printed where candidates alone are asked for."""
         argv = tools.exec_argv(plan, model.folder, prompts_of(model), GENERATED, transport=transport, chunk=chunk)
-        said = tools.call([*argv, *more])
-        plain = tools.call([a for a in argv if a != "--json"] + list(more))
+        said = tools.call([*argv, *more], environment=environment)
+        plain = tools.call([a for a in argv if a != "--json"] + list(more), environment=environment)
         return [line.split('"logits_sha256"')[1].split('"')[1] for line in said.splitlines()], plain
 
     def want(self, model, profile):
@@ -114,7 +115,9 @@ class Checker:
 
     def outcome(self, run, reduction="canonical"):
         plan = self.plan_for_gpus(run.model, run.profile, run.layout, run.collectives, reduction)
-        return self.both(self.gpu, plan, run.model, run.transport, run.chunk, ["--cuda-graphs", run.graphs])
+        graphs = ["--cuda-graphs", "off" if run.graphs == "off" else "on"]
+        environment = {"CUDA_MODULE_LOADING": "LAZY"} if run.graphs == "lazy" else None
+        return self.both(self.gpu, plan, run.model, run.transport, run.chunk, graphs, environment)
 
 
 def refuses_another_device(checker, model):
@@ -134,7 +137,7 @@ def runs_of(models, fixed, sample, rng):
     product = [
         Run(model, profile, *rest)
         for model, profile in itertools.product(models, PROFILES)
-        for rest in itertools.product(model.layouts, bits.TRANSPORTS, bits.CHUNKS, ("on", "off"), ("staged", "nccl", "ipc"))
+        for rest in itertools.product(model.layouts, bits.TRANSPORTS, bits.CHUNKS, GRAPHS, ("staged", "nccl", "ipc"))
     ]
     # Of ranks that sum, each a process.
     product = [run for run in product if run.collectives != "ipc" or run.layout[1] > 1 and run.transport != "local"]

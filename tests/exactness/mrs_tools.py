@@ -40,9 +40,9 @@ class Tools:
             if not os.access(program, os.X_OK):
                 raise SystemExit(f"{program}: no such program; give the folder of both with --bin DIR")
 
-    def call(self, argv, isa=None):
+    def call(self, argv, isa=None, environment=None):
         """Runs argv to its end, kept to an instruction set (MRS_ISA) where given; stdout of a run that exited 0."""
-        environment = dict(os.environ, MRS_ISA=isa) if isa else None
+        environment = dict(os.environ, **({"MRS_ISA": isa} if isa else {}), **(environment or {}))
         try:
             done = subprocess.run(
                 argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=self.timeout, env=environment

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <deque>
 #include <optional>
 #include <variant>
@@ -60,7 +61,7 @@ bool IsDecode(const Batch& batch) {
 // A device is given many steps before it has done the first; how far it is, is counted by so many.
 constexpr uint32_t kStepsAMark = 8;
 
-// How many forwards' graphs the plan has counted.
+// How many forwards' graphs the plan counts.
 size_t PlannedGraphs(Collectives collectives, const plan::Stage& stage) {
   int64_t cuts = 0;
   for (const plan::Step* step : *stage.steps()) cuts += IsCutBy(collectives, step->op()) ? 1 : 0;
@@ -89,8 +90,7 @@ class CudaExecutor final : public Executor {
         bounds_(BoundsOf(plan, rank, spaces)),
         space_of_class_(SpacesOfClasses(spaces, StageOf(plan, rank))),
         most_decode_rows_(static_cast<int64_t>(std::min({bounds_.tokens, bounds_.sequences, bounds_.logit_rows}))),
-        has_variants_(HasVariants(StageOf(plan, rank))),
-        graphs_(PlannedGraphs(CollectivesOf(plan), StageOf(plan, rank))) {}
+        has_variants_(HasVariants(StageOf(plan, rank))) {}
 
   // What an error left under way reads memory that goes now; and where there was no forward, the others may be in one,
   // and come to no place where this rank parts from them.
@@ -149,6 +149,10 @@ class CudaExecutor final : public Executor {
                                          .workspace = PlannedWorkspace(),
                                          .launches = buckets_.front().all_logits.launches}));
     with_graphs_ = options.graphs && !(times_ != nullptr && exchange_->InStream());  // nothing is timed inside of one
+    if (with_graphs_) {
+      kernels::cuda::UseWorkspace(PlannedWorkspace());
+      MRS_RETURN_IF_ERROR(CaptureGraphs());
+    }
     // Last, as it may take minutes: a library that is missing or a peer that is not reached is known by now.
     if (options.rehearsal != RehearsalScope::kNone) return Status();
     return LoadWeights(options);
@@ -321,14 +325,47 @@ class CudaExecutor final : public Executor {
     return {.rows = rows, .variant = has_variants_ ? variant : Variant::kCandidates};
   }
 
-  // By graphs, where its size was used before.
-  Status RunDecode(const GraphCache::Key& key, Program<CudaKernels>& program, const RowCounts& rows) {
-    const GraphCache::Graphs* graphs = graphs_.Find(key);
-    if (graphs == nullptr) return RunSteps(program, rows);
-    if (graphs->empty()) {
-      MRS_ASSIGN_OR_RETURN(GraphCache::Graphs captured, Capture(program, rows));
-      graphs = graphs_.Keep(key, std::move(captured));
+  // All that the plan counts, of the fewest rows first.
+  Status CaptureGraphs() {
+    const auto begun = std::chrono::steady_clock::now();
+    const size_t planned = PlannedGraphs(CollectivesOf(plan_), StageOf(plan_, rank_));
+    MRS_ASSIGN_OR_RETURN(const bool loads_lazily, device_->LoadsLazily());
+    for (int64_t rows = 0; rows < most_decode_rows_;) {
+      rows = GraphRows(rows + 1, most_decode_rows_);
+      const RowCounts counts = {.of_kernels = {1, rows, rows, rows}, .of_batch = {1, 0, 0, 0}};
+      auto& bucket = BucketFor(buckets_, rows, rows, rows);
+      for (const Variant variant : {Variant::kCandidates, Variant::kAllLogits}) {
+        auto& program = variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
+        // Also of what needs no graph here: ranks of another stage run it, and wait for this one.
+        if (loads_lazily) MRS_RETURN_IF_ERROR(LoadKernels(program, bucket.inputs, counts));
+        const GraphCache::Key key = KeyOf(rows, variant);
+        if (graphs_.Find(key) != nullptr || graphs_.size() == planned) continue;  // of more, steps run one by one
+        MRS_ASSIGN_OR_RETURN(GraphCache::Graphs captured, Capture(program, counts));
+        graphs_.Keep(key, std::move(captured));
+      }
     }
+    graphs_.counts.capture_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    if (graph_counts_ != nullptr) *graph_counts_ = graphs_.counts;
+    return Status();
+  }
+
+  // Runs what is to be captured once, as the capture of a kernel that the driver has yet to load may fail. By rows of
+  // no batch, which are written nowhere; all ranks do, and what is exchanged in the stream is.
+  Status LoadKernels(Program<CudaKernels>& program, const InputBuffers& inputs, const RowCounts& rows) {
+    Batch nobody;
+    nobody.kv.resize(bounds_.block_counts.size());
+    is_under_way_ = true;
+    MRS_RETURN_IF_ERROR(CopyInputs(nobody, inputs, rows.of_kernels));
+    MRS_RETURN_IF_ERROR(RunSteps(program, rows, /*with_cuts=*/false));
+    MRS_RETURN_IF_ERROR(OfRank(exchange_->Finish()));
+    is_under_way_ = false;
+    return Status();
+  }
+
+  // By graphs, where its size has some.
+  Status RunDecode(const GraphCache::Key& key, Program<CudaKernels>& program, const RowCounts& rows) {
+    const GraphCache::Graphs* const graphs = graphs_.Find(key);
+    if (graphs == nullptr) return RunSteps(program, rows);
     if (pulse_ != nullptr) pulse_->Expect(static_cast<uint32_t>(program.launches.size()));
     size_t next = 0;
     for (size_t at = 0; at < program.launches.size();) {
@@ -383,12 +420,15 @@ class CudaExecutor final : public Executor {
     return static_cast<size_t>(cut - first);
   }
 
-  Status RunSteps(Program<CudaKernels>& program, const RowCounts& rows) {
+  // `with_cuts`: false leaves out what goes through the host.
+  Status RunSteps(Program<CudaKernels>& program, const RowCounts& rows, bool with_cuts = true) {
     if (pulse_ != nullptr) pulse_->Expect(static_cast<uint32_t>(program.launches.size()));
     uint32_t operation = 0;
     for (auto& launch : program.launches) {
       if (pulse_ != nullptr) pulse_->At(++operation, launch.step);
-      Status ran = exchange_->IsCut(launch) ? RunExchange(launch, rows) : Run(launch, rows);
+      const bool is_cut = exchange_->IsCut(launch);
+      if (is_cut && !with_cuts) continue;
+      Status ran = is_cut ? RunExchange(launch, rows) : Run(launch, rows);
       if (ran.ok() && operation % kStepsAMark == 0) ran = device_->Mark();
       if (!ran.ok()) return AtStep(launch.step, ran.error());
       MRS_RETURN_IF_ERROR(OfRank(exchange_->MakeRoom()));

@@ -1,6 +1,6 @@
 // Runs forwards on one GPU in the CPU's arithmetic: loads the rank's weights, binds the plan once, then launches it
-// for every batch: decodes as CUDA graphs, of a row count padded to the next of 1, 2, 4, ... and the plan's most, other
-// batches step by step. The bits of a result are the CPU's.
+// for every batch: decodes as CUDA graphs, captured at start, of a row count padded to the next of 1, 2, 4, ... and the
+// plan's most, other batches step by step. The bits of a result are the CPU's.
 //
 //   MRS_ASSIGN_OR_RETURN(auto executor, MakeCudaExecutor(plan, rank, world, {.model_dir = "models/mini"}));
 //   MRS_ASSIGN_OR_RETURN(const StepOutput out, RunForward(*executor, batch));
@@ -33,7 +33,7 @@ struct CudaExecutorOptions {
   CollectiveTimes* times = nullptr;                    // borrowed; null: nothing is timed
   bool graphs = true;                                  // false: every batch step by step
   bool dependent_launch = true;                        // false: each kernel begins when the one before has ended
-  GraphCache::Counts* graph_counts = nullptr;          // borrowed, for tests: of the graphs so far
+  GraphCache::Counts* graph_counts = nullptr;          // borrowed: of the graphs so far
   std::vector<std::string>* shared_digests = nullptr;  // borrowed: gets those of what other ranks read, too
 };
 

@@ -103,6 +103,9 @@ class Device {
   Result<DeviceArena> OpenShared(const char* what, const SharedHandle& handle);
   // Never freed, where it is not known that all others have closed it: it goes with the process.
   void Forsake(DeviceArena shared);
+  // Whether the driver loads a kernel when it is launched first (CUDA_MODULE_LOADING), which may fail while a graph is
+  // captured.
+  Result<bool> LoadsLazily();
   // In the stream's order.
   Status CopyIn(void* to, const void* from_host, size_t bytes);
   Status CopyOut(void* to_host, const void* from, size_t bytes);

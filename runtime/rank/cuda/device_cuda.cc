@@ -1,3 +1,4 @@
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
@@ -141,6 +142,18 @@ Result<DeviceArena> Device::OpenShared(const char* what, const SharedHandle& han
 }
 
 void Device::Forsake(DeviceArena shared) { shared.Release(); }
+
+Result<bool> Device::LoadsLazily() {
+  constexpr const char* kWhat = "it does not say when kernels are loaded";
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
+  MRS_RETURN_IF_ERROR(Checked(
+      kWhat, cudaGetDriverEntryPointByVersion("cuModuleGetLoadingMode", &found, 11070, cudaEnableDefault, &result)));
+  if (result != cudaDriverEntryPointSuccess) return true;  // it may
+  CUmoduleLoadingMode mode = CU_MODULE_LAZY_LOADING;
+  const CUresult asked = reinterpret_cast<decltype(&cuModuleGetLoadingMode)>(found)(&mode);
+  return asked != CUDA_SUCCESS || mode == CU_MODULE_LAZY_LOADING;
+}
 
 Status Device::CopyIn(void* to, const void* from_host, size_t bytes) {
   return Checked("a copy to it failed", cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, Stream(stream_)));

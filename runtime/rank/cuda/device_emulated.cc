@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -306,6 +307,12 @@ Result<DeviceArena> Device::OpenShared(const char* what, const SharedHandle& han
 
 void Device::Forsake(DeviceArena shared) {
   if (const std::byte* const data = shared.Release(); data != nullptr) emulation::ForsakeMemory(data);
+}
+
+// Kernels are of the program. Where a test says so, they count as loaded when they are launched first.
+Result<bool> Device::LoadsLazily() {
+  const char* const mode = std::getenv("CUDA_MODULE_LOADING");
+  return mode != nullptr && std::string_view(mode) == "LAZY";
 }
 
 // `to_where`, `from_where`: on which side each must lie.

@@ -1,14 +1,12 @@
-// The graphs of a rank: which are there, which is to be captured now, and which goes to make room.
+// The graphs of a rank: of which decodes there are some, and what came of them.
 //
-//   GraphCache cache(/*most=*/3);
-//   cache.Find({.rows = 8, .variant = Variant::kCandidates})   // null, the first time: its steps run one by one
-//   cache.Find({.rows = 8, .variant = Variant::kCandidates})   // no graphs, the second: they are to be captured
-//   cache.Keep(...)                                            // from then on, they
+//   GraphCache cache;
+//   cache.Keep({.rows = 8, .variant = Variant::kCandidates}, graphs)   // at start
+//   cache.Find({.rows = 8, .variant = Variant::kCandidates})           // they
+//   cache.Find({.rows = 16, .variant = Variant::kCandidates})          // null: its steps run one by one
 //
 // A forward is a graph, or where its rank exchanges something with others, a graph before, between and after exchanges.
-// A graph is captured when its size is used again, not at the start: by then every kernel of it has run once, as the
-// capture of one that the driver has yet to load may fail, and sizes that nobody uses take no memory. There are never
-// more than the plan counts; the one that was not used for longest goes first.
+// All that the plan counts are captured at start, so that what fails by it fails then, and no answer waits for it.
 #pragma once
 
 #include <cstddef>
@@ -29,32 +27,21 @@ class GraphCache {
     bool operator==(const Key&) const = default;
   };
   struct Counts {
-    uint64_t captured = 0, launched = 0, dropped = 0;  // forwards
+    uint64_t captured = 0, launched = 0;  // forwards
+    double capture_seconds = 0;           // of all
   };
-
-  // `most`: forwards that have graphs at once.
-  explicit GraphCache(size_t most) : most_(most) {}
 
   using Graphs = std::vector<DeviceGraph>;  // of one forward, in order; at least one
 
-  // Counts as a use. Null: not to be captured yet. Empty: to be captured, for which there is room now.
-  const Graphs* Find(const Key& key);
-  // Of a key that Find gave no graphs for.
-  const Graphs* Keep(const Key& key, Graphs graphs);
+  // Null: none are kept.
+  const Graphs* Find(const Key& key) const;
+  // Of a key that has none.
+  void Keep(const Key& key, Graphs graphs);
   void Clear() { entries_.clear(); }
-  size_t size() const;  // forwards whose graphs are there
+  size_t size() const { return entries_.size(); }  // forwards
 
  private:
-  struct Entry {
-    Key key;
-    uint64_t used = 0;
-    Graphs graphs;
-  };
-  void MakeRoom();
-
-  const size_t most_;
-  uint64_t uses_ = 0;
-  std::vector<Entry> entries_;
+  std::vector<std::pair<Key, Graphs>> entries_;
 
  public:
   Counts counts;
