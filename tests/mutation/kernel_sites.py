@@ -12,6 +12,7 @@ Read are the bodies of functions that are __global__ or __device__, without comm
 | fence | __threadfence...(); and what else is named a fence | nothing |
 | count | CountBlock(word) | a plain addition, which orders nothing |
 | await | AwaitPrevious(); | nothing |
+| flag | StoreRelease(word, value), of another rank or the host; Await(...) of another rank's | nothing; true |
 | commit, wait | CommitCopies(); WaitForCopies<n>(); | nothing; a wait also WaitForCopies<n + 1>() |
 | mask | the mask of a shuffle, a sum of lanes, a __syncwarp | without its lowest bit; without its highest |
 | guard | an if, an operand of && or || in one or in a bool, a comparison before ? | always so, where it leads on; never, where it leaves |
@@ -21,7 +22,7 @@ Read are the bodies of functions that are __global__ or __device__, without comm
 import re
 from dataclasses import dataclass
 
-KINDS = ("barrier", "fence", "count", "await", "commit", "wait", "mask", "guard", "bound")
+KINDS = ("barrier", "fence", "count", "await", "flag", "commit", "wait", "mask", "guard", "bound")
 
 
 @dataclass
@@ -127,6 +128,9 @@ def edits(code, first, last):
         yield "count", f"{code[begin:stop + 1]} orders nothing", begin, stop + 1, f"((*({code[end:stop]}))++)"
     for match, begin, end in find(r"\bAwaitPrevious\(\)"):
         yield "await", f"{match[0]} removed", begin, end, ""
+    for match, begin, end in find(r"\b(?:StoreRelease|Await)\s*\("):
+        stop = closing(code, end - 1) + 1
+        yield "flag", f"{code[begin:stop]} removed", begin, stop, "true" if match[0].startswith("Await") else "((void)0)"
     for match, begin, end in find(r"\bCommitCopies\(\)"):
         yield "commit", f"{match[0]} removed", begin, end, ""
     for match, begin, end in find(r"\bWaitForCopies<([^;]*?)>\(\)"):

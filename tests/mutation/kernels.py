@@ -8,8 +8,8 @@
 kernel_sites.py finds them. Of each, one source (of a header, one that includes it) is compiled anew, for the emulator that
 watches every access, and linked to kernels_cuda_watched_test; its tests of that file must fail: by what the emulator tells,
 by other bits, or because they do not end. What is not found is in HARMLESS, with the reason; a row of it that nothing
-matches, or that is found, is an error, too. Of barriers, fences, counts, masks, commits and waits (for copies, and for the launch
-before) at least 95 of 100 must be found, those rows or not.
+matches, or that is found, is an error, too. Of barriers, fences, counts, flags between ranks, masks, commits and waits (for copies, for the launch before, for
+other ranks) at least 95 of 100 must be found, those rows or not.
 """
 
 import argparse
@@ -37,7 +37,7 @@ TEST = "kernels_cuda_watched_test"
 LIBRARY = "mrs_cuda_kernels_watched"
 SECONDS = 300  # of a processor, ten times what a file's tests take; more is no end, whatever else the host does
 LEAST = 0.95
-ORDERING = ("barrier", "fence", "count", "await", "commit", "wait", "mask")
+ORDERING = ("barrier", "fence", "count", "await", "flag", "commit", "wait", "mask")
 # Tests of the files that have many, or none of the table's, and of a header that needs fewer than its source; of another
 # file all the rest.
 CASES = {

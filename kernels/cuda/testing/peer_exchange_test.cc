@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <deque>
@@ -166,6 +167,23 @@ TEST(PeerExchange, NumbersWrap) {
     for (int block = 0; block < kPeerBlocks; ++block) words[2 * kMostPeers * kPeerBlocks + block] = 0xfffffffdu;
   }
   ExpectSums(world, 0, 1500, 0, true, 1024);  // four pieces of the first block, twice
+}
+
+// Of one block, that none of others says so again.
+TEST(PeerExchange, WhomItWaitsForIsToldUntilItIsThere) {
+  World world(2);
+  uint64_t told = 0;
+  world.Run(0, [&](int rank) {
+    Memory own(4096);
+    const uint64_t& waits_for = world.rank(1).state.waits_for;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (rank == 0 && (told = LoadAcquire(&waits_for)) == 0 && std::chrono::steady_clock::now() < until) {
+      std::this_thread::yield();
+    }
+    EXPECT_EQ(StartPeerExchange(world.Args(rank, own.as(), own.as(), 4096), nullptr), 0);
+  });
+  EXPECT_EQ(told, 1u);  // rank 0
+  EXPECT_EQ(world.rank(1).state.waits_for, 0u);
 }
 
 TEST(PeerExchange, AWaitEndsWhenTheHostSaysSo) {
