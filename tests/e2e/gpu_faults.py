@@ -224,7 +224,8 @@ def no_such_fault(work):
 
 # Of two GPUs that talk by NCCL: what is asked for, and what some rank says of it.
 NCCL_FAULTS = {
-    "nccl-open:1@1": r"rank 1\b.*no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@1; plan with mrs-plan build",
+    "nccl-open:1@1": r"rank 1\b.*no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@1; install NCCL 2\.14 or newer .*"
+                     r"LD_LIBRARY_PATH.*, or plan with mrs-plan build --collectives staged",
     "nccl-version:1@1": r"rank [01]\b.*NCCL is 2\.(28\.9|27\.3) here and 2\.(28\.9|27\.3) on rank [01]: install one version",
     "identity:1@1": r"rank [01]\b.*cuda:1 .*it does not say which device it is: .*MRS_EMULATED_FAULT=identity:1@1",
     "nccl-id:1@0": r"rank [01]\b.*NCCL: no unique id for tensor parallelism: ",
@@ -315,8 +316,9 @@ def each_fails_by(work, collectives, faults):
 
 # What is known before a weight is read: what is planned, other options, what fails and what is said.
 EARLY = [
-    ("fast", (), "cublaslt-open:1", r"rank 0\b.*no cuBLASLt on this host: .*; plan with mrs-plan build --numerics pair2"),
-    ("fast", (), "cublaslt-version:1", r"rank 0\b.*libcublasLt.so.13 is 12\.8\.4, expected 13: "),
+    ("fast", (), "cublaslt-open:1", r"rank 0\b.*no cuBLASLt on this host: .*; install cuBLAS 13 .*, or plan with "
+                                        r"mrs-plan build --numerics pair2"),
+    ("fast", (), "cublaslt-version:1", r"rank 0\b.*libcublasLt.so.13 is 12\.8\.4, expected 13; install cuBLAS 13 "),
     ("ipc", (), "ipc-open:1@1", IPC_FAULTS["ipc-open:1@1"]),
     ("ipc", (), "ipc-astray:1@0", IPC_FAULTS["ipc-astray:1@0"]),
     ("ipc", ("--transport", "local"), "", r"rank [01]\b.*are one process.*start a process a rank: --transport shm"),
@@ -362,8 +364,10 @@ def doctor_looks_for_libraries(work):
     for planned, fault, code, says in (
         ("fast", "", 0, r"^ok +plan\.libraries +cuBLASLt 13\.1\.0 is there$"),
         ("fast", "cublaslt-open:1", 1,
-         r"^bad +plan\.libraries +no cuBLASLt on this host: [^\n]*\n *-> plan with mrs-plan build --numerics pair2"),
-        ("nccl", "nccl-open:1@0", 1, r"^bad +plan\.libraries +no NCCL on this host: [^\n]*\n[^\n]*--collectives staged"),
+         r"^bad +plan\.libraries +no cuBLASLt on this host: MRS_EMULATED_FAULT=cublaslt-open:1\n *-> install "
+         r"cuBLAS 13 .*, or plan with mrs-plan build --numerics pair2"),
+        ("nccl", "nccl-open:1@0", 1, r"^bad +plan\.libraries +no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@0\n *-> install NCCL 2\.14 "
+         r"or newer [^\n]*--collectives staged"),
     ):
         run = Run(work, "doctor", "--plan", plan_by(work, planned), program=program, environment={FAULT: fault})
         run.ended(START_S)

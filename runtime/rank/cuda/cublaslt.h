@@ -7,9 +7,9 @@
 //   code = cublaslt::Choose(handle, product, workspace_bytes, &how);          // on the host, once a product
 //   code = cublaslt::Multiply(handle, product, how, operands, stream);        // y = x * transpose(w)
 //
-// Chosen at link time, as the device is: cublaslt_library.cc opens libcublasLt of the host where a plan needs it,
-// cublaslt_emulated.cc multiplies on the host, cublaslt_none.cc is of a build that found no cublasLt.h. What asks once
-// and keeps is fast_products.h.
+// cublaslt_library.cc opens libcublasLt where a plan needs it: the host's, or for the emulator the program's own
+// (shared_library.h, emulated/cublaslt.cc). cublaslt_none.cc is of a build that found no cublasLt.h. What asks once and
+// keeps is fast_products.h.
 #pragma once
 
 #include <array>
@@ -45,7 +45,7 @@ struct Operands {
   uint64_t workspace_bytes = 0;
 };
 
-// Opens the library, once a process. Its version: 13.1.0 is 130100.
+// Opens the library, or finds it open. Its version: 13.1.0 is 130100.
 Result<int> Open();
 std::string VersionText(int version);  // "13.1.0"
 // What a code means, and in the emulation why.

@@ -1,12 +1,14 @@
-// libcublasLt of the host, opened when a plan first needs it: mrs-exec starts where there is none.
+// libcublasLt, opened when a plan needs it: mrs-exec starts where there is none. Its header is cuBLASLt's own, or that
+// of the emulated one.
 #include <cublasLt.h>
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "runtime/rank/cuda/cublaslt.h"
+#include "runtime/rank/cuda/shared_library.h"
 
 namespace mrs::cublaslt {
 namespace {
@@ -32,7 +34,10 @@ struct Calls {
   MRS_CUBLASLT_CALLS(CALL)
 #undef CALL
 };
-Calls calls;  // filled by Open, before any other call
+Calls calls;  // filled by Open, once, before any other call
+
+static_assert(kSuccess == CUBLAS_STATUS_SUCCESS && kNotInitialized == CUBLAS_STATUS_NOT_INITIALIZED &&
+              kInvalidValue == CUBLAS_STATUS_INVALID_VALUE && kNotSupported == CUBLAS_STATUS_NOT_SUPPORTED);
 
 // Structs and enums are those of the header's major version, which the library's name has.
 constexpr int kMajor = CUBLAS_VER_MAJOR;
@@ -43,22 +48,6 @@ std::string HowToInstall() {
       "install cuBLAS {} (Debian, Ubuntu: libcublas-{}-0 of NVIDIA's repository; pip: nvidia-cublas) where the loader "
       "finds it (LD_LIBRARY_PATH), or plan with mrs-plan build --numerics pair2",
       kMajor, kMajor);
-}
-
-Result<int> OpenOnce() {
-  const std::string name = LibraryName();
-  void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);  // never closed: it keeps what it loaded
-  if (library == nullptr) return Unavailable("no cuBLASLt on this host: {}; {}", dlerror(), HowToInstall());
-#define CALL(call)                                                            \
-  calls.call = reinterpret_cast<decltype(calls.call)>(dlsym(library, #call)); \
-  if (calls.call == nullptr) return Unavailable("{} has no {}: {}; {}", name, #call, dlerror(), HowToInstall());
-  MRS_CUBLASLT_CALLS(CALL)
-#undef CALL
-  const auto version = static_cast<int>(calls.cublasLtGetVersion());
-  if (version < kMajor * 10000 || version >= (kMajor + 1) * 10000) {
-    return Refuse("{} is {}, expected {}; {}", name, VersionText(version), kMajor, HowToInstall());
-  }
-  return version;
 }
 
 cublasLtHandle_t Of(Handle handle) { return static_cast<cublasLtHandle_t>(handle); }
@@ -136,8 +125,28 @@ class Preference {
 }  // namespace
 
 Result<int> Open() {
-  static const Result<int> opened = OpenOnce();
-  return opened;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  const std::string name = LibraryName();
+  std::string why, missing;
+  void* const library = OpenLibrary(name.c_str(), &why);
+  if (library == nullptr) return Unavailable("no cuBLASLt on this host: {}; {}", why, HowToInstall());
+  Calls found;
+#define CALL(call)                                                                     \
+  found.call = reinterpret_cast<decltype(found.call)>(FindCall(library, #call, &why)); \
+  if (found.call == nullptr && missing.empty()) missing = fmt::format("{}: {}", #call, why);
+  MRS_CUBLASLT_CALLS(CALL)
+#undef CALL
+  int version = 0;
+  if (found.cublasLtGetVersion != nullptr) {  // first: another one may lack calls, too
+    version = static_cast<int>(found.cublasLtGetVersion());
+    if (version < kMajor * 10000 || version >= (kMajor + 1) * 10000) {
+      return Refuse("{} is {}, expected {}; {}", name, VersionText(version), kMajor, HowToInstall());
+    }
+  }
+  if (!missing.empty()) return Unavailable("{} has no {}; {}", name, missing, HowToInstall());
+  if (calls.cublasLtGetVersion == nullptr) calls = found;
+  return version;
 }
 
 std::string VersionText(int version) {

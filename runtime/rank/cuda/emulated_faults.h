@@ -40,7 +40,7 @@ enum class Point : uint8_t {
   kInstantiate,
   kGraphLaunch,
   kWait,  // what was launched failed: the device is lost
-  // Of NCCL (nccl_emulated.cc).
+  // Of NCCL (emulated/nccl.cc).
   kNcclOpen,
   kNcclVersion,  // is another one
   kNcclId,
@@ -53,7 +53,7 @@ enum class Point : uint8_t {
   kIpcExport,
   kIpcOpen,
   kIpcAstray,  // what is opened is other memory
-  // Of cuBLASLt (cublaslt_emulated.cc).
+  // Of cuBLASLt (emulated/cublaslt.cc).
   kCublasltOpen,
   kCublasltVersion,  // is another one
   kCublasltCreate,

@@ -148,9 +148,11 @@ TEST(FastProducts, TakeWhatIsOfManyRowsAndAligned) {
   EXPECT_FALSE(takes([](MatmulArgs& a) { a.shape.n = 0; }));
 }
 
-// What cuBLASLt refuses, the emulated one refuses, too; it would be worth nothing as a test else.
+// What cuBLASLt refuses, the emulated one refuses, too; it would be worth nothing as a test else. Its matrices are
+// column after column: A is w, B is x, D is y.
 TEST(CublasltEmulated, RefusesWhatIsNoProduct) {
   OnDevice of(32, {40, 64, 1});
+  ASSERT_TRUE(cublaslt::Open().ok());
   cublaslt::Handle handle = nullptr;
   ASSERT_EQ(cublaslt::Create(&handle), cublaslt::kSuccess);
   const cublaslt::Product product = {.rows = 32, .n = 40, .k = 64, .x_stride = 64, .w_stride = 64, .y_stride = 40};
@@ -167,8 +169,8 @@ TEST(CublasltEmulated, RefusesWhatIsNoProduct) {
   EXPECT_EQ(choose([](auto& p) { p.x_stride = 56; }), invalid + "a leading dimension is less than its rows");
   EXPECT_EQ(choose([](auto& p) { p.w_stride = 32; }), invalid + "a leading dimension is less than its rows");
   EXPECT_EQ(choose([](auto& p) { p.y_stride = 36; }), invalid + "a leading dimension is less than its rows");
-  EXPECT_EQ(choose([](auto& p) { p.x_stride = 68; }), invalid + "rows are not aligned as was asked for");
-  EXPECT_EQ(choose([](auto& p) { p.rows = 0; }), invalid + "0 rows of 40 of 64");
+  EXPECT_EQ(choose([](auto& p) { p.x_stride = 68; }), invalid + "columns are not aligned as was asked for");
+  EXPECT_EQ(choose([](auto& p) { p.rows = 0; }), invalid + "m, n and k are 40, 0 and 64: expected at least 1");
   EXPECT_EQ(cublaslt::Choose(nullptr, product, 0, &how), cublaslt::kNotInitialized);
 
   ASSERT_EQ(cublaslt::Choose(handle, product, 4096, &how), cublaslt::kSuccess);
@@ -182,10 +184,10 @@ TEST(CublasltEmulated, RefusesWhatIsNoProduct) {
   std::vector<float> of_host(32 * 40);
   EXPECT_EQ(multiply([](auto&) {}), "");
   EXPECT_EQ(multiply([](auto& o) { o.x = static_cast<const bf16*>(o.x) + 1; }),
-            invalid + "x is not aligned to 16 bytes");
-  EXPECT_EQ(multiply([](auto& o) { o.y += 1; }), invalid + "y is not aligned to 16 bytes");
+            invalid + "B is not aligned to 16 bytes");
+  EXPECT_EQ(multiply([](auto& o) { o.y += 1; }), invalid + "D is not aligned to 16 bytes");
   EXPECT_EQ(multiply([](auto& o) { o.w = static_cast<const bf16*>(o.w) + 64 * 16; }),
-            invalid + "w: 5120 bytes at byte 2048 of 'w', which has 6144");
+            invalid + "A: 5120 bytes at byte 2048 of 'w', which has 6144");
   EXPECT_EQ(multiply([](auto& o) { o.workspace_bytes = 4095; }), invalid + "the workspace is too small");
   EXPECT_EQ(multiply([](auto& o) { o.workspace = static_cast<std::byte*>(o.workspace) + 64; }),
             invalid + "the workspace is not aligned to 256 bytes");
@@ -260,11 +262,14 @@ TEST(FastForwards, AreRefusedWhereThereIsNoCublaslt) {
   EXPECT_EQ(refusal(""), "");
   directory = "/nowhere";  // no weight is read before it is known
   EXPECT_EQ(refusal("cublaslt-open:1"),
-            "rank 0 step 3 'l0.qkv': no cuBLASLt on this host: MRS_EMULATED_FAULT=cublaslt-open:1; plan with mrs-plan "
-            "build --numerics pair2");
-  EXPECT_EQ(refusal("cublaslt-version:1"),
-            "rank 0 step 3 'l0.qkv': libcublasLt.so.13 is 12.8.4, expected 13: MRS_EMULATED_FAULT=cublaslt-version:1; "
-            "plan with mrs-plan build --numerics pair2");
+            "rank 0 step 3 'l0.qkv': no cuBLASLt on this host: MRS_EMULATED_FAULT=cublaslt-open:1; install cuBLAS 13 "
+            "(Debian, Ubuntu: libcublas-13-0 of NVIDIA's repository; pip: nvidia-cublas) where the loader finds it "
+            "(LD_LIBRARY_PATH), or plan with mrs-plan build --numerics pair2");
+  EXPECT_EQ(
+      refusal("cublaslt-version:1"),
+      "rank 0 step 3 'l0.qkv': libcublasLt.so.13 is 12.8.4, expected 13; install cuBLAS 13 (Debian, Ubuntu: "
+      "libcublas-13-0 of NVIDIA's repository; pip: nvidia-cublas) where the loader finds it (LD_LIBRARY_PATH), or "
+      "plan with mrs-plan build --numerics pair2");
   EXPECT_EQ(refusal("cublaslt-create:1"),
             "rank 0 step 3 'l0.qkv': cuda:0 (emulated): cuBLASLt cannot be used: the library was not initialized: "
             "MRS_EMULATED_FAULT=cublaslt-create:1");

@@ -4,9 +4,9 @@
 //   nccl::UniqueId id;                                         // made by a group's first rank, told to the others
 //   int code = nccl::Init(&comm, /*size=*/2, id, /*rank=*/0);  // kInProgress, until AsyncError says otherwise
 //
-// Chosen at link time, as the device is: nccl_library.cc opens libnccl.so.2 of the host where a plan needs it,
-// nccl_emulated.cc runs between processes of one host, nccl_none.cc is of a build that found no nccl.h. What waits and
-// reports is nccl_exchange.h.
+// nccl_library.cc opens libnccl.so.2 where a plan needs it: the host's, or for the emulator the program's own
+// (shared_library.h, emulated/nccl.cc). nccl_none.cc is of a build that found no nccl.h. What waits and reports is
+// nccl_exchange.h.
 #pragma once
 
 #include <array>
@@ -25,14 +25,15 @@ using UniqueId = std::array<char, 128>;                                // ncclUn
 using Comm = void*;                                                    // ncclComm_t
 constexpr int kOldestVersion = 21400;                                  // 2.14, the first with ncclCommInitRankConfig
 
-// Opens the library, once a process. Its version: 2.28.9 is 22809.
+// Opens the library, or finds it open. Its version: 2.28.9 is 22809.
 Result<int> Open();
 std::string VersionText(int version);  // "2.28.9"
 // What a code means, and what NCCL says of `comm` beyond it (null: of nothing in particular).
 std::string Text(int code, Comm comm);
 
 int MakeUniqueId(UniqueId* id);
-// Without waiting for the others (ncclConfig_t.blocking = 0).
+// Without waiting for the others (ncclConfig_t.blocking = 0), unless NCCL_COMM_BLOCKING=1 is set, which NCCL heeds
+// first.
 int Init(Comm* comm, int size, const UniqueId& id, int rank);
 // *state: of the last call, or of what went wrong since.
 int AsyncError(Comm comm, int* state);

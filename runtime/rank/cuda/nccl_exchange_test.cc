@@ -156,7 +156,9 @@ TEST(NcclExchange, EachErrorIsNamed) {
   const Row rows[] = {
       {"nccl-open:1@1",
        {"rank 1 cannot use NCCL: no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@1",
-        "no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@1; plan with mrs-plan build --collectives staged"}},
+        "no NCCL on this host: MRS_EMULATED_FAULT=nccl-open:1@1; install NCCL 2.14 or newer (Debian, Ubuntu: libnccl2 "
+        "of NVIDIA's repository; pip: nvidia-nccl-cu13) where the loader finds it (LD_LIBRARY_PATH), or plan with "
+        "mrs-plan build --collectives staged"}},
       {"nccl-version:1@1",
        {"NCCL is 2.28.9 here and 2.27.3 on rank 1: install one version on all nodes",
         "NCCL is 2.27.3 here and 2.28.9 on rank 0"}},
@@ -233,6 +235,7 @@ TEST(NcclExchange, RanksOfOneDeviceAreRefused) {
 
 // As NCCL itself has it, of whoever does not compare devices.
 TEST(NcclEmulated, RefusesTwoRanksOnOneDevice) {
+  ASSERT_TRUE(nccl::Open().ok());
   const auto device = *Device::Open(5);
   nccl::UniqueId id;
   ASSERT_EQ(nccl::MakeUniqueId(&id), nccl::kSuccess);
@@ -272,7 +275,35 @@ TEST(NcclExchangeDeathTest, EndsBeforeItsGraphs) {
                "a communicator of NCCL ends before the graphs that have calls of it");
 }
 
+// NCCL_COMM_BLOCKING is heeded before what the program says (comment of NCCL's own: "override configuration with env
+// variable"): then a communicator is there, or has failed, when its making returns.
+TEST(NcclEmulated, WaitsWhereItsVariableSaysSo) {
+  setenv("NCCL_COMM_BLOCKING", "1", 1);
+  const auto said = RunRanks(2, milliseconds(20000), 4, [](Rank& rank) -> Status {
+    MRS_RETURN_IF_ERROR(SumTwice(rank));
+    EXPECT_EQ(rank.At(99), 2);
+    return Status();
+  });
+  std::vector<int> codes(2);
+  nccl::UniqueId id;
+  ASSERT_EQ(nccl::MakeUniqueId(&id), nccl::kSuccess);
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < 2; ++rank) {
+    ranks.emplace_back([&, rank] {
+      const auto device = *Device::Open(5);
+      nccl::Comm comm = nullptr;
+      codes[static_cast<size_t>(rank)] = nccl::Init(&comm, 2, id, rank);
+      EXPECT_EQ(comm, nullptr);
+    });
+  }
+  for (std::thread& rank : ranks) rank.join();
+  unsetenv("NCCL_COMM_BLOCKING");
+  for (const std::string& one : said) EXPECT_EQ(one, "");
+  EXPECT_THAT(codes, ::testing::Each(5));  // ncclInvalidUsage: two ranks on one device
+}
+
 TEST(NcclEmulatedDeathTest, IsGivenWhatIsNoCommunicator) {
+  ASSERT_TRUE(nccl::Open().ok());
   int state = 0;
   EXPECT_DEATH(nccl::AsyncError(&state, &state), "NCCL is given a communicator that is none, or is none any more");
 }

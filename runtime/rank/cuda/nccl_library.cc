@@ -1,11 +1,13 @@
-// libnccl.so.2 of the host, opened when a plan first needs it: mrs-exec starts where there is none.
-#include <dlfcn.h>
+// libnccl.so.2, opened when a plan needs it: mrs-exec starts where there is none. Its header is NCCL's own, or that of
+// the emulated one.
 #include <fmt/format.h>
 #include <nccl.h>
 
 #include <cstring>
+#include <mutex>
 
 #include "runtime/rank/cuda/nccl.h"
+#include "runtime/rank/cuda/shared_library.h"
 
 namespace mrs::nccl {
 namespace {
@@ -29,30 +31,15 @@ struct Calls {
   MRS_NCCL_CALLS(CALL)
 #undef CALL
 };
-Calls calls;  // filled by Open, before any other call
+Calls calls;  // filled by Open, once, before any other call
 
+static_assert(kSuccess == ncclSuccess && kInProgress == ncclInProgress && kSystemError == ncclSystemError &&
+              kInternalError == ncclInternalError && kRemoteError == ncclRemoteError);
+
+constexpr const char* kName = "libnccl.so.2";
 constexpr const char* kInstall =
     "install NCCL 2.14 or newer (Debian, Ubuntu: libnccl2 of NVIDIA's repository; pip: nvidia-nccl-cu13) where the "
     "loader finds it (LD_LIBRARY_PATH), or plan with mrs-plan build --collectives staged";
-
-Result<int> OpenOnce() {
-  void* const library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);  // never closed: its threads may outlive us
-  if (library == nullptr) return Unavailable("no NCCL on this host: {}; {}", dlerror(), kInstall);
-#define CALL(name)                                                            \
-  calls.name = reinterpret_cast<decltype(calls.name)>(dlsym(library, #name)); \
-  if (calls.name == nullptr) return Unavailable("libnccl.so.2 has no {}: {}; {}", #name, dlerror(), kInstall);
-  MRS_NCCL_CALLS(CALL)
-#undef CALL
-  int version = 0;
-  if (const ncclResult_t code = calls.ncclGetVersion(&version); code != ncclSuccess) {
-    return Unavailable("libnccl.so.2 does not say which version it is: {}; {}", calls.ncclGetErrorString(code),
-                       kInstall);
-  }
-  if (version < kOldestVersion || version >= 30000) {
-    return Refuse("libnccl.so.2 is {}, expected 2.14 or a newer 2; {}", VersionText(version), kInstall);
-  }
-  return version;
-}
 
 ncclComm_t Of(Comm comm) { return static_cast<ncclComm_t>(comm); }
 cudaStream_t Stream(void* stream) { return static_cast<cudaStream_t>(stream); }
@@ -60,8 +47,29 @@ cudaStream_t Stream(void* stream) { return static_cast<cudaStream_t>(stream); }
 }  // namespace
 
 Result<int> Open() {
-  static const Result<int> opened = OpenOnce();
-  return opened;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  std::string why, missing;
+  void* const library = OpenLibrary(kName, &why);
+  if (library == nullptr) return Unavailable("no NCCL on this host: {}; {}", why, kInstall);
+  Calls found;
+#define CALL(name)                                                                     \
+  found.name = reinterpret_cast<decltype(found.name)>(FindCall(library, #name, &why)); \
+  if (found.name == nullptr && missing.empty()) missing = fmt::format("{}: {}", #name, why);
+  MRS_NCCL_CALLS(CALL)
+#undef CALL
+  int version = 0;
+  if (found.ncclGetVersion != nullptr) {  // first: an older one lacks calls, too
+    if (const ncclResult_t code = found.ncclGetVersion(&version); code != ncclSuccess) {
+      return Unavailable("{} does not say which version it is: code {}; {}", kName, static_cast<int>(code), kInstall);
+    }
+    if (version < kOldestVersion || version >= 30000) {
+      return Refuse("{} is {}, expected 2.14 or a newer 2; {}", kName, VersionText(version), kInstall);
+    }
+  }
+  if (!missing.empty()) return Unavailable("{} has no {}; {}", kName, missing, kInstall);
+  if (calls.ncclGetVersion == nullptr) calls = found;
+  return version;
 }
 
 std::string VersionText(int version) {

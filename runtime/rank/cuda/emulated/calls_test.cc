@@ -1,0 +1,200 @@
+// NCCL's and cuBLASLt's calls as the emulator has them: what is refused of whoever calls them otherwise than this
+// project does, or forgets something.
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "runtime/rank/cuda/device.h"
+#include "runtime/rank/cuda/emulated/cublasLt.h"
+#include "runtime/rank/cuda/emulated/nccl.h"
+
+namespace mrs {
+namespace {
+
+// A communicator of one rank, that is there.
+struct Alone {
+  Alone() {
+    ncclUniqueId id;
+    EXPECT_EQ(ncclGetUniqueId(&id), ncclSuccess);
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    EXPECT_EQ(ncclCommInitRankConfig(&comm, 1, id, 0, &config), ncclInProgress);
+    ncclResult_t state = ncclInProgress;
+    EXPECT_EQ(ncclCommGetAsyncError(comm, &state), ncclSuccess);
+    EXPECT_EQ(state, ncclSuccess);
+  }
+  void End() {
+    EXPECT_EQ(ncclCommFinalize(comm), ncclInProgress);
+    EXPECT_EQ(ncclCommDestroy(comm), ncclSuccess);
+  }
+  const std::unique_ptr<Device> device = *Device::Open(0);
+  const DeviceArena memory = *device->Allocate("memory", 4096);
+  const cudaStream_t stream = static_cast<cudaStream_t>(device->stream());
+  ncclComm_t comm = nullptr;
+};
+
+TEST(EmulatedNccl, TakesNoConfigurationButTheInitializers) {
+  Alone alone;
+  ncclUniqueId id;
+  ASSERT_EQ(ncclGetUniqueId(&id), ncclSuccess);
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.magic = 0;
+  ncclComm_t comm = nullptr;
+  EXPECT_EQ(ncclCommInitRankConfig(&comm, 1, id, 0, &config), ncclInvalidArgument);
+  config = NCCL_CONFIG_INITIALIZER;
+  config.size = 4;
+  EXPECT_EQ(ncclCommInitRankConfig(&comm, 1, id, 0, &config), ncclInvalidArgument);
+  EXPECT_EQ(ncclCommInitRankConfig(&comm, 1, id, 0, nullptr), ncclInvalidArgument);
+  EXPECT_EQ(comm, nullptr);
+  alone.End();
+}
+
+// The first call of one that waits nowhere sets up what it goes by.
+TEST(EmulatedNccl, IsInProgressWhereItDoesNotWait) {
+  Alone alone;
+  std::byte* const data = alone.memory.data();
+  EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclInProgress);
+  EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclSuccess);
+  alone.End();
+  ncclUniqueId id;
+  ASSERT_EQ(ncclGetUniqueId(&id), ncclSuccess);
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;  // where nothing is said it waits
+  ASSERT_EQ(ncclCommInitRankConfig(&alone.comm, 1, id, 0, &config), ncclSuccess);
+  EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclSuccess);
+  EXPECT_EQ(ncclCommFinalize(alone.comm), ncclSuccess);
+  EXPECT_EQ(ncclCommDestroy(alone.comm), ncclSuccess);
+}
+
+TEST(EmulatedNccl, MovesBytesOfTheDevicesMemoryAlone) {
+  for (const bool is_type : {true, false}) {
+    Alone alone;
+    std::byte* const data = alone.memory.data();
+    EXPECT_EQ(ncclAllGather(data, data + 8, 8, is_type ? ncclFloat32 : ncclUint8, alone.comm, nullptr),
+              is_type ? ncclInvalidArgument : ncclInProgress);
+    EXPECT_EQ(std::string(ncclGetLastError(alone.comm)),
+              is_type ? "elements of type 7, where the emulated NCCL has bytes alone" : "");
+    std::byte of_host[8] = {};
+    EXPECT_EQ(ncclAllGather(of_host, data, 8, ncclUint8, alone.comm, alone.stream), ncclInvalidArgument);
+    EXPECT_EQ(ncclCommAbort(alone.comm), ncclSuccess);
+  }
+}
+
+TEST(EmulatedNcclDeathTest, IsDestroyedOnlyWhenFinal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(ncclCommDestroy(Alone().comm), "a communicator of NCCL is destroyed before it is final");
+}
+
+// A product of 4 x 8 by 8 x 16, as cuBLASLt is told of it: A is transposed.
+struct Described {
+  Described() {
+    EXPECT_EQ(cublasLtCreate(&handle), CUBLAS_STATUS_SUCCESS);
+    cublasLtMatmulDescCreate(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+    cublasLtMatrixLayoutCreate(&a, CUDA_R_16BF, 8, 4, 8);
+    cublasLtMatrixLayoutCreate(&b, CUDA_R_16BF, 8, 16, 8);
+    cublasLtMatrixLayoutCreate(&d, CUDA_R_32F, 4, 16, 4);
+    cublasLtMatmulPreferenceCreate(&preference);
+    EXPECT_EQ(Set(CUBLAS_OP_T), CUBLAS_STATUS_SUCCESS);
+  }
+  void End() {
+    cublasLtMatmulPreferenceDestroy(preference);
+    for (const cublasLtMatrixLayout_t matrix : {a, b, d}) cublasLtMatrixLayoutDestroy(matrix);
+    cublasLtMatmulDescDestroy(product);
+    cublasLtDestroy(handle);
+  }
+  cublasStatus_t Set(cublasOperation_t of_a) {
+    return cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &of_a, sizeof(of_a));
+  }
+  template <typename T>
+  cublasStatus_t Prefer(cublasLtMatmulPreferenceAttributes_t what, T value) {
+    return cublasLtMatmulPreferenceSetAttribute(preference, what, &value, sizeof(value));
+  }
+  void PreferAlignment(uint32_t bytes) {
+    for (const auto of : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+      EXPECT_EQ(Prefer(of, bytes), CUBLAS_STATUS_SUCCESS);
+    }
+  }
+  // Why there is no way; "" there is.
+  std::string Choose() {
+    int count = -1;
+    const cublasStatus_t code =
+        cublasLtMatmulAlgoGetHeuristic(handle, product, a, b, d, d, preference, 1, &way, &count);
+    EXPECT_EQ(count, code == CUBLAS_STATUS_SUCCESS ? 1 : 0);
+    return code == CUBLAS_STATUS_SUCCESS ? "" : cublasLtGetStatusString(code);
+  }
+  std::string Multiply(float alpha, float beta, std::byte* operands, std::byte* c, std::byte* to) {
+    const cublasStatus_t code = cublasLtMatmul(handle, product, &alpha, operands, a, operands, b, &beta, c, d, to, d,
+                                               &way.algo, nullptr, 0, nullptr);
+    return code == CUBLAS_STATUS_SUCCESS ? "" : cublasLtGetStatusString(code);
+  }
+  cublasLtHandle_t handle = nullptr;
+  cublasLtMatmulDesc_t product = nullptr;
+  cublasLtMatrixLayout_t a = nullptr, b = nullptr, d = nullptr;
+  cublasLtMatmulPreference_t preference = nullptr;
+  cublasLtMatmulHeuristicResult_t way = {};
+};
+
+constexpr const char* kNotSupported = "the requested functionality is not supported: ";
+constexpr const char* kInvalid = "an unsupported value or parameter was passed to the function: ";
+
+TEST(EmulatedCublaslt, HasNoWayForWhatIsNotAskedForHere) {
+  Described of;
+  EXPECT_EQ(of.Choose(),
+            std::string(kInvalid) + "columns are not aligned as was asked for");  // 256, if nothing is said
+  of.PreferAlignment(16);
+  EXPECT_EQ(of.Choose(), "");
+  EXPECT_EQ(of.way.workspaceSize, 0u);
+  EXPECT_EQ(of.Prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{100}), CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(of.Choose(), "");
+  EXPECT_EQ(of.way.workspaceSize, 100u);
+  EXPECT_EQ(of.Prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint32_t{100}), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(of.Prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, uint64_t{16}), CUBLAS_STATUS_INVALID_VALUE);
+  of.Set(CUBLAS_OP_N);
+  EXPECT_EQ(of.Choose(), std::string(kNotSupported) + "the emulated one transposes A, and A alone");
+  of.Set(CUBLAS_OP_T);
+  cublasLtMatrixLayoutDestroy(of.b);
+  cublasLtMatrixLayoutCreate(&of.b, CUDA_R_16BF, 9, 16, 16);
+  EXPECT_EQ(of.Choose(), std::string(kInvalid) + "A of 8 x 4, B of 9 x 16 and D of 4 x 16 are no product");
+  cublasLtMatrixLayoutDestroy(of.b);
+  cublasLtMatrixLayoutCreate(&of.b, CUDA_R_16F, 8, 16, 8);
+  EXPECT_EQ(of.Choose(), std::string(kNotSupported) + "A or B is not of bf16");
+  of.End();
+}
+
+TEST(EmulatedCublaslt, MultipliesAsItWasAsked) {
+  Described of;
+  const std::unique_ptr<Device> device = *Device::Open(0);
+  const DeviceArena memory = *device->Allocate("memory", 4096);
+  std::byte* const y = memory.data() + 1024;
+  of.PreferAlignment(16);
+  ASSERT_EQ(of.Choose(), "");
+  EXPECT_EQ(of.Multiply(1, 0, memory.data(), y, y), "");
+  const std::string scales = std::string(kNotSupported) + "the emulated one has no scales but 1 and 0, and C is D";
+  EXPECT_EQ(of.Multiply(2, 0, memory.data(), y, y), scales);
+  EXPECT_EQ(of.Multiply(1, 1, memory.data(), y, y), scales);
+  EXPECT_EQ(of.Multiply(1, 0, memory.data(), y + 1024, y), scales);
+  // What an algorithm was told of alignments it holds its operands to.
+  EXPECT_EQ(of.Multiply(1, 0, memory.data() + 8, y, y), std::string(kInvalid) + "A is not aligned to 16 bytes");
+  of.PreferAlignment(8);
+  ASSERT_EQ(of.Choose(), "");
+  EXPECT_EQ(of.Multiply(1, 0, memory.data() + 8, y, y), "");
+  of.End();
+}
+
+TEST(EmulatedCublasltDeathTest, KeepsAccountOfDescriptions) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(cublasLtDestroy(Described().handle), "cuBLASLt's last handle ends before 5 descriptions");
+  EXPECT_DEATH(
+      {
+        Described of;
+        of.End();
+        cublasLtMatrixLayoutDestroy(of.a);
+      },
+      "cuBLASLt is given a description that is none, or is none any more");
+}
+
+}  // namespace
+}  // namespace mrs
