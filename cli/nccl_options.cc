@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <set>
 #include <string_view>
 
 #include "plans/collectives.h"
@@ -13,6 +11,11 @@ namespace mrs::cli {
 namespace {
 
 constexpr size_t kMostShown = 32;
+
+std::string TextOf(const NcclSetting& one) {
+  const std::string text = Printable(fmt::format("{}={}", one.name, one.value).substr(0, 160));
+  return one.from.empty() ? text : fmt::format("{} ({})", text, Printable(one.from));
+}
 
 }  // namespace
 
@@ -33,20 +36,27 @@ Status CheckNccl(const plan::Plan& plan, bool flag, const char* const* environme
       says);
 }
 
-std::string DescribeNccl(const char* const* environment) {
-  std::set<std::string> set;
-  for (; environment != nullptr && *environment != nullptr; ++environment) {
-    const std::string_view entry = *environment;
-    if (entry.starts_with("NCCL_")) set.insert(Printable(entry.substr(0, 160)));
-  }
+std::string DescribeNccl(const NcclSettings& settings) {
   std::string text = "NCCL          not run on a device yet by this program; it reads ";
-  if (set.empty()) return text + "no variable that is set here\n";
+  if (settings.settings.empty()) text += "no variable that is set here";
   size_t shown = 0;
-  for (const std::string& entry : set) {
+  for (const NcclSetting& one : settings.settings) {
     if (shown == kMostShown) break;
-    text += fmt::format("{}{}", shown++ == 0 ? "" : ", ", entry);
+    text += fmt::format("{}{}", shown++ == 0 ? "" : ", ", TextOf(one));
   }
-  return text + (set.size() > shown ? fmt::format(" and {} more\n", set.size() - shown) : "\n");
+  if (settings.settings.size() > shown) text += fmt::format(" and {} more", settings.settings.size() - shown);
+  text += "\n";
+  if (const NcclSetting* const blocking = BlockingSetting(settings); blocking != nullptr) {
+    text += fmt::format(
+        "              {} overrides what this program asks of it, to wait nowhere: ranks wait in NCCL for one that "
+        "does "
+        "not come or is lost, however long; leave it out, or set it to 0\n",
+        TextOf(*blocking));
+  }
+  for (const std::string& one : settings.unread) {
+    text += fmt::format("              not looked into: {}\n", Printable(one));
+  }
+  return text;
 }
 
 }  // namespace mrs::cli

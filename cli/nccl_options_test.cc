@@ -1,5 +1,6 @@
 #include "cli/nccl_options.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -31,9 +32,31 @@ TEST(NcclOptions, APlanThatNeedsItIsRefusedWhereThereIsNone) {
 
 TEST(NcclOptions, ItsVariablesAreSaid) {
   const std::string begin = "NCCL          not run on a device yet by this program; it reads ";
-  EXPECT_EQ(DescribeNccl(nullptr), begin + "no variable that is set here\n");
-  const char* const environment[] = {"NCCL_P2P_DISABLE=1", "HOME=/", "NCCL_DEBUG=IN\nFO", nullptr};
-  EXPECT_EQ(DescribeNccl(environment), begin + "NCCL_DEBUG=IN\\x0aFO, NCCL_P2P_DISABLE=1\n");
+  EXPECT_EQ(DescribeNccl({}), begin + "no variable that is set here\n");
+  EXPECT_EQ(DescribeNccl({.settings = {{"NCCL_DEBUG", "IN\nFO", ""}, {"NCCL_P2P_DISABLE", "1", "/etc/nccl.conf"}},
+                          .unread = {"/a\x1b.conf: is a pipe, expected a file"}}),
+            begin +
+                "NCCL_DEBUG=IN\\x0aFO, NCCL_P2P_DISABLE=1 (/etc/nccl.conf)\n"
+                "              not looked into: /a\\x1b.conf: is a pipe, expected a file\n");
+  NcclSettings many;
+  for (int i = 0; i < 40; ++i) many.settings.push_back({fmt::format("NCCL_{}", i), std::string(200, 'x'), ""});
+  const std::string text = DescribeNccl(many);
+  EXPECT_TRUE(text.ends_with("xxx and 8 more\n"));
+  EXPECT_LT(text.size(), 33u * 170);
+}
+
+TEST(NcclOptions, WhatOverridesTheProgramIsSaid) {
+  const auto says = [](const char* value) {
+    const std::string text =
+        DescribeNccl({.settings = {{"NCCL_COMM_BLOCKING", value, "/etc/nccl.conf"}}, .unread = {}});
+    return text.substr(text.find('\n') + 1);
+  };
+  EXPECT_EQ(
+      says("1"),
+      "              NCCL_COMM_BLOCKING=1 (/etc/nccl.conf) overrides what this program asks of it, to wait nowhere: "
+      "ranks wait in NCCL for one that does not come or is lost, however long; leave it out, or set it to 0\n");
+  EXPECT_NE(says("0x1"), "");
+  for (const char* other : {"0", "", "2", "-1", "yes"}) EXPECT_EQ(says(other), "") << other;
 }
 
 }  // namespace

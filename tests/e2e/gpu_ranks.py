@@ -150,6 +150,21 @@ def rehearses(work, layers, collectives="staged"):
         run.clean_up()
 
 
+def says_what_nccl_reads(work):
+    """Of the environment and of a file; and what of it overrides the program, whose answer is the same."""
+    plan = plan_for(work, "nccl-of-two", "--gpus", "2xEMU-2GB", "--tp", "2", "--collectives", "nccl")
+    file = work.text_file("nccl.conf", "# none\nNCCL_IB_HCA=mlx5\nNCCL_COMM_BLOCKING=0\nPATH=/nowhere\n")
+    run = Run(work, "--plan", plan, "--model", MINI, *nodes.ASK, program=program_of(work),
+              environment={"NCCL_COMM_BLOCKING": "1", "NCCL_CONF_FILE": file})
+    try:
+        check_equal(run.ended(START_S), 0, f"exit code\n  {run.described()}")
+        run.said(rf"^NCCL .* it reads NCCL_COMM_BLOCKING=1, NCCL_CONF_FILE={file}, NCCL_IB_HCA=mlx5 \({file}\)$")
+        run.said(r"^ +NCCL_COMM_BLOCKING=1 overrides what this program asks of it, to wait nowhere: ")
+        check_equal(json.loads(run.output)["logits_sha256"], nodes.alone(work), run.described())
+    finally:
+        run.clean_up()
+
+
 CASES = [
     ("two nodes, tensor parallel, tcp", lambda w: on_nodes(w, "tp2", 1, "--tp", "2")),
     ("two nodes, stages, ring", lambda w: on_nodes(w, "pp2", 1, "--pp", "2", common=["--transport", "ring"])),
@@ -158,6 +173,7 @@ CASES = [
     ("two nodes of two, by nccl", lambda w: on_nodes(w, "nccl4", 2, "--tp", "4", "--collectives", "nccl")),
     ("two nodes of two, stages by nccl",
      lambda w: on_nodes(w, "nccl2pp2", 2, "--tp", "2", "--pp", "2", "--collectives", "nccl")),
+    ("what NCCL reads", says_what_nccl_reads),
     ("serves", serves),
     *((f"fails at {point}:{number}", lambda w, p=point, n=number: fails(w, p, n)) for point, number in FAULTS),
     *([("fails at every point", fails_everywhere)] if is_every() else []),
