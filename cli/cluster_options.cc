@@ -78,8 +78,8 @@ void ClusterOptions::Register(CommandLine& line, CLI::App& verb) {
   verb.add_flag("--no-nccl", no_nccl,
                 "The GPUs have no NCCL: stages instead of tensor parallelism, unless --collectives staged or ipc");
   AddChoice(line, verb, "--collectives", &collectives, {"auto", "staged", "nccl", "ipc"},
-            "What carries what GPUs tell each other: staged, through pinned memory of their hosts; nccl; ipc, sums "
-            "by each other's memory; auto: staged");
+            "What carries what GPUs tell each other: staged, through pinned memory of their hosts; nccl; ipc, each "
+            "other's memory, what stages hand on staged where they do not reach it; auto: staged");
 }
 
 Status ClusterOptions::Fill(planner::BuildOptions* options) const {

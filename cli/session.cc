@@ -160,7 +160,7 @@ std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks, const 
     const size_t here = seat.identity.ranks.size();
     const bool one = plan.ranks()->size() == 1;
     const Collectives collectives = CollectivesOf(plan);
-    const bool between_stages = collectives == Collectives::kIpc && plan.stages()->size() > 1;
+    const bool between_stages = collectives == Collectives::kIpcInStages && plan.stages()->size() > 1;
     const char* const cuts = one                                   ? ""
                              : collectives == Collectives::kStaged ? ", cut where GPUs talk"
                              : between_stages                      ? ", cut between stages"

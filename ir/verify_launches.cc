@@ -68,7 +68,8 @@ mlir::LogicalResult VerifyLaunch(mlir::ModuleOp module, mlir::Operation* first, 
                                  "mrs.matmul";
   }
   auto collectives = module->getAttrOfType<mlir::StringAttr>("mrs.collectives");
-  if (sum && (!collectives || collectives.getValue() != "ipc")) {
+  const llvm::StringRef by = collectives ? collectives.getValue() : "";
+  if (sum && by != "ipc" && by != "ipc-in-stages") {
     return NamedError(second) << "is joined to '" << sum.getName()
                               << "', which only GPUs that read each other's memory do (mrs.collectives \"ipc\")";
   }

@@ -26,11 +26,13 @@ CudaReserve CudaReserveOf(const CudaRank& rank) {
   CudaReserve reserve;
   reserve.workspace = kWorkspaceBytes + kCountBytes;
   const int64_t to_stages = (rank.first ? 0 : 1) + (rank.last ? 0 : 1);
-  const int64_t cuts = rank.collectives == Collectives::kNccl  ? 0
-                       : rank.collectives == Collectives::kIpc ? to_stages
-                                                               : rank.exchanges;
+  const int64_t cuts = rank.collectives == Collectives::kStaged        ? rank.exchanges
+                       : rank.collectives == Collectives::kIpcInStages ? to_stages
+                                                                       : 0;
   reserve.graphs = GraphCount(rank.max_seqs, rank.last) * GraphBytes(rank.steps, cuts);
-  if (rank.collectives == Collectives::kIpc && rank.tp > 1) reserve.communicators = kPeerExchangeBytes;
+  if (SumsByPeers(rank.collectives)) {
+    reserve.communicators = PeerBytes(rank.collectives, rank.tp, rank.first, rank.last);
+  }
   if (rank.collectives != Collectives::kNccl) return reserve;
   if (rank.tp > 1) reserve.communicators += kNcclGroupBytes;
   if (!rank.first) reserve.communicators += kNcclPeerBytes;

@@ -1,7 +1,8 @@
 // What a CUDA rank takes of its device beside its arenas, and its plan counts:
 //   workspace      what blocks leave to others (attention that is spread), or cuBLASLt's products
 //   graphs         one a size of decodes, where the stage ends the model one for each variant (plans/cuda_graphs.h)
-//   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages; or the exchange buffer of ipc
+//   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages; or those of ipc,
+//                  for a group and for each neighbouring stage
 //
 //   CudaReserveOf({.steps = 1000, .exchanges = 4, .max_seqs = 16, .tp = 8})   ->   32 MiB, 178.1 MiB, none
 //   CudaReserveOf({.steps = 1000, .max_seqs = 16, .tp = 8, .collectives = Collectives::kNccl})
@@ -28,7 +29,7 @@ struct CudaRank {
   int64_t exchanges = 0;  // of these, what waits for other ranks
   int64_t max_seqs = 1;   // of one forward
   int64_t tp = 1;
-  bool first = true, last = true;  // of the stages
+  bool first = true, last = true;                  // of the stages
   Collectives collectives = Collectives::kStaged;  // what is staged cuts the graphs
 };
 

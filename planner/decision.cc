@@ -89,7 +89,14 @@ Result<std::optional<std::vector<VisibleDevice>>> Decider::Devices(const Wish& w
   return std::optional(*found->second);
 }
 
+// By what was asked for; where that is ipc and stages do not reach each other's memory, anew by what they then take.
 Result<Decision> Decider::Place(const Wish& wish) const {
+  MRS_ASSIGN_OR_RETURN(Decision decision, PlaceBy(wish, CollectivesNamed(wish.collectives)));
+  if (decision.budget.collectives != Collectives::kIpcInStages) return decision;
+  return PlaceBy(wish, Collectives::kIpcInStages);
+}
+
+Result<Decision> Decider::PlaceBy(const Wish& wish, Collectives collectives) const {
   const ModelSpec& spec = *subject_.spec;
   Decision decision;
   decision.max_len = LengthOf(wish);
@@ -125,7 +132,7 @@ Result<Decision> Decider::Place(const Wish& wish) const {
                            .bf16 = decision.bf16,
                            .nccl = wish.no_nccl.empty() || wish.collectives == "staged" || wish.collectives == "ipc",
                            .no_nccl_because = wish.no_nccl,
-                           .collectives = CollectivesNamed(wish.collectives)};
+                           .collectives = collectives};
     MRS_ASSIGN_OR_RETURN(Placement placed, mrs::Place(spec, *decision.cluster, *devices, of));
     decision.flags = std::move(placed.flags);
     decision.budget = std::move(placed.budget);
@@ -138,8 +145,10 @@ Result<Decision> Decider::Place(const Wish& wish) const {
   if (devices && std::cmp_less(decision.devices.size(), mesh.RankCount())) {
     return BrokenRule<RuleId::kDevices>("", mesh.RankCount(), mesh.tp, mesh.stage, devices->size());
   }
-  if (devices && wish.collectives == "ipc" && mesh.RankCount() > 1) {
-    MRS_RETURN_IF_ERROR(CheckPeers(*decision.cluster, *devices, decision.devices, decision.layout, LegalSizes(spec)));
+  if (devices && SumsByPeers(collectives) && mesh.RankCount() > 1) {
+    MRS_ASSIGN_OR_RETURN(const Collectives reached,
+                         PeersOf(*decision.cluster, *devices, decision.devices, decision.layout, LegalSizes(spec)));
+    if (collectives == Collectives::kIpc) decision.budget.collectives = reached;
   }
   return decision;
 }

@@ -90,6 +90,7 @@ class Decider {
   int64_t BatchedTokensOf(const Wish& wish) const;
 
  private:
+  Result<Decision> PlaceBy(const Wish& wish, Collectives collectives) const;
   bool CountsHostRanks(const Wish& wish) const;
 
   Subject subject_;

@@ -187,21 +187,21 @@ Result<Placement> Place(const ModelSpec& spec, const cluster::Cluster& cluster,
   return Placer(spec, cluster, devices, wish).Run();
 }
 
-Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& visible,
-                  const std::vector<VisibleDevice>& ranks, const Layout& layout, const std::vector<int64_t>& sizes) {
+Result<Collectives> PeersOf(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& visible,
+                            const std::vector<VisibleDevice>& ranks, const Layout& layout,
+                            const std::vector<int64_t>& sizes) {
   constexpr std::string_view kInstead = "say --collectives staged, or nccl";
   const int64_t tp = layout.mesh.tp;
-  if (tp == 1) {
-    return Refuse("--collectives ipc: no GPU sums with others: stages hand on through their hosts' memory; {}",
-                  kInstead);
-  }
   if (tp > kMostPeerRanks) {
     return Refuse("--collectives ipc: of up to {} GPUs that sum, and tp is {}; {}", kMostPeerRanks, tp, kInstead);
   }
   const cluster::DevicePaths paths = cluster::DevicePathsOf(cluster);
-  for (size_t s = 0; s < layout.stages.size(); ++s) {
-    const auto first = ranks.begin() + static_cast<std::ptrdiff_t>(layout.stages[s].device * tp);
-    const std::vector<VisibleDevice> group(first, first + static_cast<std::ptrdiff_t>(tp));
+  const auto group_of = [&](size_t stage) {
+    const auto first = ranks.begin() + static_cast<std::ptrdiff_t>(layout.stages[stage].device * tp);
+    return std::vector<VisibleDevice>(first, first + static_cast<std::ptrdiff_t>(tp));
+  };
+  for (size_t s = 0; s < layout.stages.size() && tp > 1; ++s) {
+    const std::vector<VisibleDevice> group = group_of(s);
     if (ReachEachOther(cluster, paths, group)) continue;
     const Crossing worst = WorstCrossing(cluster, paths, group);
     return Refuse(
@@ -210,7 +210,19 @@ Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevi
         s, WhereText(cluster, group), CrossingText(worst), kInstead,
         layout.stages.size() == 1 ? PeersText(cluster, paths, visible, sizes) : "");
   }
-  return Status();
+  for (size_t s = 1; s < layout.stages.size(); ++s) {
+    const std::vector<VisibleDevice> before = group_of(s - 1), after = group_of(s);
+    for (size_t c = 0; c < before.size(); ++c) {  // rank c sends to rank c
+      const std::vector<VisibleDevice> pair = {before[c], after[c]};
+      if (ReachEachOther(cluster, paths, pair)) continue;
+      if (tp > 1) return Collectives::kIpcInStages;
+      return Refuse(
+          "--collectives ipc: the GPUs of stages {} and {} ({}) hand on over {}, and reach each other's memory over "
+          "NVLink or PCIe switches of one node alone; {}",
+          s - 1, s, WhereText(cluster, pair), CrossingText(WorstCrossing(cluster, paths, pair)), kInstead);
+    }
+  }
+  return Collectives::kIpc;
 }
 
 std::vector<std::string> PlacementLines(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks,

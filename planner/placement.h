@@ -46,11 +46,13 @@ Result<Placement> Place(const ModelSpec& spec, const cluster::Cluster& cluster,
 Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<VisibleDevice>& devices,
                                 const LayoutWish& wish, int64_t tp, bool cuda);
 
-// Whether the ranks of each group reach each other's memory (--collectives ipc): they are of one node, joined without
-// the host, and few enough. Refuses the first group that does not by its name, with those of the `visible` devices that
-// do, as many as one of `sizes`, the legal ones in order.
-Status CheckPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& visible,
-                  const std::vector<VisibleDevice>& ranks, const Layout& layout, const std::vector<int64_t>& sizes);
+// What of --collectives ipc can be: each rank of a group reaches the others' memory, as they are of one node, joined
+// without the host, and few enough. Where so do all that hand on from stage to stage, they do that by it, too: kIpc;
+// else kIpcInStages. Refuses the first group that does not by its name, with those of the `visible` devices that do, as
+// many as one of `sizes`, the legal ones in order; of groups of one the first stage that does not reach the next.
+Result<Collectives> PeersOf(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& visible,
+                            const std::vector<VisibleDevice>& ranks, const Layout& layout,
+                            const std::vector<int64_t>& sizes);
 
 // Where each group and border lies, one line each: "tp group 0: devices 0 to 3 of node gpu-0, over NVLink, ...".
 std::vector<std::string> PlacementLines(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& ranks,

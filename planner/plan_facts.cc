@@ -224,7 +224,7 @@ Result<PlanFacts> ReadFacts(mlir::ModuleOp module) {
   one_of("mrs.chain", facts.chain, {"pair2", "block32", "fast"});
   one_of("mrs.reduction", facts.reduction, {"canonical", "rank_order"});
   one_of("mrs.weight_dtype", facts.weight_dtype, {"f32", "bf16"});
-  one_of("mrs.collectives", facts.collectives, {"staged", "nccl", "ipc"});
+  one_of("mrs.collectives", facts.collectives, {"staged", "nccl", "ipc", "ipc-in-stages"});
   for (const RankPlace& rank : facts.ranks) {
     one_of("mrs.ranks[].kind", rank.kind, {"cpu", "cuda"});
     if (error.empty() && !(std::in_range<uint32_t>(rank.node) && std::in_range<uint32_t>(rank.device))) {

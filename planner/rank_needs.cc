@@ -121,9 +121,8 @@ class Needs {
   RankNeed Of(const LayoutStage& stage, bool first, bool last) {
     RankNeed need;
     need.weights = Weights(stage, first, last);
-    const StageValues values =
-        ValuesOfStage(spec_, {tp_, first, last, stage.layer_begin, stage.layer_end, of_.bf16, of_.max_len, of_.cuda,
-                              of_.cuda && of_.collectives == Collectives::kIpc});
+    const StageValues values = ValuesOfStage(spec_, {tp_, first, last, stage.layer_begin, stage.layer_end, of_.bf16,
+                                                     of_.max_len, of_.cuda, of_.cuda && SumsByPeers(of_.collectives)});
     for (const ir::BucketSize& bucket : of_.layout.buckets) {
       need.activations = std::max(need.activations, ActivationBytes(values, bucket));
     }

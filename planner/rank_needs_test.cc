@@ -168,11 +168,17 @@ TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   EXPECT_EQ(staged.beside.communicators, 0);
   const int64_t exchanges = 1 + 2 * model->layout.stages.front().layer_end + 1;  // embedding, layers, a send
   EXPECT_EQ(staged.beside.graphs - cuda.beside.graphs, 5 * exchanges * 2097152);
-  // By peer memory one buffer, and only what the next stage gets cuts a graph.
+  // By peer memory a buffer of the group, one of words for the next stage, and there one into which is handed.
   of.collectives = Collectives::kIpc;
-  const RankNeed peers = RankNeeds(model->facts.model, of).front();
-  EXPECT_EQ(peers.beside.communicators, 6291456);
-  EXPECT_EQ(peers.beside.graphs - cuda.beside.graphs, 5 * 2097152);
+  const std::vector<RankNeed> peers = RankNeeds(model->facts.model, of);
+  EXPECT_EQ(peers.front().beside.communicators, 6291456 + 2097152);
+  EXPECT_EQ(peers.back().beside.communicators, 6291456 + 6291456);
+  EXPECT_EQ(peers.front().beside.graphs, cuda.beside.graphs);
+  // In stages alone, what the next one gets cuts a graph.
+  of.collectives = Collectives::kIpcInStages;
+  const RankNeed in_stages = RankNeeds(model->facts.model, of).front();
+  EXPECT_EQ(in_stages.beside.communicators, 6291456);
+  EXPECT_EQ(in_stages.beside.graphs - cuda.beside.graphs, 5 * 2097152);
   // The stage that ends the model has another program for each variant, and so another graph.
   const LayoutStage& stage = model->layout.stages.back();
   of.collectives = Collectives::kNccl;

@@ -71,11 +71,12 @@ std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
     most_in = std::max(most_in, in);
   }
   const Collectives collectives = CollectivesOf(plan);
-  if (collectives == Collectives::kIpc) {
+  if (SumsByPeers(collectives)) {
     return fmt::format(
-        "ipc: {} times a forward, {} inside of its graphs, by reading each other's memory; {} a sequence put by a rank "
+        "{}: {} times a forward, {} inside of its graphs, by each other's memory; {} a sequence put by a rank "
         "and up to {} read, a decode; {} of buffers a rank; {}has not run on a device yet",
-        most_exchanges, plan.stages()->size() > 1 ? "what is summed" : "all", HumanBytes(most_out),
+        CollectivesName(collectives), most_exchanges,
+        HandsOnByPeers(collectives) ? "all" : "but for what stages hand on (staged),", HumanBytes(most_out),
         HumanBytes(SatMul(std::max(most_out, most_in), plan.tp())), HumanBytes(most_communicators),
         SharesDevices(plan) ? "ranks share a GPU, on which they take turns: for tests; " : "");
   }

@@ -6,18 +6,17 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/norm_row.h"
+#include "kernels/cuda/peer_blocks.h"
 #include "kernels/cuda/signals.h"
 
 namespace mrs::kernels::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kInvalidValue = 1;      // cudaErrorInvalidValue
-constexpr unsigned kPollsALook = 64;  // at the host's memory, which is far
+constexpr int kThreads = kPeerThreads;
+constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
 constexpr uint64_t kGathers = uint64_t{1} << 31;
 constexpr uint64_t kNorms = 1;  // of a sum, whose bytes are those of floats
 
-__device__ inline uint64_t* WordsOf(void* buffer) { return static_cast<uint64_t*>(buffer); }
 // Set by rank `from` in the buffer of another.
 __device__ inline uint64_t* FlagOf(void* buffer, uint32_t number, int from) {
   return WordsOf(buffer) + (int(number & 1) * kMostPeers + from) * kPeerBlocks + blockIdx.x;
@@ -30,41 +29,6 @@ template <typename Unit>
 __device__ Unit* PieceOf(void* buffer, uint32_t number) {
   return reinterpret_cast<Unit*>(static_cast<unsigned char*>(buffer) + kPeerHeaderBytes +
                                  (int(number & 1) * kPeerBlocks + int(blockIdx.x)) * kPeerPieceBytes);
-}
-
-// kind, rank, and of a flag its lower word.
-__device__ inline void Fail(PeerState* state, PeerFailure::Kind kind, int rank, uint64_t told) {
-  const uint64_t failure = uint64_t{kind} << 56 | uint64_t(rank) << 48 | (told & 0xffffffffu);
-  if (LoadAcquire(&state->failure) == 0) StoreRelease(&state->failure, failure);
-  StoreRelease(&state->stop, 1);
-}
-
-// Until the other rank has said `word`. False: it will not, and the state has why.
-__device__ inline bool Await(const PeerExchangeArgs& a, int rank, const uint64_t* flag, uint64_t word) {
-  const uint64_t begin = Nanoseconds();
-  for (unsigned polls = 1;; ++polls) {
-    const uint64_t told = LoadAcquire(flag);
-    if (told == word) {
-      if (polls > kPollsALook) StoreRelease(&a.state->waits_for, 0);  // whoever waits on says so again
-      return true;
-    }
-    if (told >> 32 == word >> 32) {
-      Fail(a.state, PeerFailure::kUnlike, rank, told);
-      return false;
-    }
-    if (polls % kPollsALook == 0) {
-      StoreRelease(&a.state->waits_for, uint64_t(rank) + 1);
-      if (LoadAcquire(&a.state->stop) != 0) {
-        Fail(a.state, PeerFailure::kStopped, rank, 0);
-        return false;
-      }
-      if (Nanoseconds() - begin > a.longest_ns) {
-        Fail(a.state, PeerFailure::kSilent, rank, 0);
-        return false;
-      }
-    }
-    Poll();
-  }
 }
 
 __device__ inline float Add(float a, float b) { return a + b; }
@@ -112,19 +76,6 @@ struct SumInOrder {
   }
 };
 
-// What of the bytes is this block's. A share is of bytes, whatever the unit: all ranks have the same.
-struct Share {
-  int64_t begin = 0, end = 0;
-};
-__device__ inline Share ShareOf(const PeerExchangeArgs& a) {
-  constexpr int64_t kLeast = int64_t{kThreads} * 16;
-  const int64_t share = ((a.bytes + kPeerBlocks - 1) / kPeerBlocks + kLeast - 1) / kLeast * kLeast;
-  Share of_block;
-  of_block.begin = share * blockIdx.x;
-  of_block.end = of_block.begin + share < a.bytes ? of_block.begin + share : a.bytes;
-  return of_block;
-}
-
 // What this block has put as `number` is there, and so is what all others have. False: one will not, and the state has
 // why.
 __device__ inline bool Meet(const PeerExchangeArgs& a, uint32_t number, int* is_there, bool norms = false) {
@@ -134,7 +85,7 @@ __device__ inline bool Meet(const PeerExchangeArgs& a, uint32_t number, int* is_
   __syncthreads();
   if (t < a.ranks) {
     StoreRelease(FlagOf(a.buffers[t], number, a.rank), word);
-    is_there[t] = Await(a, t, FlagOf(a.buffers[a.rank], number, t), word) ? 1 : 0;
+    is_there[t] = Await(a.state, a.longest_ns, t, FlagOf(a.buffers[a.rank], number, t), word) ? 1 : 0;
   }
   __syncthreads();
   for (int rank = 0; rank < a.ranks; ++rank) {
@@ -149,7 +100,7 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerExch
   constexpr int64_t kUnit = sizeof(Unit);
   MRS_SHARED(shared);
   int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
-  const Share share = ShareOf(a);
+  const Share share = ShareOf(a.bytes);
   if (share.begin >= share.end) return;
   const int t = int(threadIdx.x);
   auto number = uint32_t(*NumberOf(a.buffers[a.rank]));
@@ -173,7 +124,7 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerSumI
   constexpr int64_t kUnit = sizeof(Unit);
   MRS_SHARED(shared);
   int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
-  const Share share = ShareOf(a);
+  const Share share = ShareOf(a.bytes);
   if (share.begin >= share.end) return;
   const int t = int(threadIdx.x);
   auto number = uint32_t(*NumberOf(a.buffers[a.rank]));
@@ -201,25 +152,6 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerSumI
     }
   }
   if (t == 0) *NumberOf(a.buffers[a.rank]) = number;
-}
-
-// put(i, get(i)) of this thread's units of `count`: so many are on their way before any is put, as no load may pass the
-// store of one before.
-template <int ahead, typename Unit, typename Get, typename Put>
-__device__ inline void GetAndPut(int count, Get get, Put put) {
-  for (int first = int(threadIdx.x); first < count; first += ahead * kThreads) {
-    Unit units[ahead];
-#pragma unroll
-    for (int j = 0; j < ahead; ++j) {
-      const int i = first + j * kThreads;
-      units[j] = get(i < count ? i : first);  // no branch, after which the next would wait
-    }
-#pragma unroll
-    for (int j = 0; j < ahead; ++j) {
-      const int i = first + j * kThreads;
-      if (i < count) put(i, units[j]);
-    }
-  }
 }
 
 // In one shot, with what follows the sum: norm.a is the other operand of `norm.sum`. A block has rows blockIdx.x,

@@ -19,6 +19,7 @@
 // Attribute of the module that it reads besides: mrs.collectives.
 #include "planner/passes/module_pass.h"
 #include "planner/passes/passes.h"
+#include "plans/collectives.h"
 
 namespace mrs::planner {
 namespace {
@@ -56,7 +57,7 @@ struct JoinLaunches : ModulePass<JoinLaunches> {
     const auto programs = ir::ProgramsOf(module);
     const auto collectives = module->getAttrOfType<mlir::StringAttr>("mrs.collectives");
     for_gpus_ = IsForGpus(module);
-    by_peer_memory_ = collectives && collectives.getValue() == "ipc";
+    by_peer_memory_ = collectives && SumsByPeers(CollectivesNamed(collectives.getValue().str()));
     for (mlir::func::FuncOp program : programs) Join(program);
     return mlir::success(!programs.empty());
   }

@@ -225,6 +225,20 @@ Status CheckNotes(const plan::Plan& plan) {
   return Status();
 }
 
+// Whoever hands on by the next one's memory is of its node.
+Status CheckOneNode(const plan::Plan& plan, std::string_view value) {
+  const auto ranks = View(plan.ranks());
+  for (uint32_t i = 1; i < ranks.size(); ++i) {
+    if (ranks[i].node() == ranks[0].node()) continue;
+    return Refuse(
+        "option 'collectives' is {}, by which stages hand on by each other's memory, and ranks 0 and {} are on nodes "
+        "{} "
+        "and {}",
+        value, i, ranks[0].node(), ranks[i].node());
+  }
+  return Status();
+}
+
 // What carries what GPUs tell each other is an option, and memory that the plan counts: both say the same.
 Status CheckCollectives(const plan::Plan& plan) {
   std::string_view value;
@@ -234,20 +248,29 @@ Status CheckCollectives(const plan::Plan& plan) {
   if (value.empty()) return Status();
   const Collectives named = CollectivesNamed(value);
   if (CollectivesName(named) != value) {
-    return Refuse("option 'collectives' is '{}', expected staged, nccl or ipc", Printable(value.substr(0, 100)));
+    return Refuse("option 'collectives' is '{}', expected staged, nccl, ipc or ipc-in-stages",
+                  Printable(value.substr(0, 100)));
   }
-  if (named == Collectives::kIpc && (plan.tp() < 2 || plan.tp() > kMostPeerRanks)) {
-    return Refuse("option 'collectives' is ipc, which 2 to {} ranks of a group can be, and tp is {}", kMostPeerRanks,
-                  plan.tp());
+  const uint32_t stages = plan.stages()->size();
+  const uint32_t least = HandsOnByPeers(named) && stages > 1 ? 1 : 2;  // of a stage's ranks, so that some exchange
+  if (SumsByPeers(named) && (plan.tp() < least || plan.tp() > kMostPeerRanks)) {
+    return Refuse("option 'collectives' is {}, which {} to {} ranks of a group can be, and tp is {}", value, least,
+                  kMostPeerRanks, plan.tp());
   }
-  for (uint32_t s = 0; s < plan.stages()->size(); ++s) {
+  for (uint32_t s = 0; s < stages; ++s) {
     const uint64_t bytes = plan.stages()->Get(s)->communicators_bytes();
-    const bool is_right = named == Collectives::kIpc    ? bytes == uint64_t{kPeerExchangeBytes}
-                          : named == Collectives::kNccl ? bytes > 0
-                                                        : bytes == 0;
-    if (is_right) continue;
+    if (SumsByPeers(named)) {
+      const auto expected = static_cast<uint64_t>(PeerBytes(named, plan.tp(), s == 0, s + 1 == stages));
+      if (bytes == expected) continue;
+      return Refuse(
+          "option 'collectives' is {}, but stage {} counts {} bytes of communicators, expected {}: rebuild the plan "
+          "with mrs-plan",
+          value, s, bytes, expected);
+    }
+    if (named == Collectives::kNccl ? bytes > 0 : bytes == 0) continue;
     return Refuse("option 'collectives' is {}, but stage {} counts {} bytes of communicators", value, s, bytes);
   }
+  if (HandsOnByPeers(named) && stages > 1) return CheckOneNode(plan, value);
   return Status();
 }
 

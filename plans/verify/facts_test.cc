@@ -235,11 +235,31 @@ TEST(Verify, RejectsCollectivesUnlikeTheMemoryThatCounts) {
     plan.stages.front()->communicators_bytes = bytes;
     return Refusal(plan);
   };
-  EXPECT_EQ(with("rdma", 0), "option 'collectives' is 'rdma', expected staged, nccl or ipc");
+  EXPECT_EQ(with("rdma", 0), "option 'collectives' is 'rdma', expected staged, nccl, ipc or ipc-in-stages");
   EXPECT_EQ(with("nccl", 0), "option 'collectives' is nccl, but stage 0 counts 0 bytes of communicators");
   EXPECT_EQ(with("staged", 1), "option 'collectives' is staged, but stage 0 counts 1 bytes of communicators");
   plan.tp = 32;
   EXPECT_EQ(with("ipc", 6291456), "option 'collectives' is ipc, which 2 to 16 ranks of a group can be, and tp is 32");
+  EXPECT_EQ(with("ipc-in-stages", 6291456),
+            "option 'collectives' is ipc-in-stages, which 2 to 16 ranks of a group can be, and tp is 32");
+  plan.tp = 2;
+  EXPECT_EQ(with("ipc", 8388608),
+            "option 'collectives' is ipc, but stage 0 counts 8388608 bytes of communicators, expected 6291456: rebuild "
+            "the plan with mrs-plan");
+  // Of two stages those that hand on by it, which may be of one rank each: of one node.
+  plan.tp = 1;
+  plan.stages.push_back(std::make_unique<plan::StageT>(*plan.stages[0]));
+  plan.stages[1]->communicators_bytes = 0;
+  EXPECT_EQ(with("ipc", 2097152),
+            "option 'collectives' is ipc, but stage 1 counts 0 bytes of communicators, expected 6291456: rebuild the "
+            "plan with mrs-plan");
+  EXPECT_EQ(with("ipc-in-stages", 2097152),
+            "option 'collectives' is ipc-in-stages, which 2 to 16 ranks of a group can be, and tp is 1");
+  plan.stages[1]->communicators_bytes = 6291456;
+  plan.ranks[1].mutate_node(1);
+  EXPECT_EQ(with("ipc", 2097152),
+            "option 'collectives' is ipc, by which stages hand on by each other's memory, and ranks 0 and 1 are on "
+            "nodes 0 and 1");
 }
 
 TEST(Verify, RejectsOtherNumericsRevision) {

@@ -66,7 +66,7 @@ Status CheckKept(const StageView& stage, uint32_t i, uint32_t result) {
 // A product, or a sum of ranks that read each other's memory, and the residual's sum and its norm.
 Status CheckSumAndNorm(const StageView& stage, uint32_t i) {
   const plan::Step &first = stage.steps[i - 1], &norm = stage.steps[i];
-  if (first.op() == OpKind::all_reduce && CollectivesOf(stage.plan) != Collectives::kIpc) {
+  if (first.op() == OpKind::all_reduce && !SumsByPeers(CollectivesOf(stage.plan))) {
     return stage.AtStep(i, "is one launch with {}, which only peer memory allows (--collectives ipc), not {}",
                         stage.StepLabel(i - 1), CollectivesName(CollectivesOf(stage.plan)));
   }

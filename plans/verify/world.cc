@@ -30,8 +30,8 @@ Status CheckRanks(const plan::Plan& plan) {
                   plan.stages()->size(), plan.dp(), world, ranks.size());
   }
   std::vector<uint32_t> owner(ranks.size(), UINT32_MAX);
-  // Ranks that sum by each other's memory may share a device, for tests: what waits for the others takes turns there.
-  const bool may_share = CollectivesOf(plan) == Collectives::kIpc;
+  // Ranks that reach each other's memory may share a device, for tests: what waits for the others takes turns there.
+  const bool may_share = SumsByPeers(CollectivesOf(plan));
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> on_device;
   for (uint32_t i = 0; i < ranks.size(); ++i) {
     if (ranks[i].kind() != ranks[0].kind()) {

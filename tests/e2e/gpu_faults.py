@@ -15,6 +15,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import time
 
 from harness import MINI, START_S, Run, Workplace, check, check_equal, parse_arguments, run_cases, run_main
@@ -250,23 +251,26 @@ nodes:
   - name: emulated
     switches: [{name: sw0, socket: 0}]
     devices:
-      - {model: EMU-2GB, parent: sw0}
-      - {model: EMU-2GB, parent: sw0}
 """
+DEVICE = "      - {model: EMU-2GB, parent: sw0}\n"
+STAGES = 4
 
 
 def plan_by(work, collectives):
-    """What two GPUs talk by; "fast": of one, in fast numerics."""
+    """What two GPUs talk by; "fast": of one, in fast numerics; "stages by ipc": of several, each a stage."""
     def build():
         path = work.path("plans", f"{collectives}.mrsplan")
-        on = ["--gpus", "2xEMU-2GB"]
+        are_stages = collectives.startswith("stages")
+        count = STAGES if are_stages else 2
+        on = ["--gpus", f"{count}xEMU-2GB"]
         if collectives == "fast":
             on = ["--gpus", "EMU-2GB", "--numerics", "fast"]
-        elif collectives == "ipc":
-            on = ["--cluster", work.path("plans", "peers.yaml")]
+        elif "ipc" in collectives:
+            on = ["--cluster", work.path("plans", f"{count}-peers.yaml")]
             with open(on[1], "w", encoding="utf-8") as file:
-                file.write(PEERS)
-        on += [] if collectives == "fast" else ["--collectives", collectives]
+                file.write(PEERS + count * DEVICE)
+        on += ["--tp", "1", "--pp", str(count)] if are_stages else []
+        on += [] if collectives == "fast" else ["--collectives", collectives.split()[-1]]
         work.tools.call([work.tools.plan_program, "build", MINI, *on, "--max-len", "128", "--max-seqs", "2", "-o", path])
         return path
 
@@ -406,10 +410,43 @@ def the_one_that_hangs_is_named(work):
             run.clean_up()
 
 
+def a_stage_that_is_killed_is_named(work):
+    """In the middle of decodes, in which the others wait in kernels, each for the one before it, or in none."""
+    for victim in (0, 2):
+        run = answer_by(work, "stages by ipc", "", tokens=110)
+        try:
+            pids = run.ranks(STAGES)
+            board = Board(run.process.pid, STAGES)
+            board.await_line(victim, lambda line: line.phase == WORKING and line.step > 4)
+            os.kill(pids[victim], signal.SIGKILL)
+            code, seconds = seconds_of(run)
+            check_equal(code, 1, f"exit code\n  {run.described()}")
+            check(seconds < SECONDS, f"{seconds:.1f} s\n  {run.described()}")
+            run.said(rf"rank {victim}\b")
+            check(not any("emulated device: " in line for line in run.lines), run.described())
+            board.close()
+        finally:
+            run.clean_up()
+
+
+def no_graph_is_cut_between_stages(work):
+    """As many are launched for a decode as by NCCL: one a rank."""
+    path, launched = work.path("graph-counts"), []
+    for collectives in ("stages by ipc", "stages by nccl"):
+        run = answer_by(work, collectives, f"count:{path}")
+        check_equal(run.ended(START_S), 0, f"exit code\n  {run.described()}")
+        launched.append(sorted(counts["graph-launch"] for counts in counts_by(path)))
+        os.remove(path)
+    check_equal(len(launched[0]), STAGES, "processes that opened a device")
+    check(launched[0][0] > 0, "no graph was launched")
+    check_equal(launched[0], launched[1], "graphs launched, by peer memory and by NCCL")
+
+
 CASES = [
     each_point_is_met, each_fails, past_the_last_nothing_fails, graphs_in_other_orders, less_memory_than_planned,
     less_memory_free_than_planned, no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails,
-    refused_before_weights_are_read, doctor_looks_for_libraries, the_one_that_hangs_is_named
+    refused_before_weights_are_read, doctor_looks_for_libraries, the_one_that_hangs_is_named,
+    a_stage_that_is_killed_is_named, no_graph_is_cut_between_stages
 ]
 
 

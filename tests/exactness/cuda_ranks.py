@@ -4,7 +4,7 @@
     python3 cuda_ranks.py --bin build/cli --sample 60 --seed 7 --models 20    minutes
     python3 cuda_ranks.py --bin build/cli --all --seed 1                      everything: hours
 
-The bundled model on one, two and four of the emulated device, on two stages, and on two stages of two; then a sample of
+The bundled model on one, two and four of the emulated device, on two and four stages, and on two stages of two; then a sample of
 the product of models (random ones, the families' tiny ones) x both profiles x every legal layout x transport {local, shm,
 tcp, ring} x prompt chunk {1, 7, 64} x CUDA graphs {on, off, lazy: each forward runs once before it is captured, as where
 the driver loads kernels lazily} x what GPUs talk by {staged, nccl, ipc}; by ipc also ranks that share one device. Candidates
@@ -48,8 +48,12 @@ FIXED = (
     ((1, 4), "tcp", 7, "on", "ipc"),
     ((2, 2), "shm", 64, "lazy", "ipc"),
     ((2, 2), "ring", 7, "off", "ipc"),
+    ((2, 1), "tcp", 64, "on", "ipc"),
+    ((4, 1), "shm", 7, "on", "ipc"),
+    ((4, 1), "ring", 64, "off", "ipc"),
     ((1, 2), "shm", 64, "on", "ipc on one"),
     ((1, 4), "tcp", 7, "off", "ipc on one"),
+    ((2, 2), "shm", 64, "on", "ipc on one"),
 )
 # GPUs that reach each other's memory, as those of --gpus are not known to.
 NODE = "version: 1\nnodes:\n  - name: emulated\n    switches: [{name: sw0, socket: 0}]\n    devices:\n"
@@ -85,7 +89,7 @@ class Checker:
             if collectives == "ipc":
                 extra = ["--cluster", self.cluster_of(stages * tp)]
             if collectives == "ipc on one":
-                extra = ["--gpus", "EMU-2GB", "--devices", ",".join(["cuda:0"] * tp)]
+                extra = ["--gpus", "EMU-2GB", "--devices", ",".join(["cuda:0"] * stages * tp)]
             extra += ["--dtype", model.dtype, "--reduction", reduction]
             extra += ["--pp", str(stages)] if stages > 1 else []
             extra += ["--collectives", collectives.split()[0]]
@@ -139,8 +143,8 @@ def runs_of(models, fixed, sample, rng):
         for model, profile in itertools.product(models, PROFILES)
         for rest in itertools.product(model.layouts, bits.TRANSPORTS, bits.CHUNKS, GRAPHS, ("staged", "nccl", "ipc"))
     ]
-    # Of ranks that sum, each a process.
-    product = [run for run in product if run.collectives != "ipc" or run.layout[1] > 1 and run.transport != "local"]
+    # Of ranks that exchange, each a process.
+    product = [run for run in product if run.collectives != "ipc" or run.layout != (1, 1) and run.transport != "local"]
     runs = [Run(models[0], PROFILES[i % 2], *rest) for i, rest in enumerate(fixed)]
     if sample is None:
         return runs + product

@@ -124,7 +124,7 @@ MUTANTS = [
     Mutant(
         "launch_joined_without_peer_memory",
         JOIN_LAUNCHES,
-        'by_peer_memory_ = collectives && collectives.getValue() == "ipc";',
+        'by_peer_memory_ = collectives && SumsByPeers(CollectivesNamed(collectives.getValue().str()));',
         "by_peer_memory_ = collectives != nullptr;",
         (),
         True,

@@ -47,7 +47,8 @@ CASES = {
     "rows.cu": "ExactCuda.embed:ExactCuda.select_rows:ExactCuda.top_candidates:ExactCuda.kv_append*:ExactCuda.KvAppend*",
     "norm.cu": "ExactCuda.*_norm:ExactCuda.sum_squares:ExactCuda.rms_scale",
     "sum_parts.cu": "SumParts.*",
-    "peer_exchange.cu": "*",
+    "peer_exchange.cu": "-PeerTransfer.*",
+    "peer_transfer.cu": "PeerTransfer.*",
     "flash_attention.cu": "*",
     "gemv.cu": "FastCuda.*Product*",
     "embed_rows.cu": "FastCuda.Embed*",
@@ -55,12 +56,13 @@ CASES = {
 # Programs with tests that TEST does not have.
 TESTS = {
     "peer_exchange.cu": "kernels_cuda_peer_exchange_watched_test",
+    "peer_transfer.cu": "kernels_cuda_peer_exchange_watched_test",
     "flash_attention.cu": "kernels_cuda_flash_watched_test",
     "gemv.cu": "kernels_cuda_fast_watched_test",
     "embed_rows.cu": "kernels_cuda_fast_watched_test",
 }
 # Of code that several kernels share: the source that is compiled with what is changed, whose tests must find it.
-HEADERS = {"norm_row.h": "norm.cu", "epilogue.h": "matmul.cu", "products.h": "matmul.cu"}
+HEADERS = {"norm_row.h": "norm.cu", "peer_blocks.h": "peer_exchange.cu", "epilogue.h": "matmul.cu", "products.h": "matmul.cu"}
 REST = "-" + ":".join(tests for file, tests in CASES.items() if file not in TESTS)
 NOT_THERE = {"fence"}  # no kernel has one yet
 # (pattern of names, why nothing finds it)
@@ -73,7 +75,7 @@ HARMLESS = [
     ("peer_exchange.cu PeerSumNorm: for: first < norm.rows by <=", "a piece more has nothing, which all ranks put and take alike"),
     ("peer_exchange.cu PeerSumNorm: for: part < width by <=", "a piece more has nothing, which all ranks put and take alike"),
     ("peer_exchange.cu PeerSumNorm: width < most ? is false", "a row a piece: the same bits, later"),
-    ("peer_exchange.cu Await: if: polls > kPollsALook is true", "a word more to who looks on: whoever still waits says so again"),
+    ("peer_blocks.h Await: if: polls > kPollsALook is true", "a word more to who looks on: whoever still waits says so again"),
     ("attention.cu Scores: for: group < head_dim by <=", "a group more has no elements: it adds zero"),
     ("attention.cu Attention: for: first_head < group by <=", "heads past the last are none, and nothing is written"),
     ("matmul.cu Matmul: is_there: t < shape.tiles is true", "a stage has as many tiles as a thread keeps"),

@@ -251,7 +251,7 @@ class GpuPlans(unittest.TestCase):
         for devices, why in (
             (["--gpus", "2xL4"], r"the GPUs of stage 0 \(devices 0, 1 of node .*\) sum over the link between sockets, and reach"),
             (["--gpus", "2x2xH100-SXM"], r"the GPUs of stage 0 \(.*\) sum over the network, and reach each other's memory"),
-            (["--gpus", "2xH100-SXM", "--tp", "1", "--pp", "2"], r"no GPU sums with others: stages hand on through their hosts' memory"),
+            (["--gpus", "2xL4", "--tp", "1", "--pp", "2"], r"the GPUs of stages 0 and 1 \(devices 0, 1 of node .*\) hand on over the link between sockets, and reach"),
         ):
             argv = [self.tools.plan, "build", plan_tools.MINI, *devices, "--collectives", "ipc", "-o", self.out]
             done = plan_tools.run(argv)
@@ -268,6 +268,31 @@ class GpuPlans(unittest.TestCase):
         plan_tools.checked([*argv, "--devices", "cuda:0,2", "--tp", "2"])
         plan_tools.checked([*argv, "--devices", "cuda:1,3", "--tp", "2"])
         self.assertEqual(plan_tools.run([*argv, "--devices", "cuda:0,1", "--tp", "2"]).returncode, 1)
+
+    def test_stages_by_peer_memory(self):
+        """Of one node they hand on by it; else only what a stage sums goes so, and graphs are cut where stages hand on."""
+        by_peers = "all inside of its graphs"
+        in_stages = r"but for what stages hand on \(staged\), inside of its graphs"
+        inbox, outbox, sums = 6 << 20, 2 << 20, 6 << 20
+        for gpus, tp, stages, talks, says, bytes_of in (
+            ("4xH100-SXM", 1, 4, "ipc", by_peers, [outbox, inbox + outbox, inbox + outbox, inbox]),
+            ("4xH100-SXM", 2, 2, "ipc", by_peers, [sums + outbox, sums + inbox]),
+            ("2x2xH100-SXM", 2, 2, "ipc-in-stages", in_stages, [sums, sums]),
+        ):
+            argv = [self.tools.plan, "build", plan_tools.MINI, "--gpus", gpus, "--tp", str(tp), "--pp", str(stages), "-o", self.out]
+            with self.subTest(gpus=gpus, tp=tp):
+                said = plan_tools.checked([*argv, "--collectives", "ipc"])
+                self.assertRegex(said, f"\nGPUs talk    {talks}: [0-9]+ times a forward, {says}, by each other's memory; ")
+                plan = json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"]))
+                self.assertEqual(self.talks(plan), [talks])
+                self.assertEqual([stage["communicators_bytes"] for stage in plan["stages"]], bytes_of)
+                plan_tools.checked([self.tools.plan, "check", self.out, "--model", plan_tools.MINI])
+                plan_tools.checked([self.tools.plan, "verify", self.out, "--model", plan_tools.MINI])
+                plan_tools.checked([*argv, "--collectives", "nccl"])
+                nccl = json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"]))
+                for stage, other in zip(plan["stages"], nccl["stages"]):
+                    compare = self.assertLess if talks == "ipc-in-stages" else self.assertEqual
+                    compare(other["graphs_bytes"], stage["graphs_bytes"])
 
     def test_ranks_that_share_a_gpu(self):
         argv = ["--gpus", "EMU-2GB", "--devices", "cuda:0,0"]

@@ -364,7 +364,9 @@ int Main(bool only_wrappers) {
   CheckAttentionSplits<bf16>(Type::kBf16);
   CheckAttentionSplits<float>(Type::kF32);
   CheckFlash();
-  for (const int ranks : {2, 4}) differing += CheckPeerExchange(ranks) + CheckPeerSumNorm(ranks);
+  for (const int ranks : {2, 4}) {
+    differing += CheckPeerExchange(ranks) + CheckPeerSumNorm(ranks) + CheckPeerTransfers(ranks);
+  }
   CheckCounts();
   BenchKernels();
   return differing == 0 ? 0 : 1;

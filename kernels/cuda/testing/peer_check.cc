@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/cuda/peer_exchange.h"
+#include "kernels/cuda/peer_transfer.h"
 #include "kernels/cuda/testing/device_memory.h"
 #include "kernels/cuda/testing/fused_cases.h"
 
@@ -225,6 +226,49 @@ int CheckPeerExchange(int ranks) {
     }
   }
   return verdict.Print("peers", ranks);
+}
+
+// Three times over, each of what the rank before has: the last one has what the first had.
+int CheckPeerTransfers(int ranks) {
+  Verdict verdict;
+  const Peers inboxes(ranks), outboxes(ranks);  // of a rank, its buffer and its state
+  for (const int64_t floats : {int64_t{1}, int64_t{1023}, int64_t{4096}, int64_t{40000}, int64_t{1200001}}) {
+    const size_t bytes = static_cast<size_t>(floats) * sizeof(float);
+    Taken taken;
+    std::vector<float*> data;
+    for (int rank = 0; rank < ranks; ++rank) data.push_back(taken.Copy(PartOf(rank, floats)));
+    Must(cudaDeviceSynchronize(), "copies");
+    for (int times = 0; times < 3; ++times) {
+      for (int rank = 0; rank < ranks; ++rank) {
+        const auto of = static_cast<size_t>(rank);
+        PeerTransferArgs args;
+        args.data = data[of];
+        args.bytes = static_cast<int64_t>(bytes);
+        args.state = inboxes.states[of];
+        args.longest_ns = 5'000'000'000;
+        if (rank > 0) {
+          args.own = inboxes.buffers[of];
+          args.peer = outboxes.buffers[of - 1];
+          args.peer_number = rank - 1;
+          Must(StartPeerTransfer(args, inboxes.streams[of]), "a receipt");
+        }
+        if (rank + 1 == ranks) continue;
+        args.is_send = true;
+        args.own = outboxes.buffers[of];
+        args.peer = inboxes.buffers[of + 1];
+        args.peer_number = rank + 1;
+        Must(StartPeerTransfer(args, inboxes.streams[of]), "a send");
+      }
+    }
+    Must(cudaDeviceSynchronize(), "transfers");
+    const std::vector<float> expected = PartOf(0, floats);
+    for (int rank = 0; rank < ranks; ++rank) {
+      const auto of = static_cast<size_t>(rank);
+      verdict.Compare(*inboxes.states[of], data[of], expected.data(), bytes, fmt::format("{} floats", floats));
+    }
+    if (verdict.differ > 0) break;  // likewise
+  }
+  return verdict.Print("transfers", ranks);
 }
 
 // Of one row and of more than blocks, by sixteen bytes and by floats, of rows larger than a piece.

@@ -4,7 +4,8 @@
 
 namespace mrs::kernels::cuda {
 
-int CheckPeerExchange(int ranks);  // sums and gatherings
-int CheckPeerSumNorm(int ranks);   // sums with the residual sum and the norm that follow
+int CheckPeerExchange(int ranks);   // sums and gatherings
+int CheckPeerTransfers(int ranks);  // from each to the next
+int CheckPeerSumNorm(int ranks);    // sums with the residual sum and the norm that follow
 
 }  // namespace mrs::kernels::cuda

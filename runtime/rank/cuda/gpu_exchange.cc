@@ -16,7 +16,8 @@ using kernels::cuda::CudaKernels;
 bool IsCutBy(Collectives collectives, plan::OpKind op) {
   const bool is_transfer = op == plan::OpKind::send || op == plan::OpKind::recv;
   const bool is_collective = op == plan::OpKind::all_reduce || op == plan::OpKind::all_gather;
-  return (is_transfer && collectives != Collectives::kNccl) || (is_collective && collectives == Collectives::kStaged);
+  if (collectives == Collectives::kStaged) return is_transfer || is_collective;
+  return is_transfer && collectives == Collectives::kIpcInStages;
 }
 
 Result<std::unique_ptr<GpuExchange>> GpuExchange::Make(Device& device, const plan::Plan& plan, uint32_t rank,
@@ -29,7 +30,7 @@ Result<std::unique_ptr<GpuExchange>> GpuExchange::Make(Device& device, const pla
 }
 
 Status GpuExchange::Meet(const Meeting& meeting) {
-  const Status met = CollectivesOf(plan_) == Collectives::kIpc ? MeetPeers(meeting) : MeetByNccl(meeting);
+  const Status met = SumsByPeers(CollectivesOf(plan_)) ? MeetPeers(meeting) : MeetByNccl(meeting);
   if (met.ok()) return met;
   return Error{met.error().kind, fmt::format("rank {}: {}", rank_, met.message())};
 }
@@ -57,17 +58,38 @@ int GpuExchange::Neighbour(const Meeting& meeting) const {
   return static_cast<int>(rank_);  // it waits for nobody
 }
 
-// As the plan counts a buffer where there is somebody to exchange with.
+// The rank of `stage` with which this one has to do, and a communicator of the two, in the order of stages.
+Result<PeerNeighbour> GpuExchange::NeighbourIn(uint32_t stage, std::unique_ptr<Communicator>* pair) const {
+  const int peer = static_cast<int>(PeerIn(plan_, rank_, stage)), own = static_cast<int>(rank_);
+  const bool is_before = stage < plan_.ranks()->Get(rank_)->stage();
+  const int members[] = {is_before ? peer : own, is_before ? own : peer};
+  MRS_ASSIGN_OR_RETURN(*pair, world_->Group(members));
+  return PeerNeighbour{.pair = pair->get(), .rank = peer, .own_rank = own};
+}
+
+// As the plan counts buffers where there is somebody to exchange with.
 Status GpuExchange::MeetPeers(const Meeting& meeting) {
-  if (group_ == nullptr) return Status();
-  if (const uint64_t planned = StageOf(plan_, rank_).communicators_bytes(); planned != kPeerExchangeBytes) {
-    return Refuse("the plan counts {} bytes for what peers read, and here it is {}: rebuild the plan", planned,
-                  kPeerExchangeBytes);
+  const Collectives collectives = CollectivesOf(plan_);
+  const uint32_t stage = plan_.ranks()->Get(rank_)->stage();
+  const bool first = stage == 0, last = stage + 1 == plan_.stages()->size();
+  const auto needed = static_cast<uint64_t>(PeerBytes(collectives, plan_.tp(), first, last));
+  if (const uint64_t planned = StageOf(plan_, rank_).communicators_bytes(); planned != needed) {
+    return Refuse("the plan counts {} bytes for what peers read, and here it is {}: rebuild the plan", planned, needed);
   }
+  PeerNeighbour before, after;
+  if (HandsOnByPeers(collectives) && !first) {
+    MRS_ASSIGN_OR_RETURN(before, NeighbourIn(stage - 1, &before_));
+  }
+  if (HandsOnByPeers(collectives) && !last) {
+    MRS_ASSIGN_OR_RETURN(after, NeighbourIn(stage + 1, &after_));
+  }
+  if (needed == 0) return Status();
   MRS_ASSIGN_OR_RETURN(peers_, PeerExchange::Meet(device_, {.group = group_.get(),
                                                             .ranks = TpGroupOf(plan_, rank_),
-                                                            .most_decode_rows = meeting.most_decode_rows,
-                                                            .ranks_of_device = RanksOfThisDevice(),
+                                                            .before = before,
+                                                            .after = after,
+                                                            .terms = {.most_decode_rows = meeting.most_decode_rows,
+                                                                      .ranks_of_device = RanksOfThisDevice()},
                                                             .pulse = pulse_}));
   return Status();
 }
@@ -80,7 +102,7 @@ int64_t GpuExchange::RanksOfThisDevice() const {
 }
 
 bool GpuExchange::IsCut(const Launch<CudaKernels>& launch) const {
-  if (std::holds_alternative<TransferLaunch>(launch.work)) return nccl_ == nullptr;
+  if (std::holds_alternative<TransferLaunch>(launch.work)) return nccl_ == nullptr && !HandsOnInStream();
   return group_ != nullptr && !InStream() && std::holds_alternative<CollectiveLaunch>(launch.work);
 }
 
@@ -95,6 +117,7 @@ Status GpuExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
 
 Status GpuExchange::Run(const TransferLaunch& transfer, int64_t rows) {
   if (nccl_ != nullptr) return nccl_->Run(transfer, rows);
+  if (HandsOnInStream()) return peers_->Run(transfer, rows);
   if (peers_ != nullptr) MRS_RETURN_IF_ERROR(peers_->Finish());  // what is not summed is not handed on
   return staged_.Run(transfer, rows);
 }

@@ -1,5 +1,5 @@
 // What a GPU's rank tells other ranks, by whatever carries it as the plan says: staged through the host (staged.h),
-// NCCL (nccl_exchange.h), or sums and gatherings by peer memory and the rest staged (peer_exchange.h).
+// NCCL (nccl_exchange.h), or peer memory (peer_exchange.h), where the plan says so but for what stages hand on.
 //
 //   MRS_ASSIGN_OR_RETURN(auto exchange, GpuExchange::Make(*device, plan, rank, world, pulse));
 //   MRS_RETURN_IF_ERROR(exchange->Meet({.most_decode_rows = 16, .workspace = workspace, .launches = launches}));
@@ -44,7 +44,7 @@ class GpuExchange {
   // All ranks at once, where the plan has them exchange in their streams. Errors name this rank.
   Status Meet(const Meeting& meeting);
 
-  // Whether sums and gatherings are in the stream; else the host has a part in them.
+  // Whether what it exchanges is in the stream, but for transfers that are cut; else the host has a part in it.
   bool InStream() const { return nccl_ != nullptr || peers_ != nullptr; }
   // Whether this rank sums with no other.
   bool IsAlone() const { return group_ == nullptr; }
@@ -82,8 +82,10 @@ class GpuExchange {
         staged_(device, world, group_.get()) {}
   Status MeetByNccl(const Meeting& meeting);
   Status MeetPeers(const Meeting& meeting);
+  Result<PeerNeighbour> NeighbourIn(uint32_t stage, std::unique_ptr<Communicator>* pair) const;
   int Neighbour(const Meeting& meeting) const;
   int64_t RanksOfThisDevice() const;
+  bool HandsOnInStream() const { return peers_ != nullptr && peers_->HandsOn(); }
 
   Device& device_;
   const plan::Plan& plan_;
@@ -92,6 +94,8 @@ class GpuExchange {
   Pulse* const pulse_;                         // null: nobody looks
   const std::unique_ptr<Communicator> group_;  // of sums; null: one rank
   StagedExchange staged_;
+  std::unique_ptr<Communicator> before_,
+      after_;                            // of this rank and whoever hands on to it, or to whom it does, by peers
   std::unique_ptr<NcclExchange> nccl_;   // null: there is none
   std::unique_ptr<PeerExchange> peers_;  // as nccl_
 };

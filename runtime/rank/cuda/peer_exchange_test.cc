@@ -10,95 +10,21 @@
 #include <deque>
 #include <functional>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "kernels/cuda/exact.h"
-#include "runtime/comm/region.h"
-#include "runtime/rank/cuda/child_for_test.h"
-#include "runtime/rank/cuda/emulated_faults.h"
+#include "runtime/rank/cuda/peer_world_for_test.h"
 
 namespace mrs {
 namespace {
 
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
-
-struct Rank {
-  int rank = 0;
-  Device* device = nullptr;
-  PeerExchange* exchange = nullptr;
-  std::byte* memory = nullptr;  // of the device, kMemory bytes
-  Child::Side* side = nullptr;
-  const ProgressLine* line = nullptr;
-
-  Status Fill(float value, int64_t count) {
-    const std::vector<float> values(static_cast<size_t>(count), value);
-    return device->CopyIn(memory, values.data(), values.size() * sizeof(float));
-  }
-  float At(int64_t index) {
-    float value = 0;
-    const Status copied = device->CopyOut(&value, memory + index * 4, sizeof(value));
-    return copied.ok() ? value : -1;
-  }
-};
-constexpr uint64_t kMemory = 1 << 20;
-
-struct Shape {
-  int size = 2;
-  milliseconds deadline{20000};
-  int64_t rows_of_last = 4;
-  PeerGrid grid_of_last = {};
-  const char* faults = "";
-  bool has_pulse = false;
-  int64_t ranks_of_device = 0;  // 0: each has a device of its own; else this is said, and all have the first
-};
-
-// Processes, numbered from 10, each of which says "ok" in the end, or what went wrong.
-class World {
- public:
-  World(const Shape& shape, const std::function<Status(Rank&)>& run) {
-    const Fd region = *CreateShmRegion(shape.size);
-    for (int rank = 0; rank < shape.size; ++rank) {
-      ranks_.emplace_back([&, rank](Child::Side& side) -> std::string {
-        emulated::UseFaults(*emulated::ParseFaults(shape.faults));
-        const Status ran = RunRank(shape, rank, region.get(), side, run);
-        return ran.ok() ? "ok" : ran.message();
-      });
-    }
-  }
-  Child& rank(int number) { return ranks_[static_cast<size_t>(number)]; }
-  std::vector<std::string> Said() {
-    std::vector<std::string> said;
-    for (Child& rank : ranks_) said.push_back(rank.Said());
-    return said;
-  }
-
- private:
-  static Status RunRank(const Shape& shape, int rank, int region, Child::Side& side,
-                        const std::function<Status(Rank&)>& run) {
-    MRS_ASSIGN_OR_RETURN(const auto group, OpenShmCommunicator(rank, shape.size, region));
-    MRS_ASSIGN_OR_RETURN(const auto device, Device::Open(shape.ranks_of_device > 0 ? 0 : static_cast<uint32_t>(rank)));
-    MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
-    ProgressLine line;
-    Pulse pulse(&line);
-    std::vector<int> names;
-    for (int i = 0; i < shape.size; ++i) names.push_back(10 + i);
-    MRS_ASSIGN_OR_RETURN(
-        const auto exchange,
-        PeerExchange::Meet(*device, {.group = group.get(),
-                                     .ranks = names,
-                                     .most_decode_rows = rank + 1 == shape.size ? shape.rows_of_last : 4,
-                                     .ranks_of_device = std::max(shape.ranks_of_device, int64_t{1}),
-                                     .grid = rank + 1 == shape.size ? shape.grid_of_last : PeerGrid(),
-                                     .pulse = shape.has_pulse ? &pulse : nullptr,
-                                     .deadline = shape.deadline}));
-    Rank own{rank, device.get(), exchange.get(), memory.data(), &side, &line};
-    return run(own);
-  }
-
-  std::deque<Child> ranks_;
-};
+using Rank = PeerRank;
+using World = PeerWorld;
+using Shape = PeerShape;
 
 CollectiveLaunch SumOf(Rank& rank, uint64_t row_bytes) {
   return {.algorithm = plan::CollectiveAlgorithm::doubling, .x = rank.memory, .y = rank.memory, .row_bytes = row_bytes};
@@ -108,10 +34,6 @@ Status SumOnce(Rank& rank) {
   MRS_RETURN_IF_ERROR(rank.exchange->Run(SumOf(rank, 400), 1));
   return rank.exchange->Finish();
 }
-Status Expect(float actual, float expected) {
-  return actual == expected ? Status() : Refuse("{} where {} is expected", actual, expected);
-}
-
 TEST(PeerExchange, SumsAtOnceAndInGraphs) {
   World world({.size = 4}, [](Rank& rank) -> Status {
     constexpr int64_t kCount = 3001;
@@ -119,12 +41,12 @@ TEST(PeerExchange, SumsAtOnceAndInGraphs) {
     MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(1 << rank.rank), kCount));
     MRS_RETURN_IF_ERROR(rank.exchange->Run(sum, 1));
     MRS_RETURN_IF_ERROR(rank.exchange->Finish());
-    for (const int64_t at : {int64_t{0}, int64_t{1024}, kCount - 1}) MRS_RETURN_IF_ERROR(Expect(rank.At(at), 15));
+    for (const int64_t at : {int64_t{0}, int64_t{1024}, kCount - 1}) MRS_RETURN_IF_ERROR(ExpectFloat(rank.At(at), 15));
     MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&] { return rank.exchange->Run(sum, 1); }));
-    MRS_RETURN_IF_ERROR(Expect(rank.At(0), 15));  // nothing ran
+    MRS_RETURN_IF_ERROR(ExpectFloat(rank.At(0), 15));  // nothing ran
     for (int i = 0; i < 3; ++i) MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
     MRS_RETURN_IF_ERROR(rank.exchange->Finish());
-    return Expect(rank.At(kCount - 1), 15 * 64);
+    return ExpectFloat(rank.At(kCount - 1), 15 * 64);
   });
   EXPECT_THAT(world.Said(), ::testing::Each("ok"));
 }
@@ -136,20 +58,20 @@ TEST(PeerExchange, SumsOfManyBytes) {
 #endif
   World world({.size = 4}, [](Rank& rank) -> Status {
     constexpr int64_t kCount = 200000;
-    static_assert(kernels::cuda::TakesTwoShots(kCount * 4, 4) && kCount * 4 <= kMemory);
+    static_assert(kernels::cuda::TakesTwoShots(kCount * 4, 4) && kCount * 4 <= kPeerTestMemory);
     const CollectiveLaunch sum = SumOf(rank, kCount * 4), few = SumOf(rank, 4000);
     MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(1 << rank.rank), kCount));
     MRS_RETURN_IF_ERROR(rank.exchange->Run(sum, 1));
     MRS_RETURN_IF_ERROR(rank.exchange->Finish());
-    for (const int64_t at : {int64_t{0}, int64_t{50000}, kCount - 1}) MRS_RETURN_IF_ERROR(Expect(rank.At(at), 15));
+    for (const int64_t at : {int64_t{0}, int64_t{50000}, kCount - 1}) MRS_RETURN_IF_ERROR(ExpectFloat(rank.At(at), 15));
     MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&]() -> Status {
       MRS_RETURN_IF_ERROR(rank.exchange->Run(few, 1));
       return rank.exchange->Run(sum, 1);
     }));
     for (int i = 0; i < 2; ++i) MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
     MRS_RETURN_IF_ERROR(rank.exchange->Finish());
-    MRS_RETURN_IF_ERROR(Expect(rank.At(0), 15 * 256));
-    return Expect(rank.At(kCount - 1), 15 * 16);
+    MRS_RETURN_IF_ERROR(ExpectFloat(rank.At(0), 15 * 256));
+    return ExpectFloat(rank.At(kCount - 1), 15 * 16);
   });
   EXPECT_THAT(world.Said(), ::testing::Each("ok"));
 }
@@ -189,8 +111,8 @@ struct SumNorm {
       float found[2];
       MRS_RETURN_IF_ERROR(rank.device->CopyOut(&found[0], residual + at, sizeof(float)));
       MRS_RETURN_IF_ERROR(rank.device->CopyOut(&found[1], y + at, sizeof(float)));
-      MRS_RETURN_IF_ERROR(Expect(found[0], sum));
-      MRS_RETURN_IF_ERROR(Expect(found[1], 3));
+      MRS_RETURN_IF_ERROR(ExpectFloat(found[0], sum));
+      MRS_RETURN_IF_ERROR(ExpectFloat(found[1], 3));
     }
     return Status();
   }
@@ -203,7 +125,7 @@ TEST(PeerExchange, SumsWithTheirNorm) {
 #endif
   World world({.size = 4}, [](Rank& rank) -> Status {
     constexpr int64_t kRows[] = {2, 33, 9}, kWidths[] = {1000, 64, 16384};
-    static_assert(kernels::cuda::TakesTwoShots(9 * 16384 * 4, 4) && 9 * 16384 * 4 <= kMemory);
+    static_assert(kernels::cuda::TakesTwoShots(9 * 16384 * 4, 4) && 9 * 16384 * 4 <= kPeerTestMemory);
     for (size_t i = 0; i < std::size(kRows); ++i) {
       MRS_ASSIGN_OR_RETURN(const SumNorm joined, SumNorm::Of(rank, kRows[i], kWidths[i]));
       MRS_RETURN_IF_ERROR(rank.exchange->Run(joined.launch, kRows[i]));
@@ -242,8 +164,8 @@ TEST(PeerExchange, Gathers) {
     MRS_RETURN_IF_ERROR(
         rank.exchange->Run(CollectiveLaunch{.is_gather = true, .x = rank.memory, .y = y, .row_bytes = 4}, kCount));
     MRS_RETURN_IF_ERROR(rank.exchange->Finish());
-    MRS_RETURN_IF_ERROR(Expect(rank.At(100000 + kCount - 1), 1));
-    return Expect(rank.At(100000 + kCount), 2);
+    MRS_RETURN_IF_ERROR(ExpectFloat(rank.At(100000 + kCount - 1), 1));
+    return ExpectFloat(rank.At(100000 + kCount), 2);
   });
   EXPECT_THAT(world.Said(), ::testing::Each("ok"));
 }
@@ -307,8 +229,9 @@ TEST(PeerExchange, RanksWhoseGridsAreUnlikeAreRefused) {
       {&PeerGrid::two_shot_bytes_of_few,
        "524288 bytes from which sums of up to 4 ranks go in two shots here and 524289"},
       {&PeerGrid::two_shot_bytes, "262144 bytes from which sums of more ranks go in two shots here and 262145"},
-      {&PeerGrid::most_summed_bytes, "1073741824 bytes summed at a time here and 1073741825"},
+      {&PeerGrid::most_bytes, "1073741824 bytes at a time here and 1073741825"},
       {&PeerGrid::most_normed_rows, "32 rows at most in one launch with their norm here and 33"},
+      {&PeerGrid::places, "2 places of a block for what stages hand on here and 3"},
   };
   for (const auto& row : rows) {
     Shape shape = {.size = 3};
