@@ -49,7 +49,7 @@ FIXED = (
     ((2, 2), "shm", 64, "lazy", "ipc"),
     ((2, 2), "ring", 7, "off", "ipc"),
     ((2, 1), "tcp", 64, "on", "ipc"),
-    ((4, 1), "shm", 7, "on", "ipc"),
+    ((4, 1), "shm", 7, "lazy", "ipc"),
     ((4, 1), "ring", 64, "off", "ipc"),
     ((1, 2), "shm", 64, "on", "ipc on one"),
     ((1, 4), "tcp", 7, "off", "ipc on one"),

@@ -172,8 +172,8 @@ PeerExchange::~PeerExchange() {
     [[maybe_unused]] const ssize_t told = write(end_.get(), &one, sizeof(one));
     watch_.join();
   }
-  if (all_closed) return;
-  for (PeerMemory* const memory : memories) memory->LeaveOpen();
+  if (!all_closed) return;
+  for (PeerMemory* const memory : memories) memory->AreAllClosed();
 }
 
 kernels::cuda::PeerExchangeArgs PeerExchange::ArgsOf(const CollectiveLaunch& collective) const {

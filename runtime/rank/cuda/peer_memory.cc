@@ -95,6 +95,11 @@ Status CheckHeld(Device& device, int64_t ranks) {
 
 }  // namespace
 
+PeerMemory::~PeerMemory() {
+  Close();
+  if (!are_all_closed_) device_.Forsake(std::move(own_));
+}
+
 std::string PeerMemory::Name(int member) const { return fmt::format("rank {}", rank(member)); }
 
 Result<std::unique_ptr<PeerMemory>> PeerMemory::Meet(Device& device, Options options) {

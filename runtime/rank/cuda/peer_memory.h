@@ -54,6 +54,7 @@ class PeerMemory {
   // memory and reads it back; where one cannot, all say so by the names of both. So they do before, where their
   // programs' exchanges are unlike.
   static Result<std::unique_ptr<PeerMemory>> Meet(Device& device, Options options);
+  ~PeerMemory();
   PeerMemory(const PeerMemory&) = delete;
   PeerMemory& operator=(const PeerMemory&) = delete;
 
@@ -67,10 +68,10 @@ class PeerMemory {
     return member == own() ? own_.data() : opened_[static_cast<size_t>(member)].data();
   }
 
-  // Before it is destroyed: the others' is closed.
+  // When it is no longer used, the others' is closed.
   void Close() { opened_.clear(); }
-  // Then: the others may still have this rank's open, which so is left to the end of the process.
-  void LeaveOpen() { device_.Forsake(std::move(own_)); }
+  // All others have done so. Where it is not known, this rank's is left to the end of the process.
+  void AreAllClosed() { are_all_closed_ = true; }
 
  private:
   PeerMemory(Device& device, Options options) : device_(device), options_(std::move(options)) {}
@@ -84,6 +85,7 @@ class PeerMemory {
   DeviceArena own_;
   std::vector<DeviceArena> opened_;  // [member]; this rank's own is none
   std::vector<int> pids_;            // [member]
+  bool are_all_closed_ = false;
 };
 
 }  // namespace mrs

@@ -72,7 +72,7 @@ TEST(PeerStages, AStageThatIsKilledIsNamed) {
 }
 
 TEST(PeerStages, AWaitForTheStageBeforeIsTold) {
-  World world({.stages = true, .has_pulse = true}, [](Rank& rank) -> Status {
+  World world({.has_pulse = true, .stages = true}, [](Rank& rank) -> Status {
     if (rank.rank == 0) {
       if (!rank.side->Wait()) return Refuse("nobody told it to go on");
       MRS_RETURN_IF_ERROR(HandOn(rank, 2, 400, 1));
@@ -119,7 +119,7 @@ TEST(PeerStages, StagesThatDoNotMeetSayWhy) {
       {"ipc-astray:1@1", "rank 10 and rank 11 do not reach each other's memory: what rank 11 wrote into rank 10's"},
   };
   for (const auto& row : rows) {
-    World world({.stages = true, .faults = row.fault}, [](Rank& rank) { return HandOn(rank, 2, 400, 1); });
+    World world({.faults = row.fault, .stages = true}, [](Rank& rank) { return HandOn(rank, 2, 400, 1); });
     EXPECT_THAT(world.Said(), ::testing::Each(HasSubstr(row.says))) << row.fault;
   }
 }
