@@ -180,7 +180,8 @@ std::string DescribeRun(const plan::Plan& plan, const RankOptions& ranks, const 
                                  : "step by step (--cuda-graphs off)",
                ranks.dependent_launch ? "" : ", no kernel before the one before has ended (--dependent-launch off)",
                arithmetic, DescribePorts(plan, seat)) +
-           DescribeIntegrity(seat) + links + (UsesNccl(plan) ? DescribeNccl(ReadNcclSettings(environ, FindNcclFiles())) : "");
+           DescribeIntegrity(seat) + links +
+           (UsesNccl(plan) ? DescribeNccl(ReadNcclSettings(environ, FindNcclFiles())) : "");
   }
   const kernels::Isa isa = static_cast<kernels::Isa>(ranks.isa);
   const kernels::Chain chain = static_cast<kernels::Chain>(plan.numerics()->chain());
