@@ -8,8 +8,8 @@
 //   MRS_ASSIGN_OR_RETURN(DeviceGraph graph, device->Capture([&] { return launch_all(); }));   // runs nothing
 //   MRS_RETURN_IF_ERROR(device->Launch(graph));                                               // all of it, once
 //
-// What a device fails by is its rank's own reason, and refused as such (runtime/world/verdict.h): its peers, who then miss
-// it, may complain first.
+// What a device fails by is its rank's own reason, and refused as such (runtime/world/verdict.h): its peers, who then
+// miss it, may complain first.
 //
 // Chosen at link time: device_cuda.cc is CUDA, device_emulated.cc the host with the emulator's kernels.
 #pragma once

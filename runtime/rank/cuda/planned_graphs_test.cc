@@ -1,5 +1,6 @@
 // Plans of the planner count the graphs that their ranks come to: decodes of every size, of which some want candidates
-// and some all logits, as requests without and with logprobs come to a server in turn, are all captured at start. On the emulated device, of the bundled model.
+// and some all logits, as requests without and with logprobs come to a server in turn, are all captured at start. On
+// the emulated device, of the bundled model.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
