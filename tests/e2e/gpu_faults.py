@@ -394,13 +394,13 @@ def by_peer_memory_each_fails(work):
 
 
 def the_one_that_hangs_is_named(work):
-    """In the middle of decodes, in which each GPU waits for the other in a kernel. NCCL says nothing of whom it waits for,
-    and the emulated one waits where it is called."""
-    for victim in (1, 0):
-        run = answer_by(work, "ipc", "", more=("--hang-timeout", HANG_S), tokens=110)
+    """In the middle of decodes, in which each GPU waits for the other in a kernel, or each stage for the one before it. NCCL
+    says nothing of whom it waits for, and the emulated one waits where it is called."""
+    for planned, ranks, victim in (("ipc", 2, 1), ("ipc", 2, 0), ("stages by ipc", STAGES, 0)):
+        run = answer_by(work, planned, "", more=("--hang-timeout", HANG_S), tokens=110)
         try:
-            pids = run.ranks(2)
-            board = Board(run.process.pid, 2)
+            pids = run.ranks(ranks)
+            board = Board(run.process.pid, ranks)
             board.await_line(victim, lambda line: line.phase == WORKING and line.step > 4)
             Hold(pids[victim])
             check_equal(run.ended(HANG_S + SLACK_S + SECONDS), 1, f"exit code\n  {run.described()}")
