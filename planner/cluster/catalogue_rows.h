@@ -26,7 +26,7 @@ inline constexpr uint64_t kMiB = uint64_t{1} << 20;
 inline constexpr std::string_view kSmi = "memory.total of nvidia-smi";
 inline constexpr std::string_view kCuda = "total global memory of CUDA";
 inline constexpr std::string_view kRocmSmi = "VRAM Total Memory of rocm-smi";
-inline constexpr std::string_view kEmulator = "runtime/rank/cuda/device_emulated.cc";
+inline constexpr std::string_view kEmulator = "runtime/rank/cuda/emulated";
 inline constexpr std::string_view kHost = "the host's, or its cgroups'";
 
 std::span<const DeviceModel> DataCenterRows();       // Pascal to Ada

@@ -26,24 +26,26 @@ SECONDS = 5
 SAMPLED = 1  # of a kind of point, besides its first and last
 SEED = 20261126
 FAULT = "MRS_EMULATED_FAULT"
-# What an error at each point is called, after "cuda:0 (emulated): ".
+# What an error at each point is called, after "cuda:0 (emulated): ", and CUDA's name of it, which comes behind the fault.
 SAYS = {
-    "open": "cuda:0: cannot be used: unknown error (cudaErrorUnknown)",
-    "use": "it cannot be used: unknown error (cudaErrorUnknown)",
-    "memory-query": "its memory cannot be asked for: unknown error (cudaErrorUnknown)",
-    "identity": "it does not say which device it is: unknown error (cudaErrorUnknown)",
-    "allocation": "out of memory (cudaErrorMemoryAllocation)",
-    "host-allocation": "the host's memory, pinned, for ",
-    "copy-in": "a copy to it failed: invalid argument (cudaErrorInvalidValue)",
-    "copy-out": "a copy from it failed: invalid argument (cudaErrorInvalidValue)",
-    "copy-within": "a copy within it failed: invalid argument (cudaErrorInvalidValue)",
-    "launch": "a kernel could not be launched: too many resources requested for launch (cudaErrorLaunchOutOfResources)",
-    "mark": "its work could not be marked: unknown error (cudaErrorUnknown)",
-    "capture": "no graph can be captured: unknown error (cudaErrorUnknown)",
-    "capture-invalidated": "a graph could not be captured: operation failed due to a previous error during capture",
-    "instantiate": "a graph could not be made ready: out of memory (cudaErrorMemoryAllocation)",
-    "graph-launch": "a graph could not be launched: too many resources requested for launch",
-    "wait": "what was launched failed: unspecified launch failure (cudaErrorLaunchFailure)",
+    "open": ("cuda:0: cannot be used: unknown error", "cudaErrorUnknown"),
+    "use": ("it cannot be used: unknown error", "cudaErrorUnknown"),
+    "memory-query": ("its memory cannot be asked for: unknown error", "cudaErrorUnknown"),
+    "identity": ("it does not say which device it is: unknown error", "cudaErrorUnknown"),
+    "allocation": ("out of memory", "cudaErrorMemoryAllocation"),
+    "host-allocation": ("out of memory", "cudaErrorMemoryAllocation"),
+    "copy-in": ("a copy to it failed: invalid argument", "cudaErrorInvalidValue"),
+    "copy-out": ("a copy from it failed: invalid argument", "cudaErrorInvalidValue"),
+    "copy-within": ("a copy within it failed: invalid argument", "cudaErrorInvalidValue"),
+    "launch": ("a kernel could not be launched: too many resources requested for launch", "cudaErrorLaunchOutOfResources"),
+    "mark": ("its work could not be marked: unknown error", "cudaErrorUnknown"),
+    "capture": ("no graph can be captured: unknown error", "cudaErrorUnknown"),
+    "capture-invalidated": ("a graph could not be captured: operation failed due to a previous error during capture",
+                            "cudaErrorStreamCaptureInvalidated"),
+    "instantiate": ("a graph could not be made ready: out of memory", "cudaErrorMemoryAllocation"),
+    "graph-launch": ("a graph could not be launched: too many resources requested for launch",
+                     "cudaErrorLaunchOutOfResources"),
+    "wait": ("what was launched failed: unspecified launch failure", "cudaErrorLaunchFailure"),
 }
 # Of NCCL, which a model on one GPU has nothing of; of two, below.
 NCCL = [f"nccl-{point}" for point in ("open", "version", "id", "init", "hang", "call", "async", "lost")]
@@ -131,7 +133,14 @@ def each_point_is_met(work):
     check_equal({point for point, count in counts.items() if count == 0}, NEVER, "points that nothing comes to")
 
 
-def fails(work, point, number, expected_says):
+def says_of(point, fault):
+    """What the rank says of `fault`, as it was asked for."""
+    text, name = SAYS[point]
+    return f"{text}: {FAULT}={fault} ({name})"
+
+
+def fails(work, point, number):
+    expected_says = says_of(point, f"{point}:{number}")
     run = answer(work, f"{point}:{number}")
     try:
         code, seconds = seconds_of(run)
@@ -156,7 +165,7 @@ def each_fails(work):
         if not is_every() and count > SAMPLED + 2:
             numbers = sorted({1, count, *chosen.sample(range(2, count), SAMPLED)})
         for number in numbers:
-            fails(work, point, number, SAYS[point])
+            fails(work, point, number)
             tried += 1
     print(f"{tried} of {sum(counts.values())} points failed, each by name (seed {SEED})")
 

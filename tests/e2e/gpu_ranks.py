@@ -12,7 +12,7 @@ import json
 import os
 
 import nodes
-from gpu_faults import FAULT, SAYS, bound_after, counts_by, is_every, seconds_of
+from gpu_faults import FAULT, SAYS, bound_after, counts_by, is_every, says_of, seconds_of
 from harness import MINI, START_S, Run, Server, Workplace, check, check_equal, parse_arguments, run_cases, run_main
 
 PLANNED = ("--max-len", "256", "--max-seqs", "4", "--numerics", "pair2")
@@ -102,7 +102,7 @@ def fails(work, point, number, is_met=True):
             return False
         check_equal(code, 1, f"exit code, {what}")
         check(seconds < bound, f"{seconds:.1f} s, {what}")
-        says = SAYS[point].replace("cuda:0", "cuda:1")
+        says = says_of(point, f"{point}:{number}@1").replace("cuda:0", "cuda:1")
         said = [line for line in run.lines if line.startswith("mrs-exec: ")]
         check(said, f"no line says why, {what}")
         for line in said:

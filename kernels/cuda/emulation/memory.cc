@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -25,10 +26,8 @@ struct Entry {
   uint64_t mapped_bytes;  // and a page that faults
   bool is_freed = false;
   int graph_count = 0;
-  int fd = -1;             // of what several processes have
-  uint64_t inode = 0;      // of that file
-  bool is_opened = false;  // and is another process's
-  bool is_forsaken = false;
+  int fd = -1;         // of what several processes have
+  uint64_t inode = 0;  // of that file
 };
 struct Registry {
   std::mutex mutex;
@@ -40,7 +39,7 @@ std::atomic<uint64_t> generation = 0;
 Registry& Memories() {
   static Registry* const registry = [] {
     std::atexit([] {
-      const std::string left = LeftOf(nullptr);
+      const std::string left = LeftOf(std::nullopt);
       if (left.empty()) return;
       std::fprintf(stderr, "emulated device: the program ends without giving back %s\n", left.c_str());
       _exit(1);
@@ -114,7 +113,7 @@ void GiveMemory(void* data) {
     EndByName(Quoted(entry.memory) + " is freed, and " + std::to_string(entry.graph_count) +
               " graph(s) that use it are there: graphs go first");
   }
-  if (entry.fd >= 0 && !entry.is_opened && IsOpenElsewhere(entry.fd)) {
+  if (entry.fd >= 0 && !entry.memory.is_opened && IsOpenElsewhere(entry.fd)) {
     EndByName(Quoted(entry.memory) + " is freed, and another process has it open: it closes it first");
   }
   if (entry.fd >= 0) close(entry.fd);
@@ -128,17 +127,37 @@ void GiveMemory(void* data) {
   }
 }
 
-void ForsakeMemory(const void* data) {
+std::optional<Memory> MemoryAt(const void* data) {
   Registry& registry = Memories();
   const std::lock_guard lock(registry.mutex);
-  registry.entries.at(reinterpret_cast<uintptr_t>(data)).is_forsaken = true;
+  const auto at = registry.entries.find(reinterpret_cast<uintptr_t>(data));
+  if (at == registry.entries.end() || at->second.is_freed) return std::nullopt;
+  return at->second.memory;
+}
+
+void FillMemory(void* data, int value, uint64_t bytes) {
+  Registry& registry = Memories();
+  const std::lock_guard lock(registry.mutex);
+  const auto first = reinterpret_cast<uintptr_t>(data);
+  const auto* const found = Find(registry, first);
+  const uintptr_t begin = ReadableBytes(first), end = (first + bytes) / kPage * kPage;  // whole pages of it
+  const bool is_own = found != nullptr && found->second.fd < 0;
+  if (value != 0 || !is_own || begin >= end) {
+    std::memset(data, value, bytes);
+    return;
+  }
+  std::memset(data, 0, begin - first);
+  if (madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED) != 0) {
+    std::memset(reinterpret_cast<void*>(begin), 0, end - begin);
+  }
+  std::memset(reinterpret_cast<void*>(end), 0, first + bytes - end);
 }
 
 std::optional<MemoryFile> ShareMemory(const void* data) {
   Registry& registry = Memories();
   const std::lock_guard lock(registry.mutex);
   const auto at = registry.entries.find(reinterpret_cast<uintptr_t>(data));
-  if (at == registry.entries.end() || at->second.is_freed || at->second.is_opened) return std::nullopt;
+  if (at == registry.entries.end() || at->second.is_freed || at->second.memory.is_opened) return std::nullopt;
   Entry& entry = at->second;
   if (entry.fd >= 0) return MemoryFile{entry.fd, entry.inode};
   const uint64_t readable = ReadableBytes(entry.memory.bytes);
@@ -171,13 +190,15 @@ std::byte* OpenMemory(const Memory& memory, const std::string& path, uint64_t in
   const bool is_it = fstat(fd, &found) == 0 && found.st_ino == inode &&
                      static_cast<uint64_t>(found.st_size) == readable && fcntl(fd, F_OFD_SETLK, &has_it) == 0;
   // With a page behind it that faults.
-  void* const data = is_it ? mmap(nullptr, readable + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+  void* const data =
+      is_it ? mmap(nullptr, readable + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
   if (data == MAP_FAILED || mmap(data, readable, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != data) {
     close(fd);
     return nullptr;
   }
-  registry.entries[reinterpret_cast<uintptr_t>(data)] = {
-      .memory = memory, .mapped_bytes = readable + kPage, .fd = fd, .inode = inode, .is_opened = true};
+  Entry& entry = registry.entries[reinterpret_cast<uintptr_t>(data)];
+  entry = {.memory = memory, .mapped_bytes = readable + kPage, .fd = fd, .inode = inode};
+  entry.memory.is_opened = true;
   return static_cast<std::byte*>(data);
 }
 
@@ -185,7 +206,7 @@ bool IsOpen(uint64_t inode) {
   Registry& registry = Memories();
   const std::lock_guard lock(registry.mutex);
   return std::any_of(registry.entries.begin(), registry.entries.end(), [&](const auto& at) {
-    return at.second.is_opened && !at.second.is_freed && at.second.inode == inode;
+    return at.second.memory.is_opened && !at.second.is_freed && at.second.inode == inode;
   });
 }
 
@@ -194,18 +215,20 @@ uint64_t TakenBytes(int device, Where where) {
   const std::lock_guard lock(registry.mutex);
   uint64_t bytes = 0;
   for (const auto& [_, entry] : registry.entries) {
-    const bool counts = !entry.is_freed && !entry.is_opened && entry.memory.device == device && entry.memory.where == where;
+    const bool counts =
+        !entry.is_freed && !entry.memory.is_opened && entry.memory.device == device && entry.memory.where == where;
     if (counts) bytes += entry.memory.bytes;
   }
   return bytes;
 }
 
-std::string LeftOf(const void* owner) {
+std::string LeftOf(std::optional<int> device) {
   Registry& registry = Memories();
   const std::lock_guard lock(registry.mutex);
   std::string left;
   for (const auto& [_, entry] : registry.entries) {
-    if (entry.is_freed || entry.is_forsaken || (owner != nullptr && entry.memory.owner != owner)) continue;
+    const bool others_have_it = entry.fd >= 0 && !entry.memory.is_opened;
+    if (entry.is_freed || others_have_it || (device.has_value() && entry.memory.device != *device)) continue;
     if (!left.empty()) left += ", ";
     left += Quoted(entry.memory) + " (" + std::to_string(entry.memory.bytes) + " bytes)";
   }

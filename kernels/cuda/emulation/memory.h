@@ -6,8 +6,9 @@
 //   WhyNot(weights, 4, Where::kDevice, 0)            // "4 bytes of 'weights', which was freed"
 //
 // What a device would take without a word, and do wrong later, ends the program by name: memory freed twice, or under a
-// graph that has its address, or while another process has it open. So does memory that is left when the program ends by
-// itself.
+// graph that has its address, or while another process has it open. So does memory that is left when the program ends
+// by itself, but what other processes were given: whether all have closed it its owner may not know, and leaves it
+// then.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +25,7 @@ struct Memory {
   uint64_t bytes = 0;
   int device = 0;
   Where where = Where::kDevice;
-  const void* owner = nullptr;  // who must outlive it; compared, never followed
+  bool is_opened = false;  // it is another process's, and takes nothing of the device
 };
 
 // Zeros, at the start of a page; null: the host has none left. Bytes are at least one.
@@ -32,8 +33,10 @@ std::byte* TakeMemory(const Memory& memory);
 void GiveMemory(void* data);
 // That are there now: of a device, of either side.
 uint64_t TakenBytes(int device, Where where);
-// Is left without a word from now on: it goes with the process.
-void ForsakeMemory(const void* data);
+// What begins there and has not been given back; nothing: there is none.
+std::optional<Memory> MemoryAt(const void* data);
+// As memset, of bytes that are all there. Whole pages of zeros cost the host nothing.
+void FillMemory(void* data, int value, uint64_t bytes);
 
 // A file with that memory, which other processes open by "/proc/PID/fd/FD" and its inode: the memory is that file from
 // now on. Null: `data` is not the first byte of memory that is there, or the host has no file left.
@@ -42,13 +45,13 @@ struct MemoryFile {
   uint64_t inode = 0;
 };
 std::optional<MemoryFile> ShareMemory(const void* data);
-// What such a file has, until GiveMemory; null: there is no such file any more. Takes nothing of the device.
+// What such a file has, until GiveMemory; null: there is no such file any more.
 std::byte* OpenMemory(const Memory& memory, const std::string& path, uint64_t inode);
 // Whether this process has it open.
 bool IsOpen(uint64_t inode);
 
-// "'weights' (4096 bytes), 'a batch' (64 bytes)"; empty: all was given back.
-std::string LeftOf(const void* owner);  // null: of all
+// "'weights' (4096 bytes), 'a batch' (64 bytes)", of a device or of all; empty: all was given back.
+std::string LeftOf(std::optional<int> device);
 
 // Why `bytes` at `data` are not to be had as memory of `where`; empty: they are. On the host any address does that is
 // not a device's: a program has memory that no device knows of.

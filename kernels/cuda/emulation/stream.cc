@@ -44,11 +44,7 @@ int Stream::Do(Work work, Words words) {
     if (capture_ != nullptr && capture_->spoilt.empty()) capture_->spoilt = "a launch was refused";
     return error;
   }
-  if (capture_ == nullptr) {
-    work();
-    return 0;
-  }
-  Keep(std::move(work), std::move(words));
+  capture_ == nullptr ? Put(std::move(work)) : Keep(std::move(work), std::move(words));
   return 0;
 }
 

@@ -1,4 +1,4 @@
-// A stream of the emulated device: does what it is given at once, or while it is captured keeps it for a graph.
+// A stream of the emulated device: does what it is given in its turn, or while it is captured keeps it for a graph.
 //
 //   Capture capture;
 //   stream.Join(&capture);              // what comes now is kept, each after the one before
@@ -54,6 +54,8 @@ class Stream {
   int Do(Work work, Words words);
   // Of a stream that is captured: a node, without being asked for.
   void Keep(Work work, Words words);
+  // Of one that is not: is done in its turn, which here is at once, without being asked for.
+  virtual void Put(Work work) { work(); }
 
  protected:
   // Whether this device takes it, now: 0, or the cudaError_t.

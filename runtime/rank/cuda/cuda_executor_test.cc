@@ -71,19 +71,29 @@ TEST(DeviceGraph, WhatADeviceRefusesWhileItCapturesLeavesNoGraph) {
   Host host;
   int word = 0;
   struct Row {
+    const char* failed;
     const char* what;
     std::function<Status()> work;
   };
   const Row rows[] = {
-      {"an allocation", [&] { return host.device->Allocate("x", 4).status(); }},
-      {"an allocation", [&] { return host.device->AllocateHost("x", 4).status(); }},
-      {"a copy from the host", [&] { return host.device->CopyIn(host.to.data(), &word, 4); }},
-      {"a copy to the host", [&] { return host.device->CopyOut(&word, host.to.data(), 4); }},
-      {"a wait", [&] { return host.device->Finish(); }},
-      {"another capture", [&] { return host.device->Capture([] { return Status(); }).status(); }},
+      {"no 4 bytes of memory for x", "an allocation", [&] { return host.device->Allocate("x", 4).status(); }},
+      {"no 4 bytes of the host's memory, pinned, for x", "an allocation",
+       [&] { return host.device->AllocateHost("x", 4).status(); }},
+      {"a copy to it failed", "a copy from the host", [&] { return host.device->CopyIn(host.to.data(), &word, 4); }},
+      {"a copy from it failed", "a copy to the host", [&] { return host.device->CopyOut(&word, host.to.data(), 4); }},
+      {"what was launched failed", "a wait", [&] { return host.device->Finish(); }},
+      {"what was launched failed", "a look at the stream", [&] { return host.device->IsDone().status(); }},
+      {"its work could not be marked", "a mark", [&] { return host.device->Mark(); }},
+      {"no graph can be captured", "another capture",
+       [&] { return host.device->Capture([] { return Status(); }).status(); }},
+      {"a graph could not be launched", "a graph's launch", [&] { return host.device->Launch(DeviceGraph()); }},
   };
   for (const Row& row : rows) {
-    const std::string said = std::string("cuda:0 (emulated): ") + row.what + " while a graph is captured";
+    const std::string why = std::string(row.what) + " while a graph is captured";
+    const std::string said = fmt::format(
+        "cuda:0 (emulated): {}: operation not permitted when stream is capturing: {} "
+        "(cudaErrorStreamCaptureUnsupported)",
+        row.failed, why);
     EXPECT_EQ(host.device->Capture(row.work).message(), said);
     // Who takes no notice of it has no graph either.
     const Result<DeviceGraph> graph = host.device->Capture([&] {
@@ -91,7 +101,9 @@ TEST(DeviceGraph, WhatADeviceRefusesWhileItCapturesLeavesNoGraph) {
       return Status();
     });
     EXPECT_EQ(graph.message(),
-              "cuda:0 (emulated): a graph could not be captured: something was done that no graph holds");
+              fmt::format("cuda:0 (emulated): a graph could not be captured: operation failed due to a previous error "
+                          "during capture: {} (cudaErrorStreamCaptureInvalidated)",
+                          why));
     EXPECT_TRUE(host.device->Finish().ok());  // the stream is as before
   }
 }

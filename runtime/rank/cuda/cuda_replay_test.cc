@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -152,7 +153,7 @@ void TryEachPoint(const TestModel& model, const std::vector<Batch>& batches, Poi
         ASSERT_FALSE(done.ok());
         EXPECT_NE(done.message().find("MRS_EMULATED_FAULT=" + fault), std::string::npos) << done.message();
       }
-      EXPECT_EQ(emulation::LeftOf(nullptr), "");
+      EXPECT_EQ(emulation::LeftOf(std::nullopt), "");
       ++tried;
     }
   }

@@ -11,7 +11,8 @@
 // What a device fails by is its rank's own reason, and refused as such (runtime/world/verdict.h): its peers, who then
 // miss it, may complain first.
 //
-// Chosen at link time: device_cuda.cc is CUDA, device_emulated.cc the host with the emulator's kernels.
+// By the calls of CUDA's runtime, or of the emulated one that has them for the emulator's kernels (emulated/): which,
+// the build says by the header that it has them from.
 #pragma once
 
 #include <array>

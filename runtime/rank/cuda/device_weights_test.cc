@@ -77,19 +77,19 @@ TEST(DeviceWeights, EveryFaultOnTheirWayHasItsName) {
     EXPECT_EQ(
         error_of(fmt::format("host-allocation:{}", n)),
         fmt::format("cuda:0 (emulated): no {} bytes of the host's memory, pinned, for weights on their way: out of "
-                    "memory (cudaErrorMemoryAllocation): MRS_EMULATED_FAULT=host-allocation:{}",
+                    "memory: MRS_EMULATED_FAULT=host-allocation:{} (cudaErrorMemoryAllocation)",
                     bytes, n));
   }
   const size_t copies = CutWindows(CutTiles(StageOf(model.plan(), 0), PlanWeightReads(model.plan(), 0)), bytes).size();
   ASSERT_GT(copies, 4u);
   for (size_t n = 1; n <= copies; ++n) {
     EXPECT_EQ(error_of(fmt::format("copy-in:{}", n)),
-              fmt::format("cuda:0 (emulated): a copy to it failed: invalid argument (cudaErrorInvalidValue): "
-                          "MRS_EMULATED_FAULT=copy-in:{}",
+              fmt::format("cuda:0 (emulated): a copy to it failed: invalid argument: "
+                          "MRS_EMULATED_FAULT=copy-in:{} (cudaErrorInvalidValue)",
                           n));
     EXPECT_EQ(error_of(fmt::format("wait:{}", n)),
-              fmt::format("cuda:0 (emulated): what was launched failed: unspecified launch failure "
-                          "(cudaErrorLaunchFailure): MRS_EMULATED_FAULT=wait:{}",
+              fmt::format("cuda:0 (emulated): what was launched failed: unspecified launch failure: "
+                          "MRS_EMULATED_FAULT=wait:{} (cudaErrorLaunchFailure)",
                           n));
   }
   EXPECT_EQ(error_of(fmt::format("copy-in:{},host-allocation:3", copies + 1)), "");

@@ -124,7 +124,7 @@ uint64_t ForgottenCount();
 uint64_t HostOfProcess();
 // The calling thread's, as cudaGetDevice has it; 0 where it has chosen none.
 uint32_t CurrentDevice();
-// Why a stream of the calling thread took no work, the last time that one did not; empty: nothing is known.
+// Why the calling thread's last call failed, or why a stream took no work of it; empty: nothing is known.
 std::string WhyNotLaunched();
 // A seed for the next launch of a graph; 0 where there is one order.
 uint64_t NextOrderSeed();

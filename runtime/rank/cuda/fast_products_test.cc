@@ -187,7 +187,7 @@ TEST(CublasltEmulated, RefusesWhatIsNoProduct) {
             invalid + "B is not aligned to 16 bytes");
   EXPECT_EQ(multiply([](auto& o) { o.y += 1; }), invalid + "D is not aligned to 16 bytes");
   EXPECT_EQ(multiply([](auto& o) { o.w = static_cast<const bf16*>(o.w) + 64 * 16; }),
-            invalid + "A: 5120 bytes at byte 2048 of 'w', which has 6144");
+            invalid + "A: 5120 bytes at byte 2048 of 'allocation 2', which has 6144");
   EXPECT_EQ(multiply([](auto& o) { o.workspace_bytes = 4095; }), invalid + "the workspace is too small");
   EXPECT_EQ(multiply([](auto& o) { o.workspace = static_cast<std::byte*>(o.workspace) + 64; }),
             invalid + "the workspace is not aligned to 256 bytes");

@@ -163,11 +163,10 @@ TEST(NcclExchange, EachErrorIsNamed) {
        {"NCCL is 2.28.9 here and 2.27.3 on rank 1: install one version on all nodes",
         "NCCL is 2.27.3 here and 2.28.9 on rank 0"}},
       {"identity:1@1",
-       {"rank 1 cannot use NCCL: cuda:1 (emulated): it does not say which device it is: unknown error "
-        "(cudaErrorUnknown): "
-        "MRS_EMULATED_FAULT=identity:1@1",
-        "cuda:1 (emulated): it does not say which device it is: unknown error (cudaErrorUnknown): "
-        "MRS_EMULATED_FAULT=identity:1@1"}},
+       {"rank 1 cannot use NCCL: cuda:1 (emulated): it does not say which device it is: unknown error: "
+        "MRS_EMULATED_FAULT=identity:1@1 (cudaErrorUnknown)",
+        "cuda:1 (emulated): it does not say which device it is: unknown error: "
+        "MRS_EMULATED_FAULT=identity:1@1 (cudaErrorUnknown)"}},
       {"nccl-id:1@0",
        {"NCCL: no unique id for all ranks: unhandled system error",
         "NCCL: no unique id for all ranks: its first rank got code 2"}},

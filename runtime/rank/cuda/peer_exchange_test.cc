@@ -177,13 +177,13 @@ TEST(PeerExchange, RanksThatDoNotMeetSayWhy) {
   } rows[] = {
       {"ipc-export:1@1",
        "rank 11 cannot share its memory: cuda:1 (emulated): memory cannot be shared with other processes: invalid "
-       "argument (cudaErrorInvalidValue): MRS_EMULATED_FAULT=ipc-export:1@1"},
+       "argument: MRS_EMULATED_FAULT=ipc-export:1@1 (cudaErrorInvalidValue)"},
       {"allocation:2@1",
        "rank 11 cannot share its memory: cuda:1 (emulated): no 6291456 bytes of memory for what peers "},
       {"ipc-open:1@1",
        "rank 11 does not reach the others' memory: cuda:1 (emulated): rank 10's memory cannot be opened: peer access "
        "is "
-       "not supported between these two devices (cudaErrorPeerAccessUnsupported): MRS_EMULATED_FAULT=ipc-open:1@1; "
+       "not supported between these two devices: MRS_EMULATED_FAULT=ipc-open:1@1 (cudaErrorPeerAccessUnsupported); "
        "plan with mrs-plan build --collectives staged"},
       {"ipc-open:2@0",
        "rank 10 does not reach the others' memory: cuda:0 (emulated): rank 12's memory cannot be opened"},

@@ -123,6 +123,7 @@ Result<std::unique_ptr<PeerMemory>> PeerMemory::Meet(Device& device, Options opt
         MRS_ASSIGN_OR_RETURN(self.own_, device.Allocate("what peers read", static_cast<uint64_t>(self.options_.bytes)));
         MRS_RETURN_IF_ERROR(device.Finish());  // zeros, before others write there
         MRS_ASSIGN_OR_RETURN(mine.handle, device.Share(self.own_));
+        self.are_all_closed_ = false;
         return Status();
       }(),
       mine.why);

@@ -85,7 +85,7 @@ class PeerMemory {
   DeviceArena own_;
   std::vector<DeviceArena> opened_;  // [member]; this rank's own is none
   std::vector<int> pids_;            // [member]
-  bool are_all_closed_ = false;
+  bool are_all_closed_ = true;       // nobody has it before it is shared
 };
 
 }  // namespace mrs

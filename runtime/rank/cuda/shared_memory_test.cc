@@ -69,7 +69,8 @@ TEST(SharedMemory, BothProcessesSeeIt) {
   ASSERT_TRUE(child.Wait());
   owner.Put(0, 9);  // after it was opened
   child.Tell();
-  EXPECT_THAT(child.Said(), MatchesRegex("9 8 0 .*to 8 bytes at byte 2097148 of 'rank 0's memory', which has 2097152"));
+  EXPECT_THAT(child.Said(),
+              MatchesRegex("9 8 0 .*to 8 bytes at byte 2097148 of 'opened allocation 1', which has 2097152.*"));
   EXPECT_EQ(owner.At(4), 17);
   EXPECT_EQ(owner.At(kBytes - 4), 8);
 }
@@ -77,10 +78,10 @@ TEST(SharedMemory, BothProcessesSeeIt) {
 TEST(SharedMemory, WhatADeviceRefusesIsRefused) {
   Owner owner;
   EXPECT_EQ(owner.device->OpenShared("rank 0's memory", owner.handle).status().message(),
-            "cuda:0 (emulated): rank 0's memory cannot be opened: invalid device context "
-            "(cudaErrorDeviceUninitialized): it is of this process");
+            "cuda:0 (emulated): rank 0's memory cannot be opened: invalid device context: it is of "
+            "this process (cudaErrorDeviceUninitialized)");
   EXPECT_THAT(owner.device->OpenShared("it", SharedHandle{}).status().message(),
-              HasSubstr("invalid resource handle (cudaErrorInvalidResourceHandle): it is no handle"));
+              HasSubstr("invalid resource handle: it is no handle (cudaErrorInvalidResourceHandle)"));
   const DeviceArena odd = *owner.device->Allocate("odd", 4096);
   EXPECT_THAT(owner.device->Share(odd).status().message(), HasSubstr("4096 bytes are no multiple of 2097152"));
   EXPECT_THAT(owner.device->Share(DeviceArena()).status().message(), HasSubstr(" is no memory of cuda:0"));
@@ -92,7 +93,7 @@ TEST(SharedMemory, WhatADeviceRefusesIsRefused) {
     const std::unique_ptr<Device> device = *Device::Open(1);
     const auto opened = device->OpenShared("it", owner.handle);
     if (!opened.ok()) return opened.message();
-    if (!device->Share(*opened).ok() && emulation::LeftOf(device.get()->stream()) == "'it' (2097152 bytes)") {
+    if (!device->Share(*opened).ok() && emulation::LeftOf(1) == "'opened allocation 1' (2097152 bytes)") {
       return device->OpenShared("it again", owner.handle).status().message();
     }
     return "shared on, or not there";
@@ -110,7 +111,7 @@ TEST(SharedMemory, WhatADeviceRefusesIsRefused) {
   const SharedHandle old = owner.handle;
   owner.arena = DeviceArena();
   Child late([&](Child::Side&) { return OpenIn(old); });
-  EXPECT_THAT(late.Said(), HasSubstr("(cudaErrorInvalidResourceHandle): its owner has freed it, or is gone"));
+  EXPECT_THAT(late.Said(), HasSubstr("its owner has freed it, or is gone (cudaErrorInvalidResourceHandle)"));
 }
 
 TEST(SharedMemory, WhatIsClosedIsRefused) {
@@ -123,7 +124,7 @@ TEST(SharedMemory, WhatIsClosedIsRefused) {
     int value = 0;
     return TextOf(device->CopyOut(&value, at, sizeof(value)));
   });
-  EXPECT_THAT(child.Said(), HasSubstr("from 4 bytes of 'rank 0's memory', which was freed"));
+  EXPECT_THAT(child.Said(), HasSubstr("from 4 bytes of 'opened allocation 1', which was freed"));
 }
 
 TEST(SharedMemory, ATestMayAskForItsErrors) {
@@ -132,8 +133,8 @@ TEST(SharedMemory, ATestMayAskForItsErrors) {
     const std::unique_ptr<Device> device = *Device::Open(0);
     const DeviceArena arena = *device->Allocate("exchange", kBytes);
     EXPECT_EQ(device->Share(arena).status().message(),
-              "cuda:0 (emulated): memory cannot be shared with other processes: invalid argument "
-              "(cudaErrorInvalidValue): MRS_EMULATED_FAULT=ipc-export:1@0");
+              "cuda:0 (emulated): memory cannot be shared with other processes: invalid argument: "
+              "MRS_EMULATED_FAULT=ipc-export:1@0 (cudaErrorInvalidValue)");
     EXPECT_TRUE(device->Share(arena).ok());
   }
   Owner owner;
@@ -141,7 +142,7 @@ TEST(SharedMemory, ATestMayAskForItsErrors) {
   Child refused([&](Child::Side&) { return OpenIn(owner.handle); });
   EXPECT_EQ(refused.Said(),
             "cuda:1 (emulated): rank 0's memory cannot be opened: peer access is not supported between these two "
-            "devices (cudaErrorPeerAccessUnsupported): MRS_EMULATED_FAULT=ipc-open:1@1");
+            "devices: MRS_EMULATED_FAULT=ipc-open:1@1 (cudaErrorPeerAccessUnsupported)");
   const Asked another("ipc-astray:1@1");
   Child astray([&](Child::Side&) -> std::string {
     const std::unique_ptr<Device> device = *Device::Open(1);
@@ -198,8 +199,9 @@ TEST(SharedMemory, FreedWhileAnotherHasItOpenEndsTheProgram) {
       }
     });
   };
-  EXPECT_EQ(with_reader(false),
-            "signal 6: emulated device: 'exchange' is freed, and another process has it open: it closes it first\n");
+  EXPECT_EQ(
+      with_reader(false),
+      "signal 6: emulated device: 'allocation 1' is freed, and another process has it open: it closes it first\n");
   EXPECT_EQ(with_reader(true), ": ");
 }
 
@@ -214,7 +216,7 @@ TEST(SharedMemory, LeftOpenEndsTheProgram) {
   });
   EXPECT_EQ(child.Said(), "signal 6");
   EXPECT_THAT(::testing::internal::GetCapturedStderr(),
-              HasSubstr("is closed before 'rank 0's memory' (2097152 bytes)"));
+              HasSubstr("is closed before 'opened allocation 1' (2097152 bytes)"));
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+// The emulated runtime's own: what its calls (cuda_runtime_api.h) have in common. It refuses what CUDA refuses, with
+// its error; what CUDA would not notice ends the program by name (kernels/cuda/emulation/memory.h); it is stricter than
+// CUDA with what a graph holds: launches and copies within a device alone. And it fails where a test asks it to
+// (../emulated_faults.h).
+//
+//   cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+//     Begin();
+//     RuntimeStream* const on = StreamOf(stream);
+//     if (on == nullptr) return Fail(cudaErrorInvalidResourceHandle);
+//     if (const cudaError_t no = OutsideCapture(on, "a mark")) return no;
+//     if (const cudaError_t no = Ask(on->device, Point::kMark, cudaErrorUnknown)) return no;
+//     ...
+//     return cudaSuccess;
+//   }
+#pragma once
+
+#include <cuda_runtime_api.h>
+#ifndef MRS_EMULATED_CUDART
+#error "this is the toolkit's cuda_runtime_api.h: the folder of this file comes first for programs that are emulated"
+#endif
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/emulation/stream.h"
+#include "runtime/rank/cuda/emulated_faults.h"
+
+namespace mrs::emulated {
+
+// ---- How calls fail ----
+
+// The thread's last failure is forgotten.
+void Begin();
+// Is the thread's last failure now: cudaGetErrorString has the reason.
+cudaError_t Fail(cudaError_t error, std::string why = {});
+// Where the device is lost, or where a test asks for it: `error`.
+cudaError_t Ask(int device, Point point, cudaError_t error);
+
+// ---- Devices ----
+
+// The calling thread's; -1: none.
+int ThreadDevice();
+// cudaSuccess, or what every call of the device returns from now on, until its last stream goes.
+cudaError_t LostOf(int device);
+void Lose(int device, cudaError_t error);
+// "allocation 3": of those that the device has had since its first stream.
+std::string NameOfNext(int device, const char* kind);
+
+// ---- Streams ----
+
+struct RuntimeExec;
+
+struct RuntimeStream final : emulation::Stream {
+  explicit RuntimeStream(int of) : device(of) {}
+  int Admit(const emulation::Words& words) override;
+
+  const int device;
+  int graph_count = 0;                     // that are there, executable or not
+  std::vector<const RuntimeExec*> flying;  // launched, not waited for
+};
+// Null: none that is there.
+RuntimeStream* StreamOf(cudaStream_t stream);
+inline cudaStream_t HandleOf(RuntimeStream* stream) {
+  return static_cast<cudaStream_t>(static_cast<void*>(static_cast<emulation::Stream*>(stream)));
+}
+// Of devices' streams: what is there, and the first and the last of each device.
+void NoteStream(RuntimeStream* stream);
+void ForgetStream(RuntimeStream* stream);
+
+// What the calling thread captures; null: nothing. `what` ("an allocation") in the middle of it is refused, and spoils
+// the graph: of a stream, or of a call that has none.
+void SetCaptured(RuntimeStream* stream);
+RuntimeStream* Captured();
+cudaError_t OutsideCapture(RuntimeStream* stream, const char* what);
+inline cudaError_t OutsideCapture(const char* what) { return OutsideCapture(Captured(), what); }
+
+}  // namespace mrs::emulated
