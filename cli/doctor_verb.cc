@@ -47,7 +47,7 @@ int RunDoctor(int argc, char** argv) {
   const char* with_plan = "With --plan";
   CLI::Option* const transport =
       AddChoice(line, line.app, "--transport", &options.transport, {"auto", "local", "shm", "tcp", "ring"},
-                "How ranks talk: auto, local (threads), shm, tcp, or ring (tcp between neighbours alone)")
+                "How ranks talk: auto, local (threads; CPUs), shm, tcp, or ring (tcp between neighbours alone)")
           ->group(with_plan);
   CLI::Option* const threads = AddNumber<uint32_t>(line, line.app, "--threads", &options.threads, 1, 1024,
                                                    "Threads of each rank [the host's cores over the ranks]")

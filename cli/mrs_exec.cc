@@ -160,7 +160,7 @@ void Register(mrs::cli::CommandLine& line, ExecOptions* options) {
           "Folder of the plan's weight files and tokenizer; {rank} in it stands for the rank's number [the plan's "
           "folder, or the current one]");
   AddChoice(line, app, "--transport", &options->transport, {"auto", "local", "shm", "tcp", "ring"},
-            "How ranks talk: auto, local (threads), shm, tcp, or ring (tcp between neighbours alone)");
+            "How ranks talk: auto, local (threads; CPUs), shm, tcp, or ring (tcp between neighbours alone)");
   AddNumber<uint32_t>(line, app, "--threads", &options->threads, 1, 1024,
                       "Threads of each rank [the host's cores over the ranks]");
   AddNumber<uint32_t>(line, app, "--chunk", &options->chunk, 1, 1 << 20, "Prompt tokens of one sequence in one forward")

@@ -50,7 +50,16 @@ Found FilesIn(const plan::Plan& plan, const std::string& folder) {
   return found;
 }
 
-Result<wire::Transport> ChooseTransport(const std::string& name, uint32_t world_size) {
+// A process has one GPU: what fails on a device is lost to all of its process, a graph is captured while no other
+// thread works there, and peers open each other's memory as other processes'.
+Result<wire::Transport> ChooseTransport(const std::string& name, const plan::Plan& plan) {
+  const uint32_t world_size = plan.ranks()->size();
+  if (name == wire::TransportName(wire::Transport::kLocal) && world_size > 1 &&
+      plan.ranks()->Get(0)->kind() == plan::DeviceKind::cuda) {
+    return Refuse(
+        "--transport local: the plan's {} ranks are GPUs, and a process has one of them; give auto, shm, tcp or ring",
+        world_size);
+  }
   if (name == "auto") return world_size == 1 ? wire::Transport::kLocal : wire::Transport::kShm;
   if (name == wire::TransportName(wire::Transport::kRing) && world_size > kMaxRingRanks) {
     return Refuse("--transport ring: the plan has {} ranks; a ring has 2 to {}", world_size, kMaxRingRanks);
@@ -200,7 +209,7 @@ Result<RankOptions> RanksFor(const plan::Plan& plan, const ExecOptions& options,
   RankOptions ranks;
   ranks.plan_path = options.plan_path;
   if (seat.alone()) {
-    MRS_ASSIGN_OR_RETURN(ranks.transport, ChooseTransport(options.transport, plan.ranks()->size()));
+    MRS_ASSIGN_OR_RETURN(ranks.transport, ChooseTransport(options.transport, plan));
   } else {
     MRS_ASSIGN_OR_RETURN(ranks.transport, ChooseBetweenNodes(options.transport, seat));
   }

@@ -334,7 +334,8 @@ EARLY = [
     ("fast", (), "cublaslt-version:1", r"rank 0\b.*libcublasLt.so.13 is 12\.8\.4, expected 13; install cuBLAS 13 "),
     ("ipc", (), "ipc-open:1@1", IPC_FAULTS["ipc-open:1@1"]),
     ("ipc", (), "ipc-astray:1@0", IPC_FAULTS["ipc-astray:1@0"]),
-    ("ipc", ("--transport", "local"), "", r"rank [01]\b.*are one process.*start a process a rank: --transport shm"),
+    *((collectives, ("--transport", "local"), "", r"--transport local: the plan's 2 ranks are GPUs, and a process has one of "
+       r"them; give auto, shm, tcp or ring$") for collectives in ("ipc", "nccl", "staged")),
     ("nccl", (), "nccl-open:1@1", NCCL_FAULTS["nccl-open:1@1"]),
     ("nccl", (), "nccl-version:1@1", NCCL_FAULTS["nccl-version:1@1"]),
 ]

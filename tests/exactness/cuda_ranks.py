@@ -5,9 +5,9 @@
     python3 cuda_ranks.py --bin build/cli --all --seed 1                      everything: hours
 
 The bundled model on one, two and four of the emulated device, on two and four stages, and on two stages of two; then a sample of
-the product of models (random ones, the families' tiny ones) x both profiles x every legal layout x transport {local, shm,
-tcp, ring} x prompt chunk {1, 7, 64} x CUDA graphs {on, off, lazy: each forward runs once before it is captured, as where
-the driver loads kernels lazily} x what GPUs talk by {staged, nccl, ipc}; by ipc also ranks that share one device. Candidates
+the product of models (random ones, the families' tiny ones) x both profiles x every legal layout x transport {shm, tcp,
+ring} x prompt chunk {1, 7, 64} x CUDA graphs {on, off, lazy: each forward runs once before it is captured, as where the
+driver loads kernels lazily} x what GPUs talk by {staged, nccl, ipc}; by ipc also ranks that share one device. Candidates
 alone are asked for, too: the same tokens. A control shows that sums in the order of ranks change the hash.
 """
 
@@ -32,14 +32,14 @@ FIXED = (
     ((1, 2), "shm", 64, "on", "staged"),
     ((1, 2), "tcp", 7, "off", "staged"),
     ((1, 2), "ring", 64, "on", "staged"),
-    ((1, 2), "local", 64, "lazy", "staged"),
+    ((1, 2), "shm", 64, "lazy", "staged"),
     ((1, 4), "shm", 7, "on", "staged"),
     ((1, 4), "ring", 64, "off", "staged"),
     ((2, 1), "shm", 64, "off", "staged"),
     ((2, 2), "tcp", 64, "on", "staged"),
     ((2, 2), "shm", 1, "on", "staged"),
     ((1, 2), "shm", 64, "on", "nccl"),
-    ((1, 2), "local", 7, "off", "nccl"),
+    ((1, 2), "shm", 7, "off", "nccl"),
     ((1, 4), "tcp", 64, "lazy", "nccl"),
     ((2, 1), "shm", 64, "on", "nccl"),
     ((2, 2), "shm", 7, "on", "nccl"),
@@ -128,7 +128,7 @@ def refuses_another_device(checker, model):
     """A plan for GPUs with more memory than the emulated ones have: a rank says so, with both numbers."""
     plan = os.path.join(checker.scratch, "large.mrsplan")
     checker.gpu.call([checker.gpu.plan_program, "build", model.folder, "--gpus", "2x24GB", "-o", plan])
-    argv = checker.gpu.exec_argv(plan, model.folder, [[1]], 1)
+    argv = checker.gpu.exec_argv(plan, model.folder, [[1]], 1, transport="shm")
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     said = "the plan uses up to 21600000000 bytes of its device, and cuda:"
     if done.returncode == 1 and said in done.stderr and "has 2147483648: it is another one" in done.stderr:
@@ -143,8 +143,9 @@ def runs_of(models, fixed, sample, rng):
         for model, profile in itertools.product(models, PROFILES)
         for rest in itertools.product(model.layouts, bits.TRANSPORTS, bits.CHUNKS, GRAPHS, ("staged", "nccl", "ipc"))
     ]
-    # Of ranks that exchange, each a process.
-    product = [run for run in product if run.collectives != "ipc" or run.layout != (1, 1) and run.transport != "local"]
+    # Of several ranks each is a process, and only several exchange.
+    product = [run for run in product if (run.layout == (1, 1)) == (run.transport == "local")]
+    product = [run for run in product if run.collectives != "ipc" or run.layout != (1, 1)]
     runs = [Run(models[0], PROFILES[i % 2], *rest) for i, rest in enumerate(fixed)]
     if sample is None:
         return runs + product
