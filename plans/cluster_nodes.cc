@@ -148,6 +148,36 @@ Result<std::vector<PlanNode>> NodesOf(const plan::Plan& plan) {
   return nodes;
 }
 
+// A line a device, "      - {kind: cuda, model: "H100-SXM", ..., ordinal: 0, ...}", under its node's "    devices:".
+std::string DeviceModelOf(const plan::Plan& plan, uint32_t rank) {
+  constexpr std::string_view kName = "  - name: ", kNames = "  - names: ", kDevice = "      - {kind: cuda, model: ";
+  const plan::Rank& of = *plan.ranks()->Get(rank);
+  std::string_view text = plan.cluster()->description()->string_view();
+  if (!text.starts_with("version: ")) return "";
+  size_t entry = 0, begun = 0;  // nodes before those of the entry that is read, and with them
+  bool in_devices = false;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    if (line.starts_with(kName) || line.starts_with(kNames)) {
+      const bool is_list = line.starts_with(kNames);
+      const auto names = ReadTexts(line.substr(is_list ? kNames.size() : kName.size()), is_list);
+      if (!names.has_value()) return "";
+      entry = begun;
+      begun += names->size();
+    }
+    if (line.starts_with("    ") && !line.starts_with("     ")) in_devices = line == "    devices:";
+    if (!in_devices || of.node() < entry || of.node() >= begun || !line.starts_with(kDevice)) continue;
+    std::string_view rest = line.substr(kDevice.size());
+    std::optional<std::string> model = TakeQuoted(&rest);
+    // What follows it ends with a comma: 1 is not 10.
+    if (model.has_value() && rest.find(fmt::format(" ordinal: {},", of.device())) != std::string_view::npos) {
+      return *std::move(model);
+    }
+  }
+  return "";
+}
+
 std::vector<PlanNode> RingNodes(uint32_t world_size) {
   std::vector<PlanNode> nodes(world_size);
   for (uint32_t rank = 0; rank < world_size; ++rank) {

@@ -4,7 +4,7 @@
 //   ->  {{"gpu-a", "10.0.0.1", {0, 1}}, {"gpu-b", "10.0.0.2", {2, 3}}}; the first is the head
 //
 // A plan holds its cluster as mrs-plan writes it (YAML with one spelling for everything), or as a line for people; of
-// that only the lines that name nodes are read here.
+// that only the lines that name nodes and devices are read here.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,9 @@ Result<std::vector<NamedNode>> ReadNodeNames(std::string_view cluster_text);
 
 // The nodes of a verified plan that have ranks. Never empty.
 Result<std::vector<PlanNode>> NodesOf(const plan::Plan& plan);
+
+// The model of a rank's device, "H100-SXM", as the cluster of a verified plan has it; "" where it does not tell.
+std::string DeviceModelOf(const plan::Plan& plan, uint32_t rank);
 
 // What stands in the place of nodes where each rank of a ring is started by itself: no host is known of any.
 std::vector<PlanNode> RingNodes(uint32_t world_size);

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <regex>
 #include <set>
 #include <sstream>
+
+#include "plans/device_model.h"
 
 namespace mrs::cluster {
 namespace {
@@ -14,8 +17,8 @@ std::string Found(std::string_view name) {
   return row != nullptr ? std::string(row->name) : "none";
 }
 
-TEST(Catalogue, EverySpellingIsOneModel) {
-  const std::map<std::string, std::string> spellings = {
+const std::map<std::string, std::string>& Spellings() {
+  static const std::map<std::string, std::string> spellings = {
       {"NVIDIA H100 80GB HBM3", "H100-SXM"},
       {"H100", "H100-SXM"},
       {"h100-sxm5", "H100-SXM"},
@@ -87,7 +90,28 @@ TEST(Catalogue, EverySpellingIsOneModel) {
       {"cpu", "CPU"},
       {"emu 2gb", "EMU-2GB"},
   };
-  for (const auto& [spelling, name] : spellings) EXPECT_EQ(Found(spelling), name) << spelling;
+  return spellings;
+}
+
+TEST(Catalogue, EverySpellingIsOneModel) {
+  for (const auto& [spelling, name] : Spellings()) EXPECT_EQ(Found(spelling), name) << spelling;
+}
+
+// By its model a rank tells whether its device is the plan's: of all that drivers say here, that of the row and of no
+// other, but for what has another size alone.
+TEST(Catalogue, ModelsAreTakenForTheirOwnAlone) {
+  const std::regex size("-[0-9]+GB"), module("SXM[0-9]");
+  for (const auto& [spelling, name] : Spellings()) {
+    if (!spelling.starts_with("NVIDIA ") && !spelling.starts_with("Tesla ")) continue;
+    for (const DeviceModel& row : Catalogue()) {
+      if (row.kind != DeviceKind::kCuda || row.name.starts_with("EMU-")) continue;
+      const auto chip = [&](const std::string& of) {
+        return std::regex_replace(std::regex_replace(of, size, ""), module, "SXM");
+      };
+      EXPECT_EQ(MayBeModel(row.name, spelling), chip(std::string(row.name)) == chip(name))
+          << row.name << ", " << spelling;
+    }
+  }
 }
 
 TEST(Catalogue, WhatIsNearlyAModelIsNone) {

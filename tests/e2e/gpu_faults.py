@@ -226,6 +226,22 @@ def less_memory_free_than_planned(work):
     check_equal(run.ended(START_S), 0, f"exit code where just enough is free\n  {run.described()}")
 
 
+def another_model_than_planned(work):
+    """As much memory, and other rates: it runs, and the log says which is which."""
+    text = "version: 1\nnodes:\n  - name: one\n    devices:\n      - {model: %s, memory: 2GiB}\n"
+    for model, says in (("H100-SXM", r"^rank 0: cuda:0 \(emulated\) is another model than H100-SXM, which the plan is for: it "
+                         r"runs as planned, but .* \(mrs-exec doctor says what it is\)$"), ("EMU-2GB", None)):
+        cluster = work.text_file(f"{model}.yaml", text % model)
+        planned = work.path("plans", f"{model}.mrsplan")
+        work.tools.call([work.tools.plan_program, "build", MINI, "--cluster", cluster, *ON_ONE[2:], "-o", planned])
+        run = answer(work, "", plan=planned)
+        check_equal(run.ended(START_S), 0, f"exit code\n  {run.described()}")
+        check_equal(run.output, counts_of(work)[1], f"the answers\n  {run.described()}")
+        if says is not None:
+            run.said(says)
+        check(says is not None or not any("model" in line for line in run.lines), f"says too much\n  {run.described()}")
+
+
 def no_such_fault(work):
     run = answer(work, "launch:first")
     check_equal(run.ended(START_S), 1, f"exit code\n  {run.described()}")
@@ -454,7 +470,7 @@ def no_graph_is_cut_between_stages(work):
 
 CASES = [
     each_point_is_met, each_fails, past_the_last_nothing_fails, graphs_in_other_orders, less_memory_than_planned,
-    less_memory_free_than_planned, no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails,
+    less_memory_free_than_planned, another_model_than_planned, no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails,
     refused_before_weights_are_read, doctor_looks_for_libraries, the_one_that_hangs_is_named,
     a_stage_that_is_killed_is_named, no_graph_is_cut_between_stages
 ]

@@ -10,11 +10,13 @@
 #include <variant>
 #include <vector>
 
+#include "host/output.h"
 #include "host/process.h"
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/fast.h"
 #include "plans/collectives.h"
 #include "plans/cuda_graphs.h"
+#include "plans/device_model.h"
 #include "runtime/rank/batch_bounds.h"
 #include "runtime/rank/bind.h"
 #include "runtime/rank/cuda/device.h"
@@ -110,6 +112,7 @@ class CudaExecutor final : public Executor {
     }
     MRS_ASSIGN_OR_RETURN(const uint64_t total_bytes, device_->TotalBytes());
     MRS_RETURN_IF_ERROR(CheckTotalMemory(plan_, rank_, device_->name(), total_bytes));
+    if (const std::string other = OtherModelText(plan_, rank_, device_->name()); !other.empty()) Say("{}\n", other);
     MRS_ASSIGN_OR_RETURN(exchange_, GpuExchange::Make(*device_, plan_, rank_, world, pulse_));
     const plan::Stage& stage = StageOf(plan_, rank_);
     MRS_ASSIGN_OR_RETURN(const uint64_t free_bytes, device_->FreeBytes());
