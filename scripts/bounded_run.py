@@ -15,6 +15,10 @@ class Failed(Exception):
     """Of a part: what a row says."""
 
 
+class NotThere(Exception):
+    """Of a part that has nothing to run here, by name."""
+
+
 class Clock:
     def __init__(self, seconds, patience):
         self.end, self.patience = time.monotonic() + seconds * patience, patience
@@ -42,6 +46,20 @@ def run(argv, seconds, env=None):
         raise Failed(f"no end within {seconds:.0f} s: {' '.join(argv[:4])} ...") from None
 
 
+def of_session(session):
+    """Pids of the processes of a session that have not ended, the oldest first."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+        except OSError:  # it has ended
+            continue
+        if fields[0] not in "ZX" and int(fields[3]) == session:
+            found.append((int(fields[19]), int(name)))
+    return [pid for _, pid in sorted(found)]
+
+
 class Server:
     """mrs-exec serving a plan on a free port, from its first /health of 200 on; ends by SIGTERM with exit code 0."""
 
@@ -53,7 +71,8 @@ class Server:
             [*argv, "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self):
         for line in self.process.stdout:
@@ -106,6 +125,43 @@ class Server:
         if status != 200:
             raise Failed(f"/v1/completions says {status}: {text[:200]}")
         return json.loads(text)
+
+    def stream(self, body):
+        """The events of an answer as they come, to the last or until nothing comes any more; closed, it is a client that
+        goes away."""
+        left = max(self.deadline - time.monotonic(), 0.1)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=left)
+        try:
+            text = json.dumps({**body, "stream": True})
+            connection.request("POST", "/v1/completions", text, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            if response.status != 200:
+                raise Failed(f"/v1/completions says {response.status}: {response.read()[:200]!r}")
+            while line := response.readline():
+                if line.startswith(b"data: {"):
+                    yield json.loads(line[6:])
+        except TimeoutError:
+            raise Failed(f"a stream stands still at the end of the part's {self.seconds:.0f} s") from None
+        except (ConnectionError, http.client.IncompleteRead):
+            return  # the server is gone
+        finally:
+            connection.close()
+
+    def processes(self):
+        """Pids of mrs-exec and its ranks, as far as they live."""
+        return of_session(self.process.pid)
+
+    def ended(self, seconds):
+        """The exit code, when all that it says has been read."""
+        try:
+            code = self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"it still runs {seconds:.1f} s later: {self.last_words()}") from None
+        self.reader.join(timeout=1)
+        return code
+
+    def last_words(self):
+        return self.lines[-1] if self.lines else ""
 
     def kill(self):
         with contextlib.suppress(ProcessLookupError):

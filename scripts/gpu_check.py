@@ -1,17 +1,15 @@
 """What holds on this machine's GPU, a row each: see gpu-check.sh. Python's standard library alone.
 
 A part has a bound of its own and never more than what is left of the whole; a row that cannot be run for want of time
-fails. Benchmarks are of zeros: what a step moves and multiplies is a real model's, its power is not.
+fails.
 """
 
 import argparse
 import concurrent.futures
-import contextlib
 import json
 import math
 import os
 import re
-import statistics
 import sys
 import tempfile
 import time
@@ -20,12 +18,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(REPOSITORY, "tests", "exactness"))
 import cuda as exactness  # noqa: E402
-from bounded_run import Clock, Failed, Server, run  # noqa: E402
+from bounded_run import Clock, Failed, NotThere, Server, run  # noqa: E402
+from gpu_check_benches import Bench  # noqa: E402
+from gpu_check_failures import Failures  # noqa: E402
 from mrs_tools import read_logits  # noqa: E402
-from zero_model import product_weights, write_zeros  # noqa: E402
+from zero_model import write_zeros_for  # noqa: E402
 
 WHOLE_S = 470  # of everything; eight minutes with what the interpreter and the ends of processes take
-STEPS = 32  # that a decode's time is taken from
 COLLECTIVES = {  # of two GPUs
     "staged": "sums through the host's memory",
     "nccl": "by NCCL",
@@ -33,22 +32,7 @@ COLLECTIVES = {  # of two GPUs
 }
 SHARED = "shared"  # two ranks on one GPU, by ipc
 FAST_BOUND = 0.0625  # of a row's RMS: runtime/rank/cuda/README.md
-
-
-def read_rate(folder):
-    """(bytes of the folder's weights, bytes a second of a bare read of them or of the first 4 GB), which are in the host's
-    memory then: a benchmark's are zeros that no disk has."""
-    files = sorted(entry.path for entry in os.scandir(folder) if entry.name.endswith(".safetensors"))
-    piece, done, began = bytearray(16 << 20), 0, time.monotonic()
-    for path in files:
-        with open(path, "rb", buffering=0) as file:
-            while done < 4 << 30 and (count := file.readinto(piece)):
-                done += count
-    return sum(map(os.path.getsize, files)), done / max(time.monotonic() - began, 1e-9)
-
-
-class NotThere(Exception):
-    """Of a part that has nothing to run here, by name."""
+FAST_ASKED = 0.03  # likewise, of a device
 
 
 class Check:
@@ -58,8 +42,7 @@ class Check:
         self.clock = Clock(options.seconds, 5 if options.emulated else 1)
         self.program = os.path.join(options.bin, "mrs-exec-emulated" if options.emulated else "mrs-exec")
         self.failures, self.hashes = 0, {}
-        self.copy_rate = self.bus_rate = self.gemm_rate = None  # of this run
-        self.bench_folder = None
+        self.copy_rate = self.bus_rate = self.gemm_rate = self.fast_error = None  # of this run
 
     def plans(self, *parts):
         return os.path.join(self.options.plans, *parts)
@@ -72,9 +55,9 @@ class Check:
         if self.options.emulated and result in ("ok", "measured"):
             result = "emulated"
         first, *more = what.splitlines() or [""]
-        print(f"{part:<34} {result:<9} {seconds:>7}  {first}", flush=True)
+        print(f"{part:<36} {result:<9} {seconds:>7}  {first}", flush=True)
         for line in more:
-            print(f"{'':<52}  {line}", flush=True)
+            print(f"{'':<54}  {line}", flush=True)
 
     def part(self, name, work):
         """A row; what is measured within it has rows of its own before."""
@@ -94,6 +77,15 @@ class Check:
         except Exception as why:  # a file that is not as it should be, or a bug here: the others go on
             self.failures += 1
             self.row(name, "FAILED", took(), f"{type(why).__name__}: {why}")
+
+    def made(self, what, make):
+        """Several parts, of what a folder of plans has; none, and a row that fails, where that is not as it should be."""
+        try:
+            return make()
+        except (OSError, ValueError, KeyError) as why:
+            self.failures += 1
+            self.row(what, "FAILED", "", f"{type(why).__name__}: {why}")
+            return []
 
     # The parts.
 
@@ -203,7 +195,7 @@ class Check:
         return f"{len(asked)} questions at once: the CPU's tokens; SIGTERM ends it with 0"
 
     def refused(self, plan, model, pattern, env=None):
-        argv = [self.program, "--plan", self.plans("refused", plan), "--model", model, "--prompt-ids", "1,2", "--quiet"]
+        argv = [self.program, "--plan", plan, "--model", model, "--prompt-ids", "1,2", "--quiet"]
         code, out, err = run(argv, self.clock.left(30), env)
         said = err.strip() or out.strip()
         if code != 1 or not re.search(pattern, said):
@@ -215,14 +207,14 @@ class Check:
             raise NotThere("of an emulated GPU: it has whatever device a plan names")
         env = dict(os.environ, CUDA_VISIBLE_DEVICES=os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0])
         said = r"cuda:7: the plan is for this device, and 1 is"
-        return self.refused("device.mrsplan", self.plans("http", "model"), said, env)
+        return self.refused(self.plans("refused", "device.mrsplan"), self.plans("http", "model"), said, env)
 
     def no_visible(self):
         if self.options.emulated:
             raise NotThere("of an emulated GPU: CUDA_VISIBLE_DEVICES is CUDA's")
         env = dict(os.environ, CUDA_VISIBLE_DEVICES="-1")
         said = r"no device can be used: .*mrs-exec doctor"
-        return self.refused("device.mrsplan", self.plans("http", "model"), said, env)
+        return self.refused(self.plans("refused", "device.mrsplan"), self.plans("http", "model"), said, env)
 
     def fast(self):
         """Logits within the bound of a CPU's, as long as both have chosen the same tokens."""
@@ -254,9 +246,21 @@ class Check:
                 if (first - second) / rms > 2 * FAST_BOUND:
                     raise Failed(f"step {steps}: another token than the CPU's, which leads by {(first - second) / rms:.4f}")
                 break
+        self.fast_error = worst
         if worst > FAST_BOUND:
             raise Failed(f"a logit is {worst:.4f} of its row's RMS from the CPU's, bound {FAST_BOUND}")
         return f"{steps} steps: no logit further from the CPU's than {worst:.4f} of the RMS (bound {FAST_BOUND})"
+
+    def fast_as_asked(self):
+        """Nearer than what is promised (FAST_BOUND), which rounds what a product takes in to bf16, too."""
+        if self.options.emulated:
+            raise NotThere(f"of an emulated GPU: {self.fast_error or math.nan:.4f} of the RMS")
+        if self.fast_error is None:
+            raise Failed("not measured")
+        said = f"no logit further from the CPU's than {self.fast_error:.4f} of the RMS"
+        if self.fast_error > FAST_ASKED:
+            raise Failed(said)
+        return said
 
     def two(self, collectives):
         asked = self.read("http", "asked.json")
@@ -275,99 +279,14 @@ class Check:
         return f"{len(actual)} prompts, {how}: the CPU's logits_sha256"
 
     def another_device(self):
-        with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
-            write_zeros(folder, self.read("refused", "memory.json"))
+        with write_zeros_for(self.read("refused", "memory.json")) as folder:
             said = r"uses up to \d+ bytes of its device, and .* has \d+: it is another"
-            return self.refused("memory.mrsplan", folder, said)
-
-    def bench(self, bench):
-        """A row a size, in one server."""
-        name, config = bench["name"], bench["config"]
-        weights = product_weights(config)
-        with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
-            write_zeros(folder, config)
-            argv = [self.program, "--plan", self.plans("bench", f"{name}.mrsplan"), "--model", folder]
-            size, alone = read_rate(folder)
-            began = time.monotonic()
-
-            def measured(what, said):
-                nonlocal began
-                self.row(f"{name}: {what}", "measured", f"{time.monotonic() - began:.1f} s", said)
-                began = time.monotonic()
-
-            with self.started(argv) as server:
-                measured("start", self.loading_text(size, time.monotonic() - began, alone))
-                first_uses = 0.0
-                for batch in bench["batches"]:
-                    step, first_use = self.decode(server, config["vocab_size"], batch)
-                    first_uses += first_use
-                    measured(f"decode, batch {batch}", self.step_text(step, batch, weights))
-                sizes = f"{len(bench['batches'])} sizes' first four steps, captures among them"
-                measured("graphs", f"{1e3 * first_uses:.0f} ms more than later ones took: {sizes}")
-                for length in bench["prompts"]:
-                    seconds = statistics.median(self.prefill(server, config["vocab_size"], length, n) for n in range(3))
-                    flops = 2e-12 * weights * length / seconds
-                    beside = f", {100 * flops / self.gemm_rate:.0f} % of the GEMM" if self.gemm_rate else ""
-                    said = f"{1e3 * seconds:.0f} ms, {flops:.1f} TFLOP/s of products"
-                    measured(f"prompt of {length}", said + beside)
-        return "" if self.copy_rate else "no copy of the same run to compare with"
-
-    def bench_in_turn(self, bench):
-        """What a kernel gains by being there before the one before it has ended: a decode in which none is."""
-        config, batch = bench["config"], bench["batches"][0]
-        with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
-            write_zeros(folder, config)
-            argv = [self.program, "--plan", self.plans("bench", f"{bench['name']}.mrsplan"), "--model", folder]
-            with self.started([*argv, "--dependent-launch", "off"]) as server:
-                step, _ = self.decode(server, config["vocab_size"], batch)
-        return f"decode, batch {batch}: {self.step_text(step, batch, product_weights(config))}"
-
-    def loading_text(self, size, seconds, alone):
-        bus = f", pinned memory to the device {self.bus_rate:.1f} GB/s" if self.bus_rate else ""
-        rate = f"{1e-9 * size:.2f} GB of weights, {1e-9 * size / seconds:.2f} GB/s"
-        return f"{rate} until /health says 200; files alone {1e-9 * alone:.1f} GB/s{bus}"
-
-    def step_text(self, step, batch, weights):
-        rate = 2e-9 * weights / step
-        beside = f", {100 * rate / self.copy_rate:.0f} % of the copy" if self.copy_rate else ""
-        return f"{1e3 * step:.2f} ms a step, {batch / step:.0f} tokens/s, {rate:.0f} GB/s of weights{beside}"
-
-    @contextlib.contextmanager
-    def started(self, argv):
-        """A server of a benchmark, whose plan may be too large for this device."""
-        with contextlib.ExitStack() as stack:
-            try:
-                server = stack.enter_context(Server(argv, self.clock, 150))
-            except Failed as why:
-                if large := re.search(r"the plan uses up to \d+ bytes of its device, and .* has \d+", str(why)):
-                    raise NotThere(large[0]) from None
-                raise
-            yield server
-
-    def ask(self, server, prompts, tokens):
-        body = {"prompt": prompts, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
-        began = time.monotonic()
-        usage = server.complete(body)["usage"]
-        seconds = time.monotonic() - began
-        if usage["completion_tokens"] != len(prompts) * tokens:
-            raise Failed(f"another answer than asked for: {usage}")
-        return seconds
-
-    def decode(self, server, vocab, batch):
-        """Seconds of a step: a long answer less a short one, the median of three; sixteen tokens of context. And by how
-        many more the first short answer took, in which a graph is captured."""
-        prompts = [[(7 * i + j) % vocab for j in range(16)] for i in range(batch)]
-        first, again = (self.ask(server, prompts, 4) for _ in range(2))
-        seconds = [(self.ask(server, prompts, 2 + STEPS) - self.ask(server, prompts, 2)) / STEPS for _ in range(3)]
-        return max(statistics.median(seconds), 1e-9), max(first - again, 0.0)
-
-    def prefill(self, server, vocab, length, number):
-        return self.ask(server, [[(11 * number + j) % vocab for j in range(length)]], 1)
+            return self.refused(self.plans("refused", "memory.mrsplan"), folder, said)
 
     def all(self):
         where = " (emulated: mrs-exec-emulated, no GPU)" if self.options.emulated else ""
         print(f"gpu-check{where}, {time.strftime('%Y-%m-%d %H:%M')}, {self.version()}")
-        print(f"{'part':<34} {'result':<9} {'took':>7}  what", flush=True)
+        print(f"{'part':<36} {'result':<9} {'took':>7}  what", flush=True)
         self.part("wrappers' conformance", self.wrappers)
         self.part("kernels = reference", self.kernels)
         self.part("products of fast numerics", self.products)
@@ -377,21 +296,20 @@ class Check:
         for collectives in COLLECTIVES:
             self.part(f"two GPUs ({collectives}) = CPU's hash", lambda: self.two(collectives))
         self.part("fast numerics: within the bound", self.fast)
+        self.part(f"fast numerics: <= {FAST_ASKED} of the RMS", self.fast_as_asked)
         self.part("the bundled model over HTTP", self.served)
         self.part("refused: a device not there", self.no_device)
         self.part("refused: no device visible", self.no_visible)
         self.part("refused: too little memory", self.another_device)
         self.part("two ranks on one device (ipc)", lambda: self.two(SHARED))
-        try:
-            benches = self.read("bench", "benches.json")
-        except (OSError, ValueError) as why:
-            benches = []
-            self.failures += 1
-            self.row("benchmarks", "FAILED", "", str(why))
+        for name, work in self.made("failures injected", lambda: Failures(self).rows()):
+            self.part(name, work)
+        benches = self.made("benchmarks", lambda: [Bench(self, bench) for bench in self.read("bench", "benches.json")])
         for bench in benches:
-            self.part(f"{bench['name']}: bf16 of zeros", lambda: self.bench(bench))
+            for name, work in bench.rows():
+                self.part(name, work)
         for bench in benches[-1:]:  # of the smallest model, where a launch is most of a step
-            self.part(f"{bench['name']}: no kernel early", lambda: self.bench_in_turn(bench))
+            self.part(f"{bench.name}: no kernel early", bench.run_in_turn)
         print(f"{self.failures} failed" if self.failures else "all that is there holds")
         return 1 if self.failures else 0
 

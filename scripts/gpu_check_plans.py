@@ -5,6 +5,7 @@ OUT/http      the bundled model, its plan, and the CPU's answers to questions
 OUT/two       its plans of two GPUs, one for each of what carries what they tell each other, and of two ranks on one
 OUT/fast      its plan of fast numerics, and a CPU's tokens and logits
 OUT/refused   plans that a machine must refuse: a device it has not, memory it has not
+OUT/failing   plans of what is killed, left and starved in the middle of its work
 OUT/bench     plans of models of zeros; gpu_check.py makes their weights, a hole in a file, where it runs
 """
 
@@ -57,18 +58,28 @@ def llama(hidden, layers, heads, kv_heads, head_dim, ffn, vocab, tied, max_len):
     }
 
 
-# Shapes of Llama 3.1 8B and Llama 3.2 1B: (name, numerics, shape, GPU, context, batches, prompts)
+# Shapes of Llama 3.1 8B and Llama 3.2 1B: (name, numerics, shape, GPU, context, batches, prompts, what is asked for)
 LLAMA_8B = llama(4096, 32, 32, 8, 128, 14336, 128256, False, 8192)
 LLAMA_1B = llama(2048, 16, 32, 8, 64, 8192, 128256, True, 8192)
+SIZES = (4608, [1, 8, 16, 64], [512, 4096])
 BENCHES = [
-    ("8B", "fast", LLAMA_8B, "48GB", 4608, [1, 8, 16, 64], [512, 4096]),
-    ("8B", "pair2", LLAMA_8B, "48GB", 4608, [1, 8, 16, 64], [512, 4096]),
-    ("1.2B", "pair2", LLAMA_1B, "24GB", 4608, [1, 8, 16, 64], [512, 4096]),
+    ("8B", "fast", LLAMA_8B, "48GB", *SIZES, {"copy": 70, "gemm": 50, "capture_s": 2}),
+    ("8B", "pair2", LLAMA_8B, "48GB", *SIZES, {"copy": 70, "capture_s": 2}),
+    ("1.2B", "fast", LLAMA_1B, "24GB", *SIZES, {}),
+    ("1.2B", "pair2", LLAMA_1B, "24GB", *SIZES, {}),
 ]
 TINY = llama(64, 1, 4, 2, 16, 128, 256, True, 512)
-SMALL_BENCHES = [("tiny", "fast", TINY, "2GB", 128, [3], [40]), ("tiny", "pair2", TINY, "2GB", 128, [1, 3], [40])]
+SMALL_BENCHES = [
+    ("tiny", "fast", TINY, "2GB", 128, [3], [40], {"copy": 0, "gemm": 100, "capture_s": 10}),
+    ("tiny", "pair2", TINY, "2GB", 128, [1, 3], [40], {"copy": 70, "gemm": 0, "capture_s": 10}),
+]
 # A terabyte of cache, more than any GPU has; few weights.
 GREEDY = llama(64, 32, 8, 8, 256, 64, 256, True, 131072)
+# Few weights and 64 KiB of cache a token, so that a plan takes as much memory as its context says; and for which sizes of
+# GPU such are made, in GB: of any GPU, the largest that it has takes more than half of it. 288 is more than any has free.
+HOLD = llama(64, 8, 8, 8, 256, 64, 256, True, 1 << 21)
+HOLD_TOKEN_BYTES = 1 << 16
+HOLD_SIZES = [2, 3, 4, 6, 8, 11, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 141, 180, 288]
 
 
 class Maker:
@@ -95,8 +106,7 @@ class Maker:
             json.dump(value, file, indent=1)
 
     def of_zeros(self, config, to, *options):
-        with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
-            zero_model.write_zeros(folder, config)
+        with zero_model.write_zeros_for(config) as folder:
             self.plan(folder, to, *options)
 
 
@@ -143,9 +153,27 @@ def make(maker, small):
     )
     maker.write(GREEDY, "refused", "memory.json")
 
+    max_len = 256 if small else 2048
+    maker.plan(
+        MINI, maker.path("failing", "shared.mrsplan"), "--gpus", "1x2GB", "--devices", "cuda:0,0", "--tp", "2",
+        "--max-len", str(max_len), "--collectives", "ipc", "--numerics", "pair2",
+    )  # fmt: skip
+    maker.plan(
+        MINI, maker.path("failing", "alone.mrsplan"), "--gpus", "2GB", "--max-len", str(max_len), "--max-seqs", "1",
+        "--numerics", "pair2",
+    )  # fmt: skip
+    hold_sizes = HOLD_SIZES[:1] if small else HOLD_SIZES
+    for size in hold_sizes:
+        tokens = 64 if small else int(0.4e9 * size / HOLD_TOKEN_BYTES)  # of two sequences
+        maker.of_zeros(
+            HOLD, maker.path("failing", f"hold-{size}.mrsplan"), "--gpus", f"{size}GB", "--max-len", str(tokens),
+            "--max-seqs", "2", "--numerics", "pair2",
+        )  # fmt: skip
+    maker.write({"tokens": 64 if small else max_len - 128, "hold": hold_sizes, "model": HOLD}, "failing", "sizes.json")
+
     benches = []
-    for name, numerics, config, gpu, max_len, batches, prompts in SMALL_BENCHES if small else BENCHES:
-        bench = {"name": f"{name} {numerics}", "config": config, "batches": batches, "prompts": prompts}
+    for name, numerics, config, gpu, max_len, batches, prompts, goals in SMALL_BENCHES if small else BENCHES:
+        bench = {"name": f"{name} {numerics}", "config": config, "batches": batches, "prompts": prompts, "goals": goals}
         maker.of_zeros(
             config, maker.path("bench", f"{bench['name']}.mrsplan"),
             "--gpus", gpu, "--numerics", numerics, "--max-len", str(max_len), "--max-seqs", str(max(batches)),

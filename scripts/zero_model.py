@@ -1,8 +1,10 @@
 """A Llama checkpoint of zeros, of any shape, whose weights take no room on the disk: for benchmarks."""
 
+import contextlib
 import json
 import os
 import struct
+import tempfile
 
 
 def tensors_of(config):
@@ -52,3 +54,11 @@ def write_zeros(folder, config):
     with open(os.path.join(folder, "model.safetensors"), "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + end)
+
+
+@contextlib.contextmanager
+def write_zeros_for(config):
+    """A folder with such a checkpoint, for as long as it is used."""
+    with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
+        write_zeros(folder, config)
+        yield folder

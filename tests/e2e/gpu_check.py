@@ -16,11 +16,14 @@ ROWS = [
     "wrappers' conformance", "kernels = reference", "products of fast numerics", "exact = CPU's hash, graphs on",
     "exact = CPU's hash, graphs off", "graph = eager", "two GPUs (staged) = CPU's hash",
     "two GPUs (nccl) = CPU's hash", "two GPUs (ipc) = CPU's hash", "fast numerics: within the bound",
-    "the bundled model over HTTP", "refused: a device not there", "refused: no device visible",
-    "refused: too little memory", "two ranks on one device (ipc)", "tiny fast: start", "tiny fast: decode, batch 3",
-    "tiny fast: graphs", "tiny fast: prompt of 40", "tiny fast: bf16 of zeros", "tiny pair2: start",
-    "tiny pair2: decode, batch 1", "tiny pair2: decode, batch 3", "tiny pair2: graphs", "tiny pair2: prompt of 40",
-    "tiny pair2: bf16 of zeros", "tiny pair2: no kernel early",
+    "fast numerics: <= 0.03 of the RMS", "the bundled model over HTTP", "refused: a device not there",
+    "refused: no device visible", "refused: too little memory", "two ranks on one device (ipc)", "failing: rank 0 killed",
+    "failing: rank 1 killed", "failing: mrs-exec killed", "failing: a client that goes",
+    "failing: too little memory free", "tiny fast: start", "tiny fast: decode, batch 3", "tiny fast: prompt of 40",
+    "tiny fast: bf16 of zeros", "tiny fast: batch 3 >= 0 % of copy", "tiny fast: 40 >= 100 % of GEMM",
+    "tiny fast: captures < 10 s", "tiny pair2: start", "tiny pair2: decode, batch 1", "tiny pair2: decode, batch 3",
+    "tiny pair2: prompt of 40", "tiny pair2: bf16 of zeros", "tiny pair2: batch 1 >= 70 % of copy",
+    "tiny pair2: 40 >= 0 % of GEMM", "tiny pair2: captures < 10 s", "tiny pair2: no kernel early",
 ]  # fmt: skip
 # What a program that compares kernels says of a device where a kernel differs.
 CUDA_CHECK = """#!/bin/sh
@@ -36,7 +39,7 @@ exit 1
 
 
 def script(name, *arguments):
-    done = subprocess.run([os.path.join(SCRIPTS, name), *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([os.path.join(SCRIPTS, name), *arguments], capture_output=True, text=True, timeout=400)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -58,6 +61,12 @@ def all_holds(work, plans):
     results = {result for result, _ in rows.values()}
     check_equal(results, {"emulated", "not there"}, f"results\n{out}")
     check_equal(rows["graph = eager"][1], "the same bits of all 4", "graphs")
+    for rank in (0, 1):
+        said = rows[f"failing: rank {rank} killed"][1]
+        check(said.startswith(f"rank {rank} was killed by signal 9 (Killed) a"), f"who is named\n{out}")
+    check(re.fullmatch(r"captured \d+ graphs in \d+\.\d+ s", rows["tiny pair2: captures < 10 s"][1]), f"graphs\n{out}")
+    off = re.fullmatch(r"of an emulated GPU: ([\d.]+) of the RMS", rows["fast numerics: <= 0.03 of the RMS"][1])
+    check(off and 0 < float(off[1]) < 0.0625, f"how far fast numerics are off\n{out}")
 
 
 def others_go_on(work, plans):
@@ -83,12 +92,14 @@ def others_go_on(work, plans):
     code, out, err = script("gpu-check.sh", "--plans", plans, "--bin", programs, "--cuda-check", compare,
                             "--products-check", multiply)  # fmt: skip
     rows = table(out)
-    # An emulated GPU knows no CUDA_VISIBLE_DEVICES, and has every device.
+    # An emulated GPU knows no CUDA_VISIBLE_DEVICES, has every device, and nothing of its memory is another process's.
     check_equal((code, list(rows)), (1, ROWS), f"the table\n{out}{err}")
     check_equal(
         failed(rows),
         ["kernels = reference", "exact = CPU's hash, graphs on", "exact = CPU's hash, graphs off",
-         "the bundled model over HTTP", "refused: a device not there", "refused: no device visible"],
+         "fast numerics: <= 0.03 of the RMS", "the bundled model over HTTP", "refused: a device not there",
+         "refused: no device visible", "failing: too little memory free", "tiny fast: 40 >= 100 % of GEMM",
+         "tiny pair2: batch 1 >= 70 % of copy"],
         f"what fails\n{out}",
     )  # fmt: skip
     check("embed              10 cases  1 DIFFER: rows 3, byte 4 of 8" in out, f"which kernel differs\n{out}")
@@ -106,7 +117,9 @@ def others_go_on(work, plans):
     early = rows["tiny pair2: no kernel early"][1]
     check(early.startswith("decode, batch 1: ") and early.endswith("% of the copy"), f"beside the copy\n{out}")
     check(rows["tiny pair2: prompt of 40"][1].endswith("% of the GEMM"), f"beside the product\n{out}")
-    check(out.rstrip().endswith("6 failed"), f"its last line\n{out}")
+    check_equal(rows["tiny fast: batch 3 >= 0 % of copy"], ("ok", "0.0 % of the copy"), "a rate that is met")
+    check(rows["tiny pair2: batch 1 >= 70 % of copy"][1] == "0.0 % of the copy", f"a rate that is not\n{out}")
+    check(out.rstrip().endswith("10 failed"), f"its last line\n{out}")
 
 
 def time_is_up(work, plans):
