@@ -1,5 +1,7 @@
 // From the checkpoint's row-major weights to lanes over n, or to rows (PackedShape in kernels.h, RowElements in
 // rows.h).
+#include <type_traits>
+
 #include "kernels/kernels.h"
 #include "kernels/math.h"
 #include "kernels/rows.h"
@@ -40,8 +42,17 @@ struct Source<Type::kF16> {
 };
 
 void Put(float value, float* at) { *at = value; }
-// A bf16 that came from a bf16 is already rounded: the rounding leaves its bits (a signalling NaN turns quiet).
 void Put(float value, bf16* at) { *at = Bf16FromF32(value); }
+
+// An element as another type has it; of the same type its bits, of any NaN too, as whoever copies all of them has them.
+template <Type from, typename T>
+void Move(const std::byte* src, T* at) {
+  if constexpr (from == Type::kBf16 && std::is_same_v<T, bf16>) {
+    std::memcpy(at, src, sizeof(*at));
+  } else {
+    Put(Source<from>::Load(src), at);
+  }
+}
 
 // Block by block, so that the 16 rows of a block fill a line of the destination together.
 template <Type from, typename T>
@@ -59,7 +70,7 @@ void Pack(const PackArgs& args, int64_t row_begin, int64_t row_end) {
         for (int64_t row = first; row < last; ++row) {
           const std::byte* src = args.src + (row * args.src_stride + chunk * shape.chunk_k + kk) * Source<from>::kBytes;
           T* at = out + kk * kLanes + (row % kLanes) * 2;
-          for (int64_t i = 0; i < pair; ++i) Put(Source<from>::Load(src + i * Source<from>::kBytes), at + i);
+          for (int64_t i = 0; i < pair; ++i) Move<from>(src + i * Source<from>::kBytes, at + i);
         }
       }
     }
@@ -74,8 +85,7 @@ void Copy(const PackArgs& args, int64_t row_begin, int64_t row_end) {
     const std::byte* src = args.src + row * args.src_stride * Source<from>::kBytes;
     T* out = static_cast<T*>(args.dst) + row * row_elements;
     for (int64_t chunk = 0; chunk < shape.chunk_count; ++chunk, out += padded) {
-      for (int64_t kk = 0; kk < shape.chunk_k; ++kk, src += Source<from>::kBytes)
-        Put(Source<from>::Load(src), out + kk);
+      for (int64_t kk = 0; kk < shape.chunk_k; ++kk, src += Source<from>::kBytes) Move<from>(src, out + kk);
     }
   }
 }

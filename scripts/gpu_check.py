@@ -42,7 +42,7 @@ class Check:
         self.clock = Clock(options.seconds, 5 if options.emulated else 1)
         self.program = os.path.join(options.bin, "mrs-exec-emulated" if options.emulated else "mrs-exec")
         self.failures, self.hashes = 0, {}
-        self.copy_rate = self.bus_rate = self.gemm_rate = self.fast_error = None  # of this run
+        self.copy_rate = self.bus_rate = self.pack_rate = self.gemm_rate = self.fast_error = None  # of this run
 
     def plans(self, *parts):
         return os.path.join(self.options.plans, *parts)
@@ -115,6 +115,8 @@ class Check:
                 self.copy_rate = float(match[1])
             if match := re.match(r"bus +([\d.]+) GB/s", line):
                 self.bus_rate = float(match[1])
+            if match := re.match(r"pack +([\d.]+) GB/s", line):
+                self.pack_rate = float(match[1])
         if code != 0 or not cases:  # also where all differ
             differ = [line for line in lines if "DIFFER" in line]
             raise Failed("\n".join([f"exit code {code} {err.strip()}", *differ[:20]]))

@@ -121,8 +121,9 @@ class Bench:
         return f"decode, batch {batch}: {self.step_text(step, batch)}"
 
     def loading_text(self, size, seconds, alone):
-        bus_rate = self.check.bus_rate
+        bus_rate, pack_rate = self.check.bus_rate, self.check.pack_rate
         bus = f", pinned memory to the device {bus_rate:.1f} GB/s" if bus_rate else ""
+        bus += f", packed there {pack_rate:.1f} GB/s" if pack_rate else ""
         rate = f"{1e-9 * size:.2f} GB of weights, {1e-9 * size / seconds:.2f} GB/s"
         return f"{rate} until /health says 200; files alone {1e-9 * alone:.1f} GB/s{bus}"
 

@@ -71,6 +71,7 @@ TEST(Pack, ConvertsBetweenTypes) {
   const float f32[] = {1.0f, FloatOf(0x3f808001u), -2.5f};
   const uint16_t f16[] = {0x3c00, 0x0001, 0xc100};
   const uint16_t b16[] = {0x3f80, 0x3f81, 0xc020};
+  const uint16_t nans[] = {0x7f81, 0xffc0, 0x7fff};  // the first is a signalling one
   const PackedShape shape{1, 3, 1};
   const auto pack = [&](const void* src, Type from, auto* dst, Type to) {
     PackRows({static_cast<const std::byte*>(src), from, 3, dst, to, shape}, 0, 1);
@@ -86,6 +87,12 @@ TEST(Pack, ConvertsBetweenTypes) {
   pack(f16, Type::kF16, wide.data(), Type::kF32);
   EXPECT_EQ(wide[1], 0x1p-24f);
   EXPECT_EQ(wide[32], -2.5f);
+  pack(nans, Type::kBf16, narrow.data(), Type::kBf16);
+  EXPECT_EQ(narrow[0].bits, 0x7f81);
+  EXPECT_EQ(narrow[1].bits, 0xffc0);
+  EXPECT_EQ(narrow[32].bits, 0x7fff);
+  CopyRows({reinterpret_cast<const std::byte*>(nans), Type::kBf16, 3, narrow.data(), Type::kBf16, shape}, 0, 1);
+  EXPECT_EQ(std::memcmp(narrow.data(), nans, sizeof(nans)), 0);
   pack(b16, Type::kBf16, wide.data(), Type::kF32);
   EXPECT_EQ(wide[32], -2.5f);
   float out[3];

@@ -49,6 +49,7 @@ CASES = {
     "sum_parts.cu": "SumParts.*",
     "peer_exchange.cu": "-PeerTransfer.*",
     "peer_transfer.cu": "PeerTransfer.*",
+    "pack.cu": "PackCuda.*",
     "flash_attention.cu": "*",
     "gemv.cu": "FastCuda.*Product*",
     "embed_rows.cu": "FastCuda.Embed*",

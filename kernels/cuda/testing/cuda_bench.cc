@@ -13,6 +13,7 @@
 
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/flash_attention.h"
+#include "kernels/cuda/pack.h"
 #include "kernels/cuda/testing/device_memory.h"
 #include "kernels/cuda/testing/fused_cases.h"
 #include "kernels/cuda/testing/splits.h"
@@ -53,12 +54,31 @@ double CopyRate() {
   return 2.0 * kBytes / seconds;
 }
 
-// Bytes a second from pinned memory of the host, by which weights come.
+// Bytes a second from pinned memory of the host, by which weights come, copied.
 double BusRate() {
   constexpr size_t kBytes = size_t{256} << 20;
   void* const from = TakePinned(kBytes);
   void* const to = OnDevice(kBytes);
   const double seconds = Seconds([&](int) { Must(cudaMemcpyAsync(to, from, kBytes, cudaMemcpyHostToDevice), "copy"); });
+  cudaFree(to);
+  GivePinned(from);
+  return kBytes / seconds;
+}
+
+// The same, packed as they come: an exact plan's of 4096 columns in sixteen chunks.
+double PackRate() {
+  constexpr PackedShape kShape = {.n = int64_t{32} << 10, .chunk_k = 256, .chunk_count = 16};
+  constexpr size_t kBytes = size_t{256} << 20;
+  static_assert(PackedElements(kShape) * 2 == kBytes);
+  void* const from = TakePinned(kBytes);
+  void* const to = OnDevice(kBytes);
+  PackFromHostArgs args;
+  args.src = static_cast<const std::byte*>(from);
+  args.dst = to;
+  args.row_count = kShape.n;
+  args.shape = kShape;
+  args.src_type = args.dst_type = Type::kBf16;
+  const double seconds = Seconds([&](int) { Must(StartPackFromHost(args, nullptr), "pack"); });
   cudaFree(to);
   GivePinned(from);
   return kBytes / seconds;
@@ -225,6 +245,7 @@ void BenchKernels() {
   const double copy_rate = CopyRate();
   fmt::print("copy       {:.0f} GB/s read and written\n", copy_rate / 1e9);
   fmt::print("bus        {:.1f} GB/s from pinned memory\n", BusRate() / 1e9);
+  fmt::print("pack       {:.1f} GB/s from pinned memory\n", PackRate() / 1e9);
   Buffers::Use({.take = TakeManaged, .give = GiveManaged});
 #define ROW(name, Args) BenchRow<Args>(#name, ExactKernels(Chain::kPair2), &CudaKernels::name);
   MRS_PLAIN_KERNELS(ROW)

@@ -26,6 +26,7 @@
 #include "kernels/cuda/testing/device_memory.h"
 #include "kernels/cuda/testing/flash_shapes.h"
 #include "kernels/cuda/testing/fused_cases.h"
+#include "kernels/cuda/testing/pack_cases.h"
 #include "kernels/cuda/testing/peer_check.h"
 #include "kernels/cuda/testing/splits.h"
 #include "kernels/cuda/testing/wrappers.h"
@@ -251,6 +252,24 @@ void CheckSumParts() {
   differing += differ;
 }
 
+// Weights on their way: rows in pinned memory, as the device packs them.
+void CheckPack() {
+  int count = 0, differ = 0;
+  const ScopedFlushToZero flush;
+  for (const PackCase& c : PackCases(kSeed)) {
+    c.Clear();
+    Must(StartPackFromHost(c.args, nullptr), "pack");
+    Must(cudaDeviceSynchronize(), "pack");
+    ++count;
+    if (c.IsAsExpected()) continue;
+    fmt::print("  {}: DIFFERS\n", c.name);
+    ++differ;
+  }
+  fmt::print("{:<28} {:>4} cases  {}\n", "pack", count,
+             differ == 0 ? "the host's bits" : fmt::format("{} DIFFER", differ));
+  differing += differ;
+}
+
 // Embeddings of fast numerics, whose table lies row after row.
 void CheckRowsEmbedded() {
   Buffers buffers;
@@ -361,6 +380,7 @@ int Main(bool only_wrappers) {
   CheckFastThen<MatmulAddRmsNormArgs>("matmul_add_rms_norm", &CudaKernels::matmul_add_rms_norm);
   CheckRowsEmbedded();
   CheckSumParts();
+  CheckPack();
   CheckAttentionSplits<bf16>(Type::kBf16);
   CheckAttentionSplits<float>(Type::kF32);
   CheckFlash();
