@@ -104,7 +104,9 @@ TEST_F(RehearsalTest, AllIsRehearsedWhereTheRanksOfTheNodeFit) {
 TEST_F(RehearsalTest, GpusNeedBuffersOfTheirHost) {
   testing::TestModel model = Model({.tp = 2});
   for (plan::Rank& rank : model.tree.ranks) rank.mutate_kind(plan::DeviceKind::cuda);
-  model.tree.stages[0]->weight_arena_bytes = uint64_t{80} << 30;
+  plan::WeightSource& large = model.tree.stages[0]->sources[0];  // whose rows all ranks read
+  large.mutate_row_count(uint64_t{1} << 40);
+  large.mutable_rows().mutate_size(uint64_t{1} << 40);
   testing::Repack(&model);
   const NodeNeed need = NeedOfNode(model.plan(), 0);
   EXPECT_EQ(need.rank_count, 2u);

@@ -3,69 +3,73 @@
 #include <algorithm>
 #include <tuple>
 
-#include "plans/encoding.h"
 #include "plans/slice_digest.h"
-#include "plans/status.h"
 
 namespace mrs {
 namespace {
 
-WeightTile TileOf(const plan::Weight& weight, const WeightRead& read, uint32_t index, uint64_t row_begin) {
-  const EncodingRow* const encoding = FindEncoding(read.encoding, weight.dtype());
-  MRS_CHECK(encoding != nullptr);  // the plan is verified
-  const uint64_t block = encoding->row_multiple;
-  const uint64_t block_bytes = EncodedBytes(*encoding, block, weight.chunk_k(), weight.chunk_count());
-  const uint64_t rows = RowsOfAPiece(read.row_bytes);
-  const uint64_t row_end = std::min(read.row_count, row_begin + rows);
-  return {.read = index,
-          .piece = row_begin / rows,
-          .row_begin = row_begin,
-          .row_end = row_end,
-          .begin = weight.offset() + (read.dest_row + row_begin) / block * block_bytes,
-          .end = weight.offset() + (read.dest_row + row_end + block - 1) / block * block_bytes};
-}
+uint64_t Aligned(uint64_t bytes) { return (bytes + kRunAlignment - 1) / kRunAlignment * kRunAlignment; }
 
 }  // namespace
 
 std::vector<WeightTile> CutTiles(const plan::Stage& stage, const std::vector<WeightRead>& reads) {
   std::vector<WeightTile> tiles;
   for (uint32_t i = 0; i < reads.size(); ++i) {
-    const plan::Weight& weight = *stage.weights()->Get(reads[i].weight);
-    for (uint64_t row = 0; row < reads[i].row_count; row = tiles.back().row_end) {
-      tiles.push_back(TileOf(weight, reads[i], i, row));
+    const uint64_t rows = RowsOfAPiece(reads[i].row_bytes);
+    for (uint64_t row = 0; row < reads[i].row_count; row += rows) {
+      tiles.push_back(
+          {.read = i, .piece = row / rows, .row_begin = row, .row_end = std::min(reads[i].row_count, row + rows)});
     }
   }
-  // Two that begin with the same block are of one weight, whose sources are in the order of their rows.
-  std::ranges::sort(tiles, {},
-                    [](const WeightTile& tile) { return std::tuple(tile.begin, tile.read, tile.row_begin); });
+  // Sources of a weight are in the order of their rows.
+  std::ranges::sort(tiles, {}, [&](const WeightTile& tile) {
+    return std::tuple(stage.weights()->Get(reads[tile.read].weight)->offset(), tile.read, tile.row_begin);
+  });
   return tiles;
 }
 
-std::vector<WeightWindow> CutWindows(const std::vector<WeightTile>& tiles, uint64_t bytes) {
+std::vector<WeightWindow> CutWindows(const std::vector<WeightRead>& reads, const std::vector<WeightTile>& tiles,
+                                     uint64_t bytes) {
   std::vector<WeightWindow> windows;
   for (size_t i = 0; i < tiles.size(); ++i) {
-    if (windows.empty() || tiles[i].end - windows.back().begin > bytes) {
-      windows.push_back({.first = i, .last = i, .begin = tiles[i].begin, .end = tiles[i].end});
+    const WeightTile& tile = tiles[i];
+    const uint64_t row_bytes = reads[tile.read].row_bytes;
+    if (!windows.empty()) {
+      // With this tile the run of its read goes on, or one begins behind the others.
+      WeightWindow& window = windows.back();
+      WeightRun run = window.runs.back();
+      const bool goes_on = run.read == tile.read;
+      if (!goes_on) run = {.read = tile.read, .row_begin = tile.row_begin, .row_end = 0, .at = window.bytes};
+      run.row_end = tile.row_end;
+      const uint64_t end = Aligned(run.at + (run.row_end - run.row_begin) * row_bytes);
+      if (end <= bytes) {
+        if (goes_on) window.runs.pop_back();
+        window.runs.push_back(run);
+        window.last = i + 1;
+        window.bytes = end;
+        continue;
+      }
     }
-    windows.back().last = i + 1;
-    windows.back().end = tiles[i].end;
+    const WeightRun alone = {.read = tile.read, .row_begin = tile.row_begin, .row_end = tile.row_end, .at = 0};
+    windows.push_back(
+        {.first = i, .last = i + 1, .runs = {alone}, .bytes = Aligned((tile.row_end - tile.row_begin) * row_bytes)});
   }
   return windows;
 }
 
-WeightBuffers BuffersFor(const plan::Stage& stage, const std::vector<WeightRead>& reads, uint64_t bytes) {
-  // All tiles of a read but the last have as many rows, and begin as far into a block as its first: that is its
-  // largest.
-  for (uint32_t i = 0; i < reads.size(); ++i) {
-    const WeightTile first = TileOf(*stage.weights()->Get(reads[i].weight), reads[i], i, 0);
-    bytes = std::max(bytes, first.end - first.begin);
+WeightBuffers BuffersFor(const std::vector<WeightRead>& reads, uint64_t bytes) {
+  bytes = Aligned(bytes);
+  uint64_t all_bytes = 0;
+  for (const WeightRead& read : reads) {
+    bytes = std::max(bytes, Aligned(std::min(read.row_count, RowsOfAPiece(read.row_bytes)) * read.row_bytes));
+    all_bytes += Aligned(read.row_count * read.row_bytes);
   }
-  if (stage.weight_arena_bytes() <= bytes) return {.bytes = stage.weight_arena_bytes(), .count = 1};
+  if (all_bytes <= bytes) return {.bytes = all_bytes, .count = 1};
   return {.bytes = bytes, .count = 2};
 }
 
 uint64_t HostBytesOf(const plan::Plan& plan, uint32_t rank) {
-  const WeightBuffers buffers = BuffersFor(StageOf(plan, rank), PlanWeightReads(plan, rank));
+  const WeightBuffers buffers = BuffersFor(PlanWeightReads(plan, rank));
   return buffers.bytes * static_cast<uint64_t>(buffers.count);
 }
 

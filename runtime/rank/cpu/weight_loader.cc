@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "kernels/kernels.h"
 #include "kernels/rows.h"
 #include "plans/dtype.h"
 #include "plans/printable.h"
@@ -76,11 +75,6 @@ class ReadDigests {
   std::vector<std::optional<SliceDigest>> digests_;  // as reads
 };
 
-kernels::Type KernelType(plan::DType dtype) {
-  if (dtype == plan::DType::bf16) return kernels::Type::kBf16;
-  return dtype == plan::DType::f16 ? kernels::Type::kF16 : kernels::Type::kF32;
-}
-
 // Puts the rows of a tile, dense in `rows`, where the weight wants them, which begins at `dst`.
 void Store(const plan::Weight& weight, const WeightRead& read, const WeightTile& tile, const std::byte* rows,
            std::byte* dst) {
@@ -109,7 +103,7 @@ void Store(const plan::Weight& weight, const WeightRead& read, const WeightTile&
 }
 
 // Reads this rank's columns of the rows of a tile, and nothing between them.
-Status Fetch(const ModelFiles& files, const WeightRead& read, const WeightTile& tile, std::span<std::byte> rows) {
+Status FetchRows(const ModelFiles& files, const WeightRead& read, const WeightTile& tile, std::span<std::byte> rows) {
   const uint64_t offset = read.file_offset + tile.row_begin * read.row_stride_bytes;
   if (read.row_stride_bytes == read.row_bytes) return files.Read(read.file, offset, rows);
   for (uint64_t row = 0; row < tile.row_end - tile.row_begin; ++row) {
@@ -120,6 +114,11 @@ Status Fetch(const ModelFiles& files, const WeightRead& read, const WeightTile& 
 }
 
 }  // namespace
+
+kernels::Type KernelType(plan::DType dtype) {
+  if (dtype == plan::DType::bf16) return kernels::Type::kBf16;
+  return dtype == plan::DType::f16 ? kernels::Type::kF16 : kernels::Type::kF32;
+}
 
 void LoadCounter::Add(uint64_t bytes) {
   const std::lock_guard lock(mutex_);
@@ -153,33 +152,54 @@ Result<std::unique_ptr<WeightLoader>> WeightLoader::Open(const plan::Plan& plan,
   return loader;
 }
 
-Status WeightLoader::Load(std::span<const WeightTile> tiles, std::byte* memory, uint64_t begin, ThreadPool& pool) {
+Status WeightLoader::Fetch(std::span<const WeightTile> tiles, const Place& place, const Then& then, ThreadPool& pool) {
   std::atomic<size_t> next_tile{0};
   std::atomic<bool> failed{false};
   std::mutex mutex;  // of the first failure
   Status failure;
   const kernels::ScopedFlushToZero flush;  // as in the pool's threads
   pool.For(pool.thread_count(), [&](int64_t, int64_t) {
-    std::vector<std::byte> rows;
+    std::vector<std::byte> own;
     for (size_t t = next_tile++; t < tiles.size() && !failed; t = next_tile++) {
       const WeightTile& tile = tiles[t];
-      const WeightRead& read = reads_[tile.read];
-      rows.resize((tile.row_end - tile.row_begin) * read.row_bytes);
-      if (Status status = Fetch(checkpoint_->files, read, tile, rows); !status) {
+      const std::span<std::byte> rows = place(tile, own);
+      if (Status status = FetchRows(checkpoint_->files, reads_[tile.read], tile, rows); !status) {
         const std::lock_guard lock(mutex);
         if (!failed.exchange(true)) failure = std::move(status);
         return;
       }
       checkpoint_->digests.Add(tile, rows);
-      // Where the weight begins may be before the memory: only its rows are there.
-      const plan::Weight& weight = *stage_.weights()->Get(read.weight);
-      const auto dst = reinterpret_cast<uintptr_t>(memory) + (weight.offset() - begin);
-      Store(weight, read, tile, rows.data(), reinterpret_cast<std::byte*>(dst));
+      then(tile, rows.data());
       counter_.Add(rows.size());
       ThreadPool::CountWork();
     }
   });
   return failure;
+}
+
+Status WeightLoader::Load(std::byte* arena, ThreadPool& pool) {
+  const auto own = [&](const WeightTile& tile, std::vector<std::byte>& rows) {
+    rows.resize((tile.row_end - tile.row_begin) * reads_[tile.read].row_bytes);
+    return std::span(rows);
+  };
+  const auto store = [&](const WeightTile& tile, const std::byte* rows) {
+    const WeightRead& read = reads_[tile.read];
+    const plan::Weight& weight = *stage_.weights()->Get(read.weight);
+    Store(weight, read, tile, rows, arena + weight.offset());
+  };
+  return Fetch(tiles_, own, store, pool);
+}
+
+Status WeightLoader::Read(const WeightWindow& window, std::byte* buffer, ThreadPool& pool) {
+  const auto in_its_run = [&](const WeightTile& tile, std::vector<std::byte>&) {
+    const auto run = std::ranges::find(window.runs, tile.read, &WeightRun::read);
+    const uint64_t row_bytes = reads_[tile.read].row_bytes;
+    return std::span(buffer + run->at + (tile.row_begin - run->row_begin) * row_bytes,
+                     (tile.row_end - tile.row_begin) * row_bytes);
+  };
+  return Fetch(
+      std::span(tiles_).subspan(window.first, window.last - window.first), in_its_run,
+      [](const WeightTile&, const std::byte*) {}, pool);
 }
 
 Result<std::vector<std::string>> WeightLoader::Finish() const {

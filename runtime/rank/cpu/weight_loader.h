@@ -1,8 +1,8 @@
-// Reads pieces of a rank's weights, checks them and packs them into memory, on all threads of a pool: into the arena of
-// a CPU's rank (weights.h), or into buffers on their way to a device (weight_stream.h).
+// Reads pieces of a rank's weights and checks them, on all threads of a pool: packed into the arena of a CPU's rank
+// (weights.h), or as they are into buffers from which a device packs them (weight_stream.h).
 //
 //   MRS_ASSIGN_OR_RETURN(const auto loader, WeightLoader::Open(plan, rank, "/models/mini", progress));
-//   MRS_RETURN_IF_ERROR(loader->Load(loader->tiles(), arena.data(), /*begin=*/0, pool));
+//   MRS_RETURN_IF_ERROR(loader->Load(arena.data(), pool));
 //   MRS_ASSIGN_OR_RETURN(const std::vector<std::string> shared_digests, loader->Finish());   // until here all may be
 //   wrong
 #pragma once
@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/kernels.h"
 #include "plans/plan_generated.h"
 #include "plans/status.h"
 #include "runtime/rank/cpu/thread_pool.h"
@@ -43,6 +44,9 @@ class LoadCounter {
   uint64_t reported_percent_ = 0;
 };
 
+// What the kernels call a type of a checkpoint.
+kernels::Type KernelType(plan::DType dtype);
+
 class WeightLoader {
  public:
   // `plan` outlives it. `model_dir` may contain `{rank}`. Errors: a file that is missing, truncated or of another
@@ -57,17 +61,23 @@ class WeightLoader {
   const std::vector<WeightTile>& tiles() const { return tiles_; }
   uint64_t read_bytes() const { return counter_.total_bytes(); }
 
-  // `memory` is where the arena's byte `begin` lies, and holds all that these of tiles() cover; padding between their
-  // rows is not written. Errors: what cannot be read (kUnavailable).
-  Status Load(std::span<const WeightTile> tiles, std::byte* memory, uint64_t begin, ThreadPool& pool);
+  // All tiles, packed into an arena of zeros: padding is not written. Errors: what cannot be read (kUnavailable).
+  Status Load(std::byte* arena, ThreadPool& pool);
+  // The rows of one of the windows of tiles(), as their files have them, each run where it lies in the buffer. Errors
+  // as Load's.
+  Status Read(const WeightWindow& window, std::byte* buffer, ThreadPool& pool);
 
-  // Once all tiles are loaded: the digests of what other ranks read, too (shared_slices.h), where the plan has none.
-  // Errors: files written to while they were read, or with other bytes than the plan has digests of (kRefused).
+  // Once all tiles are loaded or read: the digests of what other ranks read, too (shared_slices.h), where the plan has
+  // none. Errors: files written to while they were read, or with other bytes than the plan has digests of (kRefused).
   Result<std::vector<std::string>> Finish() const;
 
  private:
   struct Checkpoint;  // its files, and what the plan says of their bytes
+  // Where the rows of a tile go; a thread may have them in `own` first.
+  using Place = std::function<std::span<std::byte>(const WeightTile& tile, std::vector<std::byte>& own)>;
+  using Then = std::function<void(const WeightTile& tile, const std::byte* rows)>;
   WeightLoader(const plan::Plan& plan, uint32_t rank, std::vector<WeightRead> reads, LoadProgress progress);
+  Status Fetch(std::span<const WeightTile> tiles, const Place& place, const Then& then, ThreadPool& pool);
 
   const plan::Stage& stage_;
   const std::vector<WeightRead> reads_;

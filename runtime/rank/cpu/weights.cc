@@ -13,7 +13,7 @@ Result<LoadedWeights> LoadWeights(const plan::Plan& plan, uint32_t rank, const s
   LoadedWeights loaded;
   loaded.read_bytes = loader->read_bytes();
   MRS_ASSIGN_OR_RETURN(loaded.arena, Arena::Map("weights", StageOf(plan, rank).weight_arena_bytes(), Arena::Use::kAll));
-  MRS_RETURN_IF_ERROR(loader->Load(loader->tiles(), loaded.arena.data(), 0, pool));
+  MRS_RETURN_IF_ERROR(loader->Load(loaded.arena.data(), pool));
   MRS_ASSIGN_OR_RETURN(loaded.shared_digests, loader->Finish());
   return loaded;
 }

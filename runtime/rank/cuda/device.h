@@ -93,7 +93,7 @@ class Device {
   Result<DeviceIdentity> Identity();
   // Zeros, aligned to 256 bytes. `what` names it in the error.
   Result<DeviceArena> Allocate(const char* what, uint64_t bytes);
-  // Of the host, pinned; not zeroed.
+  // Of the host, pinned: kernels read it at the same address; not zeroed.
   Result<DeviceArena> AllocateHost(const char* what, uint64_t bytes);
   // Allocations that others open are multiples of this: of smaller ones several may lie in one piece of memory, all of
   // which they would have.

@@ -1,4 +1,5 @@
-// Loads a rank's weights onto its device, through pinned memory of the host of a bounded size.
+// Loads a rank's weights onto its device: through pinned memory of the host of a bounded size, from which a kernel
+// packs them (kernels/cuda/pack.h), or a copy brings what lies on the device as in the file.
 //
 //   MRS_ASSIGN_OR_RETURN(const StreamedWeights loaded,
 //                        LoadDeviceWeights(plan, rank, *device, weights.data(), {.model_dir = "/models/mini"}));
