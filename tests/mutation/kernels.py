@@ -76,6 +76,7 @@ HARMLESS = [
     ("peer_exchange.cu PeerSumNorm: for: first < norm.rows by <=", "a piece more has nothing, which all ranks put and take alike"),
     ("peer_exchange.cu PeerSumNorm: for: part < width by <=", "a piece more has nothing, which all ranks put and take alike"),
     ("peer_exchange.cu PeerSumNorm: width < most ? is false", "a row a piece: the same bits, later"),
+    ("peer_transfer.cu EachPiece: if: threadIdx.x == 0 is true", "all threads tell the same, once all have put, and before the next piece"),
     ("peer_blocks.h Await: if: polls > kPollsALook is true", "a word more to who looks on: whoever still waits says so again"),
     ("attention.cu Scores: for: group < head_dim by <=", "a group more has no elements: it adds zero"),
     ("attention.cu Attention: for: first_head < group by <=", "heads past the last are none, and nothing is written"),

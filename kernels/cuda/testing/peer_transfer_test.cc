@@ -186,6 +186,14 @@ TEST(PeerTransfer, AWaitEndsByItself) {
     EXPECT_EQ(pair.Failure(waits).rank, 21 - waits);
     EXPECT_NE(pair.world.rank(waits).state.stop, 0u);
     for (int64_t i = 0; i < 4096; ++i) ASSERT_EQ(data.as()[i], std::byte{7}) << i;  // nothing is taken
+    if (waits == 1) continue;
+    // Of four pieces two are put, which is as many as there are places, each in its own.
+    for (int place = 0; place < kPeerPlaces; ++place) {
+      const std::byte* const piece =
+          pair.world.rank(1).buffer.as() + kPeerHeaderBytes + place * kPeerBlocks * kPeerPieceBytes;
+      for (int64_t i = 0; i < 4096; ++i)
+        ASSERT_EQ(piece[i], i < 1024 ? std::byte{7} : std::byte{0}) << place << ": " << i;
+    }
   }
 }
 
