@@ -75,11 +75,14 @@ void ClusterOptions::Register(CommandLine& line, CLI::App& verb) {
   AddText(line, verb, "--devices", &devices, "devices such as cuda:0,1",
           "Of the cluster's nodes, these devices; ordinals count what CUDA_VISIBLE_DEVICES leaves. cuda:0,0: two ranks "
           "on one GPU, for tests of --collectives ipc");
-  verb.add_flag("--no-nccl", no_nccl,
-                "The GPUs have no NCCL: stages instead of tensor parallelism, unless --collectives staged or ipc");
+  verb.add_flag(
+      "--no-nccl", no_nccl,
+      "The GPUs have no NCCL: stages instead of tensor parallelism, unless they are known to reach each other's "
+      "memory, or --collectives staged or ipc");
   AddChoice(line, verb, "--collectives", &collectives, {"auto", "staged", "nccl", "ipc"},
             "What carries what GPUs tell each other: staged, through pinned memory of their hosts; nccl; ipc, each "
-            "other's memory, what stages hand on staged where they do not reach it; auto: staged");
+            "other's memory, what stages hand on staged where they do not reach it; auto: ipc where all "
+            "are known to reach each other's, else nccl");
 }
 
 Status ClusterOptions::Fill(planner::BuildOptions* options) const {

@@ -72,11 +72,11 @@ struct BuildCommand {
         ->default_str(fmt::format("{}", options.max_seqs));
     AddNumber<int64_t>(line, *verb, "--max-batched-tokens", &options.max_batched_tokens, 1, 65536,
                        "Tokens of one forward, of all sequences: longer prompts come in parts")
-        ->default_str("512, fast: 8192");
+        ->default_str("512, fast: what fits up to 8192");
     AddChoice(line, *verb, "--numerics", &options.numerics, {"auto", "pair2", "block32", "fast"},
               "Order of sums: pair2 (native on AVX-512 BF16), block32 (of AMX tiles, still emulated), fast (of GPUs: "
               "products and attention of many rows by tensor cores, no order that is kept; no GPU has run it yet); "
-              "auto: pair2");
+              "auto: fast for GPUs and bf16, else pair2");
     AddChoice(line, *verb, "--dtype", &options.dtype, {"auto", "f32", "bf16"},
               "Matrices, their inputs and KV: bf16 or f32");
     AddSize(line, *verb, "--memory", &options.memory, mrs::contract::kMaxArenaBytes,

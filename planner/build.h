@@ -31,8 +31,8 @@ struct BuildOptions {
   std::string device_layers = {};  // "0:16;1:16": device ordinal : layers of each stage; "": not said
   std::optional<int64_t> max_len;  // absent: the model's own, at most 8192
   int64_t max_seqs = 16;
-  std::optional<int64_t> max_batched_tokens;  // of one forward; absent: 512, of fast numerics 8192
-  std::string numerics = "auto";              // pair2, block32, fast; auto: pair2, which CPUs have in hardware
+  std::optional<int64_t> max_batched_tokens;  // of one forward; absent: 512, of fast numerics what fits up to 8192
+  std::string numerics = "auto";              // pair2, block32, fast; auto: as choose_numerics.h has it
   std::string dtype = "auto";                 // f32, bf16; auto: bf16 for bf16 checkpoints, else f32
   std::optional<uint64_t> memory;             // bytes a rank may use; absent: 90 % of this host's over its ranks
   std::string reduction = "canonical";        // rank_order: a control that is not invariant
@@ -43,7 +43,7 @@ struct BuildOptions {
   std::optional<std::string> cuda_visible;  // CUDA_VISIBLE_DEVICES and MISTRALRS_MN_LOCAL_WORLD_SIZE, as they are set;
   std::optional<std::string> local_world;   // decision.h says where they count
   std::string no_nccl = {};       // what says that there is none: "--no-nccl and MISTRALRS_NO_NCCL=1"; "": nothing does
-  std::string collectives = {};   // what carries what GPUs tell each other: "staged", "nccl", "ipc"; "": staged
+  std::string collectives = {};   // "staged", "nccl", "ipc" between GPUs; "": as choose_collectives.h has it
   bool any_world = false;         // stages x tp need be no power of two
   std::string hash_weights = {};  // "xxh3", "sha256": read them all, and record digests; "": headers alone
   std::function<void(uint64_t done_bytes, uint64_t total_bytes)> on_hashed = {};

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ir/canonical_chunks.h"
+#include "planner/choose_collectives.h"
 #include "planner/cluster/this_host.h"
 #include "planner/legality.h"
 #include "planner/memory_default.h"
@@ -26,6 +27,11 @@ std::optional<int> HostRanks(const std::string& text) {
   return ranks;
 }
 
+std::optional<Collectives> SaidCollectives(const Wish& wish) {
+  if (wish.collectives.empty()) return std::nullopt;
+  return CollectivesNamed(wish.collectives);
+}
+
 }  // namespace
 
 Decider::Decider(const Subject& subject) : subject_(subject) {}
@@ -42,6 +48,12 @@ const cluster::Cluster* Decider::ClusterOf(const Wish& wish) const {
   auto found = hosts_.find(*ranks);
   if (found == hosts_.end()) found = hosts_.emplace(*ranks, cluster::ThisHost(*ranks)).first;
   return &found->second;
+}
+
+const cluster::DevicePaths& Decider::PathsOf(const cluster::Cluster& cluster) const {
+  const auto found = paths_.find(&cluster);
+  if (found != paths_.end()) return found->second;
+  return paths_.emplace(&cluster, cluster::DevicePathsOf(cluster)).first->second;
 }
 
 int64_t Decider::LengthOf(const Wish& wish) const { return PlannedLength(wish.max_len, subject_.spec->max_position); }
@@ -91,12 +103,13 @@ Result<std::optional<std::vector<VisibleDevice>>> Decider::Devices(const Wish& w
 
 // By what was asked for; where that is ipc and stages do not reach each other's memory, anew by what they then take.
 Result<Decision> Decider::Place(const Wish& wish) const {
-  MRS_ASSIGN_OR_RETURN(Decision decision, PlaceBy(wish, CollectivesNamed(wish.collectives)));
-  if (decision.budget.collectives != Collectives::kIpcInStages) return decision;
+  MRS_ASSIGN_OR_RETURN(Decision decision, PlaceBy(wish, SaidCollectives(wish)));
+  // What was chosen is of the layout that is there.
+  if (wish.collectives.empty() || decision.budget.collectives != Collectives::kIpcInStages) return decision;
   return PlaceBy(wish, Collectives::kIpcInStages);
 }
 
-Result<Decision> Decider::PlaceBy(const Wish& wish, Collectives collectives) const {
+Result<Decision> Decider::PlaceBy(const Wish& wish, std::optional<Collectives> collectives) const {
   const ModelSpec& spec = *subject_.spec;
   Decision decision;
   decision.max_len = LengthOf(wish);
@@ -130,8 +143,7 @@ Result<Decision> Decider::PlaceBy(const Wish& wish, Collectives collectives) con
                            .max_batched_tokens = BatchedTokensOf(wish),
                            .max_len = decision.max_len,
                            .bf16 = decision.bf16,
-                           .nccl = wish.no_nccl.empty() || wish.collectives == "staged" || wish.collectives == "ipc",
-                           .no_nccl_because = wish.no_nccl,
+                           .no_nccl = wish.no_nccl,
                            .collectives = collectives};
     MRS_ASSIGN_OR_RETURN(Placement placed, mrs::Place(spec, *decision.cluster, *devices, of));
     decision.flags = std::move(placed.flags);
@@ -145,10 +157,18 @@ Result<Decision> Decider::PlaceBy(const Wish& wish, Collectives collectives) con
   if (devices && std::cmp_less(decision.devices.size(), mesh.RankCount())) {
     return BrokenRule<RuleId::kDevices>("", mesh.RankCount(), mesh.tp, mesh.stage, devices->size());
   }
-  if (devices && SumsByPeers(collectives) && mesh.RankCount() > 1) {
+  if (!devices || mesh.RankCount() == 1) return decision;
+  if (collectives && SumsByPeers(*collectives)) {
     MRS_ASSIGN_OR_RETURN(const Collectives reached,
                          PeersOf(*decision.cluster, *devices, decision.devices, decision.layout, LegalSizes(spec)));
-    if (collectives == Collectives::kIpc) decision.budget.collectives = reached;
+    if (*collectives == Collectives::kIpc) decision.budget.collectives = reached;
+  }
+  if (wish.collectives.empty() && decision.budget.cuda) {
+    MRS_ASSIGN_OR_RETURN(const ChosenCollectives chosen,
+                         ChooseCollectives(*decision.cluster, PathsOf(*decision.cluster), decision.devices,
+                                           decision.layout, wish.no_nccl));
+    decision.budget.collectives = chosen.collectives;
+    decision.talk_chosen = fmt::format("--collectives {}, as {}", CollectivesName(chosen.collectives), chosen.because);
   }
   return decision;
 }

@@ -33,7 +33,7 @@ struct Wish {
   std::optional<std::string> cuda_visible = {};  // CUDA_VISIBLE_DEVICES
   std::optional<std::string> local_world = {};   // MISTRALRS_MN_LOCAL_WORLD_SIZE
   std::string no_nccl = {};                      // what says that there is none: "--no-nccl", "MISTRALRS_NO_NCCL=1"
-  std::string collectives = {};  // of GPUs: "staged", "nccl", "ipc"; "": staged, and without NCCL no tensor parallelism
+  std::string collectives = {};                  // of GPUs: "staged", "nccl", "ipc"; "": as choose_collectives.h has it
   bool any_world = false;
   std::string solve = {};  // "max-len", "max-seqs": that option is not among those above then
   bool operator==(const Wish&) const = default;
@@ -63,7 +63,8 @@ struct Decision {
   std::vector<VisibleDevice> devices;         // of the cluster, in groups of tp
   LayoutFlags flags;
   Budget budget;
-  std::string chosen;  // why this layout, where no flag says it
+  std::string chosen;       // why this layout, where no flag says it
+  std::string talk_chosen;  // and why these collectives: "--collectives ipc, as ..."
   int64_t max_len = 0;
   bool bf16 = true;
   Layout layout;
@@ -90,14 +91,16 @@ class Decider {
   int64_t BatchedTokensOf(const Wish& wish) const;
 
  private:
-  Result<Decision> PlaceBy(const Wish& wish, Collectives collectives) const;
+  Result<Decision> PlaceBy(const Wish& wish, std::optional<Collectives> collectives) const;
   bool CountsHostRanks(const Wish& wish) const;
+  const cluster::DevicePaths& PathsOf(const cluster::Cluster& cluster) const;
 
   Subject subject_;
   using Key = std::tuple<const cluster::Cluster*, std::string, std::optional<std::string>, std::optional<std::string>,
                          std::optional<uint64_t>, bool>;
   mutable std::map<Key, Result<std::vector<VisibleDevice>>> devices_;
   mutable std::map<int, cluster::Cluster> hosts_;  // this one with so many ranks
+  mutable std::map<const cluster::Cluster*, cluster::DevicePaths> paths_;
 };
 
 // The most tokens a sequence may have for one to fit; nothing: not even one token does.

@@ -90,6 +90,34 @@ TEST(Decision, AWishToSolveIsPlannedWhereOneTokenOrSequenceIs) {
   EXPECT_FALSE(decider.Plans({.max_len = 131072, .memory = 24 * kGib, .solve = "max-seqs"}));
 }
 
+TEST(Decision, WhatGpusTalkByIsChosenWhereNothingSaysIt) {
+  const ModelSpec spec = Llama8b();
+  const auto talk = [&](const char* gpus, const Wish& wish) {
+    const cluster::Cluster cluster = *cluster::ParseGpus(gpus);
+    const auto decision = Decider({.spec = &spec, .cluster = &cluster}).Decide(wish);
+    if (!decision) return decision.message();
+    return fmt::format("tp {} {} {}", decision->layout.mesh.tp, CollectivesName(decision->budget.collectives),
+                       decision->talk_chosen.substr(0, decision->talk_chosen.find(',')));
+  };
+  EXPECT_EQ(talk("8xH100-SXM", {}), "tp 8 ipc --collectives ipc");
+  EXPECT_EQ(talk("8xH100-SXM", {.tp = 2, .pp = 4}), "tp 2 ipc --collectives ipc");
+  EXPECT_EQ(talk("2xL4", {}), "tp 2 nccl --collectives nccl");
+  EXPECT_EQ(talk("2xL4", {.no_nccl = "--no-nccl"}), "tp 1 staged --collectives staged");
+  EXPECT_EQ(talk("2xL4", {.tp = 2, .no_nccl = "--no-nccl"}), "tp 2 needs NCCL, and --no-nccl says there is none");
+  // Nothing is chosen of what is said, and nothing where one GPU has all.
+  EXPECT_EQ(talk("8xH100-SXM", {.collectives = "staged"}), "tp 8 staged ");
+  EXPECT_EQ(talk("8xH100-SXM", {.tp = 1}), "tp 1 staged ");
+  // What is chosen counts: NCCL's buffers, or what the others read.
+  const auto communicators = [&](const std::string& collectives) {
+    const cluster::Cluster cluster = *cluster::ParseGpus("8xH100-SXM");
+    const auto decision = Decider({.spec = &spec, .cluster = &cluster}).Decide({.collectives = collectives});
+    return decision.ok() ? decision->verdict.needs[0].beside.communicators : -1;
+  };
+  EXPECT_EQ(communicators(""), kPeerExchangeBytes);
+  EXPECT_EQ(communicators("staged"), 0);
+  EXPECT_GT(communicators("nccl"), kPeerExchangeBytes);
+}
+
 TEST(Decision, VariablesCountWhereTheCommandLineLetsThem) {
   const ModelSpec spec = Llama8b();
   const cluster::Cluster gpus = *cluster::ParseGpus("8xH100-SXM");

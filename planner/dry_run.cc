@@ -92,6 +92,9 @@ Result<DryRunReport> DryRun(const BuildOptions& options) {
   Append(&text, "layout       tp {}, {} stage{}, for {} sequences of {} tokens, computed as {}\n", model.layout.mesh.tp,
          model.layout.mesh.stage, model.layout.mesh.stage == 1 ? "" : "s", model.facts.max_seqs, model.facts.max_len,
          model.facts.weight_dtype);
+  std::vector<int64_t> tokens;
+  for (const ir::BucketSize& bucket : model.layout.buckets) tokens.push_back(bucket.tokens);
+  Append(&text, "numerics     {}, batches of {} tokens\n", model.facts.chain, fmt::join(tokens, ", "));
   for (const std::string& note : model.notes) Append(&text, "chosen       {}\n", note);
   for (const std::string& place : model.places) Append(&text, "place        {}\n", place);
   for (size_t stage = 0; stage < fitting.verdict.needs.size(); ++stage)

@@ -25,8 +25,8 @@ namespace mrs::planner {
 struct Cut {
   int64_t tp = 2;
   int64_t stages = 1;
-  const char* gpus = "";  // else of CPU ranks
-  const char* collectives = "";
+  const char* gpus = "";               // else of CPU ranks
+  const char* collectives = "staged";  // of GPUs
 };
 
 // `model`: a folder of the repository, or the name of a random checkpoint (random_checkpoint.py), as CTest writes them
@@ -41,8 +41,10 @@ inline BuildOptions Options(const std::string& model, const Cut& cut) {
   if (random) options.max_len = 128;
   options.numerics = "pair2";
   options.memory = uint64_t{1} << 30;
-  options.collectives = cut.collectives;
-  if (*cut.gpus != '\0') options.cluster = *cluster::ParseGpus(cut.gpus);
+  if (*cut.gpus != '\0') {
+    options.cluster = *cluster::ParseGpus(cut.gpus);
+    options.collectives = cut.collectives;
+  }
   return options;
 }
 

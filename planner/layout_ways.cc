@@ -197,6 +197,15 @@ std::optional<Wish> LayoutWays::OtherTp(const Wish& base) const {
   return std::nullopt;
 }
 
+// NCCL's buffers take memory of each device, what is staged the host's.
+std::optional<Wish> LayoutWays::WithoutNccl(const Wish& base) const {
+  if (!base.no_nccl.empty() || base.collectives == "staged" || base.collectives == "ipc") return std::nullopt;
+  if (!GroundOf(base).cuda) return std::nullopt;
+  Wish staged = base;
+  staged.collectives = "staged";
+  return If(std::move(staged));
+}
+
 // The same devices by the variable, where it counts.
 std::optional<Wish> LayoutWays::VisibleDevices(const Wish& base) const {
   if (!decider_.subject().of_file || !base.devices.empty() || memory_) return std::nullopt;
@@ -266,14 +275,16 @@ std::optional<Wish> LayoutWays::ByMemory(const Wish& base) const {
   const Ground ground = GroundOf(base);
   if (!ground.count || *ground.count == 0) return std::nullopt;
   const Wish least = StartOf(base);
-  const LayoutWish of = {.max_seqs = least.max_seqs,
-                         .max_batched_tokens = decider_.BatchedTokensOf(least),
-                         .max_len = decider_.LengthOf(least),
-                         .bf16 = base.dtype == "bf16" || (base.dtype == "auto" && decider_.subject().bf16),
-                         .collectives = CollectivesNamed(base.collectives)};
+  const LayoutWish of = {
+      .max_seqs = least.max_seqs,
+      .max_batched_tokens = decider_.BatchedTokensOf(least),
+      .max_len = decider_.LengthOf(least),
+      .bf16 = base.dtype == "bf16" || (base.dtype == "auto" && decider_.subject().bf16),
+      .no_nccl = base.no_nccl,
+      .collectives = base.collectives.empty() ? std::nullopt : std::optional(CollectivesNamed(base.collectives))};
   for (const int64_t size : legal_) {
     if (size > *ground.count) break;
-    const auto map = MapByMemory(spec_, ground.devices, of, size, ground.cuda);
+    const auto map = MapByMemory(spec_, *decider_.ClusterOf(base), ground.devices, of, size, ground.cuda);
     if (!map) continue;
     Wish mapped = With(base, size, 1);
     if (size == 1) mapped.tp.reset();
@@ -332,7 +343,7 @@ std::vector<LayoutWay> LayoutWays::Near() const {
   std::vector<Member> members = {&Ways::OneOfTwo, &Ways::AnyWorld};
   const auto add = [&](std::initializer_list<Member> more) { members.insert(members.end(), more); };
   if (memory_) {
-    add({&Ways::OtherTp, &Ways::MoreStages, &Ways::StagesAlone});
+    add({&Ways::WithoutNccl, &Ways::OtherTp, &Ways::MoreStages, &Ways::StagesAlone});
   } else if (tp_said_ && KeepsTp()) {
     add({&Ways::FewerStages, &Ways::MoreStages, &Ways::StagesAlone, &Ways::AsManyRanks, &Ways::OtherTp});
   } else {
@@ -356,7 +367,7 @@ std::optional<Wish> LayoutWays::FirstOf(const Wish& base) const {
   return LargestDevices(base);
 }
 
-// What says which devices there are, or whether there is NCCL, left out.
+// What says which devices there are, or whether there is NCCL, left out; or NCCL itself.
 std::optional<Wish> LayoutWays::Otherwise(const Wish& base) const {
   std::vector<Wish> others;
   if (!base.devices.empty()) others.push_back(base), others.back().devices.clear();
@@ -365,9 +376,9 @@ std::optional<Wish> LayoutWays::Otherwise(const Wish& base) const {
   if (!base.no_nccl.empty()) {
     others.push_back(base);
     others.back().no_nccl.clear();
-  } else if (memory_ && base.collectives == "nccl" && GroundOf(base).cuda) {
+  } else if (memory_ && (base.collectives.empty() || base.collectives == "nccl") && GroundOf(base).cuda) {
     others.push_back(base);
-    others.back().no_nccl = "--no-nccl";
+    others.back().collectives = "staged";
   }
   if (!base.memory && !decider_.Devices(base)) {
     // Where no memory is known of a device, --memory says it.

@@ -47,6 +47,7 @@ class LayoutWays {
   std::optional<Wish> OneOfTwo(const Wish& base) const;
   std::optional<Wish> AnyWorld(const Wish& base) const;
   std::optional<Wish> OtherTp(const Wish& base) const;
+  std::optional<Wish> WithoutNccl(const Wish& base) const;
   std::optional<Wish> VisibleDevices(const Wish& base) const;
   std::optional<Wish> FewerStages(const Wish& base) const;
   std::optional<Wish> MoreStages(const Wish& base) const;

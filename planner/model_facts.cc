@@ -8,6 +8,7 @@
 #include "formats/json.h"
 #include "llvm/ADT/StringExtras.h"
 #include "planner/build_graph.h"
+#include "planner/choose_numerics.h"
 #include "planner/cluster/cluster_file.h"
 #include "planner/decision.h"
 #include "planner/index_check.h"
@@ -25,12 +26,6 @@
 
 namespace mrs::planner {
 namespace {
-
-// pair2 runs natively on AVX-512 BF16, AMX hosts included; block32 has no tiles yet, so it is emulated everywhere.
-constexpr const char* kNativeChain = "pair2";
-
-// Of a forward on tensor cores, which many rows keep busy: what vLLM batches on large GPUs (max_num_batched_tokens).
-constexpr int64_t kFastBatchedTokens = 8192;
 
 Status CheckOptions(const BuildOptions& options) {
   auto one_of = [](const char* option, const std::string& value, std::initializer_list<const char*> allowed) -> Status {
@@ -127,7 +122,6 @@ Wish WishOf(const BuildOptions& options) {
                .any_world = options.any_world,
                .solve = options.solve};
   if (options.pp != 0) wish.pp = options.pp;
-  if (!wish.max_batched_tokens && options.numerics == "fast") wish.max_batched_tokens = kFastBatchedTokens;
   return wish;
 }
 
@@ -191,7 +185,7 @@ Result<BuildOptions> Solved(const BuildOptions& options, std::vector<std::string
   MRS_ASSIGN_OR_RETURN(const ModelFacts model, ReadModelFacts(options));
   const PlanFacts& facts = model.facts;
   const Decider decider(SubjectOf(options, facts.model, model.auto_bf16));
-  const Wish wish = WishOf(options);
+  const Wish& wish = model.wish;
   if (options.config_only && !options.memory && decider.ClusterOf(wish) == nullptr) {
     return Error{
         ErrorKind::kUsage,
@@ -210,6 +204,8 @@ Result<BuildOptions> Solved(const BuildOptions& options, std::vector<std::string
   const std::optional<int64_t> most = SolveMaxSeqs(decider, wish);
   if (!most) return RefusalOf(decider, wish);
   solved.max_seqs = *most;
+  // Larger batches would take memory that all at once need.
+  if (facts.chain == "fast" && !wish.max_batched_tokens) solved.max_batched_tokens = std::max(kBatchedTokens, *most);
   notes->push_back(
       fmt::format("--max-seqs {}, the most that may have {} tokens all at once", solved.max_seqs, facts.max_len));
   return solved;
@@ -224,7 +220,7 @@ Result<FittingFacts> ReadFittingFacts(const BuildOptions& options) {
   MRS_ASSIGN_OR_RETURN(result.model, ReadModelFacts(solved));
   result.model.notes.insert(result.model.notes.end(), notes.begin(), notes.end());
   const Decider decider(SubjectOf(solved, result.model.facts.model, result.model.auto_bf16));
-  const Wish wish = WishOf(solved);
+  const Wish& wish = result.model.wish;
   if (!decider.Plans(wish)) return RefusalOf(decider, wish);
   MRS_ASSIGN_OR_RETURN(Decision decision, decider.Decide(wish));
   result.verdict = std::move(decision.verdict);
@@ -251,16 +247,23 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   result.auto_bf16 = (tensors ? tensors->report.matrix_type : facts.model.config_type) == ElementType::kBf16;
   const Decider decider(SubjectOf(options, facts.model, result.auto_bf16));
   std::optional<Decision> decision;
+  result.wish = WishOf(options);
   if (options.as_planned) {
     MRS_RETURN_IF_ERROR(LayoutAsPlanned(options, &result));
+    facts.chain = options.numerics;
   } else {
-    auto placed = decider.Place(StartOf(WishOf(options)));
-    if (!placed) return RefusalOf(decider, WishOf(options));
+    ChosenNumerics numerics = ChooseNumerics(decider, result.wish, options.numerics);
+    result.wish.max_batched_tokens = numerics.max_batched_tokens;
+    facts.chain = std::move(numerics.chain);
+    auto placed = decider.Place(StartOf(result.wish));
+    if (!placed) return RefusalOf(decider, result.wish);
     decision = *std::move(placed);
     result.flags = decision->flags;
     result.budget = decision->budget;
     result.layout = decision->layout;
     if (!decision->chosen.empty()) result.notes.push_back(decision->chosen);
+    if (!decision->talk_chosen.empty()) result.notes.push_back(decision->talk_chosen);
+    result.notes.insert(result.notes.end(), numerics.because.begin(), numerics.because.end());
     if (decision->cluster != nullptr) {
       result.places = PlacementLines(*decision->cluster, decision->devices, result.layout);
     }
@@ -276,7 +279,6 @@ Result<ModelFacts> ReadModelFacts(const BuildOptions& options) {
   facts.model_fingerprint = Fingerprint(facts.model, result.checkpoint);
   facts.parameter_count = CountParameters(facts.model);
   facts.vocab_padded = PaddedVocab(facts.model.vocab);
-  facts.chain = options.numerics != "auto" ? options.numerics : kNativeChain;
   facts.reduction = options.reduction;
   facts.weight_dtype = options.dtype != "auto" ? options.dtype : result.auto_bf16 ? "bf16" : "f32";
   facts.max_len = PlannedLength(options.max_len, facts.model.max_position);

@@ -4,6 +4,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "planner/build.h"
+#include "planner/decision.h"
 #include "planner/fit.h"
 #include "planner/layout.h"
 #include "planner/plan_facts.h"
@@ -15,6 +16,7 @@ struct ModelFacts {
   PlanFacts facts;
   Checkpoint checkpoint;
   Layout layout;
+  Wish wish;          // as it was typed, with the batches that numerics chose
   LayoutFlags flags;  // said or chosen
   Budget budget;
   std::vector<VisibleDevice> devices;  // of the cluster, in groups of tp, which layout.stages[].device counts

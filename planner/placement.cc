@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "planner/choose_collectives.h"
 #include "planner/layer_map.h"
 #include "planner/legality.h"
 #include "planner/model_tensors.h"
@@ -48,15 +49,16 @@ class Placer {
  public:
   Placer(const ModelSpec& spec, const cluster::Cluster& cluster, const std::vector<VisibleDevice>& devices,
          const LayoutWish& wish)
-      : spec_(spec), devices_(devices), wish_(wish), count_(static_cast<int64_t>(devices.size())) {
+      : spec_(spec), cluster_(cluster), devices_(devices), wish_(wish), count_(static_cast<int64_t>(devices.size())) {
     cuda_ = cluster.nodes[devices.front().node].devices[devices.front().device].kind == cluster::DeviceKind::kCuda;
   }
 
   Result<Placement> Run() {
     if (wish_.tp || wish_.pp || !wish_.device_layers.empty()) return AsAsked();
     if (count_ == 1) return With(1, 0, "", "one device: all of the model is on it");
-    if (!wish_.nccl)
-      return ByMemory(fmt::format("{}: stages cut by memory, as tensor parallelism needs NCCL", wish_.no_nccl_because));
+    if (!MaySum()) {
+      return ByMemory(fmt::format("{}: stages cut by memory, as tensor parallelism needs NCCL", wish_.no_nccl));
+    }
     if (LegalSizes(spec_).size() == 1) {
       return ByMemory("stages cut by memory, as the model allows no tensor parallelism");
     }
@@ -65,6 +67,15 @@ class Placer {
   }
 
  private:
+  // Whether something carries the sums of all devices together.
+  bool MaySum() const {
+    if (wish_.no_nccl.empty()) return true;
+    if (wish_.collectives) return *wish_.collectives != Collectives::kNccl;
+    if (!cuda_ || !CheckTp(spec_, count_).ok()) return false;
+    const bool are_peers = AreKnownPeers(cluster_, cluster::DevicePathsOf(cluster_), devices_);
+    return CollectivesFor({.tp = count_, .are_peers = are_peers, .has_nccl = false}) == Collectives::kIpc;
+  }
+
   Placement With(int64_t tp, int64_t pp, const std::string& map, const std::string& chosen) const {
     Placement placed;
     placed.ranks = InGroups(devices_, tp);
@@ -80,26 +91,24 @@ class Placer {
       return usable;
     };
     placed.budget.cuda = cuda_;
-    placed.budget.collectives = wish_.collectives;
+    placed.budget.collectives = wish_.collectives.value_or(Collectives::kStaged);
     placed.chosen = chosen;
     return placed;
   }
 
   Result<Placement> AsAsked() const {
     const int64_t tp = wish_.tp.value_or(1);
-    if (tp > 1 && !wish_.nccl && cuda_) {
-      return BrokenRule<RuleId::kNeedsNccl>("", tp, wish_.no_nccl_because);
-    }
     MRS_RETURN_IF_ERROR(CheckTp(spec_, tp));
     return With(tp, wish_.pp.value_or(0), wish_.device_layers, "");
   }
 
   Result<Placement> ByMemory(const std::string& why) const {
-    MRS_ASSIGN_OR_RETURN(const std::string map, MapByMemory(spec_, devices_, wish_, 1, cuda_));
+    MRS_ASSIGN_OR_RETURN(const std::string map, MapByMemory(spec_, cluster_, devices_, wish_, 1, cuda_));
     return With(1, 0, map, fmt::format("{}: --device-layers \"{}\"", why, map));
   }
 
   const ModelSpec& spec_;
+  const cluster::Cluster& cluster_;
   const std::vector<VisibleDevice>& devices_;
   const LayoutWish& wish_;
   const int64_t count_;
@@ -160,10 +169,21 @@ std::string PeersText(const cluster::Cluster& cluster, const cluster::DevicePath
   return fmt::format(", or take --devices cuda:{} --tp {}, which do", fmt::join(numbers, ","), count);
 }
 
+bool AreGroupsOfPeers(const cluster::Cluster& cluster, const std::vector<VisibleDevice>& grouped, int64_t tp) {
+  if (tp == 1) return true;
+  const cluster::DevicePaths paths = cluster::DevicePathsOf(cluster);
+  for (size_t first = 0; first < grouped.size(); first += static_cast<size_t>(tp)) {
+    const auto begin = grouped.begin() + static_cast<std::ptrdiff_t>(first);
+    if (!AreKnownPeers(cluster, paths, {begin, begin + static_cast<std::ptrdiff_t>(tp)})) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
-Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<VisibleDevice>& devices,
-                                const LayoutWish& wish, int64_t tp, bool cuda) {
+Result<std::string> MapByMemory(const ModelSpec& spec, const cluster::Cluster& cluster,
+                                const std::vector<VisibleDevice>& devices, const LayoutWish& wish, int64_t tp,
+                                bool cuda) {
   MRS_ASSIGN_OR_RETURN(
       Layout whole, DecideLayout({.tp = tp, .max_seqs = wish.max_seqs, .max_batched_tokens = wish.max_batched_tokens},
                                  ReadsOfAToken(spec)));
@@ -173,7 +193,17 @@ Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<Visible
     if (i % static_cast<size_t>(tp) == 0) usable.push_back(grouped[i].usable_bytes);
     usable.back() = std::min(usable.back(), grouped[i].usable_bytes);
   }
-  const NeedsOf of = {std::move(whole), wish.bf16, wish.max_len, wish.max_seqs, cuda, wish.collectives};
+  const auto groups = static_cast<int64_t>(usable.size());
+  const Collectives collectives =
+      wish.collectives ? *wish.collectives
+      : cuda && tp * groups > 1
+          ? CollectivesFor({.tp = tp,
+                            .stages = groups,
+                            .are_peers = AreGroupsOfPeers(cluster, grouped, tp),
+                            .next_is_peer = AreGroupsOfPeers(cluster, grouped, static_cast<int64_t>(grouped.size())),
+                            .has_nccl = wish.no_nccl.empty()})
+          : Collectives::kStaged;
+  const NeedsOf of = {std::move(whole), wish.bf16, wish.max_len, wish.max_seqs, cuda, collectives};
   std::vector<std::string> parts;
   const std::vector<int64_t> lengths = CutByMemory(spec, of, usable);
   for (size_t device = 0; device < lengths.size(); ++device) {

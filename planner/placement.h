@@ -5,7 +5,8 @@
 //   8B on 24 GB and 48 GB, without NCCL          ->  stages 0:11;1:21, by memory
 //
 // The default: one device has all of the model; several share it by tensor parallelism over all of them, and where the
-// model allows no size above 1, or there is no NCCL, they are stages, cut by memory. A size that the model forbids is
+// model allows no size above 1, or nothing would carry the sums (there is no NCCL, and the GPUs do not reach each
+// other's memory), they are stages, cut by memory. A size that the model forbids is
 // refused: what was asked for is never quietly made less, and what works instead is said (ways_out.h).
 #pragma once
 
@@ -26,9 +27,8 @@ struct LayoutWish {
   int64_t max_batched_tokens = 0;  // as LayoutFlags has it
   int64_t max_len = 0;
   bool bf16 = true;
-  bool nccl = true;                                // there may be tensor parallelism
-  std::string no_nccl_because = {};                // "--no-nccl", "MISTRALRS_NO_NCCL=1"
-  Collectives collectives = Collectives::kStaged;  // what carries what ranks tell each other, whose buffers count
+  std::string no_nccl = {};                     // what says that there is none: "--no-nccl"; "": nothing does
+  std::optional<Collectives> collectives = {};  // as it is said; nothing: ChooseCollectives is asked
 };
 
 struct Placement {
@@ -43,8 +43,9 @@ Result<Placement> Place(const ModelSpec& spec, const cluster::Cluster& cluster,
 
 // "0:20;1:12" over the devices in groups of `tp`, one or more: it fills them to about the same share of what each may
 // use (layer_map.h).
-Result<std::string> MapByMemory(const ModelSpec& spec, const std::vector<VisibleDevice>& devices,
-                                const LayoutWish& wish, int64_t tp, bool cuda);
+Result<std::string> MapByMemory(const ModelSpec& spec, const cluster::Cluster& cluster,
+                                const std::vector<VisibleDevice>& devices, const LayoutWish& wish, int64_t tp,
+                                bool cuda);
 
 // What of --collectives ipc can be: each rank of a group reaches the others' memory, as they are of one node, joined
 // without the host, and few enough. Where so do all that hand on from stage to stage, they do that by it, too: kIpc;

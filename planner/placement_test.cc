@@ -63,7 +63,7 @@ TEST(Placement, OneDeviceHasAllSeveralShareIt) {
 }
 
 TEST(Placement, WithoutNcclOrALegalSizeStagesAreCutByMemory) {
-  const Placed cut = PlaceOn(Llama(9, 32, 8), Gpus("48GB,24GB"), {.nccl = false, .no_nccl_because = "--no-nccl"});
+  const Placed cut = PlaceOn(Llama(9, 32, 8), Gpus("48GB,24GB"), {.no_nccl = "--no-nccl"});
   EXPECT_EQ(cut.placement.chosen,
             "--no-nccl: stages cut by memory, as tensor parallelism needs NCCL: --device-layers \"0:6;1:3\"");
   EXPECT_EQ(cut.layout.stages.size(), 2u);
@@ -73,13 +73,23 @@ TEST(Placement, WithoutNcclOrALegalSizeStagesAreCutByMemory) {
   EXPECT_EQ(PlaceOn(Llama(2, 7, 7), Gpus("3xL4"), {}).layout.mesh, (ir::Mesh{.stage = 2}));  // a layer each
 }
 
+// What reaches each other's memory needs no NCCL; nor does what is staged, where that is said.
+TEST(Placement, WithoutNcclPeersSumAllTheSame) {
+  const auto tp = [](const cluster::Cluster& cluster, const LayoutWish& wish) {
+    return PlaceOn(Llama(8, 32, 8), cluster, wish).layout.mesh.tp;
+  };
+  EXPECT_EQ(tp(Gpus("8xH100-SXM"), {.no_nccl = "--no-nccl"}), 8);
+  EXPECT_EQ(tp(Gpus("2x4xH100-SXM+400G"), {.no_nccl = "--no-nccl"}), 1);
+  EXPECT_EQ(tp(Gpus("6xH100-SXM"), {.no_nccl = "--no-nccl"}), 1);  // no legal size
+  EXPECT_EQ(tp(Gpus("2xL4"), {.no_nccl = "--no-nccl"}), 1);
+  EXPECT_EQ(tp(Gpus("2xL4"), {.no_nccl = "--no-nccl", .collectives = Collectives::kStaged}), 2);
+}
+
 TEST(Placement, AnIllegalSizeIsRefused) {
   EXPECT_EQ(PlaceOn(Llama(8, 32, 8), Gpus("6xH100-SXM"), {}).refusal,
             "tp 6: not a power of two; legal tensor-parallel sizes of this model: 1, 2, 4, 8, 16");
   EXPECT_EQ(PlaceOn(Llama(8, 32, 8), Gpus("8xH100-SXM"), {.tp = 3}).refusal,
             "tp 3: not a power of two; legal tensor-parallel sizes of this model: 1, 2, 4, 8, 16");
-  EXPECT_EQ(PlaceOn(Llama(8, 32, 8), Gpus("2xL4"), {.tp = 2, .nccl = false, .no_nccl_because = "--no-nccl"}).refusal,
-            "tp 2 needs NCCL, and --no-nccl says there is none");
 }
 
 TEST(Placement, GroupsStayInIslandsAndStagesCrossWhatIsSlower) {

@@ -100,9 +100,9 @@ TEST_P(RankNeedsOf, AreThoseOfItsPlansForGpus) {
       ASSERT_TRUE(cluster.ok()) << cluster.message();
       options.cluster = *cluster;
       options.tp.reset();
-      options.collectives = nccl ? "nccl" : "";
+      options.collectives = nccl ? "nccl" : "staged";
       options.any_world = true;
-      SCOPED_TRACE(fmt::format("--gpus {}{}", gpus, nccl ? " --collectives nccl" : ""));
+      SCOPED_TRACE(fmt::format("--gpus {} --collectives {}", gpus, options.collectives));
       EXPECT_GE(HoldAgainstItsPlan(options), 1u);
     }
   }
@@ -119,6 +119,7 @@ TEST_P(RankNeedsOf, AreThoseOfItsPlansForGpusOfALayerEach) {
   options.cluster = *cluster;
   options.tp = 1;
   options.pp = static_cast<int64_t>(layers);
+  options.collectives = "staged";
   EXPECT_EQ(HoldAgainstItsPlan(options), layers);
 }
 

@@ -161,8 +161,10 @@ inline constexpr std::array<Rule, static_cast<size_t>(RuleId::kCount_)> kRules =
      "take 2^n stages, or say --allow-any-world", "{} stages x tp {} are {} ranks, which is no power of two"},
     {RuleId::kDevices, "layout.devices", Severity::kError, "stages x tp <= devices", "a rank has a device of its own",
      "take fewer ranks, or give more devices", "{} ranks (tp {} x {} stages) are more than the {} devices there are"},
-    {RuleId::kNeedsNccl, "layout.needs-nccl", Severity::kError, "tp = 1 on GPUs without NCCL",
-     "sums through the hosts' memory are slow: who says that there is no NCCL gets stages, or says staged as well",
+    {RuleId::kNeedsNccl, "layout.needs-nccl", Severity::kError,
+     "tp = 1 on GPUs without NCCL that are not known to reach each other's memory",
+     "sums through the hosts' memory are slow: who says that there is no NCCL gets stages, or says staged as well "
+     "(planner/choose_collectives.h)",
      "leave --no-nccl out, take stages: --pp N, or say --collectives staged",
      "tp {} needs NCCL, and {} says there is none"},
     {RuleId::kNoDevices, "devices.none", Severity::kError, "devices >= 1", "a rank has a device of its own",

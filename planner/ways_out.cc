@@ -183,6 +183,7 @@ std::string AsTyped(const Wish& from, const Wish& to) {
   number("--max-seqs", from.max_seqs, to.max_seqs);
   number("--max-batched-tokens", from.max_batched_tokens, to.max_batched_tokens);
   text("--dtype", from.dtype, to.dtype, "");
+  text("--collectives", from.collectives, to.collectives, "");
   if (from.any_world != to.any_world) sets.emplace_back("--allow-any-world");
   if (from.memory != to.memory) sets.push_back(fmt::format("--memory {}", to.memory.value_or(0)));
   if (from.no_nccl != to.no_nccl) {

@@ -95,8 +95,24 @@ TEST(WaysOut, OfMoreRanksThanDevicesAndOfAWorld) {
             "3 stages x tp 2 are 6 ranks, which is no power of two; what works: --allow-any-world; or --pp 2; or --pp "
             "4");
   // 1 x 2 GPUs hold half a model each, so two stages of two do, and one does not.
-  EXPECT_THAT(OnGpus(Llama(8, 32, 8), "2xH100-SXM", {.tp = 2, .no_nccl = "--no-nccl"}),
+  EXPECT_THAT(OnGpus(Llama(8, 32, 8), "2x80GB", {.tp = 2, .no_nccl = "--no-nccl"}),
               HasSubstr("tp 2 needs NCCL, and --no-nccl says there is none; what works: --pp 2, without --tp"));
+}
+
+// NCCL's buffers are on the devices, what is staged on their hosts.
+TEST(WaysOut, OfMemoryThatNcclTakes) {
+  const ModelSpec spec = Llama(8, 32, 8);
+  const cluster::Cluster cluster = *cluster::ParseGpus("2x80GB");
+  const Decider decider({.spec = &spec, .cluster = &cluster, .takes_devices = true});
+  Wish wish = {.tp = 2, .max_len = 1, .max_seqs = 1, .dtype = "bf16"};
+  const auto nccl = decider.Decide(wish);
+  ASSERT_TRUE(nccl.ok()) << nccl.message();
+  EXPECT_EQ(nccl->budget.collectives, Collectives::kNccl);
+  wish.memory = static_cast<uint64_t>(LeastOf(nccl->verdict) - 1);
+  const std::string refusal = Refusal({.spec = &spec, .cluster = &cluster, .takes_devices = true}, wish);
+  EXPECT_THAT(refusal, HasSubstr("; what works: --collectives staged; or --pp 2, without --tp; or --memory "));
+  wish.collectives = "staged";
+  EXPECT_TRUE(decider.Plans(wish));
 }
 
 TEST(WaysOut, OfMapsAndStagesThatAreNone) {

@@ -141,7 +141,7 @@ std::string HumanCount(uint64_t count) {
 std::string NumericsText(const plan::Numerics& numerics) {
   const std::string_view given_up = numerics.chain() == plan::Chain::fast
                                         ? " (products and attention of many rows by tensor cores: near a CPU's bits, "
-                                          "not the same, and not the same in every batch)"
+                                          "not the same, and not the same in every batch; --numerics pair2 has both)"
                                         : "";
   return fmt::format("{}{}, {} sums, weights {}, revision {}", plan::EnumNameChain(numerics.chain()), given_up,
                      plan::EnumNameReduction(numerics.reduction()), plan::EnumNameDType(numerics.weight_dtype()),

@@ -118,7 +118,7 @@ def make(maker, small):
     )  # fmt: skip
 
     shutil.copytree(MINI, maker.path("http", "model"))
-    maker.plan(MINI, maker.path("http", "gpu.mrsplan"), "--gpus", "2GB", "--max-len", "256")
+    maker.plan(MINI, maker.path("http", "gpu.mrsplan"), "--gpus", "2GB", "--max-len", "256", "--numerics", "pair2")
     with tempfile.TemporaryDirectory(prefix="mrs_gpu_check_") as folder:
         on_cpu = os.path.join(folder, "cpu.mrsplan")
         maker.plan(MINI, on_cpu, "--cpus", "1", "--max-len", "256", "--memory", "1GiB")
@@ -138,18 +138,19 @@ def make(maker, small):
     for collectives in gpu_check.COLLECTIVES:
         maker.plan(
             MINI, maker.path("two", f"{collectives}.mrsplan"), "--cluster", maker.path("two", "peers.yaml"),
-            "--tp", "2", "--max-len", "256", "--collectives", collectives,
+            "--tp", "2", "--max-len", "256", "--numerics", "pair2", "--collectives", collectives,
         )  # fmt: skip
 
     maker.plan(
         MINI, maker.path("two", "shared.mrsplan"), "--gpus", "1x2GB", "--devices", "cuda:0,0", "--tp", "2",
-        "--max-len", "256", "--collectives", "ipc",
+        "--max-len", "256", "--numerics", "pair2", "--collectives", "ipc",
     )  # fmt: skip
 
     of_eight = ["--gpus", "8xH100-SXM", "--devices", "7"]
-    maker.plan(MINI, maker.path("refused", "device.mrsplan"), *of_eight, "--max-len", "256")
+    maker.plan(MINI, maker.path("refused", "device.mrsplan"), *of_eight, "--max-len", "256", "--numerics", "pair2")
     maker.of_zeros(
-        GREEDY, maker.path("refused", "memory.mrsplan"), "--gpus", "1200GB", "--max-seqs", "32", "--max-len", "131072"
+        GREEDY, maker.path("refused", "memory.mrsplan"), "--gpus", "1200GB", "--max-seqs", "32", "--max-len", "131072",
+        "--numerics", "pair2",
     )
     maker.write(GREEDY, "refused", "memory.json")
 

@@ -42,6 +42,7 @@ struct DeviceModel {
   Joined joined = Joined::kPcie;
   int pcie_generation = 0;  // 0: not on PCIe
   int pcie_lanes = 0;
+  bool pcie_peers = true;    // the driver lets them reach each other's memory over PCIe switches; GeForce cards: not
   int most_per_node = 0;     // as many as a node has; 0: no limit of the model's
   int nodes_per_domain = 0;  // that share one NVSwitch fabric in the rack it is built for; 0: a node its own
   int sockets = 1;           // of the node that a short form means

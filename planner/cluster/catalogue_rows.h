@@ -12,6 +12,8 @@
 //   PRO 6000 and MI300X were read there. Of P100, V100, A4000, A5500, A6000, H20, GH200, B300, MI100, MI250X and
 //   MI325X, memory's rate and links were held against second pages. The rest are as their makers announced them,
 //   written down from knowledge and not read off the page anew. Nothing is planned by rates yet.
+// - That GeForce cards do not reach each other's memory over PCIe is what their driver says (cudaDeviceCanAccessPeer),
+//   written down from knowledge. Over an NVLink bridge they do.
 #pragma once
 
 #include <cstdint>

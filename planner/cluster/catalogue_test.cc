@@ -196,6 +196,21 @@ TEST(Catalogue, LinksAddUpToTheHeadline) {
   }
 }
 
+// GeForce cards do not reach each other's memory over PCIe; those of workstations and data centers do.
+TEST(Catalogue, GeForceCardsHaveNoPeersByPcie) {
+  int without = 0;
+  for (const DeviceModel& row : Catalogue()) without += row.pcie_peers ? 0 : 1;
+  EXPECT_EQ(without, 17);
+  for (const char* name :
+       {"GeForce RTX 3060", "RTX-3090", "RTX-4070-Ti-SUPER", "NVIDIA GeForce RTX 4090", "RTX-5090-D"}) {
+    EXPECT_FALSE(FindDeviceModel(name)->pcie_peers) << name;
+  }
+  for (const char* name : {"RTX-A6000", "RTX-5000-Ada", "RTX-6000-Ada", "RTX-PRO-6000", "L4", "L40S", "A100-PCIe-80GB",
+                           "H100-PCIe", "EMU-2GB"}) {
+    EXPECT_TRUE(FindDeviceModel(name)->pcie_peers) << name;
+  }
+}
+
 TEST(Catalogue, NearestIsForMessages) {
   EXPECT_EQ(NearestDeviceModel("H10O-SXM")->name, "H100-SXM");
   EXPECT_EQ(NearestDeviceModel("L42S")->name, "L40S");

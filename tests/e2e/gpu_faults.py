@@ -295,7 +295,7 @@ def plan_by(work, collectives):
             with open(on[1], "w", encoding="utf-8") as file:
                 file.write(PEERS + count * DEVICE)
         on += ["--tp", "1", "--pp", str(count)] if are_stages else []
-        on += [] if collectives == "fast" else ["--collectives", collectives.split()[-1]]
+        on += [] if collectives == "fast" else ["--collectives", collectives.split()[-1], "--numerics", "pair2"]
         work.tools.call([work.tools.plan_program, "build", MINI, *on, "--max-len", "128", "--max-seqs", "2", "-o", path])
         return path
 

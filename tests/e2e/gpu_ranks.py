@@ -64,14 +64,14 @@ def serves(work):
     asked = [{**ASKED, "prompt": [i, i + 1, i + 2]} for i in range(3, 6)]
     answers = []
     for plan, program in ((work.plan(MINI, tp=1, max_len=256, max_seqs=4), None),
-                          (plan_for(work, "four", "--gpus", "4xEMU-2GB", "--tp", "2", "--pp", "2"), program_of(work))):
+                          (plan_for(work, "four", "--gpus", "4xEMU-2GB", "--tp", "2", "--pp", "2", "--collectives", "staged"), program_of(work))):
         with Server(work, plan, MINI, program=program) as server:
             answers.append([server.ask("/v1/completions", body)["choices"] for body in asked])
     check_equal(answers[1], answers[0], "answers of four GPUs")
 
 
 def of_two(work, faults):
-    plan = plan_for(work, "two", "--gpus", "2xEMU-2GB")
+    plan = plan_for(work, "two", "--gpus", "2xEMU-2GB", "--collectives", "staged")
     return Run(work, "--plan", plan, "--model", MINI, "--prompt-ids", "1,2,3", "--max-tokens", "5", "--ignore-eos", "--json",
                "--quiet", program=program_of(work), environment={FAULT: faults})
 
@@ -125,16 +125,16 @@ def fails_everywhere(work):
     print(f"{failed} of {tried} points failed, each by name; past the others all was answered")
 
 
-def peers_of_four(work):
+def peers_of(work, count):
     """GPUs that reach each other's memory, as those of --gpus are not known to."""
     device = "      - {model: EMU-2GB, parent: sw0}\n"
-    return work.text_file("four-peers.yaml", "version: 1\nnodes:\n  - name: emulated\n"
-                          "    switches: [{name: sw0, socket: 0}]\n    devices:\n" + 4 * device)
+    return work.text_file(f"{count}-peers.yaml", "version: 1\nnodes:\n  - name: emulated\n"
+                          "    switches: [{name: sw0, socket: 0}]\n    devices:\n" + count * device)
 
 
 def rehearses(work, layers, collectives="staged"):
     """Links, programs on zeros, and what each exchange takes; no file of the model is opened."""
-    gpus = ("--cluster", peers_of_four(work)) if collectives == "ipc" else ("--gpus", "4xEMU-2GB")
+    gpus = ("--cluster", peers_of(work, 4)) if collectives == "ipc" else ("--gpus", "4xEMU-2GB")
     plan = plan_for(work, f"small-{collectives}", *gpus, "--tp", "2", "--pp", "2", "--collectives", collectives, planned=SMALL)
     run = Run(work, "--plan", plan, "--rehearse", "--rehearse-layers", layers, "--json", program=program_of(work))
     try:
@@ -165,10 +165,36 @@ def says_what_nccl_reads(work):
         run.clean_up()
 
 
+def answers_by_default(work):
+    """Plans of which nothing says numerics or collectives: fast, by nccl or ipc as the cluster has it. Whatever carries them,
+    the sums are those of the same plan by staged, bit for bit; and they are no CPU's, or this would not be fast."""
+    said, few = {}, ("--tp", "2", "--max-len", "256", "--max-seqs", "4")
+    two = peers_of(work, 2)
+    for name, talk, options in (
+        ("by-default", "nccl", ("--gpus", "2xEMU-2GB")),
+        ("by-default-of-peers", "ipc", ("--cluster", two)),
+        ("fast-staged", "staged", ("--gpus", "2xEMU-2GB", "--numerics", "fast", "--collectives", "staged")),
+    ):
+        plan = plan_for(work, name, *options, planned=few)
+        chosen = {option["name"]: option["value"] for option in work.tools.inspect(plan)["options"]}
+        check_equal((chosen["numerics"], chosen["collectives"]), ("fast", talk), f"what {name} has")
+        run = Run(work, "--plan", plan, "--model", MINI, *nodes.ASK, program=program_of(work))
+        try:
+            check_equal(run.ended(START_S), 0, f"exit code\n  {run.described()}")
+            said[name] = json.loads(run.output)["logits_sha256"]
+        finally:
+            run.clean_up()
+    check_equal(len(set(said.values())), 1, f"hashes of {said}")
+    check(said["fast-staged"] != nodes.alone(work), "the CPU's bits, so these were no fast numerics")
+
+
 CASES = [
-    ("two nodes, tensor parallel, tcp", lambda w: on_nodes(w, "tp2", 1, "--tp", "2")),
-    ("two nodes, stages, ring", lambda w: on_nodes(w, "pp2", 1, "--pp", "2", common=["--transport", "ring"])),
-    ("two nodes of two, mixed", lambda w: on_nodes(w, "tp2pp2", 2, "--tp", "2", "--pp", "2")),
+    ("answers by default", answers_by_default),
+    ("two nodes, tensor parallel, tcp", lambda w: on_nodes(w, "tp2", 1, "--tp", "2", "--collectives", "staged")),
+    ("two nodes, stages, ring",
+     lambda w: on_nodes(w, "pp2", 1, "--pp", "2", "--collectives", "staged", common=["--transport", "ring"])),
+    ("two nodes of two, mixed",
+     lambda w: on_nodes(w, "tp2pp2", 2, "--tp", "2", "--pp", "2", "--collectives", "staged")),
     ("two nodes, by nccl", lambda w: on_nodes(w, "nccl2", 1, "--tp", "2", "--collectives", "nccl")),
     ("two nodes of two, by nccl", lambda w: on_nodes(w, "nccl4", 2, "--tp", "4", "--collectives", "nccl")),
     ("two nodes of two, stages by nccl",

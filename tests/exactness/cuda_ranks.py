@@ -127,7 +127,7 @@ class Checker:
 def refuses_another_device(checker, model):
     """A plan for GPUs with more memory than the emulated ones have: a rank says so, with both numbers."""
     plan = os.path.join(checker.scratch, "large.mrsplan")
-    checker.gpu.call([checker.gpu.plan_program, "build", model.folder, "--gpus", "2x24GB", "-o", plan])
+    checker.gpu.call([checker.gpu.plan_program, "build", model.folder, "--gpus", "2x24GB", "--collectives", "staged", "--numerics", "pair2", "-o", plan])
     argv = checker.gpu.exec_argv(plan, model.folder, [[1]], 1, transport="shm")
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     said = "the plan uses up to 21600000000 bytes of its device, and cuda:"

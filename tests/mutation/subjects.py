@@ -57,14 +57,14 @@ BUILD = ["--max-len", "64", "--numerics", "pair2"]
 Layout = namedtuple("Layout", "stages tp cluster", defaults=((),))
 LAYOUTS = (Layout(1, 1), Layout(1, 2), Layout(1, 4), Layout(2, 2))
 # Where steps are one with others.
-FUSED = Layout(1, 2, ("--gpus", "2xEMU-2GB"))
+FUSED = Layout(1, 2, ("--gpus", "2xEMU-2GB", "--collectives", "staged"))
 # GPUs: two nodes of two; two of one group, and two of two stages in another order than their ordinals, of which the
 # second may use less: too little for all the KV blocks that the sequences could use; and two that read each other's
 # memory, where steps are one launch.
 PLACES = (
-    Layout(2, 2, ("--gpus", "2x2xL4")),
-    Layout(1, 2, ("--gpus", "24GB,500MB", "--max-seqs", "4096")),
-    Layout(2, 1, ("--gpus", "430MB,24GB", "--device-layers", "1:2;0:2", "--max-seqs", "4096")),
+    Layout(2, 2, ("--gpus", "2x2xL4", "--collectives", "staged")),
+    Layout(1, 2, ("--gpus", "24GB,500MB", "--max-seqs", "4096", "--collectives", "staged")),
+    Layout(2, 1, ("--gpus", "430MB,24GB", "--device-layers", "1:2;0:2", "--max-seqs", "4096", "--collectives", "staged")),
     Layout(1, 2, ("--gpus", "2xH100-SXM", "--collectives", "ipc")),
 )
 

@@ -103,8 +103,10 @@ class Clusters(unittest.TestCase):
         self.assertRegex(text, r'\nchosen       --no-nccl: stages cut by memory, .*: --device-layers "0:\d+;1:\d+;2:\d+"\n')
         self.assertIn("\nlayout       tp 1, 3 stages, ", text)
         self.assertRegex(
-            self.shown("70b", "--gpus", "2xH200", MISTRALRS_NO_NCCL="1"), r"\nchosen       MISTRALRS_NO_NCCL=1: stages cut "
+            self.shown("70b", "--gpus", "2x141GB", MISTRALRS_NO_NCCL="1"), r"\nchosen       MISTRALRS_NO_NCCL=1: stages cut "
         )
+        # What reaches each other's memory sums without it.
+        self.assertIn("\nchosen       tensor parallel ", self.shown("70b", "--gpus", "2xH200", MISTRALRS_NO_NCCL="1"))
         for value in ("0", "", "false", "off", "no"):
             self.assertIn("\nchosen       tensor parallel ", self.shown("70b", "--gpus", "2xH200", MISTRALRS_NO_NCCL=value))
         for value in ("true", "yes", "on", "2", "01", "\u00e9"):
@@ -113,7 +115,7 @@ class Clusters(unittest.TestCase):
                 self.refused("70b", "--gpus", "2xH200", code=2, MISTRALRS_NO_NCCL=value),
             )
         self.assertIn(
-            "tp 2 needs NCCL, and --no-nccl says there is none", self.refused("70b", "--gpus", "2xH200", "--tp", "2", "--no-nccl")
+            "tp 2 needs NCCL, and --no-nccl says there is none", self.refused("70b", "--gpus", "2x141GB", "--tp", "2", "--no-nccl")
         )
 
     def test_devices_by_flag_and_variable(self):

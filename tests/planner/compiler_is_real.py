@@ -257,7 +257,7 @@ class Compiler(unittest.TestCase):
         self.assertEqual(self.optimized(rest), self.final)
         # For GPUs it does, and both are proved to be the model; tests/exactness/cuda.py has the tokens.
         graph, plan = self.path("gpus.mlir"), self.path("gpus.mrsplan")
-        gpus = ["--gpus", "2xEMU-2GB", "--numerics", "pair2", "--max-len", "256"]
+        gpus = ["--gpus", "2xEMU-2GB", "--collectives", "staged", "--numerics", "pair2", "--max-len", "256"]
         plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, *gpus, "--ir-out", graph])
         stages = []
         for passes in (PIPELINE, rest):

@@ -35,6 +35,7 @@ ARCHITECTURES = [
 ]
 
 MODELS = ["H100-SXM", "A100-SXM-80GB", "H200", "L40S", "L4", "RTX-4090"]
+NVLINKS = {"H100-SXM": 18, "A100-SXM-80GB": 12, "H200": 18}  # of each device of these, to an NVSwitch
 FLAGS = {"--allow-any-world", "--no-nccl"}  # options without a value
 
 KINDS = {
@@ -109,6 +110,16 @@ def with_memory(words, bytes_each):
     head, _, network = words.partition("+")
     numbers = [part for part in head.split("x")[:-1] if part.isdigit()] or ["1"]
     return "x".join(numbers) + f"x{bytes_each}B" + (f"+{network}" if network else "")
+
+
+def switched_nodes(words, bytes_each):
+    """The nodes of a cluster file with the same GPUs of so much memory each, joined as they are; None: nothing joins them."""
+    *counts, model = words.partition("+")[0].split("x") if "," not in words else [words]
+    if model not in NVLINKS:
+        return None
+    nodes, devices = ([1, 1] + [int(count) for count in counts])[-2:]
+    links = [{"from": "all", "to": "fabric", "count": NVLINKS[model]}]
+    return [{"devices": [{"model": model, "memory": bytes_each}] * devices, "links": links}] * nodes
 
 
 class Case:
@@ -199,6 +210,11 @@ def random_case(case):
         options["--no-nccl"] = None
     if rng.random() < 0.1:
         variables["MISTRALRS_NO_NCCL"] = rng.choice(["1", "0"])
+    if place == "gpus" or (case.nodes and "gpus" in case.nodes[0]):
+        if rng.random() < 0.3:
+            options["--numerics"] = rng.choice(["pair2", "auto"])
+        if rng.random() < 0.3:
+            options["--collectives"] = rng.choice(["staged", "staged", "auto"])
     if place in ("gpus", "file") and rng.random() < 0.25:
         cuda = "" if case.nodes and "ranks" in case.nodes[0] else "cuda:"
         options["--devices"] = cuda + rng.choice(["0", "0,1", "1,0,2", "0,1,2,3", "0,1,2,3,4,5", "3,7"])
@@ -258,10 +274,20 @@ def with_memory_of(case, options, variables, text, less):
         options["--memory"] = int(found[3])
     if found[1] == "devices":
         flag = next((flag for flag in ("--gpus", "--cpus") if flag in options), None)
-        if flag:
+        switched = switched_nodes(options["--gpus"], size) if flag == "--gpus" else None
+        if switched:
+            options["--cluster"] = case.cluster_file(switched)
+            del options["--gpus"]
+            # Those count of a file's devices, but not of --gpus.
+            variables.pop("MISTRALRS_MN_LOCAL_WORLD_SIZE", None)
+            if "--devices" not in options:
+                variables.pop("CUDA_VISIBLE_DEVICES", None)
+        elif flag:
             options[flag] = with_memory(options[flag], size)
         else:
-            nodes = [{"gpus": with_memory(node["gpus"], size)} for node in case.nodes]
+            nodes = []
+            for node in case.nodes:
+                nodes += switched_nodes(node["gpus"], size) or [{"gpus": with_memory(node["gpus"], size)}]
             options["--cluster"] = case.cluster_file(nodes)
         return options, variables
     if case.nodes:
@@ -374,6 +400,14 @@ def check_solve(case, said, counts):
     for what in ("max-len", "max-seqs"):
         fixed = {name: value for name, value in options.items() if name not in ("--solve", f"--{what}")}
         done = case.run({**fixed, "--solve": what}, variables)
+        if what == "max-seqs":
+            # Where nothing says how large batches are, fast numerics have larger ones, which take memory of the caches; but
+            # not where --solve asks for these.
+            fixed["--numerics"] = "pair2"
+            exact = case.run({**fixed, "--solve": what}, variables)
+            solved = [re.findall(r"--max-seqs \d+, the most", run.stdout) for run in (done, exact)]
+            if solved[0] != solved[1]:
+                raise AssertionError(f"{said}: --solve max-seqs with pair2: {exact.stdout}, without: {done.stdout}")
         if done.returncode != 0:
             counts["- not solved"] += 1
             continue

@@ -14,6 +14,8 @@ import unittest
 
 import plan_tools
 
+# By which a GPU's plan is a CPU's: neither is what it has where nothing is said.
+EXACT = ("--numerics", "pair2", "--collectives", "staged")
 PEERS = """version: 1
 nodes:
   - name: emulated
@@ -92,7 +94,7 @@ class GpuPlans(unittest.TestCase):
             self.assertEqual(stage["graphs_bytes"], self.bytes_of_graphs(plan, stage))
         self.assertEqual(len(plan["stages"]), 2)
         self.assertEqual([option["name"] for option in plan["options"]], sorted(o["name"] for o in plan["options"]))
-        plan = self.build("--gpus", "2x24GB")
+        plan = self.build("--gpus", "2x24GB", *EXACT)
         stage = plan["stages"][0]
         self.assertEqual(stage["graphs_bytes"], self.bytes_of_graphs(plan, stage))
         self.assertEqual(stage["communicators_bytes"], 0)
@@ -104,10 +106,10 @@ class GpuPlans(unittest.TestCase):
         fixed += stage["graphs_bytes"] + stage["communicators_bytes"]
         kv = stage["kv_classes"][0]
         least = fixed + kv["sequence_blocks"] * kv["block_bytes"]
-        plan = self.build("--gpus", "2x24GB", "--memory", str(least))
+        plan = self.build("--gpus", "2x24GB", *EXACT, "--memory", str(least))
         self.assertEqual(plan["cluster"]["memory_bytes"], [least] * 2)
         done = plan_tools.run(
-            [self.tools.plan, "build", plan_tools.MINI, "--gpus", "2x24GB", "--memory", str(least - 1), "-o", self.out]
+            [self.tools.plan, "build", plan_tools.MINI, "--gpus", "2x24GB", *EXACT, "--memory", str(least - 1), "-o", self.out]
         )
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"and communicators of {stage['communicators_bytes']}): 1 bytes (1 B) too few; ", done.stderr)
@@ -151,7 +153,7 @@ class GpuPlans(unittest.TestCase):
 
     def test_steps_that_are_one_launch(self):
         of_heads, of_norm = ("matmul", "rope_append"), ("matmul", "add_rms_norm")
-        plan = self.build("--gpus", "EMU-2GB")
+        plan = self.build("--gpus", "EMU-2GB", "--numerics", "pair2")
         (stage,), layers = plan["stages"], plan["model"]["layer_count"]
         self.assertEqual(self.launches_of_two(stage), {of_heads: layers, of_norm: 2 * layers - 1})
         five = [
@@ -179,7 +181,7 @@ class GpuPlans(unittest.TestCase):
             self.assertNotIn(of_heads, [tuple(ops) for ops in self.launches(stage, stage["layer_begin"])])
 
     def test_what_is_said_of_it(self):
-        text = plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--gpus", "2x24GB", "-o", self.out])
+        text = plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--gpus", "2x24GB", *EXACT, "-o", self.out])
         self.assertRegex(text, r"\nGPUs talk    staged: through pinned memory of their hosts, [0-9]+ times a forward, .*\n")
         self.assertNotIn("not yet", text)
         self.assertRegex(text, r"\nmemory +[0-9.]+ MiB a rank: weights .*, CUDA .* \(workspace 32.0 MiB, graphs .*\)\n")
@@ -201,16 +203,17 @@ class GpuPlans(unittest.TestCase):
         return [option["value"] for option in plan["options"] if option["name"] == "collectives"]
 
     def test_what_gpus_talk_by(self):
-        staged = self.bytes_of("--gpus", "2xEMU-2GB")
-        self.assertEqual(self.bytes_of("--gpus", "2xEMU-2GB", "--collectives", "staged"), staged)
-        self.assertEqual(self.bytes_of("--gpus", "2xEMU-2GB", "--collectives", "auto"), staged)
-        plan = self.build("--gpus", "2xEMU-2GB")
+        nothing_said = self.bytes_of("--gpus", "2xEMU-2GB")
+        self.assertEqual(self.bytes_of("--gpus", "2xEMU-2GB", "--collectives", "nccl"), nothing_said)
+        self.assertEqual(self.bytes_of("--gpus", "2xEMU-2GB", "--collectives", "auto"), nothing_said)
+        plan = self.build("--gpus", "2xEMU-2GB", "--collectives", "staged")
         self.assertEqual(self.talks(plan), ["staged"])
         self.assertEqual(plan["cluster"]["memory_bytes"], [(2 << 30) * 9 // 10] * 2)
         for options in (("--gpus", "EMU-2GB"), ("--cpus", "2")):  # one alone talks to nobody; CPUs have no choice
             self.assertEqual(self.talks(self.build(*options)), [])
         # Who says that there is no NCCL gets stages, and who says staged besides may have sums.
-        self.assertEqual(self.build("--gpus", "2xEMU-2GB", "--no-nccl")["tp"], 1)
+        plan = self.build("--gpus", "2xEMU-2GB", "--no-nccl")
+        self.assertEqual((plan["tp"], self.talks(plan)), (1, ["staged"]))
         plan = self.build("--gpus", "2xEMU-2GB", "--no-nccl", "--collectives", "staged")
         self.assertEqual((plan["tp"], self.talks(plan)), (2, ["staged"]))
         done = plan_tools.run(
@@ -218,6 +221,82 @@ class GpuPlans(unittest.TestCase):
         )
         self.assertEqual(done.returncode, 2)
         self.assertIn("build: --collectives staged is of GPUs, and the plan is for CPU ranks", done.stderr)
+
+    def chosen(self, *options):
+        """The plan, what is said of its choices, and its summary."""
+        done = plan_tools.run([self.tools.plan, "build", plan_tools.MINI, *options, "-o", self.out])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        plan_tools.checked([self.tools.plan, "verify", self.out, "--model", plan_tools.MINI])
+        said = [line.removeprefix("mrs-plan: chosen: ") for line in done.stderr.splitlines() if ": chosen: " in line]
+        return json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"])), said, done.stdout
+
+    def test_collectives_where_nothing_says_them(self):
+        cluster = os.path.join(self.folder, "peers.yaml")
+        with open(cluster, "w", encoding="utf-8") as file:
+            file.write(PEERS)
+        peers = "--collectives ipc, as the GPUs reach each other's memory over "
+        cross = "--collectives nccl, as the GPUs that sum cross {}, over which they are not known to reach each other's memory"
+        hand_on = "--collectives nccl, as stages hand on over the network, over which they are not known to reach each other's memory"
+        for options, talks, why in (
+            (("--cluster", cluster), "ipc", peers + "one PCIe switch"),
+            (("--cluster", cluster, "--no-nccl"), "ipc", peers + "one PCIe switch"),
+            (("--gpus", "4xH100-SXM"), "ipc", peers + "NVLink"),
+            (("--gpus", "4xH100-SXM", "--tp", "2", "--pp", "2"), "ipc", peers + "NVLink"),
+            (("--gpus", "2x2xH100-SXM+400G", "--tp", "2", "--pp", "2"), "nccl", hand_on),
+            (("--gpus", "2xEMU-2GB"), "nccl", cross.format("a PCIe host bridge")),
+            (("--gpus", "2x2xH100-SXM+400G"), "nccl", cross.format("the network")),
+            (("--gpus", "2xEMU-2GB", "--no-nccl"), "staged", "--collectives staged, as --no-nccl says that there is no NCCL"),
+        ):
+            with self.subTest(options):
+                plan, said, text = self.chosen(*options)
+                self.assertEqual(self.talks(plan), [talks])
+                self.assertIn(why, said)
+                self.assertIn(f"\nGPUs talk    {talks}: ", text)
+                dry = plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, *options, "--dry-run"])
+                self.assertIn(f"\nchosen       {why}\n", dry)
+        # Nothing is said of what was said, nor of one GPU.
+        for options in (("--gpus", "2xEMU-2GB", "--collectives", "staged"), ("--gpus", "EMU-2GB")):
+            self.assertFalse([line for line in self.chosen(*options)[1] if "--collectives" in line])
+
+    def test_numerics_where_nothing_says_them(self):
+        fast = "--numerics fast, as ranks are GPUs and matrices bf16; it gives up the CPU's bits, "
+        plan, said, text = self.chosen("--gpus", "EMU-2GB")
+        self.assertEqual(plan["numerics"]["chain"], "fast")
+        self.assertEqual(plan["stages"][0]["buckets"][-1]["tokens"], 8192)
+        self.assertTrue([line for line in said if line.startswith(fast) and "--numerics pair2 keeps" in line], said)
+        self.assertRegex(text, r"\nnumerics     fast \(.*not the same in every batch; --numerics pair2 has both\), ")
+        nothing_said = self.bytes_of("--gpus", "EMU-2GB")
+        self.assertEqual(self.bytes_of("--gpus", "EMU-2GB", "--numerics", "auto"), nothing_said)
+        self.assertEqual(self.bytes_of("--gpus", "EMU-2GB", "--numerics", "fast"), nothing_said)
+        dry = plan_tools.checked([self.tools.plan, "build", plan_tools.MINI, "--gpus", "EMU-2GB", "--dry-run"])
+        self.assertIn("\nnumerics     fast, batches of 16, 64, 512, 8192 tokens\n", dry)
+        # What tensor cores do not multiply has what it had; so have CPU ranks.
+        plan, said, _ = self.chosen("--gpus", "EMU-2GB", "--dtype", "f32")
+        self.assertEqual((plan["numerics"]["chain"], plan["stages"][0]["buckets"][-1]["tokens"]), ("pair2", 512))
+        self.assertIn(
+            "--numerics pair2, as matrices are f32, and the tensor cores of fast multiply bf16 (--dtype bf16)", said
+        )
+        plan, said, _ = self.chosen("--cpus", "1")
+        self.assertEqual(plan["numerics"]["chain"], "pair2")
+        self.assertFalse([line for line in said if "--numerics" in line])
+        # Who says it is told nothing.
+        self.assertFalse([line for line in self.chosen("--gpus", "EMU-2GB", "--numerics", "pair2")[1] if "numerics" in line])
+
+    def test_a_default_refuses_nothing_that_pair2_serves(self):
+        """Down to the byte: batches give way, and what not even small ones fit is refused as it is of pair2."""
+        exact = self.build("--gpus", "EMU-2GB", "--numerics", "pair2")["stages"][0]
+        kv = exact["kv_classes"][0]
+        least = exact["weight_arena_bytes"] + exact["activation_arena_bytes"] + exact["workspace_bytes"] + exact["graphs_bytes"]
+        least += kv["sequence_blocks"] * kv["block_bytes"]
+        plan, said, _ = self.chosen("--gpus", "EMU-2GB", "--memory", str(least))
+        self.assertEqual((plan["numerics"]["chain"], plan["stages"][0]["buckets"][-1]["tokens"]), ("fast", 512))
+        self.assertIn("batches of 512 tokens, as larger ones do not fit", said)
+        refusals = []
+        for numerics in ((), ("--numerics", "pair2")):
+            argv = [self.tools.plan, "build", plan_tools.MINI, "--gpus", "EMU-2GB", "--memory", str(least - 1), *numerics]
+            refusals.append(plan_tools.run([*argv, "-o", self.out]))
+            self.assertEqual(refusals[-1].returncode, 1)
+        self.assertEqual(refusals[0].stderr, refusals[1].stderr)
 
     def test_peer_memory(self):
         cluster = os.path.join(self.folder, "peers.yaml")
@@ -230,7 +309,7 @@ class GpuPlans(unittest.TestCase):
         plan = json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"]))
         self.assertEqual(self.talks(plan), ["ipc"])
         plan_tools.checked([self.tools.plan, "check", self.out, "--model", plan_tools.MINI])
-        plan_tools.checked(argv)
+        plan_tools.checked([*argv, "--collectives", "staged"])
         staged = json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"]))
         (stage,), (other,) = plan["stages"], staged["stages"]
         self.assertEqual(stage["communicators_bytes"], 6 << 20)  # what others read
@@ -327,7 +406,7 @@ class GpuPlans(unittest.TestCase):
         said = plan_tools.checked(argv)
         self.assertRegex(said, r"\nGPUs talk    nccl: [0-9]+ times a forward, inside of its graphs; .*not run on a device yet\n")
         plan = json.loads(plan_tools.checked([self.tools.plan, "inspect", self.out, "--json"]))
-        staged = self.build("--gpus", "2xEMU-2GB")
+        staged = self.build("--gpus", "2xEMU-2GB", "--collectives", "staged")
         self.assertEqual(self.talks(plan), ["nccl"])
         (stage,), (other,) = plan["stages"], staged["stages"]
         self.assertGreater(stage["communicators_bytes"], 0)

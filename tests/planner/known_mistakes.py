@@ -95,7 +95,7 @@ LAYOUTS = [
     ),
     (
         "tensor parallelism without NCCL",
-        ["--gpus", "2xH200", "--tp", "2"],
+        ["--gpus", "2x141GB", "--tp", "2"],
         {"MISTRALRS_NO_NCCL": "1"},
         "tp 2 needs NCCL, and MISTRALRS_NO_NCCL=1 says there is none; what works: --pp 2, without --tp",
     ),
