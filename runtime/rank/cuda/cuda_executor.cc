@@ -357,6 +357,7 @@ class CudaExecutor final : public Executor {
   Status LoadKernels(Program<CudaKernels>& program, const InputBuffers& inputs, const RowCounts& rows) {
     Batch nobody;
     nobody.kv.resize(bounds_.block_counts.size());
+    for (KvBatch& kv : nobody.kv) kv.block_table.assign(bounds_.table_stride, 0);  // rows that are not there read it
     is_under_way_ = true;
     MRS_RETURN_IF_ERROR(CopyInputs(nobody, inputs, rows.of_kernels));
     MRS_RETURN_IF_ERROR(RunSteps(program, rows, /*with_cuts=*/false));

@@ -215,8 +215,7 @@ TEST(CudaExecutor, RunsWhatItCapturesWhereKernelsAreLoadedLazily) {
     EXPECT_EQ(CompareWithSteps(model, {.count = 100}, &counts), "");
     unsetenv("CUDA_MODULE_LOADING");
   }
-  EXPECT_EQ(grids[0], 0u);   // nothing ran
-  EXPECT_GT(grids[1], 60u);  // each of six forwards' kernels
+  EXPECT_GT(grids[1], grids[0] + 60);  // each of six forwards' kernels, but what packs weights
 }
 
 // ---- Several ranks ----
