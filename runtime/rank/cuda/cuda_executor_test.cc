@@ -47,7 +47,10 @@ TEST(CudaGraphs, RowsArePaddedToTheNextSize) {
 struct Host {
   std::unique_ptr<Device> device = *Device::Open(0);
   DeviceArena from = *device->Allocate("from", 4), to = *device->Allocate("to", 4);
-  int At(const DeviceArena& arena) const { return *reinterpret_cast<int*>(arena.data()); }
+  int At(const DeviceArena& arena) const {
+    EXPECT_TRUE(device->Finish().ok());
+    return *reinterpret_cast<int*>(arena.data());
+  }
   void Set(int value) { EXPECT_TRUE(device->CopyIn(from.data(), &value, sizeof(value)).ok()); }
 };
 

@@ -244,6 +244,80 @@ TEST(EmulatedDevice, StreamsAreOfOneDevice) {
             "cuda:0 (emulated): a graph could not be launched: invalid argument: it is none (cudaErrorInvalidValue)");
 }
 
+// ---- When it is done ----
+
+// What a host does to a buffer that its copy still needs gives other bits, as it may on a device.
+TEST(EmulatedDevice, PinnedMemoryIsReadAndWrittenInTheStreamsTurn) {
+  Host host;
+  auto* const pinned = reinterpret_cast<float*>(host.pinned.data());
+  pinned[0] = 1;
+  ASSERT_TRUE(host.device->CopyIn(host.from.data(), pinned, 4).ok());
+  pinned[0] = 2;  // planted: nobody has waited
+  EXPECT_EQ(host.First(host.from), 2);
+  pinned[1] = 0;
+  ASSERT_TRUE(host.device->CopyOut(pinned + 1, host.from.data(), 4).ok());
+  EXPECT_EQ(pinned[1], 0);
+  ASSERT_TRUE(host.device->Finish().ok());
+  EXPECT_EQ(pinned[1], 2);
+}
+
+TEST(EmulatedDevice, OtherMemoryOfTheHostIsDoneWithWhenTheCallReturns) {
+  Host host;
+  float word = 3;
+  ASSERT_TRUE(host.device->CopyIn(host.from.data(), &word, 4).ok());
+  word = 4;
+  EXPECT_EQ(host.First(host.from), 3);
+}
+
+// As far as a mark, where a mark is waited for; all of it, where somebody asks whether it is done.
+TEST(EmulatedDevice, WhatAStreamIsGivenIsDoneWhenItIsWaitedFor) {
+  Host host;
+  host.Set(1);
+  ASSERT_TRUE(host.device->Finish().ok());
+  const auto* const to = reinterpret_cast<const float*>(host.to.data());
+  std::vector<float> seen;
+  host.device->OnPassed([&] { seen.push_back(*to); });
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(host.Scale(i == 0 ? host.from : host.to, host.to).ok());
+    if (i == 2) break;
+    ASSERT_TRUE(host.device->Mark().ok());
+  }
+  EXPECT_EQ(*to, 0);
+  ASSERT_TRUE(host.device->Finish().ok());
+  EXPECT_EQ(seen, (std::vector<float>{2, 4}));
+  EXPECT_EQ(*to, 8);
+  ASSERT_TRUE(host.Scale(host.to, host.to).ok());
+  EXPECT_EQ(*to, 8);
+  EXPECT_TRUE(*host.device->IsDone());
+  EXPECT_EQ(*to, 16);
+}
+
+// Memory is given back when nothing uses it any more: the call waits.
+TEST(EmulatedDevice, GivingMemoryBackWaits) {
+  Host host;
+  host.Set(1);
+  DeviceArena between = *host.device->Allocate("between", 40);
+  DeviceArena pinned = *host.device->AllocateHost("pinned", 40);
+  ASSERT_TRUE(host.Scale(host.from, between).ok() && host.Scale(between, host.to).ok());
+  { const DeviceArena gone = std::move(between); }
+  EXPECT_EQ(*reinterpret_cast<const float*>(host.to.data()), 4);
+  std::memset(pinned.data(), 0, 40);
+  ASSERT_TRUE(host.device->CopyIn(host.to.data(), pinned.data(), 40).ok());
+  { const DeviceArena gone = std::move(pinned); }
+  EXPECT_EQ(*reinterpret_cast<const float*>(host.to.data()), 0);
+}
+
+// Of a device that is lost nothing more is done.
+TEST(EmulatedDevice, WhatWasLaunchedWhenTheDeviceWasLostIsNotDone) {
+  const Asked asked("wait:2");
+  Host host;
+  host.Set(1);
+  ASSERT_TRUE(host.device->Finish().ok());
+  ASSERT_TRUE(host.Scale(host.from, host.to).ok());
+  EXPECT_FALSE(host.device->Finish().ok());
+  EXPECT_EQ(*reinterpret_cast<const float*>(host.to.data()), 0);
+}
+
 // ---- What ends the program ----
 
 using EmulatedDeviceDeathTest = ::testing::Test;

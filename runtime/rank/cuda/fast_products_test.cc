@@ -36,6 +36,7 @@ struct OnDevice {
         w(*device->Allocate("w", static_cast<uint64_t>(kernels::PackedElements(shape)) * 2)),
         y(*device->Allocate("y", static_cast<uint64_t>(rows * shape.n) * 4)),
         bias(*device->Allocate("bias", static_cast<uint64_t>(shape.n) * 4)) {
+    EXPECT_TRUE(device->Finish().ok());  // zeros, before what the host writes there
     const int64_t row_elements = kernels::RowElements(shape);
     for (int64_t i = 0; i < rows * k; ++i) As<bf16>(x)[i] = kernels::Bf16FromF32(Number(static_cast<uint64_t>(i)));
     for (int64_t i = 0; i < shape.n * k; ++i) {  // of one chunk, or chunks without padding
@@ -50,6 +51,7 @@ struct OnDevice {
   }
   // Of sums of k products in any order: Higham, section 4.2 (kernels/cuda/gemv_split.h).
   void ExpectRight() const {
+    ASSERT_TRUE(device->Finish().ok());
     const int64_t row_elements = kernels::RowElements(args.shape);
     const double bound = static_cast<double>(k + 1) * 0x1p-24 * 1.01;
     for (int64_t i = 0; i < args.rows * args.shape.n; ++i) {

@@ -53,6 +53,7 @@ class OnDevice {
     for (const MatmulArgs& part : launch.parts) std::fill_n(part.y, kRows * part.shape.n, -7.0f);
     const Status ran = run();
     EXPECT_TRUE(ran.ok()) << ran.message();
+    EXPECT_TRUE(device->Finish().ok());
     std::vector<float> all;
     for (const MatmulArgs& part : launch.parts) all.insert(all.end(), part.y, part.y + kRows * part.shape.n);
     return all;
@@ -62,11 +63,12 @@ class OnDevice {
       part.rows = rows;
       MRS_RETURN_IF_ERROR(device->Launched(kernels_.matmul_bf16(part, device->stream())));
     }
-    return Status();
+    return device->Finish();
   }
   template <typename T>
   T* Take(int64_t count) {
     arenas_.push_back(*device->Allocate("an array", static_cast<uint64_t>(count) * sizeof(T)));
+    EXPECT_TRUE(device->Finish().ok());  // zeros, before what the host writes there
     return reinterpret_cast<T*>(arenas_.back().data());
   }
 
@@ -142,6 +144,7 @@ TEST(GpuProducts, AreGatedInOneLaunchOrByTheTable) {
         emulated::UseFaults({});
         const Status ran = products.Run(launch, rows);
         ASSERT_TRUE(ran.ok()) << ran.message();
+        ASSERT_TRUE(of.device->Finish().ok());
         EXPECT_EQ(CountOf(Point::kCublasltMultiply), is_fast && rows > 16 ? 2u : 0u);
         for (int64_t i = 0; i < rows * 40; ++i) EXPECT_NEAR(y[i], expected[i], is_fast ? 1e-3 : 0) << i;
       }
@@ -191,6 +194,7 @@ TEST(GpuProducts, AreTurnedAndAppendedInOneLaunchOrAfterThem) {
                                          .interleaved = false}}};
       const Status ran = run(launch);
       EXPECT_TRUE(ran.ok()) << ran.message();
+      EXPECT_TRUE(of.device->Finish().ok());
       return std::vector<float>(all, all + 2 * of_cache + of_y);
     };
     const std::vector<float> expected = outputs([&](MatmulRopeAppendLaunch& launch) -> Status {
@@ -237,6 +241,7 @@ TEST(GpuProducts, AreAddedAndNormedInOneLaunchOrAfterThem) {
            {residual, of.launch.parts[0].y, w, sum, y, row.rows, kWidth, 1e-5f, kernels::Type::kF32}}};
       const Status ran = run(launch);
       EXPECT_TRUE(ran.ok()) << ran.message();
+      EXPECT_TRUE(of.device->Finish().ok());
       std::vector<float> all(sum, sum + row.rows * kWidth);
       all.insert(all.end(), y, y + row.rows * kWidth);
       return all;

@@ -30,7 +30,9 @@ struct Owner {
   DeviceArena arena = *device->Allocate("exchange", kBytes);
   SharedHandle handle = *device->Share(arena);
 
-  void Put(uint64_t at, int value) { ASSERT_TRUE(device->CopyIn(arena.data() + at, &value, sizeof(value)).ok()); }
+  void Put(uint64_t at, int value) {
+    ASSERT_TRUE(device->CopyIn(arena.data() + at, &value, sizeof(value)).ok() && device->Finish().ok());
+  }
   int At(uint64_t at) {
     int value = -1;
     EXPECT_TRUE(device->CopyOut(&value, arena.data() + at, sizeof(value)).ok());

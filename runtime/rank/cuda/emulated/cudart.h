@@ -19,8 +19,10 @@
 #error "this is the toolkit's cuda_runtime_api.h: the folder of this file comes first for programs that are emulated"
 #endif
 
+#include <cstdint>
+#include <deque>
+#include <mutex>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "kernels/cuda/emulation/stream.h"
@@ -51,13 +53,33 @@ std::string NameOfNext(int device, const char* kind);
 
 struct RuntimeExec;
 
-struct RuntimeStream final : emulation::Stream {
+// What it is given is done when somebody waits for it, or asks how far it is: in order, and by that thread. So what a
+// host did too early, to a buffer that is still copied from, shows.
+class RuntimeStream final : public emulation::Stream {
+ public:
   explicit RuntimeStream(int of) : device(of) {}
   int Admit(const emulation::Words& words) override;
+  void Put(emulation::Work work) override;
+  // How much it was given so far.
+  uint64_t given();
+  // Until so much is done; all of it.
+  void RunUntil(uint64_t count);
+  void Run();
+  // What is left is not done: of a device that is lost.
+  void Drop();
+  // A graph was launched; whether it may not be done yet.
+  void NoteLaunch(const RuntimeExec* launched);
+  bool IsFlying(const RuntimeExec* launched);
 
   const int device;
-  int graph_count = 0;                     // that are there, executable or not
-  std::vector<const RuntimeExec*> flying;  // launched, not waited for
+  int graph_count = 0;  // that are there, executable or not
+
+ private:
+  std::mutex running_;  // one after another
+  std::mutex mutex_;    // of what follows
+  std::deque<emulation::Work> left_;
+  uint64_t given_ = 0, done_ = 0;
+  std::vector<const RuntimeExec*> flying_;
 };
 // Null: none that is there.
 RuntimeStream* StreamOf(cudaStream_t stream);
@@ -67,6 +89,8 @@ inline cudaStream_t HandleOf(RuntimeStream* stream) {
 // Of devices' streams: what is there, and the first and the last of each device.
 void NoteStream(RuntimeStream* stream);
 void ForgetStream(RuntimeStream* stream);
+// Until nothing is left of any of them.
+void RunAllOf(int device);
 
 // What the calling thread captures; null: nothing. `what` ("an allocation") in the middle of it is refused, and spoils
 // the graph: of a stream, or of a call that has none.

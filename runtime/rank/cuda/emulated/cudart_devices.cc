@@ -118,7 +118,18 @@ cudaError_t LostOf(int device) {
 }
 void Lose(int device, cudaError_t error) {
   const std::lock_guard lock(All().mutex);
-  All().states[device].lost = error;
+  DeviceState& state = All().states[device];
+  state.lost = error;
+  for (RuntimeStream* const stream : state.streams) stream->Drop();
+}
+
+void RunAllOf(int device) {
+  std::set<RuntimeStream*> streams;
+  {
+    const std::lock_guard lock(All().mutex);
+    streams = All().states[device].streams;
+  }
+  for (RuntimeStream* const stream : streams) stream->Run();
 }
 
 std::string NameOfNext(int device, const char* kind) {

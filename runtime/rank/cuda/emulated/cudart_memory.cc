@@ -1,5 +1,6 @@
 // Memory of the emulated runtime: kernels/cuda/emulation/memory.h, as CUDA's calls. What CUDA leaves in new memory is
-// unknown; here it is no number.
+// unknown; here it is no number. A copy from or to pinned memory of the host is done in its stream's turn; of other
+// memory of the host CUDA has read it, or written it, when the call returns, and so it is here.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <bit>
 #include <cstring>
 #include <optional>
+#include <vector>
 
 #include "kernels/cuda/emulation/memory.h"
 #include "runtime/rank/cuda/emulated/cudart.h"
@@ -72,6 +74,7 @@ cudaError_t Give(void* data, Where where, bool is_opened) {
   if (memory.has_value() && (memory->where != where || memory->is_opened != is_opened)) {
     return Fail(cudaErrorInvalidValue, fmt::format("'{}' is given back by another call", memory->what));
   }
+  if (memory.has_value()) RunAllOf(memory->device);  // as CUDA waits
   emulation::GiveMemory(data);
   return memory.has_value() ? LostOf(memory->device) : cudaSuccess;
 }
@@ -152,7 +155,15 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     if (!why.empty()) return Fail(cudaErrorInvalidValue, fmt::format("{} {}", which, why));
   }
   const auto copy = [=] { Copy(to, from, bytes); };
-  on->is_capturing() ? on->Keep(copy, mrs::emulation::WordsOf(to, from)) : on->Put(copy);
+  if (on->is_capturing()) {
+    on->Keep(copy, mrs::emulation::WordsOf(to, from));
+  } else if (bytes > 0 && of->from == Where::kHost && !mrs::emulation::StretchOf(from).has_value()) {
+    const auto* const first = static_cast<const std::byte*>(from);
+    on->Put([to, read = std::vector<std::byte>(first, first + bytes)] { Copy(to, read.data(), read.size()); });
+  } else {
+    on->Put(copy);
+    if (bytes > 0 && of->to == Where::kHost && !mrs::emulation::StretchOf(to).has_value()) on->Run();
+  }
   return cudaSuccess;
 }
 

@@ -1,4 +1,4 @@
-// Streams, events and graphs of the emulated runtime. What a stream is given is done within the call.
+// Streams, events and graphs of the emulated runtime.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +14,8 @@ namespace mrs::emulated {
 
 struct RuntimeEvent {
   int device;
+  cudaStream_t stream = nullptr;  // which has passed it when so much is done; null: it was never recorded
+  uint64_t after = 0;
 };
 struct RuntimeGraph {
   RuntimeStream* stream;
@@ -74,6 +76,51 @@ void ForgetDependency(uint64_t number, std::vector<emulation::Node>* nodes) {
 
 }  // namespace
 
+void RuntimeStream::Put(emulation::Work work) {
+  const std::lock_guard lock(mutex_);
+  left_.push_back(std::move(work));
+  ++given_;
+}
+
+uint64_t RuntimeStream::given() {
+  const std::lock_guard lock(mutex_);
+  return given_;
+}
+
+void RuntimeStream::RunUntil(uint64_t count) {
+  const std::lock_guard turn(running_);
+  while (true) {
+    emulation::Work work;
+    {
+      const std::lock_guard lock(mutex_);
+      if (left_.empty()) flying_.clear();
+      if (left_.empty() || done_ >= count) return;
+      work = std::move(left_.front());
+      left_.pop_front();
+    }
+    work();
+    const std::lock_guard lock(mutex_);
+    ++done_;
+  }
+}
+void RuntimeStream::Run() { RunUntil(given()); }
+
+void RuntimeStream::Drop() {
+  const std::lock_guard lock(mutex_);
+  done_ += left_.size();
+  left_.clear();
+  flying_.clear();
+}
+
+void RuntimeStream::NoteLaunch(const RuntimeExec* launched) {
+  const std::lock_guard lock(mutex_);
+  flying_.push_back(launched);
+}
+bool RuntimeStream::IsFlying(const RuntimeExec* launched) {
+  const std::lock_guard lock(mutex_);
+  return std::find(flying_.begin(), flying_.end(), launched) != flying_.end();
+}
+
 int RuntimeStream::Admit(const emulation::Words& words) {
   Begin();
   if (const cudaError_t lost = LostOf(device)) return Fail(lost);
@@ -114,6 +161,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const std::unique_ptr<RuntimeStream> gone(StreamOf(stream));
   if (gone == nullptr) return Fail(cudaErrorInvalidResourceHandle);
   if (gone->is_capturing()) mrs::emulation::EndByName("a stream is destroyed while it is captured");
+  gone->Run();  // CUDA does it later
   ForgetStream(gone.get());
   return cudaSuccess;
 }
@@ -123,10 +171,13 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   RuntimeStream* const on = StreamOf(stream);
   if (on == nullptr) return Fail(cudaErrorInvalidResourceHandle);
   if (const cudaError_t no = OutsideCapture(on, "a wait")) return no;
-  on->flying.clear();
   const cudaError_t failed = Ask(on->device, Point::kWait, cudaErrorLaunchFailure);
-  if (failed != cudaSuccess) Lose(on->device, failed);  // as by an error of a kernel: nothing brings the device back
-  return failed;
+  if (failed != cudaSuccess) {
+    Lose(on->device, failed);  // as by an error of a kernel: nothing brings the device back
+    return failed;
+  }
+  on->Run();
+  return cudaSuccess;
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
@@ -134,8 +185,8 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   RuntimeStream* const on = StreamOf(stream);
   if (on == nullptr) return Fail(cudaErrorInvalidResourceHandle);
   if (const cudaError_t no = OutsideCapture(on, "a look at the stream")) return no;
-  on->flying.clear();
   if (const cudaError_t lost = LostOf(on->device)) return Fail(lost);
+  on->Run();
   return cudaSuccess;
 }
 
@@ -146,7 +197,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   if (flags != cudaEventDisableTiming) return Fail(cudaErrorInvalidValue);
   const int device = ThreadDevice();
   if (device < 0) return Fail(cudaErrorInvalidDevice, "the thread's device is none");
-  *event = All<RuntimeEvent>().Add<cudaEvent_t>(std::make_unique<RuntimeEvent>(RuntimeEvent{device}));
+  *event = All<RuntimeEvent>().Add<cudaEvent_t>(std::make_unique<RuntimeEvent>(RuntimeEvent{.device = device}));
   return cudaSuccess;
 }
 
@@ -158,14 +209,17 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   Begin();
   RuntimeStream* const on = StreamOf(stream);
-  const RuntimeEvent* const mark = All<RuntimeEvent>().Find(event);
+  RuntimeEvent* const mark = All<RuntimeEvent>().Find(event);
   if (on == nullptr || mark == nullptr) return Fail(cudaErrorInvalidResourceHandle);
   if (const cudaError_t no = OutsideCapture(on, "a mark")) return no;
   if (mark->device != on->device) {
     return Fail(cudaErrorInvalidResourceHandle,
                 fmt::format("the stream is of cuda:{}, and the event of cuda:{}", on->device, mark->device));
   }
-  return Ask(on->device, Point::kMark, cudaErrorUnknown);
+  if (const cudaError_t no = Ask(on->device, Point::kMark, cudaErrorUnknown)) return no;
+  mark->stream = stream;
+  mark->after = on->given();
+  return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) { return cudaEventQuery(event); }
@@ -174,6 +228,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   const RuntimeEvent* const mark = All<RuntimeEvent>().Find(event);
   if (mark == nullptr) return Fail(cudaErrorInvalidResourceHandle);
   if (const cudaError_t lost = LostOf(mark->device)) return Fail(lost);
+  if (RuntimeStream* const on = StreamOf(mark->stream)) on->RunUntil(mark->after);  // else it went when it was done
   return cudaSuccess;
 }
 
@@ -256,7 +311,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     const bool is_of_device = launched->stream->device == on->device;
     return Fail(cudaErrorInvalidValue, is_of_device ? "it is another stream's" : "it is another device's");
   }
-  on->flying.push_back(launched);
+  on->NoteLaunch(launched);
   for (const uint32_t node : mrs::emulation::OrderOf(launched->nodes, NextOrderSeed())) {
     on->Put(launched->nodes[node].work);
   }
@@ -269,11 +324,10 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   Begin();
   const std::unique_ptr<RuntimeExec> gone = All<RuntimeExec>().Take(executable);
   if (gone == nullptr) mrs::emulation::EndByName("a graph is destroyed that is none, or is none any more");
-  RuntimeStream& stream = *gone->stream;
-  if (std::find(stream.flying.begin(), stream.flying.end(), gone.get()) != stream.flying.end()) {
+  if (gone->stream->IsFlying(gone.get())) {
     mrs::emulation::EndByName("a graph is destroyed that was launched and not waited for");
   }
   mrs::emulation::LetGoOfMemory(gone->held);
-  --stream.graph_count;
+  --gone->stream->graph_count;
   return cudaSuccess;
 }
