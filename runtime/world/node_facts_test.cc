@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "runtime/rank/weight_reads.h"
 #include "runtime/testing/llama_plan.h"
 
 namespace mrs {
@@ -20,8 +21,18 @@ TEST(MemoryNeeds, OfAGpuAreTheBuffersThatItsWeightsPass) {
   EXPECT_EQ(MemoryNeeds(model.plan()), std::vector<uint64_t>(2, all));
   for (plan::Rank& rank : model.tree.ranks) rank.mutate_kind(plan::DeviceKind::cuda);
   testing::Repack(&model);
-  EXPECT_EQ(MemoryNeeds(model.plan()), std::vector<uint64_t>(2, weights));  // all of them are one buffer
-  model.tree.stages[0]->weight_arena_bytes = uint64_t{80} << 30;
+  // All rows that a rank reads are one buffer, each source's of whole lines.
+  std::vector<uint64_t> read(2);
+  for (uint32_t rank = 0; rank < 2; ++rank) {
+    for (const WeightRead& of : PlanWeightReads(model.plan(), rank)) {
+      read[rank] += (of.row_count * of.row_bytes + 127) / 128 * 128;
+    }
+    EXPECT_LT(read[rank], weights);  // of bf16, which are f32 on the device
+  }
+  EXPECT_EQ(MemoryNeeds(model.plan()), read);
+  plan::WeightSource& large = model.tree.stages[0]->sources[0];  // whose rows all ranks read
+  large.mutate_row_count(uint64_t{1} << 40);
+  large.mutable_rows().mutate_size(uint64_t{1} << 40);
   testing::Repack(&model);
   EXPECT_EQ(MemoryNeeds(model.plan()), std::vector<uint64_t>(2, uint64_t{128} << 20));
 }
