@@ -270,6 +270,8 @@ case("AUTO, none" DO "mrs_decide_cuda(\"\" \"\" \"\")\n${have}"
   SAYS "mrs: CUDA: none: no CUDA toolkit was found" "HAVE=OFF." SAYS_NOT "no effect")
 case("AUTO, no nvcc" DO "mrs_decide_cuda(TRUE 13.0.88 CUDAToolkit_NVCC_EXECUTABLE-NOTFOUND)\n${have}"
   SAYS "mrs: CUDA: none: the CUDA toolkit 13.0.88 that was found has no nvcc" "HAVE=OFF.")
+case("AUTO, too old" DO "mrs_decide_cuda(TRUE 12.4.131 /x/nvcc)\n${have}"
+  SAYS "mrs: CUDA: none: the CUDA toolkit 12.4.131 that was found is too old, 12.5 is needed" "HAVE=OFF.")
 case("ON, none" DO "set(MRS_CUDA ON)\nmrs_decide_cuda(FALSE \"\" \"\")" REFUSED
   SAYS "MRS_CUDA=ON, but no CUDA toolkit was found" "-DMRS_CUDA=AUTO")
 case("OFF, found" DO "set(MRS_CUDA OFF)\nmrs_decide_cuda(TRUE 13.0.88 /x/nvcc)\n${have}"

@@ -89,7 +89,7 @@ Result<ChosenCollectives> ChooseCollectives(const cluster::Cluster& cluster, con
             "the GPUs that sum cross {}, over which they are not known to reach each other's "
             "memory",
             CrossingText(between));
-      } else if (has_stages) {
+      } else if (tp <= kMostPeerRanks && has_stages) {
         chosen.because = fmt::format(
             "stages hand on over {}, over which they are not known to reach each other's "
             "memory",

@@ -4,7 +4,8 @@
 //   GPUs, f32 matrices    ->  pair2: what tensor cores multiply is bf16
 //   CPU ranks             ->  pair2, which CPUs have in hardware
 //
-// What is chosen refuses nothing that pair2 and batches of kBatchedTokens would serve. What fast gives up is said: the
+// What is chosen has the planner refuse nothing that pair2 and batches of kBatchedTokens would serve; a host without
+// cuBLASLt refuses fast, and says so. What fast gives up is said: the
 // CPU's bits, and that a row's are the same in every batch.
 #pragma once
 

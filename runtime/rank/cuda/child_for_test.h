@@ -81,7 +81,8 @@ class Child {
   std::string Said() {
     std::string said;
     char bytes[4096];
-    for (ssize_t count = 0; (count = read(end_, bytes, sizeof(bytes))) > 0;) said.append(bytes, static_cast<size_t>(count));
+    for (ssize_t count = 0; (count = read(end_, bytes, sizeof(bytes))) > 0;)
+      said.append(bytes, static_cast<size_t>(count));
     int status = 0;
     waitpid(std::exchange(pid_, -1), &status, 0);
     if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status));

@@ -148,13 +148,15 @@ class CudaExecutor final : public Executor {
     products_.emplace(*device_, kernels, PlannedWorkspace(), is_fast);
     if (is_fast) MRS_RETURN_IF_ERROR(PrepareProducts());
     MRS_RETURN_IF_ERROR(device_->Finish());
-    MRS_RETURN_IF_ERROR(exchange_->Meet({.most_decode_rows = most_decode_rows_,
+    MRS_ASSIGN_OR_RETURN(const bool loads_lazily, device_->LoadsLazily());
+    const bool runs_first = options.graphs && times_ == nullptr && loads_lazily;  // where it exchanges in its stream
+    MRS_RETURN_IF_ERROR(exchange_->Meet({.decodes = {.most_rows = most_decode_rows_, .runs_before_capture = runs_first},
                                          .workspace = PlannedWorkspace(),
                                          .launches = buckets_.front().all_logits.launches}));
     with_graphs_ = options.graphs && !(times_ != nullptr && exchange_->InStream());  // nothing is timed inside of one
     if (with_graphs_) {
       kernels::cuda::UseWorkspace(PlannedWorkspace());
-      MRS_RETURN_IF_ERROR(CaptureGraphs());
+      MRS_RETURN_IF_ERROR(CaptureGraphs(/*runs_first=*/loads_lazily));
     }
     // Last, as it may take minutes: a library that is missing or a peer that is not reached is known by now.
     if (options.rehearsal != RehearsalScope::kNone) return Status();
@@ -328,11 +330,10 @@ class CudaExecutor final : public Executor {
     return {.rows = rows, .variant = has_variants_ ? variant : Variant::kCandidates};
   }
 
-  // All that the plan counts, of the fewest rows first.
-  Status CaptureGraphs() {
+  // All that the plan counts, of the fewest rows first. `runs_first`: each once, before it is captured.
+  Status CaptureGraphs(bool runs_first) {
     const auto begun = std::chrono::steady_clock::now();
     const size_t planned = PlannedGraphs(CollectivesOf(plan_), StageOf(plan_, rank_));
-    MRS_ASSIGN_OR_RETURN(const bool loads_lazily, device_->LoadsLazily());
     for (int64_t rows = 0; rows < most_decode_rows_;) {
       rows = GraphRows(rows + 1, most_decode_rows_);
       const RowCounts counts = {.of_kernels = {1, rows, rows, rows}, .of_batch = {1, 0, 0, 0}};
@@ -340,7 +341,7 @@ class CudaExecutor final : public Executor {
       for (const Variant variant : {Variant::kCandidates, Variant::kAllLogits}) {
         auto& program = variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
         // Also of what needs no graph here: ranks of another stage run it, and wait for this one.
-        if (loads_lazily) MRS_RETURN_IF_ERROR(LoadKernels(program, bucket.inputs, counts));
+        if (runs_first) MRS_RETURN_IF_ERROR(LoadKernels(program, bucket.inputs, counts));
         const GraphCache::Key key = KeyOf(rows, variant);
         if (graphs_.Find(key) != nullptr || graphs_.size() == planned) continue;  // of more, steps run one by one
         MRS_ASSIGN_OR_RETURN(GraphCache::Graphs captured, Capture(program, counts));

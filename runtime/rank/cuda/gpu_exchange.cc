@@ -41,7 +41,7 @@ Status GpuExchange::MeetByNccl(const Meeting& meeting) {
   MRS_ASSIGN_OR_RETURN(nccl_, NcclExchange::Meet(device_, {.world = world_,
                                                            .group = group_.get(),
                                                            .has_transfers = plan_.stages()->size() > 1,
-                                                           .most_decode_rows = meeting.most_decode_rows,
+                                                           .decodes = meeting.decodes,
                                                            .workspace = meeting.workspace,
                                                            .pulse = pulse_,
                                                            .neighbour = Neighbour(meeting)}));
@@ -84,13 +84,14 @@ Status GpuExchange::MeetPeers(const Meeting& meeting) {
     MRS_ASSIGN_OR_RETURN(after, NeighbourIn(stage + 1, &after_));
   }
   if (needed == 0) return Status();
-  MRS_ASSIGN_OR_RETURN(peers_, PeerExchange::Meet(device_, {.group = group_.get(),
-                                                            .ranks = TpGroupOf(plan_, rank_),
-                                                            .before = before,
-                                                            .after = after,
-                                                            .terms = {.most_decode_rows = meeting.most_decode_rows,
-                                                                      .ranks_of_device = RanksOfThisDevice()},
-                                                            .pulse = pulse_}));
+  MRS_ASSIGN_OR_RETURN(
+      peers_,
+      PeerExchange::Meet(device_, {.group = group_.get(),
+                                   .ranks = TpGroupOf(plan_, rank_),
+                                   .before = before,
+                                   .after = after,
+                                   .terms = {.decodes = meeting.decodes, .ranks_of_device = RanksOfThisDevice()},
+                                   .pulse = pulse_}));
   return Status();
 }
 

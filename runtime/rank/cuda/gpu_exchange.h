@@ -37,7 +37,7 @@ class GpuExchange {
                                                    Communicator* world, Pulse* pulse);
 
   struct Meeting {
-    int64_t most_decode_rows = 0;                                     // which all ranks must pad alike
+    DecodeTerms decodes = {};
     kernels::cuda::Workspace workspace = {};                          // the plan's
     const std::vector<Launch<kernels::cuda::CudaKernels>>& launches;  // of a forward: whom this rank hands on to
   };

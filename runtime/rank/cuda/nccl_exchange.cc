@@ -23,7 +23,7 @@ using std::chrono::steady_clock;
 // What a rank says of itself before NCCL is asked for anything.
 struct Hello {
   int32_t version = 0;  // 0: it cannot be had, and why
-  int64_t most_decode_rows = 0;
+  DecodeTerms decodes;
   std::array<std::byte, 16> device{};  // its UUID
   char bus_id[32] = {}, host[64] = {};
   char why[512] = {};
@@ -67,10 +67,7 @@ Status CompareHellos(const std::vector<Hello>& hellos, int own) {
           "--collectives staged",
           nccl::VersionText(mine.version), nccl::VersionText(other.version), rank);
     }
-    if (other.most_decode_rows != mine.most_decode_rows) {
-      return Refuse("decodes are of up to {} rows here and {} on rank {}, and ranks pad them alike: rebuild the plan",
-                    mine.most_decode_rows, other.most_decode_rows, rank);
-    }
+    MRS_RETURN_IF_ERROR(CompareDecodes(mine.decodes, other.decodes, fmt::format("rank {}", rank)));
   }
   return CompareDevices(hellos);
 }
@@ -85,7 +82,7 @@ std::span<std::byte> BytesOf(T& value) {
 Result<std::unique_ptr<NcclExchange>> NcclExchange::Meet(Device& device, const NcclOptions& options) {
   std::unique_ptr<NcclExchange> made(new NcclExchange(device, options));
   Hello mine;
-  mine.most_decode_rows = options.most_decode_rows;
+  mine.decodes = options.decodes;
   const Status found = [&]() -> Status {
     MRS_ASSIGN_OR_RETURN(const DeviceIdentity identity, device.Identity());
     mine.device = identity.uuid;

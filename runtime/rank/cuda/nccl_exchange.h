@@ -17,6 +17,7 @@
 #include "runtime/comm/communicator.h"
 #include "runtime/comm/pulse.h"
 #include "runtime/rank/cuda/await_stream.h"
+#include "runtime/rank/cuda/decode_terms.h"
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/nccl.h"
 #include "runtime/rank/launch.h"
@@ -27,8 +28,8 @@ struct NcclOptions {
   // Borrowed, and used while ranks meet alone: all ranks of the plan, and those of this rank's sums (null: itself).
   Communicator* world = nullptr;
   Communicator* group = nullptr;
-  bool has_transfers = false;               // the plan has stages
-  int64_t most_decode_rows = 0;             // which all ranks must pad alike
+  bool has_transfers = false;  // the plan has stages
+  DecodeTerms decodes = {};
   kernels::cuda::Workspace workspace = {};  // of the device, for what a sum gathers
   Pulse* pulse = nullptr;                   // borrowed; told of waits for others. Null: nobody looks
   int neighbour = 0;                        // whom it is told of, as NCCL does not say: a rank that this one waits for

@@ -59,7 +59,7 @@ std::vector<std::string> RunRanks(int size, milliseconds deadline, int64_t other
                              NcclExchange::Meet(*device, {.world = world[static_cast<size_t>(rank)].get(),
                                                           .group = world[static_cast<size_t>(rank)].get(),
                                                           .has_transfers = true,
-                                                          .most_decode_rows = rank == 1 ? other_rows : 4,
+                                                          .decodes = {.most_rows = rank == 1 ? other_rows : 4},
                                                           .workspace = {workspace.data(), 4096},
                                                           .deadline = deadline}));
         Rank own{rank, device.get(), exchange.get(), memory.data()};

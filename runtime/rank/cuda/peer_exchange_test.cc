@@ -207,13 +207,25 @@ TEST(PeerExchange, RanksOfOneDeviceAreAsManyAsItHoldsAtOnce) {
 }
 
 TEST(PeerExchange, RanksThatPadUnlikeAreRefused) {
-  World world({.rows_of_last = 8}, SumOnce);
+  World world({.decodes_of_last = {.most_rows = 8}}, SumOnce);
   EXPECT_EQ(world.Said(),
             (std::vector<std::string>{
                 "decodes are of up to 4 rows here and 8 on rank 11, and ranks pad them alike: rebuild the "
                 "plan",
                 "decodes are of up to 8 rows here and 4 on rank 10, and ranks pad them alike: rebuild the "
                 "plan"}));
+}
+
+// Else one would wait in its first run for another that has none.
+TEST(PeerExchange, RanksOfWhichOneAloneRunsBeforeItCapturesAreRefused) {
+  World world({.decodes_of_last = {.most_rows = 4, .runs_before_capture = 1}}, SumOnce);
+  const std::string rest =
+      ", for which it would wait: start all ranks with one --cuda-graphs and one CUDA_MODULE_LOADING";
+  EXPECT_EQ(
+      world.Said(),
+      (std::vector<std::string>{
+          "rank 11 runs each size of a decode once before it captures its graph, and this rank does not" + rest,
+          "this rank runs each size of a decode once before it captures its graph, and rank 10 does not" + rest}));
 }
 
 // Of another build of the program: before anything waits in its memory.

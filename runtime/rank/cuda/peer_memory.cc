@@ -27,7 +27,7 @@ static_assert(kernels::cuda::kPeerOutboxBytes % Device::kSharedUnit == 0);
 struct Hello {
   SharedHandle handle{};
   int32_t pid = 0;
-  int64_t most_decode_rows = 0;
+  DecodeTerms decodes;
   PeerGrid grid;
   char why[512] = {};
 };
@@ -114,7 +114,7 @@ Result<std::unique_ptr<PeerMemory>> PeerMemory::Meet(Device& device, Options opt
   }
   Hello mine;
   mine.pid = getpid();
-  mine.most_decode_rows = terms.most_decode_rows;
+  mine.decodes = terms.decodes;
   mine.grid = terms.grid;
   Say(
       [&]() -> Status {
@@ -132,10 +132,7 @@ Result<std::unique_ptr<PeerMemory>> PeerMemory::Meet(Device& device, Options opt
   for (int member = 0; member < size; ++member) {
     const Hello& hello = hellos[static_cast<size_t>(member)];
     if (hello.why[0] != 0) return Refuse("{} cannot share its memory: {}", self.Name(member), Said(hello.why));
-    if (hello.most_decode_rows != mine.most_decode_rows) {
-      return Refuse("decodes are of up to {} rows here and {} on {}, and ranks pad them alike: rebuild the plan",
-                    mine.most_decode_rows, hello.most_decode_rows, self.Name(member));
-    }
+    MRS_RETURN_IF_ERROR(CompareDecodes(mine.decodes, hello.decodes, self.Name(member)));
     MRS_RETURN_IF_ERROR(CompareGrids(mine.grid, hello.grid, self.Name(member)));
     if (member != own && hello.pid == mine.pid) {
       return Refuse(

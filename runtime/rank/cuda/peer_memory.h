@@ -12,6 +12,7 @@
 #include "kernels/cuda/peer_exchange.h"
 #include "kernels/cuda/peer_transfer.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/rank/cuda/decode_terms.h"
 #include "runtime/rank/cuda/device.h"
 
 namespace mrs {
@@ -32,8 +33,8 @@ struct PeerGrid {
 
 // What each of them says of itself, and all must have alike.
 struct PeerTerms {
-  int64_t most_decode_rows = 0;  // which all ranks must pad alike
-  int64_t ranks_of_device = 1;   // that share this rank's
+  DecodeTerms decodes = {};
+  int64_t ranks_of_device = 1;  // that share this rank's
   PeerGrid grid = {};
   Status prepared = {};  // what this rank lacks otherwise: the others are told
 };

@@ -46,7 +46,7 @@ constexpr uint64_t kPeerTestMemory = 1 << 20;
 struct PeerShape {
   int size = 2;
   std::chrono::milliseconds deadline{20000};
-  int64_t rows_of_last = 4;
+  DecodeTerms decodes_of_last = {.most_rows = 4};
   PeerGrid grid_of_last = {};
   const char* faults = "";
   bool has_pulse = false;
@@ -96,15 +96,16 @@ class PeerWorld {
     }
     MRS_ASSIGN_OR_RETURN(
         const auto exchange,
-        PeerExchange::Meet(*device, {.group = shape.stages ? nullptr : group.get(),
-                                     .ranks = names,
-                                     .before = before,
-                                     .after = after,
-                                     .terms = {.most_decode_rows = rank + 1 == shape.size ? shape.rows_of_last : 4,
-                                               .ranks_of_device = std::max(shape.ranks_of_device, int64_t{1}),
-                                               .grid = rank + 1 == shape.size ? shape.grid_of_last : PeerGrid()},
-                                     .pulse = shape.has_pulse ? &pulse : nullptr,
-                                     .deadline = shape.deadline}));
+        PeerExchange::Meet(
+            *device, {.group = shape.stages ? nullptr : group.get(),
+                      .ranks = names,
+                      .before = before,
+                      .after = after,
+                      .terms = {.decodes = rank + 1 == shape.size ? shape.decodes_of_last : DecodeTerms{.most_rows = 4},
+                                .ranks_of_device = std::max(shape.ranks_of_device, int64_t{1}),
+                                .grid = rank + 1 == shape.size ? shape.grid_of_last : PeerGrid()},
+                      .pulse = shape.has_pulse ? &pulse : nullptr,
+                      .deadline = shape.deadline}));
     PeerRank own{rank, device.get(), exchange.get(), memory.data(), &side, &line};
     return run(own);
   }
