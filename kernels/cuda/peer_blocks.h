@@ -26,6 +26,14 @@ static __device__ inline void Fail(PeerState* state, PeerFailure::Kind kind, int
   StoreRelease(&state->stop, 1);
 }
 
+// Whether this rank goes on: once a wait of it has been given up, or its host has said stop, what it has is nothing, and
+// nobody is told that it is there. One thread's, as the word is far; the block's after its next barrier.
+static __device__ inline void LookForStop(PeerState* state, int* goes_on) {
+  if (threadIdx.x != 0) return;
+  *goes_on = LoadAcquire(&state->stop) == 0 ? 1 : 0;
+  if (*goes_on == 0) Fail(state, PeerFailure::kStopped, PeerFailure::kNobody, 0);
+}
+
 // Until the other rank has said `word`. False: it will not, and the state has why.
 static __device__ inline bool Await(PeerState* state, uint64_t longest_ns, int rank, const uint64_t* flag,
                                     uint64_t word) {

@@ -16,6 +16,8 @@ constexpr int kThreads = kPeerThreads;
 constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
 constexpr uint64_t kGathers = uint64_t{1} << 31;
 constexpr uint64_t kNorms = 1;  // of a sum, whose bytes are those of floats
+// Of a block, in shared memory: of each rank whether it is there, then whether this one goes on; as many as are aligned.
+constexpr int kFlags = kMostPeers + 4;
 
 // Set by rank `from` in the buffer of another.
 __device__ inline uint64_t* FlagOf(void* buffer, uint32_t number, int from) {
@@ -76,13 +78,14 @@ struct SumInOrder {
   }
 };
 
-// What this block has put as `number` is there, and so is what all others have. False: one will not, and the state has
-// why.
+// What this block has put as `number` is there, and so is what all others have. False: one will not, or this rank has
+// nothing to tell (LookForStop), and the state has why.
 __device__ inline bool Meet(const PeerExchangeArgs& a, uint32_t number, int* is_there, bool norms = false) {
   const int t = int(threadIdx.x);
   const uint64_t kind = a.is_gather ? kGathers : norms ? kNorms : 0;
   const uint64_t word = uint64_t{number} << 32 | uint64_t(a.bytes) | kind;
   __syncthreads();
+  if (is_there[kMostPeers] == 0) return false;
   if (t < a.ranks) {
     StoreRelease(FlagOf(a.buffers[t], number, a.rank), word);
     is_there[t] = Await(a.state, a.longest_ns, t, FlagOf(a.buffers[a.rank], number, t), word) ? 1 : 0;
@@ -99,10 +102,11 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerExch
   using Unit = typename Work::Unit;
   constexpr int64_t kUnit = sizeof(Unit);
   MRS_SHARED(shared);
-  int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
+  int* const is_there = reinterpret_cast<int*>(shared);  // [kFlags]
   const Share share = ShareOf(a.bytes);
   if (share.begin >= share.end) return;
   const int t = int(threadIdx.x);
+  LookForStop(a.state, is_there + kMostPeers);  // while others put the first piece
   auto number = uint32_t(*NumberOf(a.buffers[a.rank]));
   for (int64_t at = share.begin; at < share.end; at += a.piece_bytes) {
     ++number;
@@ -123,10 +127,11 @@ template <typename Unit, int ranks>
 __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor) PeerSumInTwo(PeerExchangeArgs a) {
   constexpr int64_t kUnit = sizeof(Unit);
   MRS_SHARED(shared);
-  int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
+  int* const is_there = reinterpret_cast<int*>(shared);  // [kFlags]
   const Share share = ShareOf(a.bytes);
   if (share.begin >= share.end) return;
   const int t = int(threadIdx.x);
+  LookForStop(a.state, is_there + kMostPeers);  // while others put the first piece
   auto number = uint32_t(*NumberOf(a.buffers[a.rank]));
   for (int64_t at = share.begin; at < share.end; at += a.piece_bytes) {
     ++number;
@@ -164,14 +169,15 @@ __global__ void __launch_bounds__(kThreads, kPeerBlocksAMultiprocessor)
   // As many as a row of 4096 has of a thread; of more ranks each unit is many loads, and registers are few.
   constexpr int kAhead = 4, kSumsAhead = ranks == 2 ? kAhead : ranks == kMostPeers ? 1 : 2;
   MRS_SHARED(shared);
-  int* const is_there = reinterpret_cast<int*>(shared);  // [kMostPeers]
-  float* const tile = reinterpret_cast<float*>(shared) + kMostPeers;
+  int* const is_there = reinterpret_cast<int*>(shared);  // [kFlags]
+  float* const tile = reinterpret_cast<float*>(shared) + kFlags;
   if (blockIdx.x >= norm.rows) return;
   const int64_t width = norm.width * int64_t{sizeof(float)} / kUnit, most = a.piece_bytes / kUnit;
   const int64_t rows_a_piece = width < most ? most / width : 1;
   const Unit* const x = static_cast<const Unit*>(a.x);
   const Unit* const other = reinterpret_cast<const Unit*>(norm.a);
   Unit* const sum = reinterpret_cast<Unit*>(norm.sum);
+  LookForStop(a.state, is_there + kMostPeers);  // while others put the first piece
   auto number = uint32_t(*NumberOf(a.buffers[a.rank]));
   for (int64_t first = blockIdx.x; first < norm.rows; first += rows_a_piece * kPeerBlocks) {
     const int64_t past = first + rows_a_piece * kPeerBlocks, end = past < norm.rows ? past : norm.rows;
@@ -215,7 +221,7 @@ __global__ void __launch_bounds__(32) PeerGreet(PeerGreetArgs a) {
 }
 
 int Start(void (*kernel)(PeerExchangeArgs), const PeerExchangeArgs& args, void* stream) {
-  LaunchShape shape = {dim3{kPeerBlocks}, dim3{kThreads}, kMostPeers * sizeof(int)};
+  LaunchShape shape = {dim3{kPeerBlocks}, dim3{kThreads}, kFlags * sizeof(int)};
   shape.is_cooperative = true;
   return Launch(kernel, shape, stream, args);
 }
@@ -243,7 +249,7 @@ int StartTree(const PeerExchangeArgs& args, void* stream) {
 // Of the one launch; `norm.a` is what the sum is added to. Ranks may have unlike units: pieces are of bytes.
 template <int ranks>
 int StartSumNorm(const PeerExchangeArgs& args, const AddRmsNormArgs& norm, void* stream) {
-  LaunchShape shape = {dim3{kPeerBlocks}, dim3{kThreads}, kMostPeers * sizeof(int) + NormTileBytes(kThreads)};
+  LaunchShape shape = {dim3{kPeerBlocks}, dim3{kThreads}, kFlags * sizeof(int) + NormTileBytes(kThreads)};
   shape.is_cooperative = true;
   const auto all_are_aligned = [&](uint64_t to) {
     return IsAligned(args.x, to) && IsAligned(norm.a, to) && IsAligned(norm.sum, to) &&

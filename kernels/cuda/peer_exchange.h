@@ -48,7 +48,7 @@ struct PeerState {
   // 1 + a rank that is waited for just now, and has been for some microseconds; 0: none. For who looks on.
   uint64_t waits_for = 0;
 };
-// Of which nothing but the first is kept. What y has is nothing.
+// Of which nothing but the first is kept. What y has is nothing, and what is started after it is told to nobody.
 struct PeerFailure {
   enum Kind : uint32_t {
     kNone,
@@ -56,8 +56,9 @@ struct PeerFailure {
     kSilent,   // for longest_ns
     kUnlike,   // it exchanges something else
   };
+  static constexpr int kNobody = 255;
   Kind kind = kNone;
-  int rank = 0;  // that was waited for
+  int rank = 0;  // that was waited for; of kStopped kNobody: it had been said before this rank told anything
   // Of kUnlike: what that rank exchanges.
   bool gathers = false;
   bool norms = false;  // what it sums

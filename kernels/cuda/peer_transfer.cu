@@ -58,12 +58,13 @@ __device__ inline void EachPiece(const PeerTransferArgs& a, Awaits awaits, Copie
   if (threadIdx.x == 0) *CountOf(a.own) = count;
 }
 
-// What a wait before it has given up is not handed on, whether or not there is a place for it.
+// What a wait before it has given up is not handed on, whether or not there is a place for it, and the state says so:
+// of a rank that only sends nothing else does.
 template <typename Unit>
 __global__ void __launch_bounds__(kPeerThreads, kPeerBlocksAMultiprocessor) PeerSend(PeerTransferArgs a) {
   MRS_SHARED(shared);
   int* const is_there = reinterpret_cast<int*>(shared);
-  if (threadIdx.x == 0) *is_there = LoadAcquire(&a.state->stop) == 0 ? 1 : 0;
+  LookForStop(a.state, is_there);
   __syncthreads();
   if (*is_there == 0) return;
   __syncthreads();
@@ -106,7 +107,7 @@ bool IsAligned(const PeerTransferArgs& args, uint64_t to) {
 int StartPeerTransfer(const PeerTransferArgs& args, void* stream) {
   if (args.bytes == 0) return 0;
   const bool is_possible = args.bytes > 0 && args.bytes <= kMostExchangedBytes && args.peer_number >= 0 &&
-                           args.peer_number <= 255 && args.piece_bytes >= 16 && args.piece_bytes <= kPeerPieceBytes &&
+                           args.peer_number < PeerFailure::kNobody && args.piece_bytes >= 16 && args.piece_bytes <= kPeerPieceBytes &&
                            args.piece_bytes % 16 == 0 && IsAligned(args, sizeof(bf16));
   if (!is_possible) return kInvalidValue;
   if (IsAligned(args, 16)) return Start<uint4>(args, stream);

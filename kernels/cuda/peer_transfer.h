@@ -35,8 +35,8 @@ struct PeerTransferArgs {
   bool is_send = false;
   void* own = nullptr;                    // this rank's buffer
   void* peer = nullptr;                   // the other's, as this one reaches it
-  PeerState* state = nullptr;             // where it says stop, nothing is put
-  int peer_number = 0;                    // by which the state names the other; up to 255
+  PeerState* state = nullptr;             // where it says stop, nothing is put, and the state has why
+  int peer_number = 0;                    // by which the state names the other; less than PeerFailure::kNobody
   int64_t piece_bytes = kPeerPieceBytes;  // a multiple of 16, no more; the same on both
   uint64_t longest_ns = 60'000'000'000;   // that a wait takes
 };

@@ -189,7 +189,10 @@ TEST(PeerExchange, WhomItWaitsForIsToldUntilItIsThere) {
 TEST(PeerExchange, AWaitEndsWhenTheHostSaysSo) {
   World world(2);
   Memory data(4096 * 8);
-  std::thread host([&] { StoreRelease(&world.rank(1).state.stop, 1); });
+  std::thread host([&] {
+    while (LoadAcquire(&world.rank(1).state.waits_for) == 0) std::this_thread::yield();
+    StoreRelease(&world.rank(1).state.stop, 1);
+  });
   world.Run(0, [&](int rank) {
     if (rank == 0) return;  // never comes
     const PeerExchangeArgs args = world.Args(rank, data.as(), data.as(), 4096 * 8);
@@ -199,6 +202,30 @@ TEST(PeerExchange, AWaitEndsWhenTheHostSaysSo) {
   const PeerFailure failure = FailureOf(world.rank(1).state);
   EXPECT_EQ(failure.kind, PeerFailure::kStopped);
   EXPECT_EQ(failure.rank, 0);
+}
+
+// Of one that begins after it nobody hears, and nothing of others is taken, though they are there.
+TEST(PeerExchange, NothingIsToldOnceTheHostHasSaidStop) {
+  constexpr int64_t kBytes = 33 * 4096;
+  for (const int kind : {0, 1, 2, 3}) {
+    World world(2);
+    StoreRelease(&world.rank(0).state.stop, 1);
+    Memory sum(2 * kBytes);
+    std::fill_n(sum.as<float>(), 2 * kBytes / 4, 7.0f);
+    world.Run(0, [&](int rank) {
+      Memory x(kBytes), taken(2 * kBytes);
+      PeerExchangeArgs args = world.Args(rank, x.as(), rank == 0 ? sum.as() : taken.as(), kBytes);
+      args.is_gather = kind == 1;
+      args.canonical = kind != 2;
+      args.two_shots = kind == 3;
+      if (rank == 1) args.longest_ns = 50'000'000;
+      EXPECT_EQ(StartPeerExchange(args, nullptr), 0);
+    });
+    EXPECT_EQ(FailureOf(world.rank(0).state).kind, PeerFailure::kStopped) << kind;
+    EXPECT_EQ(FailureOf(world.rank(0).state).rank, PeerFailure::kNobody) << kind;
+    EXPECT_EQ(FailureOf(world.rank(1).state).kind, PeerFailure::kSilent) << kind;
+    for (int64_t i = 0; i < 2 * kBytes / 4; ++i) ASSERT_EQ(sum.as<float>()[i], 7) << kind << ": " << i;
+  }
 }
 
 void ExpectAnEnd(bool two_shots) {

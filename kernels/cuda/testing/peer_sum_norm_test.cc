@@ -387,7 +387,10 @@ TEST(PeerSumNorm, AWaitEndsWhenTheHostSaysSo) {
   Random random{9};
   const Shape shape = {.rows = 40, .width = 36};
   const Rows rows(&random, shape, 0);
-  std::thread host([&] { StoreRelease(&world.rank(1).state.stop, 1); });
+  std::thread host([&] {
+    while (LoadAcquire(&world.rank(1).state.waits_for) == 0) std::this_thread::yield();
+    StoreRelease(&world.rank(1).state.stop, 1);
+  });
   world.Run(0, [&](int rank) {
     if (rank == 0) return;  // never comes
     const PeerSumNormArgs args = ArgsOf(world, rank, rows, shape);
@@ -396,6 +399,25 @@ TEST(PeerSumNorm, AWaitEndsWhenTheHostSaysSo) {
   host.join();
   EXPECT_EQ(FailureOf(world.rank(1).state).kind, PeerFailure::kStopped);
   EXPECT_EQ(FailureOf(world.rank(1).state).rank, 0);
+}
+
+TEST(PeerSumNorm, NothingIsToldOnceTheHostHasSaidStop) {
+  World world(2);
+  Random random{9};
+  const Shape shape = {.rows = 5, .width = 36, .into = Into::kOwn};
+  std::deque<Rows> ranks;
+  for (int rank = 0; rank < 2; ++rank) ranks.emplace_back(&random, shape, 0);
+  StoreRelease(&world.rank(0).state.stop, 1);
+  world.Run(0, [&](int rank) {
+    PeerSumNormArgs args = ArgsOf(world, rank, ranks[static_cast<size_t>(rank)], shape);
+    if (rank == 1) args.exchange.longest_ns = 50'000'000;
+    EXPECT_EQ(StartPeerSumNorm(args, nullptr), 0);
+  });
+  EXPECT_EQ(FailureOf(world.rank(0).state).kind, PeerFailure::kStopped);
+  EXPECT_EQ(FailureOf(world.rank(0).state).rank, PeerFailure::kNobody);
+  EXPECT_EQ(FailureOf(world.rank(1).state).kind, PeerFailure::kSilent);
+  const Rows& rows = ranks[0];
+  EXPECT_TRUE(IsAll(rows.sum(), rows.count, kUntouched) && IsAll(rows.normed.as<float>(), rows.count, kUntouched));
 }
 
 // Nothing is read of others then: the memory of one that has ended may be none any more.

@@ -208,6 +208,8 @@ TEST(PeerTransfer, NothingIsSentOnceAWaitWasGivenUp) {
   });
   const auto* const words = pair.world.rank(1).buffer.as<uint64_t>();
   for (int word = 0; word < (kPeerPlaces + 1) * kPeerBlocks; ++word) ASSERT_EQ(words[word], 0u) << word;
+  EXPECT_EQ(pair.Failure(0).kind, PeerFailure::kStopped);  // who only sends learns of it nowhere else
+  EXPECT_EQ(pair.Failure(0).rank, PeerFailure::kNobody);
 }
 
 TEST(PeerTransfer, WhoTakesSomethingElseIsTold) {
@@ -232,7 +234,7 @@ TEST(PeerTransfer, RefusesWhatItCannotDo) {
       [](auto& a) { a.bytes = 5; },  // of bf16
       [](auto& a) { a.data = static_cast<std::byte*>(a.data) + 1; },
       [](auto& a) { a.peer_number = -1; },
-      [](auto& a) { a.peer_number = 256; },
+      [](auto& a) { a.peer_number = PeerFailure::kNobody; },
       [](auto& a) { a.piece_bytes = 24; },
       [](auto& a) { a.piece_bytes = 0; },
       [](auto& a) { a.piece_bytes = kPeerPieceBytes + 16; },

@@ -261,6 +261,7 @@ Status PeerExchange::Finish() {
       break;
   }
   if (const int gone = gone_.load(); gone >= 0) return Unavailable("{} has ended", Name(gone));
+  if (failure.rank == PeerFailure::kNobody) return Unavailable("given up before an exchange began");
   return Unavailable("given up while {} was waited for", Name(failure.rank));
 }
 

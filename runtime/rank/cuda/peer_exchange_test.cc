@@ -314,22 +314,29 @@ TEST(PeerExchange, ARankThatDoesNotComeIsNamed) {
 }
 
 TEST(PeerExchange, AnAbortEndsTheWait) {
-  World world({.size = 2}, [](Rank& rank) -> Status {
+  World world({.size = 2, .has_pulse = true}, [](Rank& rank) -> Status {
     if (rank.rank == 1) return rank.side->Wait() ? Status() : Refuse("nobody told it to go on");
     std::thread other([&] {
-      rank.side->Wait();
+      while (rank.line->waits_for != 11) std::this_thread::yield();
       rank.exchange->Abort();
     });
-    rank.side->Tell();
     const Status done = SumOnce(rank);
     other.join();
     return done;
   });
-  EXPECT_TRUE(world.rank(0).Wait());
-  world.rank(0).Tell();
   EXPECT_EQ(world.rank(0).Said(), "given up while rank 11 was waited for");
   world.rank(1).Tell();
   EXPECT_EQ(world.rank(1).Said(), "ok");
+}
+
+// What begins after it is told to nobody: the other rank waits on, until this one's process ends.
+TEST(PeerExchange, NothingIsExchangedAfterAnAbort) {
+  World world({.size = 2}, [](Rank& rank) -> Status {
+    if (rank.rank == 0) rank.exchange->Abort();
+    return SumOnce(rank);
+  });
+  EXPECT_EQ(world.rank(0).Said(), "given up before an exchange began");
+  EXPECT_EQ(world.rank(1).Said(), "rank 10 has ended");
 }
 
 // Who looks on sees whom a rank waits for, and afterwards that it waits for none.

@@ -71,6 +71,17 @@ TEST(PeerStages, AStageThatIsKilledIsNamed) {
   EXPECT_EQ(world.rank(2).Said(), "rank 11 has ended");
 }
 
+// Which waits for nobody, so that nothing else says that what it hands on is not put.
+TEST(PeerStages, AStageThatOnlySendsFailsAfterAnAbort) {
+  World world({.stages = true}, [](Rank& rank) -> Status {
+    if (rank.rank == 0) rank.exchange->Abort();
+    MRS_RETURN_IF_ERROR(HandOn(rank, 2, 400, 1));
+    return rank.exchange->Finish();
+  });
+  EXPECT_EQ(world.rank(0).Said(), "given up before an exchange began");
+  EXPECT_EQ(world.rank(1).Said(), "rank 10 has ended");
+}
+
 TEST(PeerStages, AWaitForTheStageBeforeIsTold) {
   World world({.has_pulse = true, .stages = true}, [](Rank& rank) -> Status {
     if (rank.rank == 0) {
