@@ -118,7 +118,9 @@ Wish WishOf(const BuildOptions& options) {
                .cuda_visible = options.cuda_visible,
                .local_world = options.local_world,
                .no_nccl = options.no_nccl,
-               .collectives = options.collectives,
+               // Ranks that share a GPU have no other choice.
+               .collectives =
+                   options.collectives.empty() && NamesOneTwice(options.devices) ? "ipc" : options.collectives,
                .any_world = options.any_world,
                .solve = options.solve};
   if (options.pp != 0) wish.pp = options.pp;
