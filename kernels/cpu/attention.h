@@ -118,12 +118,12 @@ inline void SumValues(const SequenceCache<T>& values, int64_t first_block, Span 
   for (int g = 0; g < G; ++g) o[g] = acc[g];
 }
 
-// One query head: elements [d_begin, d_end) of its result, at most kSlice.
+// One query head: elements [d_begin, d_end) of its result, at most kSlice. `sink`: its own; null: it has none.
 constexpr int64_t kSlice = 1024;
 template <typename D>
 inline void AttentionSlice(const AttentionArgs& args, const typename D::Element* q,
                            const SequenceCache<typename D::Element>& cache, Span sight, int64_t d_begin, int64_t d_end,
-                           typename D::Element* y) {
+                           const float* sink, typename D::Element* y) {
   constexpr int64_t kSegment = kSegmentBlocks * kBlockTokens;
   F16 o[kSlice / kLanes];
   F16 os[4];
@@ -154,6 +154,15 @@ inline void AttentionSlice(const AttentionArgs& args, const typename D::Element*
     }
     max = merged;
   }
+  if (sink != nullptr) {
+    const float merged = max > *sink ? max : *sink;
+    const float a = kernels::Exp(max - merged);
+    sum = sum * a + kernels::Exp(*sink - merged);
+    for (int64_t d = d_begin; d < d_end; d += kLanes) {
+      F16& out = o[(d - d_begin) / kLanes];
+      out = Mul(out, Set1(a));
+    }
+  }
   for (int64_t d = d_begin; d < d_end; d += kLanes) {
     StoreN(y + d, Div(o[(d - d_begin) / kLanes], Set1(sum)), MinOf(kLanes, d_end - d));
   }
@@ -172,8 +181,9 @@ void Run(const AttentionArgs& args, int64_t item_begin, int64_t item_end) {
     const Span sight{args.window == 0 || args.window > end ? 0 : end - args.window, end};
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       const int64_t at = (token * args.heads + head) * head_dim;
+      const float* const sink = args.sinks == nullptr ? nullptr : args.sinks + head;
       for (int64_t d = 0; d < head_dim; d += kSlice) {
-        AttentionSlice<D>(args, static_cast<const T*>(args.q) + at, cache, sight, d, MinOf(head_dim, d + kSlice),
+        AttentionSlice<D>(args, static_cast<const T*>(args.q) + at, cache, sight, d, MinOf(head_dim, d + kSlice), sink,
                           static_cast<T*>(args.y) + at);
       }
     }

@@ -90,10 +90,11 @@ float WeighedValue(const Keys<T>& keys, int64_t first_block, Span sight, const S
   return o;
 }
 
-// Elements [d_begin, d_end) of one head's result. `o` holds them; scores do not depend on which are asked for.
+// Elements [d_begin, d_end) of one head's result. `o` holds them; scores do not depend on which are asked for. `sink`:
+// the head's; null: it has none.
 template <typename T, Chain chain>
 void Slice(const AttentionArgs& args, const T* q, const Keys<T>& keys, Span sight, int64_t d_begin, int64_t d_end,
-           float* o, T* y) {
+           const float* sink, float* o, T* y) {
   constexpr int64_t kSegment = kSegmentBlocks * kBlockTokens;
   const int64_t first = sight.begin / kSegment * kSegment;
   float max = kMinusInfinity, sum = 0;
@@ -111,6 +112,12 @@ void Slice(const AttentionArgs& args, const T* q, const Keys<T>& keys, Span sigh
       o[d - d_begin] = start == first ? os : o[d - d_begin] * a + os * b;
     }
     max = merged;
+  }
+  if (sink != nullptr) {
+    const float merged = max > *sink ? max : *sink;
+    const float a = Exp(max - merged);
+    sum = sum * a + Exp(*sink - merged);
+    for (int64_t d = d_begin; d < d_end; ++d) o[d - d_begin] *= a;
   }
   for (int64_t d = d_begin; d < d_end; ++d) Put(y, sizeof(T) == 2 ? Type::kBf16 : Type::kF32, d, o[d - d_begin] / sum);
 }
@@ -130,9 +137,10 @@ void Run(const AttentionArgs& args, int64_t item_begin, int64_t item_end) {
     const Span sight{args.window == 0 || args.window > end ? 0 : end - args.window, end};
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       const int64_t at = (token * args.heads + head) * head_dim;
+      const float* const sink = args.sinks == nullptr ? nullptr : args.sinks + head;
       float o[kSlice];
       for (int64_t d = 0; d < head_dim; d += kSlice) {
-        Slice<T, chain>(args, static_cast<const T*>(args.q) + at, keys, sight, d, Min(head_dim, d + kSlice), o,
+        Slice<T, chain>(args, static_cast<const T*>(args.q) + at, keys, sight, d, Min(head_dim, d + kSlice), sink, o,
                         static_cast<T*>(args.y) + at);
       }
     }

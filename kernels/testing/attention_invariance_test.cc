@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "kernels/testing/cases.h"
 
@@ -18,6 +19,7 @@ struct Tokens {
   const float* v;
   int64_t window = 0;
   float soft_cap = 0;
+  const float* sinks = nullptr;  // [heads]
 };
 
 // `mild`: queries so small that every token in sight has its part in the result.
@@ -80,18 +82,21 @@ std::vector<std::byte> Attend(const KernelSet& set, const Tokens& tokens, int64_
                                   tokens.heads,
                                   0.25f,
                                   tokens.window,
-                                  tokens.soft_cap};
+                                  tokens.soft_cap,
+                                  tokens.sinks};
     (tokens.type == Type::kF32 ? set.kv_append_f32 : set.kv_append_bf16)(append, 0, count);
     (tokens.type == Type::kF32 ? set.attention_f32 : set.attention_bf16)(attention, 0, count * tokens.kv_heads);
   }
   return y;
 }
 
-void CheckChunking(Random* random, int64_t count, Type type, int64_t window, float soft_cap) {
+void CheckChunking(Random* random, int64_t count, Type type, int64_t window, float soft_cap,
+                   const float* sinks = nullptr) {
   Buffers buffers;
   Tokens tokens = NewTokens(&buffers, random, count, type);
   tokens.window = window;
   tokens.soft_cap = soft_cap;
+  tokens.sinks = sinks;
   for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
     SCOPED_TRACE(fmt::format("{} tokens, window {}, cap {}", count, window, soft_cap));
     const KernelSet& set = SelectKernels(DetectIsa(), chain);
@@ -131,6 +136,45 @@ TEST(Invariance, Attention_CapsAreOfAScoreAlone) {
   for (Type type : {Type::kF32, Type::kBf16}) {
     CheckChunking(&random, 600, type, 0, 0.5f);
     CheckChunking(&random, 600, type, 70, 0.5f);
+  }
+}
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// A row has its heads' sinks once, however many segments and whatever window it has.
+TEST(Invariance, Attention_SinksAreOfARowAlone) {
+  const ScopedFlushToZero flush;
+  Random random{10};
+  const float sinks[] = {4.0f, 1.0f};
+  for (Type type : {Type::kF32, Type::kBf16}) {
+    CheckChunking(&random, 600, type, 0, 0.0f, sinks);
+    CheckChunking(&random, 600, type, 70, 0.5f, sinks);
+  }
+}
+
+// By the same bits; one far below the scores is none, too, and a head has its own alone.
+TEST(Invariance, Attention_ASinkOfMinusInfinityIsNone) {
+  const ScopedFlushToZero flush;
+  Random random{11};
+  constexpr int64_t kCount = 600;
+  for (Type type : {Type::kF32, Type::kBf16}) {
+    Buffers buffers;
+    Tokens tokens = NewTokens(&buffers, &random, kCount, type, true);
+    for (Chain chain : {Chain::kPair2, Chain::kBlock32}) {
+      const KernelSet& set = SelectKernels(DetectIsa(), chain);
+      tokens.sinks = nullptr;
+      const auto without = Attend(set, tokens, kCount);
+      const float none[] = {-kInfinity, -1e30f}, of_first[] = {2.0f, -kInfinity};
+      tokens.sinks = none;
+      EXPECT_TRUE(Attend(set, tokens, kCount) == without);
+      tokens.sinks = of_first;
+      const auto with = Attend(set, tokens, kCount);
+      const auto head_bytes = static_cast<std::ptrdiff_t>(16 * TypeBytes(type));
+      for (auto a = with.begin(), b = without.begin(); a != with.end(); a += 2 * head_bytes, b += 2 * head_bytes) {
+        EXPECT_FALSE(std::equal(a, a + head_bytes, b));
+        EXPECT_TRUE(std::equal(a + head_bytes, a + 2 * head_bytes, b + head_bytes));
+      }
+    }
   }
 }
 

@@ -98,7 +98,8 @@ struct AttentionShape {
   int64_t queries;               // per sequence, at most
   int64_t window = 0;
   float soft_cap = 0;
-  int64_t padding = 0;  // rows after them, each the first sequence's position 0 again
+  int64_t padding = 0;            // rows after them, each the first sequence's position 0 again
+  std::vector<float> sinks = {};  // which the heads have by turns; empty: none
 };
 Case<AttentionArgs> AttentionCase(Type type, Random* random, const AttentionShape& shape);
 // The same tokens in sight as in BenchCase, of a context four times as long; or the same scores, capped.

@@ -1,5 +1,6 @@
 // Cases of what runs per head: attention, its cache, rotations, scales by position.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "kernels/testing/cases.h"
 
@@ -113,9 +114,9 @@ Case<AttentionArgs> AttentionCase(Type type, Random* random, const AttentionShap
   const int64_t queries = tokens;
   tokens += shape.padding;
   const int64_t per_sequence = (longest + kBlockTokens - 1) / kBlockTokens;
-  c.name = fmt::format("{} heads {}/{} head_dim {} sequences {} longest {} queries {} window {} cap {}", TypeName(type),
-                       shape.heads, shape.kv_heads, shape.head_dim, sequences, longest, queries, shape.window,
-                       shape.soft_cap);
+  c.name = fmt::format("{} heads {}/{} head_dim {} sequences {} longest {} queries {} window {} cap {} sinks [{}]",
+                       TypeName(type), shape.heads, shape.kv_heads, shape.head_dim, sequences, longest, queries,
+                       shape.window, shape.soft_cap, fmt::join(shape.sinks, ", "));
   args.cache = {nullptr, nullptr, sequences * per_sequence, shape.kv_heads, shape.head_dim};
   const int64_t elements = args.cache.block_count * shape.kv_heads * kBlockTokens * shape.head_dim;
   args.cache.k = NewValues(buffers, random, type, elements);
@@ -161,6 +162,13 @@ Case<AttentionArgs> AttentionCase(Type type, Random* random, const AttentionShap
   args.scale = 0.125f;
   args.window = shape.window;
   args.soft_cap = shape.soft_cap;
+  if (!shape.sinks.empty()) {
+    float* sinks = buffers->New<float>(shape.heads);
+    for (int64_t i = 0; i < shape.heads; ++i) {
+      sinks[i] = shape.sinks[static_cast<size_t>(i) % shape.sinks.size()];
+    }
+    args.sinks = sinks;
+  }
   args.q = NewValues(buffers, random, type, tokens * shape.heads * shape.head_dim);
   args.y = NewOutput(buffers, &c.outputs, type, tokens * shape.heads * shape.head_dim);
   c.items = tokens * shape.kv_heads;
@@ -173,6 +181,7 @@ template <>
 std::vector<Case<AttentionArgs>> TestCases<AttentionArgs>(Type type, uint64_t seed) {
   Random random{seed};
   std::vector<Case<AttentionArgs>> cases;
+  constexpr float kFarAbove = 1e6f, kFarBelow = -1e6f;
   const AttentionShape shapes[] = {{1, 1, 2, {1}, 1},
                                    {4, 2, 64, {1, 33, 16}, 5},
                                    {6, 2, 34, {31, 32, 70}, 40},
@@ -202,7 +211,15 @@ std::vector<Case<AttentionArgs>> TestCases<AttentionArgs>(Type type, uint64_t se
                                    // Caps: below the scores, and far above them.
                                    {4, 2, 96, {1, 33, 600}, 3, 0, 5.0f},
                                    {2, 1, 16, {40}, 12, 0, 50.0f},
-                                   {2, 1, 256, {1100, 70}, 3, 40, 50.0f}};
+                                   {2, 1, 256, {1100, 70}, 3, 40, 50.0f},
+                                   // Sinks: among the scores, a little above them, far above, far below.
+                                   {1, 1, 2, {1}, 1, 0, 0, 0, {0.5f}},
+                                   {8, 2, 64, {1, 33, 70}, 5, 0, 0, 0, {3, -1, kFarAbove, kFarBelow, 0, 9, 2}},
+                                   {3, 1, 80, {100, 40}, 40, 9, 0, 0, {1, -2, 5}},
+                                   {4, 2, 16, {40}, 12, 0, 5.0f, 0, {4, 7, 60, kFarBelow}},
+                                   {6, 1, 16, {1100, 513, 30}, 2, 0, 0, 0, {6, kFarAbove, 4, 0.25f, 8, kFarBelow}},
+                                   {2, 1, 256, {1100}, 1, 600, 50.0f, 0, {3, 7}},
+                                   {2, 1, 1030, {40}, 2, 0, 0, 0, {2, 4}}};
   for (const AttentionShape& shape : shapes) cases.push_back(AttentionCase(type, &random, shape));
   return cases;
 }

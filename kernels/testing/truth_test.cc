@@ -85,6 +85,12 @@ void CheckAttention(Type type, Kernel<AttentionArgs> KernelSet::*kernel) {
             error = std::max(error, rounding + magnitude * args.scale * kEpsilon * static_cast<double>(head_dim + 4));
           }
           double sum = 0;
+          if (args.sinks != nullptr) {
+            const double sink = double{args.sinks[head]};
+            if (sink > max) error += kEpsilon * (sink - max);  // by which all weights come down is rounded
+            max = std::max(max, sink);
+            sum = std::exp(sink - max);
+          }
           for (double& score : scores) sum += score = std::exp(score - max);
           for (int64_t d = 0; d < head_dim; ++d) {
             double o = 0, magnitude = 0;
@@ -103,7 +109,7 @@ void CheckAttention(Type type, Kernel<AttentionArgs> KernelSet::*kernel) {
     }
   }
 }
-TEST(Truth, Attention_IsSoftmaxOfScoresTimesValues) {
+TEST(Truth, Attention_IsSoftmaxOfScoresAndSinkTimesValues) {
   CheckAttention(Type::kBf16, &KernelSet::attention_bf16);
   CheckAttention(Type::kF32, &KernelSet::attention_f32);
 }

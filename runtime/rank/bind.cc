@@ -247,7 +247,8 @@ class Binder {
              .heads = static_cast<int64_t>(s.attr->heads()),
              .scale = s.attr->scale(),
              .window = s.attr->window(),
-             .soft_cap = s.attr->soft_cap()}};
+             .soft_cap = s.attr->soft_cap(),
+             .sinks = nullptr}};  // no plan has them
   }
   KernelLaunch<Set, kernels::SiluMulArgs> Bind(const plan::SiluMulStep& s) const {
     return {kernels_.silu_mul,

@@ -65,6 +65,12 @@ inline AttentionVerdict Judge(const Case<AttentionArgs>& c) {
                          10 * kEpsilon * std::abs(score));
         max = std::max(max, score);
       }
+      if (a.sinks != nullptr) {  // a token whose V is zero
+        const double sink = double{a.sinks[head]};
+        weights.push_back(sink);
+        errors.push_back(10 * kEpsilon * std::abs(sink));
+        max = std::max(max, sink);
+      }
       double sum = 0;
       for (size_t i = 0; i < weights.size(); ++i) {
         // What is taken from a score is rounded; each block's maximum that grew is a factor more.
@@ -85,6 +91,7 @@ inline AttentionVerdict Judge(const Case<AttentionArgs>& c) {
           o += weights[values.size() - 1] * values.back();
           magnitude += weights[values.size() - 1] * std::abs(values.back());
         }
+        values.resize(weights.size());  // the sink's
         for (size_t i = 0; i < values.size(); ++i) off += weights[i] * errors[i] * std::abs(values[i] - o);
         const double cut_off = (static_cast<double>(end - begin) + 5 * blocks + 4) * kTensorEpsilon;
         double bound = moved < 1 ? off / (1 - moved) + magnitude * (1 + moved) * cut_off : HUGE_VAL;

@@ -37,6 +37,12 @@ inline std::vector<AttentionShape> FlashShapes() {
       {.heads = 2, .kv_heads = 1, .head_dim = 96, .lengths = {50}, .queries = 20, .soft_cap = 50.0f},
       {.heads = 2, .kv_heads = 1, .head_dim = 128, .lengths = {50}, .queries = 20, .window = 40, .soft_cap = 20.0f},
       {.heads = 2, .kv_heads = 1, .head_dim = 256, .lengths = {60}, .queries = 20, .window = 33, .soft_cap = 50.0f},
+      // Sinks, among the scores and above them, of each way that Q is kept; with tiles that heads do not fill.
+      {.heads = 6, .kv_heads = 2, .head_dim = 64, .lengths = {70, 33}, .queries = 40, .sinks = {3, -1, 1e6f, 5, 0}},
+      {.heads = 3, .kv_heads = 1, .head_dim = 96, .lengths = {60}, .queries = 40, .window = 20, .sinks = {2, 1, 4}},
+      {.heads = 2, .kv_heads = 1, .head_dim = 128, .lengths = {70}, .queries = 33, .soft_cap = 5.0f, .sinks = {4, 20}},
+      {.heads = 2, .kv_heads = 1, .head_dim = 256, .lengths = {60}, .queries = 20, .sinks = {3, -1e6f}},
+      {.heads = 71, .kv_heads = 1, .head_dim = 16, .lengths = {34}, .queries = 2, .sinks = {2, 0, 3}},
   };
 }
 

@@ -77,6 +77,25 @@ TEST(FlashCuda, ATokenMoreOrLessIsOutsideOfTheBound) {
   }
 }
 
+// Likewise, of a head's sink: that there is none, that it is another head's, or a little more.
+TEST(FlashCuda, AnotherSinkIsOutsideOfTheBound) {
+  const ScopedFlushToZero flush;
+  Random random{kSeed};
+  Case<AttentionArgs> c =
+      AttentionCase(Type::kBf16, &random,
+                    {.heads = 2, .kv_heads = 1, .head_dim = 64, .lengths = {40}, .queries = 40, .sinks = {1.5f, 3.0f}});
+  c.args.scale = 0x1p-12f;
+  RunFlash(c, 1);
+  const AttentionVerdict verdict = Judge(c);
+  EXPECT_EQ(verdict.outside, 0) << verdict.first;
+  const float exchanged[] = {3.0f, 1.5f}, more[] = {1.7f, 3.2f};
+  for (const float* const sinks : {static_cast<const float*>(nullptr), exchanged, more}) {
+    Case<AttentionArgs> other = c;
+    other.args.sinks = sinks;
+    EXPECT_GT(Judge(other).outside, verdict.elements / 2) << (sinks == nullptr ? "none" : fmt::format("{}", sinks[0]));
+  }
+}
+
 // A row's result is the same whatever else is in its tile, as long as its run begins at the same token.
 TEST(FlashCuda, RunsDoNotDependOnEachOther) {
   const ScopedFlushToZero flush;
