@@ -10,7 +10,8 @@
 // For kernels that were compiled with -fsanitize=thread and linked without that sanitizer: its calls, one an access,
 // end up in watch.cc. What is between two accesses is known from the barriers, so that a fault is found in whatever
 // order threads run. Shuffles order nothing, as on a device; __syncwarp orders the lanes of its
-// mask. A count (CountBlock) orders what its thread knew of, by a barrier, before those that count after it.
+// mask. A count (CountBlock) orders what its thread knew of, by a barrier, before those that count after it. Between
+// ranks nothing is looked at: those are OS threads, whose races the thread sanitizer tells (planted_peers.h).
 #pragma once
 
 #include <cstddef>
