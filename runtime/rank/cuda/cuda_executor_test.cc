@@ -60,7 +60,6 @@ TEST(DeviceGraph, RunsWhatWasCapturedEachTimeAndNotBefore) {
   const Result<DeviceGraph> graph =
       host.device->Capture([&] { return host.device->CopyWithin(host.to.data(), host.from.data(), 4); });
   ASSERT_TRUE(graph.ok()) << graph.message();
-  EXPECT_EQ(graph->node_count(), 1u);
   EXPECT_EQ(host.At(host.to), 0);
   for (const int value : {7, 8}) {
     host.Set(value);

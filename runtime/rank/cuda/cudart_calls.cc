@@ -75,7 +75,6 @@ static_assert(kIs<cudaError_t(void**, cudaIpcMemHandle_t, unsigned), decltype(&c
 static_assert(kIs<cudaError_t(void*), decltype(&cudaIpcCloseMemHandle)>);
 static_assert(kIs<cudaError_t(cudaStream_t, cudaStreamCaptureMode), decltype(&cudaStreamBeginCapture)>);
 static_assert(kIs<cudaError_t(cudaStream_t, cudaGraph_t*), decltype(&cudaStreamEndCapture)>);
-static_assert(kIs<cudaError_t(cudaGraph_t, cudaGraphNode_t*, size_t*), decltype(&cudaGraphGetNodes)>);
 static_assert(
     kIs<cudaError_t(cudaGraphExec_t*, cudaGraph_t, unsigned long long), decltype(&cudaGraphInstantiateWithFlags)>);
 static_assert(kIs<cudaError_t(cudaGraph_t), decltype(&cudaGraphDestroy)>);

@@ -217,11 +217,9 @@ Result<DeviceGraph> Device::Capture(const std::function<Status()>& work) {
       graph, [](cudaGraph_t captured) { cudaGraphDestroy(captured); });
   MRS_RETURN_IF_ERROR(done);
   MRS_RETURN_IF_ERROR(Checked("a graph could not be captured", ended));
-  size_t node_count = 0;
-  MRS_RETURN_IF_ERROR(Checked("a graph has no nodes", cudaGraphGetNodes(graph, nullptr, &node_count)));
   cudaGraphExec_t executable = nullptr;
   MRS_RETURN_IF_ERROR(Checked("a graph could not be made ready", cudaGraphInstantiateWithFlags(&executable, graph, 0)));
-  return DeviceGraph(executable, node_count, [](void* of) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(of)); });
+  return DeviceGraph(executable, [](void* of) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(of)); });
 }
 
 Status Device::Launch(const DeviceGraph& graph) {

@@ -63,13 +63,10 @@ struct DeviceIdentity {
 class DeviceGraph {
  public:
   DeviceGraph() = default;
-  DeviceGraph(void* graph, size_t node_count, void (*release)(void*))
-      : node_count_(node_count), graph_(graph, release) {}
+  DeviceGraph(void* graph, void (*release)(void*)) : graph_(graph, release) {}
   void* get() const { return graph_.get(); }
-  size_t node_count() const { return node_count_; }
 
  private:
-  size_t node_count_ = 0;
   std::unique_ptr<void, void (*)(void*)> graph_{nullptr, [](void*) {}};
 };
 

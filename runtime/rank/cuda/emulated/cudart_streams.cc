@@ -265,14 +265,6 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return cudaSuccess;
 }
 
-cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t* count) {
-  Begin();
-  const RuntimeGraph* const of = All<RuntimeGraph>().Find(graph);
-  if (of == nullptr || nodes != nullptr) return Fail(cudaErrorInvalidValue);  // how many they are is all that is asked
-  *count = of->nodes.size();
-  return cudaSuccess;
-}
-
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags) {
   Begin();
   const RuntimeGraph* const of = All<RuntimeGraph>().Find(graph);
