@@ -1,7 +1,5 @@
 #include "kernels/cuda/fast.h"
 
-#include "kernels/cuda/dialect.h"
-
 namespace mrs::kernels::cuda {
 namespace {
 
@@ -9,19 +7,9 @@ constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
 
 // Of matrices that no plan of fast numerics has.
 int RefuseMatmul(const MatmulArgs&, void*) { return kInvalidValue; }
-const MatmulGroupArgs& ProductsOf(const MatmulGroupArgs& a) { return a; }
-const MatmulGroupArgs& ProductsOf(const auto& a) { return a.of; }
 template <typename Args>
 int StartFast(const Args& a, void* stream) {
   return ProductsOf(a).type == Type::kBf16 ? StartGemv(a, stream) : kInvalidValue;
-}
-
-int StartFastAttention(const AttentionArgs& a, void* stream) {
-  const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
-  if (!FlashTakes(size, LimitsOfDevice().multiprocessors, WorkspaceOfThread().BytesOfSpread())) {
-    return Start<bf16, Chain::kPair2>(a, stream);
-  }
-  return StartFlash(a, kFlashRunsAtOnce, stream);
 }
 
 const CudaKernels kFast = [] {

@@ -27,5 +27,7 @@ MRS_FUSED_PRODUCTS(ROW)
 int StartEmbedOfRows(const EmbedArgs& args, void* stream);  // embed_rows.cu
 // flash_attention.cu, of what FlashHas: bf16. So many runs of a tile are taken side by side.
 int StartFlash(const AttentionArgs& args, int runs_at_once, void* stream);
+// Likewise: bf16 of any size, by the exact kernel what FlashTakes not.
+int StartFastAttention(const AttentionArgs& args, void* stream);
 
 }  // namespace mrs::kernels::cuda

@@ -285,3 +285,11 @@ int StartFlash(const AttentionArgs& args, int runs_at_once, void* stream) {
 }
 
 }  // namespace mrs::kernels::cuda
+int StartFastAttention(const AttentionArgs& a, void* stream) {
+  const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
+  if (!FlashTakes(size, LimitsOfDevice().multiprocessors, WorkspaceOfThread().BytesOfSpread())) {
+    return Start<bf16, Chain::kPair2>(a, stream);
+  }
+  return StartFlash(a, kFlashRunsAtOnce, stream);
+}
+

@@ -108,6 +108,12 @@ struct MatmulAddRmsNormArgs {
 // side.
 constexpr int64_t kMostNormedRows = 2;
 
+// The products of one launch.
+inline const MatmulGroupArgs& ProductsOf(const MatmulGroupArgs& args) { return args; }
+template <typename Args>
+requires requires(const Args& args) { args.of; }
+const MatmulGroupArgs& ProductsOf(const Args& args) { return args.of; }
+
 // One row feeds the table, the launch, the test against the reference and the check on a device.
 #define MRS_FUSED_KERNELS(ROW)      \
   ROW(add_rms_norm, AddRmsNormArgs) \

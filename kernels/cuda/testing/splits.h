@@ -27,12 +27,6 @@ inline std::vector<MatmulSplit> SplitsOf(const MatmulSize& size) {
   return splits;
 }
 
-// The products of one launch.
-inline const MatmulGroupArgs& ProductsOf(const MatmulGroupArgs& args) { return args; }
-template <typename Args>
-requires requires(const Args& args) { args.of; }
-const MatmulGroupArgs& ProductsOf(const Args& args) { return args.of; }
-
 // Whether a launch with so many rows a thread can have all of it; what such a split is asked for else is refused.
 inline bool CanBeOne(const auto&, const MatmulSplit&) { return true; }
 inline bool CanBeOne(const MatmulRopeAppendArgs& args, const MatmulSplit&) { return IsOneLaunch(args); }
