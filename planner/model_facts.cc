@@ -118,12 +118,12 @@ Wish WishOf(const BuildOptions& options) {
                .cuda_visible = options.cuda_visible,
                .local_world = options.local_world,
                .no_nccl = options.no_nccl,
-               // Ranks that share a GPU have no other choice.
-               .collectives =
-                   options.collectives.empty() && NamesOneTwice(options.devices) ? "ipc" : options.collectives,
+               .collectives = options.collectives,
                .any_world = options.any_world,
                .solve = options.solve};
   if (options.pp != 0) wish.pp = options.pp;
+  // Ranks that share a GPU have no other choice.
+  if (wish.collectives.empty() && NamesOneTwice(wish.devices)) wish.collectives = "ipc";
   return wish;
 }
 

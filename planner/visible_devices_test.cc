@@ -44,7 +44,8 @@ TEST(VisibleDevices, AreThoseThatFlagAndVariablesLeave) {
 TEST(VisibleDevices, AFlagMayNameAGpuSeveralTimes) {
   EXPECT_THAT(Ordinals(Gpus("4xL4"), {.flag = "cuda:1,1", .may_repeat = true}), ElementsAre(1, 1));
   for (const char* const flag : {"cuda:0,0", "0,1,0", "cuda:0,cuda:0"}) EXPECT_TRUE(NamesOneTwice(flag)) << flag;
-  for (const char* const flag : {"", "cuda:0", "cuda:0,1", "0,-1,0", "0,0,x"}) EXPECT_FALSE(NamesOneTwice(flag)) << flag;
+  for (const char* const flag : {"", "cuda:0", "cuda:0,1", "0,-1,0", "0,0,x"})
+    EXPECT_FALSE(NamesOneTwice(flag)) << flag;
 }
 
 TEST(VisibleDevices, MistakesAreNamed) {
