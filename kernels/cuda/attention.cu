@@ -7,6 +7,7 @@
 // else they are merged as they come. In order, both; and after them a head's sink.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/modules.h"
 #include "kernels/cuda/signals.h"
 
 namespace mrs::kernels::cuda {
@@ -317,6 +318,8 @@ __global__ void __launch_bounds__(kThreads, kIsSplit ? 1 : 2) Attention(Attentio
 AttentionSize SizeOf(const AttentionArgs& a) {
   return {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
 }
+
+const Module kModule(Attention<bf16, Chain::kPair2, false>);
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // Positions, activations, factors, residual: a thread an element, or a pair of them.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/modules.h"
 #include "kernels/cuda/products.h"
 #include "kernels/cuda/rotation.h"
 
@@ -139,6 +140,8 @@ int StartRows(void (*kernel)(Args), int64_t rows, int64_t elements, const Args& 
   if (rows == 0 || elements == 0) return 0;
   return Launch(kernel, {dim3{unsigned(rows), BlocksOfRow(elements, kThreads)}, dim3{kThreads}}, stream, args);
 }
+
+const Module kModule(RopeAngles);
 
 }  // namespace
 

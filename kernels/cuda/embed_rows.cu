@@ -1,6 +1,7 @@
 // Token ids to rows of a table that lies row after row, in fast numerics: as Embed of rows.cu, to the bit.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/fast.h"
+#include "kernels/cuda/modules.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -18,6 +19,8 @@ __global__ void __launch_bounds__(kThreads) EmbedOfRows(EmbedArgs a) {
     a.y[row * width + k] = here ? ToF32(from[k]) + 0.0f : 0.0f;
   }
 }
+
+const Module kModule(EmbedOfRows);
 
 }  // namespace
 

@@ -14,6 +14,7 @@
 #include "kernels/cuda/copies.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/fast.h"
+#include "kernels/cuda/modules.h"
 #include "kernels/cuda/tensor_cores.h"
 
 namespace mrs::kernels::cuda {
@@ -270,6 +271,8 @@ int StartPadded(const FlashArgs& args, int runs_at_once, void* stream) {
   return Launch(a.soft_cap == 0 ? Flash<kHeadDim, false> : Flash<kHeadDim, true>, shape, stream, args);
 }
 
+const Module kModule(Flash<128, false>);
+
 }  // namespace
 
 int StartFlash(const AttentionArgs& args, int runs_at_once, void* stream) {
@@ -284,7 +287,6 @@ int StartFlash(const AttentionArgs& args, int runs_at_once, void* stream) {
   return StartPadded<256>(launch, runs_at_once, stream);
 }
 
-}  // namespace mrs::kernels::cuda
 int StartFastAttention(const AttentionArgs& a, void* stream) {
   const AttentionSize size = {a.tokens, a.heads, a.cache.kv_heads, a.cache.head_dim, a.table_stride, a.window};
   if (!FlashTakes(size, LimitsOfDevice().multiprocessors, WorkspaceOfThread().BytesOfSpread())) {
@@ -293,3 +295,4 @@ int StartFastAttention(const AttentionArgs& a, void* stream) {
   return StartFlash(a, kFlashRunsAtOnce, stream);
 }
 
+}  // namespace mrs::kernels::cuda

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/fast.h"
+#include "kernels/cuda/modules.h"
 #include "kernels/cuda/products.h"
 #include "kernels/rows.h"
 
@@ -225,6 +226,8 @@ GemvSplit SplitOfGroup(const MatmulGroupArgs& args) {
   const int64_t row_elements = RowElements({1, args.chunk_k, args.chunk_count});
   return GemvSplitOf({args.rows, ColumnsOf(args), row_elements}, LimitsOfDevice().multiprocessors);
 }
+
+const Module kModule(Gemv<1, 4, false, After::kStored>);
 
 }  // namespace
 

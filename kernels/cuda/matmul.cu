@@ -13,6 +13,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/matmul_split.h"
+#include "kernels/cuda/modules.h"
 #include "kernels/cuda/products.h"
 
 namespace mrs::kernels::cuda {
@@ -353,6 +354,8 @@ int StartSplit(const MatmulGroupArgs& args, const Epilogue& after, const MatmulS
   return args.type == Type::kBf16 ? StartGroup<bf16, chain>(args, after, split, stream)
                                   : StartGroup<float, chain>(args, after, split, stream);
 }
+
+const Module kModule(Matmul<bf16, Chain::kPair2, 1, 1, After::kStored>);
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // Norms over a row, whole on this rank or not: a block a row.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/modules.h"
 #include "kernels/cuda/norm_row.h"
 
 namespace mrs::kernels::cuda {
@@ -115,6 +116,8 @@ LaunchShape OfRows(int64_t rows, int64_t width) {
   const unsigned threads = ThreadsOf(width);
   return {dim3{unsigned(rows)}, dim3{threads}, NormTileBytes(threads)};
 }
+
+const Module kModule(RmsNorm);
 
 }  // namespace
 

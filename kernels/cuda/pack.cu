@@ -4,6 +4,7 @@
 #include "kernels/cuda/pack.h"
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/modules.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -79,6 +80,8 @@ __global__ void __launch_bounds__(kThreads) PackFromHost(PackFromHostArgs a) {
     if (k + 1 < count) Store(a, place + 1, from + element_bytes);
   }
 }
+
+const Module kModule(PackFromHost);
 
 }  // namespace
 

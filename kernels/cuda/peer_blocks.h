@@ -26,8 +26,8 @@ static __device__ inline void Fail(PeerState* state, PeerFailure::Kind kind, int
   StoreRelease(&state->stop, 1);
 }
 
-// Whether this rank goes on: once a wait of it has been given up, or its host has said stop, what it has is nothing, and
-// nobody is told that it is there. One thread's, as the word is far; the block's after its next barrier.
+// Whether this rank goes on: once a wait of it has been given up, or its host has said stop, what it has is nothing,
+// and nobody is told that it is there. One thread's, as the word is far; the block's after its next barrier.
 static __device__ inline void LookForStop(PeerState* state, int* goes_on) {
   if (threadIdx.x != 0) return;
   *goes_on = LoadAcquire(&state->stop) == 0 ? 1 : 0;

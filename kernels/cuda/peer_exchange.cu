@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/modules.h"
 #include "kernels/cuda/norm_row.h"
 #include "kernels/cuda/peer_blocks.h"
 #include "kernels/cuda/signals.h"
@@ -16,7 +17,8 @@ constexpr int kThreads = kPeerThreads;
 constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
 constexpr uint64_t kGathers = uint64_t{1} << 31;
 constexpr uint64_t kNorms = 1;  // of a sum, whose bytes are those of floats
-// Of a block, in shared memory: of each rank whether it is there, then whether this one goes on; as many as are aligned.
+// Of a block, in shared memory: of each rank whether it is there, then whether this one goes on; what follows is
+// aligned.
 constexpr int kFlags = kMostPeers + 4;
 
 // Set by rank `from` in the buffer of another.
@@ -259,6 +261,8 @@ int StartSumNorm(const PeerExchangeArgs& args, const AddRmsNormArgs& norm, void*
   return Launch(all_are_aligned(16) ? PeerSumNorm<float4, ranks> : PeerSumNorm<float, ranks>, shape, stream, args,
                 norm);
 }
+
+const Module kModule(PeerGreet);
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 #include "kernels/cuda/peer_transfer.h"
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/modules.h"
 #include "kernels/cuda/peer_blocks.h"
 #include "kernels/cuda/signals.h"
 
@@ -102,13 +103,16 @@ bool IsAligned(const PeerTransferArgs& args, uint64_t to) {
   return reinterpret_cast<uintptr_t>(args.data) % to == 0 && uint64_t(args.bytes) % to == 0;
 }
 
+const Module kModule(PeerSend<uint4>);
+
 }  // namespace
 
 int StartPeerTransfer(const PeerTransferArgs& args, void* stream) {
   if (args.bytes == 0) return 0;
   const bool is_possible = args.bytes > 0 && args.bytes <= kMostExchangedBytes && args.peer_number >= 0 &&
-                           args.peer_number < PeerFailure::kNobody && args.piece_bytes >= 16 && args.piece_bytes <= kPeerPieceBytes &&
-                           args.piece_bytes % 16 == 0 && IsAligned(args, sizeof(bf16));
+                           args.peer_number < PeerFailure::kNobody && args.piece_bytes >= 16 &&
+                           args.piece_bytes <= kPeerPieceBytes && args.piece_bytes % 16 == 0 &&
+                           IsAligned(args, sizeof(bf16));
   if (!is_possible) return kInvalidValue;
   if (IsAligned(args, 16)) return Start<uint4>(args, stream);
   return IsAligned(args, 4) ? Start<uint32_t>(args, stream) : Start<uint16_t>(args, stream);

@@ -1,6 +1,7 @@
 // Token ids to rows, rows to the cache, rows to candidates.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/modules.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -180,6 +181,8 @@ int StartRows(void (*kernel)(Args), int64_t rows, int64_t width, const Args& arg
   if (rows == 0 || width == 0) return 0;
   return Launch(kernel, {dim3{unsigned(rows), BlocksOfRow(width, kRowThreads)}, dim3{kRowThreads}}, stream, args);
 }
+
+const Module kModule(SelectRows);
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 #include "kernels/cuda/sum_parts.h"
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/modules.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -37,6 +38,8 @@ __global__ void __launch_bounds__(kThreads) SumInOrder(SumPartsArgs a) {
     a.y[i] = sum;
   }
 }
+
+const Module kModule(SumInOrder);
 
 }  // namespace
 

@@ -115,6 +115,7 @@ class CudaExecutor final : public Executor {
     if (const std::string other = OtherModelText(plan_, rank_, device_->name()); !other.empty()) Say("{}\n", other);
     MRS_ASSIGN_OR_RETURN(exchange_, GpuExchange::Make(*device_, plan_, rank_, world, pulse_));
     const plan::Stage& stage = StageOf(plan_, rank_);
+    MRS_RETURN_IF_ERROR(device_->LoadKernels());  // what they take is not free
     MRS_ASSIGN_OR_RETURN(const uint64_t free_bytes, device_->FreeBytes());
     if (options.rehearsal != RehearsalScope::kLayers) {  // some layers alone take less
       MRS_RETURN_IF_ERROR(CheckFreeMemory(plan_, rank_, device_->name(), free_bytes));
@@ -148,7 +149,7 @@ class CudaExecutor final : public Executor {
     products_.emplace(*device_, kernels, PlannedWorkspace(), is_fast);
     if (is_fast) MRS_RETURN_IF_ERROR(PrepareProducts());
     MRS_RETURN_IF_ERROR(device_->Finish());
-    MRS_ASSIGN_OR_RETURN(const bool loads_lazily, device_->LoadsLazily());
+    const bool loads_lazily = device_->LoadsLazily();
     const bool runs_first = options.graphs && times_ == nullptr && loads_lazily;  // where it exchanges in its stream
     MRS_RETURN_IF_ERROR(exchange_->Meet({.decodes = {.most_rows = most_decode_rows_, .runs_before_capture = runs_first},
                                          .workspace = PlannedWorkspace(),

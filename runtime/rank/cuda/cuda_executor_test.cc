@@ -14,9 +14,11 @@
 #include "kernels/cuda/emulation/machine.h"
 #include "kernels/cuda/exact.h"
 #include "plans/cuda_graphs.h"
+#include "plans/rank_memory.h"
 #include "runtime/comm/region.h"
 #include "runtime/rank/cpu/cpu_executor.h"
 #include "runtime/rank/cuda/device.h"
+#include "runtime/rank/cuda/emulated_faults.h"
 #include "runtime/rank/cuda/graph_cache.h"
 #include "runtime/rank/cuda/random_batches_for_test.h"
 #include "runtime/rank/kv_spaces.h"
@@ -218,6 +220,34 @@ TEST(CudaExecutor, RunsWhatItCapturesWhereKernelsAreLoadedLazily) {
     unsetenv("CUDA_MODULE_LOADING");
   }
   EXPECT_GT(grids[1], grids[0] + 60);  // each of six forwards' kernels, but what packs weights
+}
+
+// Of every source, as each is a module to the driver; and by a rank before it looks for memory that is free.
+TEST(CudaExecutor, KernelsAreLoadedBeforeMemoryIsLookedFor) {
+  constexpr uint64_t kLoadedBytes = 64 << 10;  // of a source (emulated/cudart_devices.cc)
+  constexpr uint64_t kLoaded = MRS_KERNEL_SOURCES * kLoadedBytes;
+  const auto free_after_loading = [] {
+    const auto device = *Device::Open(0);
+    EXPECT_TRUE(device->LoadKernels().ok());
+    return *device->FreeBytes();
+  };
+  const TestModel model = OnGpus({.max_seqs = 2}, Folder("loaded"), GraphCount(2, /*ends_model=*/true));
+  const uint64_t needed = MemoryOf(*model.plan().stages()->Get(0)).Total();
+  const auto said = [&](uint64_t free_bytes) {
+    emulated::UseFaults(*emulated::ParseFaults(fmt::format("free-memory:{}", free_bytes)));
+    const auto executor = MakeCudaExecutor(model.plan(), 0, nullptr, {.model_dir = model.directory});
+    emulated::UseFaults({});
+    return executor.ok() ? "" : executor.message();
+  };
+  const uint64_t at_once = free_after_loading();
+  EXPECT_EQ(said(needed + kLoaded / 2), "");
+  setenv("CUDA_MODULE_LOADING", "LAZY", 1);
+  EXPECT_EQ(free_after_loading(), at_once - kLoaded);
+  EXPECT_NE(said(needed + kLoaded / 2).find(fmt::format("but {} are free now", needed - kLoaded / 2)),
+            std::string::npos);
+  EXPECT_EQ(said(needed + kLoaded), "");
+  EXPECT_NE(said(kLoadedBytes * 2).find("its kernels cannot be loaded: out of memory"), std::string::npos);
+  unsetenv("CUDA_MODULE_LOADING");
 }
 
 // ---- Several ranks ----

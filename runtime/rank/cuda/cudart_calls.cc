@@ -36,6 +36,7 @@ static_assert(cudaMemcpyHostToDevice == 1 && cudaMemcpyDeviceToHost == 2 && cuda
 static_assert(cudaStreamCaptureModeThreadLocal == 1 && sizeof(cudaIpcMemHandle_t) == 64);
 static_assert(sizeof(cudaDeviceProp::name) == 256 && sizeof(cudaDeviceProp::uuid) == 16);
 
+static_assert(CUDA_ERROR_OUT_OF_MEMORY == 2 && std::is_same_v<CUfunction, cudaFunction_t>);
 static_assert(CUDA_SUCCESS == 0 && CU_MODULE_EAGER_LOADING == 1 && CU_MODULE_LAZY_LOADING == 2);
 static_assert(cudaDriverEntryPointSuccess == 0 && cudaDriverEntryPointSymbolNotFound == 1 && cudaEnableDefault == 0);
 
@@ -53,7 +54,12 @@ static_assert(kIs<cudaError_t(char*, int, int), decltype(&cudaDeviceGetPCIBusId)
 static_assert(kIs<cudaError_t(int*, cudaDeviceAttr, int), decltype(&cudaDeviceGetAttribute)>);
 static_assert(kIs<cudaError_t(const char*, void**, unsigned, unsigned long long, cudaDriverEntryPointQueryResult*),
                   decltype(&cudaGetDriverEntryPointByVersion)>);
+static_assert(kIs<cudaError_t(cudaFunction_t*, const void*), decltype(&cudaGetFuncBySymbol)>);
 static_assert(kIs<CUresult(CUmoduleLoadingMode*), decltype(&cuModuleGetLoadingMode)>);
+static_assert(kIs<CUresult(CUmodule*, CUfunction), decltype(&cuFuncGetModule)>);
+static_assert(kIs<CUresult(unsigned*, CUmodule), decltype(&cuModuleGetFunctionCount)>);
+static_assert(kIs<CUresult(CUfunction*, unsigned, CUmodule), decltype(&cuModuleEnumerateFunctions)>);
+static_assert(kIs<CUresult(CUfunction), decltype(&cuFuncLoad)>);
 static_assert(kIs<cudaError_t(cudaStream_t*, unsigned), decltype(&cudaStreamCreateWithFlags)>);
 static_assert(kIs<cudaError_t(cudaStream_t), decltype(&cudaStreamDestroy)>);
 static_assert(kIs<cudaError_t(cudaStream_t), decltype(&cudaStreamSynchronize)>);

@@ -6,13 +6,27 @@
 #include <type_traits>
 #include <vector>
 
+#include "host/output.h"
 #include "kernels/cuda/exact.h"
+#include "kernels/cuda/modules.h"
 #include "runtime/rank/cuda/device.h"
 
 namespace mrs {
 namespace {
 
 cudaStream_t Stream(void* stream) { return static_cast<cudaStream_t>(stream); }
+
+// A call of CUDA's driver, as of a version; null: it has none.
+template <typename Call>
+struct DriverCall {
+  Call* call = nullptr;
+  DriverCall(const char* name, unsigned version) {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
+    const cudaError_t asked = cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &result);
+    if (asked == cudaSuccess && result == cudaDriverEntryPointSuccess) call = reinterpret_cast<Call*>(found);
+  }
+};
 
 }  // namespace
 
@@ -143,16 +157,36 @@ Result<DeviceArena> Device::OpenShared(const char* what, const SharedHandle& han
 
 void Device::Forsake(DeviceArena shared) { shared.Release(); }
 
-Result<bool> Device::LoadsLazily() {
-  constexpr const char* kWhat = "it does not say when kernels are loaded";
-  void* found = nullptr;
-  cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-  MRS_RETURN_IF_ERROR(Checked(
-      kWhat, cudaGetDriverEntryPointByVersion("cuModuleGetLoadingMode", &found, 11070, cudaEnableDefault, &result)));
-  if (result != cudaDriverEntryPointSuccess) return true;  // it may
+bool Device::LoadsLazily() {
+  const DriverCall<decltype(cuModuleGetLoadingMode)> asks("cuModuleGetLoadingMode", 11070);
   CUmoduleLoadingMode mode = CU_MODULE_LAZY_LOADING;
-  const CUresult asked = reinterpret_cast<decltype(&cuModuleGetLoadingMode)>(found)(&mode);
-  return asked != CUDA_SUCCESS || mode == CU_MODULE_LAZY_LOADING;
+  return asks.call == nullptr || asks.call(&mode) != CUDA_SUCCESS || mode == CU_MODULE_LAZY_LOADING;
+}
+
+Status Device::LoadKernels() {
+  if (!LoadsLazily()) return Status();
+  const DriverCall<decltype(cuFuncGetModule)> module_of("cuFuncGetModule", 11000);
+  const DriverCall<decltype(cuModuleGetFunctionCount)> count_of("cuModuleGetFunctionCount", 12040);
+  const DriverCall<decltype(cuModuleEnumerateFunctions)> enumerate("cuModuleEnumerateFunctions", 12040);
+  const DriverCall<decltype(cuFuncLoad)> load("cuFuncLoad", 12040);
+  if (!module_of.call || !count_of.call || !enumerate.call || !load.call) return Status();
+  for (const kernels::cuda::Module* own = kernels::cuda::FirstModule(); own != nullptr; own = own->next) {
+    cudaFunction_t function = nullptr;
+    MRS_RETURN_IF_ERROR(Checked("a kernel cannot be loaded", cudaGetFuncBySymbol(&function, own->kernel)));
+    CUmodule module = nullptr;
+    unsigned count = 0;
+    CUresult done = module_of.call(&module, function);
+    if (done == CUDA_SUCCESS) done = count_of.call(&count, module);
+    std::vector<CUfunction> functions(count);
+    if (done == CUDA_SUCCESS) done = enumerate.call(functions.data(), count, module);
+    for (size_t i = 0; i < functions.size() && done == CUDA_SUCCESS; ++i) done = load.call(functions[i]);
+    if (done == CUDA_ERROR_OUT_OF_MEMORY) return Checked("its kernels cannot be loaded", cudaErrorMemoryAllocation);
+    if (done == CUDA_SUCCESS) continue;
+    Say("{}: kernels are loaded when they are launched first, as CUDA's driver does not load them before: error {}\n",
+        name_, static_cast<int>(done));
+    return Status();
+  }
+  return Status();
 }
 
 Status Device::CopyIn(void* to, const void* from_host, size_t bytes) {

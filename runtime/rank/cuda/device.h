@@ -102,8 +102,11 @@ class Device {
   // Never freed, where it is not known that all others have closed it: it goes with the process.
   void Forsake(DeviceArena shared);
   // Whether the driver loads a kernel when it is launched first (CUDA_MODULE_LOADING), which may fail while a graph is
-  // captured.
-  Result<bool> LoadsLazily();
+  // captured; true also where it does not say.
+  bool LoadsLazily();
+  // All kernels of this program (kernels/cuda/modules.h), so that none takes memory of the device later. Of a driver
+  // that cannot (before 12.4) or will not nothing is expected; the latter is said.
+  Status LoadKernels();
   // In the stream's order.
   Status CopyIn(void* to, const void* from_host, size_t bytes);
   Status CopyOut(void* to_host, const void* from, size_t bytes);

@@ -61,6 +61,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** call, unsigned version, unsigned long long flags,
                                              cudaDriverEntryPointQueryResult* result);
 
+// A kernel as the driver knows it (cuda.h): of one as the host calls it.
+typedef struct CUfunc_st* cudaFunction_t;
+cudaError_t cudaGetFuncBySymbol(cudaFunction_t* function, const void* symbol);
+
 // ---- Streams and events. A stream handle is an emulation::Stream*, which kernels are launched on. ----
 
 typedef struct CUstream_st* cudaStream_t;

@@ -46,6 +46,8 @@ int ThreadDevice();
 // cudaSuccess, or what every call of the device returns from now on, until its last stream goes.
 cudaError_t LostOf(int device);
 void Lose(int device, cudaError_t error);
+// That its kernels take where they are loaded lazily, and have been.
+uint64_t LoadedBytes(int device);
 // "allocation 3": of those that the device has had since its first stream.
 std::string NameOfNext(int device, const char* kind);
 

@@ -71,6 +71,7 @@ thread_local RuntimeStream* captured = nullptr;
 struct DeviceState {
   std::set<RuntimeStream*> streams;
   cudaError_t lost = cudaSuccess;
+  std::set<CUfunction> loaded;
   std::map<std::string, uint64_t> named;  // how many of each kind
 };
 struct Devices {
@@ -90,6 +91,43 @@ CUresult LoadingMode(CUmoduleLoadingMode* mode) {
   *mode = is_lazy ? CU_MODULE_LAZY_LOADING : CU_MODULE_EAGER_LOADING;
   return CUDA_SUCCESS;
 }
+
+// Of a source one kernel is known, and stands for all.
+constexpr uint64_t kLoadedBytes = 64 << 10;  // of each
+
+CUresult ModuleOf(CUmodule* module, CUfunction function) {
+  *module = reinterpret_cast<CUmodule>(function);
+  return CUDA_SUCCESS;
+}
+CUresult FunctionCount(unsigned* count, CUmodule) {
+  *count = 1;
+  return CUDA_SUCCESS;
+}
+CUresult EnumerateFunctions(CUfunction* functions, unsigned count, CUmodule module) {
+  if (count > 0) *functions = reinterpret_cast<CUfunction>(module);
+  return CUDA_SUCCESS;
+}
+CUresult LoadFunction(CUfunction function) {
+  size_t free_bytes = 0, total_bytes = 0;
+  if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess || free_bytes < kLoadedBytes) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  const std::lock_guard lock(All().mutex);
+  All().states[thread_device].loaded.insert(function);
+  return CUDA_SUCCESS;
+}
+
+struct DriverCall {
+  std::string_view name;
+  void* call;
+};
+const DriverCall kDriverCalls[] = {
+    {"cuModuleGetLoadingMode", reinterpret_cast<void*>(&LoadingMode)},
+    {"cuFuncGetModule", reinterpret_cast<void*>(&ModuleOf)},
+    {"cuModuleGetFunctionCount", reinterpret_cast<void*>(&FunctionCount)},
+    {"cuModuleEnumerateFunctions", reinterpret_cast<void*>(&EnumerateFunctions)},
+    {"cuFuncLoad", reinterpret_cast<void*>(&LoadFunction)},
+};
 
 bool IsDevice(int device) { return device >= 0 && device < kDevices; }
 
@@ -130,6 +168,11 @@ void RunAllOf(int device) {
     streams = All().states[device].streams;
   }
   for (RuntimeStream* const stream : streams) stream->Run();
+}
+
+uint64_t LoadedBytes(int device) {
+  const std::lock_guard lock(All().mutex);
+  return All().states[device].loaded.size() * kLoadedBytes;
 }
 
 std::string NameOfNext(int device, const char* kind) {
@@ -241,13 +284,21 @@ cudaError_t cudaDeviceGetPCIBusId(char* bus_id, int bytes, int device) {
   return cudaSuccess;
 }
 
-// The one that we ask for.
+// Those that we ask for.
 cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** call, unsigned, unsigned long long,
                                              cudaDriverEntryPointQueryResult* result) {
   Begin();
-  const bool is_it = std::string_view(name) == "cuModuleGetLoadingMode";
-  *call = is_it ? reinterpret_cast<void*>(&LoadingMode) : nullptr;
-  *result = is_it ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+  const auto* const found = std::ranges::find(kDriverCalls, name, &DriverCall::name);
+  const bool is_there = found != std::end(kDriverCalls);
+  *call = is_there ? found->call : nullptr;
+  *result = is_there ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetFuncBySymbol(cudaFunction_t* function, const void* symbol) {
+  Begin();
+  if (symbol == nullptr) return Fail(cudaErrorInvalidDeviceFunction);
+  *function = static_cast<cudaFunction_t>(const_cast<void*>(symbol));
   return cudaSuccess;
 }
 

@@ -32,10 +32,10 @@ struct HandleText {
 };
 static_assert(sizeof(HandleText) == sizeof(cudaIpcMemHandle_t));
 
-// Of a device: by this process, and by another program where a test asks for one.
+// Of a device: by this process, kernels that it has loaded among it, and by another program where a test asks for one.
 uint64_t TakenOf(const Faults& faults, int device) {
   return faults.device_bytes - faults.free_bytes.value_or(faults.device_bytes) +
-         emulation::TakenBytes(device, Where::kDevice);
+         emulation::TakenBytes(device, Where::kDevice) + LoadedBytes(device);
 }
 
 cudaError_t Take(void** data, size_t bytes, Where where) {
