@@ -235,7 +235,7 @@ MUTANTS = [
     ),
     mutant(
         "one_program_has_graphs_of_both_variants",
-        "runtime/rank/cuda/cuda_executor.cc",
+        "runtime/rank/cuda/decode_graphs.cc",
         ".variant = has_variants_ ? variant : Variant::kCandidates}",
         ".variant = variant}",
         "rank_cuda_planned_graphs_test",

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <deque>
 #include <optional>
 #include <variant>
@@ -14,19 +12,18 @@
 #include "host/process.h"
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/fast.h"
-#include "plans/collectives.h"
 #include "plans/cuda_graphs.h"
 #include "plans/device_model.h"
 #include "runtime/rank/batch_bounds.h"
 #include "runtime/rank/bind.h"
+#include "runtime/rank/cuda/decode_graphs.h"
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/device_memory.h"
 #include "runtime/rank/cuda/device_weights.h"
 #include "runtime/rank/cuda/gpu_exchange.h"
 #include "runtime/rank/cuda/gpu_products.h"
-#include "runtime/rank/cuda/staged.h"
 #include "runtime/rank/cuda/step_inputs.h"
-#include "runtime/rank/exchange.h"
+#include "runtime/rank/cuda/step_runner.h"
 #include "runtime/rank/keep_layers.h"
 #include "runtime/rank/kv_spaces.h"
 #include "runtime/rank/stages.h"
@@ -49,38 +46,9 @@ Status CheckRank(const plan::Plan& plan, uint32_t rank, const Communicator* worl
   return Status();
 }
 
-// Rows of a step, by plan::Rows: as kernels run them, and those that the batch has.
-using RowsBy = std::array<int64_t, 4>;
-struct RowCounts {
-  RowsBy of_kernels, of_batch;
-};
-
 // A decode: each token is another sequence's, and wants logits.
 bool IsDecode(const Batch& batch) {
   return batch.tokens.size() == batch.sequence_count() && batch.tokens.size() == batch.logit_rows.size();
-}
-
-// A device is given many steps before it has done the first; how far it is, is counted by so many.
-constexpr uint32_t kStepsAMark = 8;
-
-// How many forwards' graphs the plan counts.
-size_t PlannedGraphs(Collectives collectives, const plan::Stage& stage) {
-  int64_t cuts = 0;
-  for (const plan::Step* step : *stage.steps()) cuts += IsCutBy(collectives, step->op()) ? 1 : 0;
-  return static_cast<size_t>(stage.graphs_bytes()) / static_cast<size_t>(GraphBytes(stage.steps()->size(), cuts));
-}
-
-// Whether the stage runs anything for one of the variants alone. One that does not end the model runs nothing such, and
-// its graphs of a size are one.
-bool HasVariants(const plan::Stage& stage) {
-  return std::any_of(stage.steps()->begin(), stage.steps()->end(),
-                     [](const plan::Step* step) { return step->variant() != plan::Variant::always; });
-}
-
-template <typename Args>
-int Start(KernelLaunch<CudaKernels, Args>& launch, int64_t rows, void* stream) {
-  RowsOf(launch.args) = rows * launch.rows_per_row;
-  return launch.kernel(launch.args, stream);
 }
 
 class CudaExecutor final : public Executor {
@@ -91,8 +59,7 @@ class CudaExecutor final : public Executor {
         pulse_(pulse),
         bounds_(BoundsOf(plan, rank, spaces)),
         space_of_class_(SpacesOfClasses(spaces, StageOf(plan, rank))),
-        most_decode_rows_(static_cast<int64_t>(std::min({bounds_.tokens, bounds_.sequences, bounds_.logit_rows}))),
-        has_variants_(HasVariants(StageOf(plan, rank))) {}
+        most_decode_rows_(static_cast<int64_t>(std::min({bounds_.tokens, bounds_.sequences, bounds_.logit_rows}))) {}
 
   // What an error left under way reads memory that goes now; and where there was no forward, the others may be in one,
   // and come to no place where this rank parts from them.
@@ -144,20 +111,20 @@ class CudaExecutor final : public Executor {
                                .inputs = inputs},
                         JoinedFor(options.rehearsal));
     if (options.rehearsal == RehearsalScope::kLayers) KeepLayers(stage, rehearsed, buckets_);
-    times_ = options.times;
     graph_counts_ = options.graph_counts;
     products_.emplace(*device_, kernels, PlannedWorkspace(), is_fast);
+    steps_.emplace(*device_, plan_, rank_, *exchange_, *products_,
+                   StepRunner::Watched{.pulse = pulse_, .times = options.times});
     if (is_fast) MRS_RETURN_IF_ERROR(PrepareProducts());
+    MRS_RETURN_IF_ERROR(AllocateOutput());
     MRS_RETURN_IF_ERROR(device_->Finish());
-    const bool loads_lazily = device_->LoadsLazily();
-    const bool runs_first = options.graphs && times_ == nullptr && loads_lazily;  // where it exchanges in its stream
-    MRS_RETURN_IF_ERROR(exchange_->Meet({.decodes = {.most_rows = most_decode_rows_, .runs_before_capture = runs_first},
+    const bool captures = options.graphs && options.times == nullptr;  // where it exchanges in its stream
+    MRS_RETURN_IF_ERROR(exchange_->Meet({.decodes = {.most_rows = most_decode_rows_, .runs_before_capture = captures},
                                          .workspace = PlannedWorkspace(),
                                          .launches = buckets_.front().all_logits.launches}));
-    with_graphs_ = options.graphs && !(times_ != nullptr && exchange_->InStream());  // nothing is timed inside of one
-    if (with_graphs_) {
-      kernels::cuda::UseWorkspace(PlannedWorkspace());
-      MRS_RETURN_IF_ERROR(CaptureGraphs(/*runs_first=*/loads_lazily));
+    MRS_RETURN_IF_ERROR(exchange_->Prepare(buckets_));
+    if (options.graphs && !(options.times != nullptr && exchange_->InStream())) {  // nothing is timed inside of one
+      MRS_RETURN_IF_ERROR(CaptureGraphs());
     }
     // Last, as it may take minutes: a library that is missing or a peer that is not reached is known by now.
     if (options.rehearsal != RehearsalScope::kNone) return Status();
@@ -189,7 +156,7 @@ class CudaExecutor final : public Executor {
     enqueued_.pop_front();
     const auto logit_rows = static_cast<int64_t>(batch.logit_rows.size());
     // What is exchanged in the stream has the rows of the kernels, which must not depend on how each rank runs them.
-    const bool pads = (with_graphs_ || exchange_->InStream()) && IsDecode(batch);
+    const bool pads = (graphs_ || exchange_->InStream()) && IsDecode(batch);
     const int64_t padded = pads ? GraphRows(logit_rows, most_decode_rows_) : 0;
     const RowsBy of_batch = {1, static_cast<int64_t>(batch.tokens.size()), static_cast<int64_t>(batch.sequence_count()),
                              logit_rows};
@@ -198,17 +165,15 @@ class CudaExecutor final : public Executor {
     is_under_way_ = true;
     MRS_RETURN_IF_ERROR(CopyInputs(batch, bucket.inputs, rows.of_kernels));
     auto& program = batch.variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
-    MRS_RETURN_IF_ERROR(padded > 0 && with_graphs_ ? RunDecode(KeyOf(padded, batch.variant), program, rows)
-                                                   : RunSteps(program, rows));
+    MRS_RETURN_IF_ERROR(padded > 0 && graphs_ ? graphs_->Run(batch.variant, program, rows)
+                                              : steps_->RunAll(program, rows));
     const uint64_t output_bytes = static_cast<uint64_t>(logit_rows) * program.output_row_bytes;
-    if (output_bytes > 0) {  // none of a stage that does not end the model
-      MRS_RETURN_IF_ERROR(output_.Grow(*device_, "a result", output_bytes));
-      MRS_RETURN_IF_ERROR(CopyOutput(program, rows.of_kernels[3], logit_rows));
-    }
-    MRS_RETURN_IF_ERROR(OfRank(exchange_->Finish()));
+    // None of a stage that does not end the model.
+    if (output_bytes > 0) MRS_RETURN_IF_ERROR(CopyOutput(program, rows.of_kernels[3], logit_rows));
+    MRS_RETURN_IF_ERROR(steps_->OfRank(exchange_->Finish()));
     is_under_way_ = false;
     has_run_ = true;
-    if (graph_counts_ != nullptr) *graph_counts_ = graphs_.counts;
+    TellGraphs();
     if (batch.variant == Variant::kCandidates) {
       return StepOutput{.candidates = {output_.data(), static_cast<size_t>(output_bytes)}, .logits = {}};
     }
@@ -241,7 +206,7 @@ class CudaExecutor final : public Executor {
                 }
               },
               launch.work);
-          if (!prepared.ok()) return AtStep(launch.step, prepared.error());
+          if (!prepared.ok()) return steps_->AtStep(launch.step, prepared.error());
         }
       }
     }
@@ -256,7 +221,7 @@ class CudaExecutor final : public Executor {
   void Drain() {
     if (exchange_->OutlivesGraphs()) {
       device_->Forsake();
-      graphs_.Clear();
+      if (graphs_) graphs_->Clear();
     }
     exchange_->Abort();
     [[maybe_unused]] const Status done = device_->Finish();
@@ -327,177 +292,55 @@ class CudaExecutor final : public Executor {
     return device_->CopyIn(inputs_.data(), host_inputs_.data(), inputs.used());
   }
 
-  GraphCache::Key KeyOf(int64_t rows, Variant variant) const {
-    return {.rows = rows, .variant = has_variants_ ? variant : Variant::kCandidates};
-  }
-
-  // All that the plan counts, of the fewest rows first. `runs_first`: each once, before it is captured.
-  Status CaptureGraphs(bool runs_first) {
-    const auto begun = std::chrono::steady_clock::now();
-    const size_t planned = PlannedGraphs(CollectivesOf(plan_), StageOf(plan_, rank_));
-    for (int64_t rows = 0; rows < most_decode_rows_;) {
-      rows = GraphRows(rows + 1, most_decode_rows_);
-      const RowCounts counts = {.of_kernels = {1, rows, rows, rows}, .of_batch = {1, 0, 0, 0}};
-      auto& bucket = BucketFor(buckets_, rows, rows, rows);
-      for (const Variant variant : {Variant::kCandidates, Variant::kAllLogits}) {
-        auto& program = variant == Variant::kCandidates ? bucket.candidates : bucket.all_logits;
-        // Also of what needs no graph here: ranks of another stage run it, and wait for this one.
-        if (runs_first) MRS_RETURN_IF_ERROR(LoadKernels(program, bucket.inputs, counts));
-        const GraphCache::Key key = KeyOf(rows, variant);
-        if (graphs_.Find(key) != nullptr || graphs_.size() == planned) continue;  // of more, steps run one by one
-        MRS_ASSIGN_OR_RETURN(GraphCache::Graphs captured, Capture(program, counts));
-        graphs_.Keep(key, std::move(captured));
+  // As large as any, so that nothing is allocated, nor waited for, between two forwards.
+  Status AllocateOutput() {
+    uint64_t most = 0;
+    for (const GpuBucket& bucket : buckets_) {
+      for (const GpuProgram* const program : {&bucket.candidates, &bucket.all_logits}) {
+        most = std::max(most, static_cast<uint64_t>(bucket.logit_rows) * program->output_row_bytes);
       }
     }
-    graphs_.counts.capture_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-    if (graph_counts_ != nullptr) *graph_counts_ = graphs_.counts;
+    MRS_ASSIGN_OR_RETURN(output_, device_->AllocateHost("a result", most));
     return Status();
   }
 
-  // Runs what is to be captured once, as the capture of a kernel that the driver has yet to load may fail. By rows of
-  // no batch, which are written nowhere; all ranks do, and what is exchanged in the stream is.
-  Status LoadKernels(Program<CudaKernels>& program, const InputBuffers& inputs, const RowCounts& rows) {
+  // What libraries do first they may not do while a graph is captured, so each of their calls is made once before.
+  // Where the driver loads kernels when they are launched first, so is every launch.
+  Status CaptureGraphs() {
+    kernels::cuda::UseWorkspace(PlannedWorkspace());
+    const StepRunner::Which first =
+        device_->LoadsLazily() ? StepRunner::Which::kButCuts : StepRunner::Which::kLibraries;
+    graphs_.emplace(
+        *device_, plan_, rank_, *exchange_, *steps_,
+        DecodeGraphs::Options{.most_rows = most_decode_rows_, .dependent_launch = dependent_launch_, .pulse = pulse_});
+    MRS_RETURN_IF_ERROR(
+        graphs_->CaptureAll(buckets_, [&](GpuBucket& bucket, GpuProgram& program, const RowCounts& rows) {
+          return RunNobody(bucket, program, rows, first);
+        }));
+    TellGraphs();
+    return Status();
+  }
+
+  // By rows of no batch, which are written nowhere; all ranks do, and what is exchanged in the stream is.
+  Status RunNobody(GpuBucket& bucket, GpuProgram& program, const RowCounts& rows, StepRunner::Which which) {
     Batch nobody;
     nobody.kv.resize(bounds_.block_counts.size());
     for (KvBatch& kv : nobody.kv) kv.block_table.assign(bounds_.table_stride, 0);  // rows that are not there read it
     is_under_way_ = true;
-    MRS_RETURN_IF_ERROR(CopyInputs(nobody, inputs, rows.of_kernels));
-    MRS_RETURN_IF_ERROR(RunSteps(program, rows, /*with_cuts=*/false));
-    MRS_RETURN_IF_ERROR(OfRank(exchange_->Finish()));
+    MRS_RETURN_IF_ERROR(CopyInputs(nobody, bucket.inputs, rows.of_kernels));
+    MRS_RETURN_IF_ERROR(steps_->RunAll(program, rows, which));
+    MRS_RETURN_IF_ERROR(steps_->OfRank(exchange_->Finish()));
     is_under_way_ = false;
     return Status();
   }
 
-  // By graphs, where its size has some.
-  Status RunDecode(const GraphCache::Key& key, Program<CudaKernels>& program, const RowCounts& rows) {
-    const GraphCache::Graphs* const graphs = graphs_.Find(key);
-    if (graphs == nullptr) return RunSteps(program, rows);
-    if (pulse_ != nullptr) pulse_->Expect(static_cast<uint32_t>(program.launches.size()));
-    size_t next = 0;
-    for (size_t at = 0; at < program.launches.size();) {
-      if (pulse_ != nullptr) pulse_->At(static_cast<uint32_t>(at + 1), program.launches[at].step);
-      const size_t end = SegmentEnd(program, at);
-      Status done = end > at ? device_->Launch((*graphs)[next++]) : RunExchange(program.launches[at], rows);
-      if (done.ok() && end > at) done = device_->Mark();
-      if (!done.ok()) return AtStep(program.launches[at].step, done.error());
-      MRS_RETURN_IF_ERROR(OfRank(exchange_->MakeRoom()));
-      at = std::max(end, at + 1);
-    }
-    ++graphs_.counts.launched;
-    return Status();
-  }
-
-  // A graph a segment; nothing runs, and nothing is exchanged.
-  Result<GraphCache::Graphs> Capture(Program<CudaKernels>& program, const RowCounts& rows) {
-    GraphCache::Graphs graphs;
-    for (size_t at = 0; at < program.launches.size();) {
-      const size_t end = SegmentEnd(program, at);
-      if (end > at) {
-        Result<DeviceGraph> captured = device_->Capture([&]() -> Status {
-          for (size_t i = at; i < end; ++i) {
-            const Status kept = Run(program.launches[i], rows);
-            if (!kept.ok()) return AtStep(program.launches[i].step, kept.error());
-          }
-          return Status();
-        });
-        if (!captured.ok()) {
-          return Error{
-              captured.error().kind,
-              fmt::format("rank {}: {}; --cuda-graphs off runs every step by itself{}", rank_, captured.message(),
-                          dependent_launch_ ? ", --dependent-launch off no kernel before its turn" : "")};
-        }
-        graphs.push_back(std::move(*captured));
-      }
-      at = std::max(end, at + 1);
-    }
-    return graphs;
+  void TellGraphs() {
+    if (graph_counts_ != nullptr && graphs_) *graph_counts_ = graphs_->counts();
   }
 
   static Joined JoinedFor(RehearsalScope rehearsal) {
     if (rehearsal == RehearsalScope::kNone) return Joined::kAsPlanned;
     return rehearsal == RehearsalScope::kLayers ? Joined::kApart : Joined::kButExchanges;
-  }
-
-  // Of the launches from `begin` on that one graph holds; `begin`, where it is an exchange.
-  size_t SegmentEnd(const Program<CudaKernels>& program, size_t begin) const {
-    const auto first = program.launches.begin();
-    const auto cut = std::find_if(first + static_cast<std::ptrdiff_t>(begin), program.launches.end(),
-                                  [&](const auto& launch) { return exchange_->IsCut(launch); });
-    return static_cast<size_t>(cut - first);
-  }
-
-  // `with_cuts`: false leaves out what goes through the host.
-  Status RunSteps(Program<CudaKernels>& program, const RowCounts& rows, bool with_cuts = true) {
-    if (pulse_ != nullptr) pulse_->Expect(static_cast<uint32_t>(program.launches.size()));
-    uint32_t operation = 0;
-    for (auto& launch : program.launches) {
-      if (pulse_ != nullptr) pulse_->At(++operation, launch.step);
-      const bool is_cut = exchange_->IsCut(launch);
-      if (is_cut && !with_cuts) continue;
-      Status ran = is_cut ? RunExchange(launch, rows) : Run(launch, rows);
-      if (ran.ok() && operation % kStepsAMark == 0) ran = device_->Mark();
-      if (!ran.ok()) return AtStep(launch.step, ran.error());
-      MRS_RETURN_IF_ERROR(OfRank(exchange_->MakeRoom()));
-    }
-    return Status();
-  }
-
-  // Only rows of the batch: with rows that pad, a gathering's parts would not lie as the batch's result does.
-  Status RunExchange(const Launch<CudaKernels>& launch, const RowCounts& rows) {
-    const int64_t count = rows.of_batch[static_cast<size_t>(launch.rows)];
-    if (times_ != nullptr) MRS_RETURN_IF_ERROR(device_->Finish());  // what is timed is the exchange
-    const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work);
-    if (collective != nullptr) {
-      return Timed(times_, *collective, count, [&] { return exchange_->Run(*collective, count); });
-    }
-    const auto& transfer = std::get<TransferLaunch>(launch.work);
-    return Timed(times_, transfer, count, [&] { return exchange_->Run(transfer, count); });
-  }
-
-  Status Run(Launch<CudaKernels>& launch, const RowCounts& counts) {
-    const int64_t rows = counts.of_kernels[static_cast<size_t>(launch.rows)];
-    if (const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work)) {
-      return exchange_->IsAlone() ? exchange_->Run(*collective, rows) : RunInStream(*collective, rows);
-    }
-    if (auto* const joined = std::get_if<SumNormLaunch>(&launch.work)) {
-      joined->norm.args.rows = rows;
-      return exchange_->Run(*joined, rows);
-    }
-    if (const auto* const transfer = std::get_if<TransferLaunch>(&launch.work)) return RunInStream(*transfer, rows);
-    return std::visit(
-        [&](auto& work) -> Status {
-          if constexpr (requires { Start(work, rows, device_->stream()); }) {
-            return device_->Launched(Start(work, rows, device_->stream()));
-          } else if constexpr (requires { products_->Run(work, rows); }) {
-            return products_->Run(work, rows);
-          } else {
-            return Status();
-          }
-        },
-        launch.work);
-  }
-
-  // Where it is timed, by itself: from an empty stream until that is empty again.
-  template <typename Exchanged>
-  Status RunInStream(const Exchanged& launch, int64_t rows) {
-    if (times_ == nullptr) return exchange_->Run(launch, rows);
-    MRS_RETURN_IF_ERROR(exchange_->Finish());
-    return Timed(times_, launch, rows, [&]() -> Status {
-      MRS_RETURN_IF_ERROR(exchange_->Run(launch, rows));
-      return exchange_->Finish();
-    });
-  }
-
-  // Of a wait for the stream: which step it was of is not known.
-  Status OfRank(const Status& done) const {
-    if (done.ok()) return done;
-    return Error{done.error().kind, fmt::format("rank {}: {}", rank_, done.message())};
-  }
-
-  Error AtStep(uint32_t index, const Error& error) const {
-    const plan::Step& step = *StageOf(plan_, rank_).steps()->Get(index);
-    return Error{error.kind, fmt::format("rank {} step {} '{}': {}", rank_, index,
-                                         plan_.names()->Get(step.name())->c_str(), error.message)};
   }
 
   const plan::Plan& plan_;
@@ -506,19 +349,18 @@ class CudaExecutor final : public Executor {
   const BatchBounds bounds_;
   const std::vector<uint32_t> space_of_class_;
   const int64_t most_decode_rows_;
-  const bool has_variants_;
   std::unique_ptr<Device> device_;  // outlives what follows
   DeviceArena weights_, activations_, kv_, workspace_, frequencies_, inputs_, host_inputs_;
-  PinnedBytes output_;                     // so that the copy out does not wait for a copy on the host
+  DeviceArena output_;                     // of the host, pinned: so that the copy out does not wait for a copy there
   std::unique_ptr<GpuExchange> exchange_;  // outlives the graphs
   std::optional<GpuProducts> products_;
   std::optional<Error> failed_;  // of a forward by NCCL or peer memory: all that come have failed
   std::vector<BoundBucket<CudaKernels>> buckets_;
-  CollectiveTimes* times_ = nullptr;
-  bool with_graphs_ = true, dependent_launch_ = true;
+  std::optional<StepRunner> steps_;
+  std::optional<DecodeGraphs> graphs_;  // none: every step by itself
+  bool dependent_launch_ = true;
   bool is_under_way_ = false;  // a forward, until the device has been waited for
   bool has_run_ = false;       // one
-  GraphCache graphs_;
   GraphCache::Counts* graph_counts_ = nullptr;
   std::deque<const Batch*> enqueued_;
 };

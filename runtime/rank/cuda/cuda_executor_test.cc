@@ -333,6 +333,34 @@ TEST(CudaExecutor, SeveralRanksHaveTheBitsOfCpuRanks) {
   }
 }
 
+// What results and exchanges take of the host is there before the first forward, for the largest.
+TEST(CudaExecutor, AllocatesNothingOnceItIsThere) {
+  struct Row {
+    uint32_t tp, stages;
+    bool nccl;
+  };
+  for (const Row& row : {Row{1, 1, false}, Row{2, 1, false}, Row{2, 2, false}, Row{2, 2, true}}) {
+    SCOPED_TRACE(fmt::format("tp {}, {} stages, {}", row.tp, row.stages, row.nccl ? "nccl" : "staged"));
+    const testing::TestModelConfig config = {.tp = row.tp, .stages = row.stages, .layers = 2, .max_seqs = 3};
+    const TestModel model = OnGpus(config, Folder(fmt::format("taken-{}-{}", row.tp, row.stages).c_str()),
+                                   GraphCount(3, /*ends_model=*/true), row.nccl);
+    const auto allocations = [&](const std::vector<Batch>& batches) {
+      emulated::UseFaults({});  // counts from here on
+      RunRanks(model, batches, [](const TestModel& of, uint32_t rank, Communicator* world) {
+        return MakeCudaExecutor(of.plan(), rank, world, {.model_dir = of.directory});
+      });
+      return std::pair(emulated::CountOf(emulated::Point::kAllocation),
+                       emulated::CountOf(emulated::Point::kHostAllocation));
+    };
+    RandomBatches random(model, 20261127);
+    std::vector<Batch> batches;
+    for (int i = 0; i < 30; ++i) batches.push_back(random.Next());
+    const auto at_start = allocations({});
+    EXPECT_GT(at_start.second, 0u);
+    EXPECT_EQ(allocations(batches), at_start);
+  }
+}
+
 // A context of two segments, whose parts two blocks of a decode leave to whichever comes last, beside one that has one:
 // the bits of a plan that has no memory for that. NCCL's sums and cuBLASLt's products have the same workspace.
 TEST(CudaExecutor, ContextsThatAreSpreadHaveTheBitsOfOthers) {

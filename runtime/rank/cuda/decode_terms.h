@@ -14,8 +14,7 @@ namespace mrs {
 // Told to other processes as it is.
 struct DecodeTerms {
   int64_t most_rows = 0;
-  int64_t runs_before_capture =
-      0;  // of each size at start: of no batch, so the host's own settings say whether there are
+  int64_t runs_before_capture = 0;  // of each size at start: where it captures graphs, which the host's settings say
 };
 
 inline Status CompareDecodes(const DecodeTerms& mine, const DecodeTerms& other, const std::string& name) {
@@ -27,7 +26,7 @@ inline Status CompareDecodes(const DecodeTerms& mine, const DecodeTerms& other, 
     const bool here = mine.runs_before_capture > other.runs_before_capture;
     return Refuse(
         "{} each size of a decode once before it captures its graph, and {} does not, for which it would wait: start "
-        "all ranks with one --cuda-graphs and one CUDA_MODULE_LOADING",
+        "all ranks with one --cuda-graphs",
         here ? "this rank runs" : name + " runs", here ? name : "this rank");
   }
   return Status();

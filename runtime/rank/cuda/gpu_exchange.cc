@@ -95,6 +95,23 @@ Status GpuExchange::MeetPeers(const Meeting& meeting) {
   return Status();
 }
 
+Status GpuExchange::Prepare(const std::vector<BoundBucket<CudaKernels>>& buckets) {
+  uint64_t most = 0;
+  for (const BoundBucket<CudaKernels>& bucket : buckets) {
+    const int64_t rows_by[] = {1, bucket.tokens, bucket.sequences, bucket.logit_rows};
+    for (const Program<CudaKernels>* const program : {&bucket.candidates, &bucket.all_logits}) {
+      for (const Launch<CudaKernels>& launch : program->launches) {
+        if (!IsCut(launch)) continue;
+        const int64_t rows = rows_by[static_cast<size_t>(launch.rows)];
+        const auto* const collective = std::get_if<CollectiveLaunch>(&launch.work);
+        most = std::max(most, collective != nullptr ? staged_.BytesOf(*collective, rows)
+                                                    : staged_.BytesOf(std::get<TransferLaunch>(launch.work), rows));
+      }
+    }
+  }
+  return staged_.Prepare(most);
+}
+
 int64_t GpuExchange::RanksOfThisDevice() const {
   const auto& ranks = *plan_.ranks();
   return std::count_if(ranks.begin(), ranks.end(), [own = ranks[rank_]](const plan::Rank* rank) {

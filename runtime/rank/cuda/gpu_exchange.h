@@ -3,6 +3,7 @@
 //
 //   MRS_ASSIGN_OR_RETURN(auto exchange, GpuExchange::Make(*device, plan, rank, world, pulse));
 //   MRS_RETURN_IF_ERROR(exchange->Meet({.most_decode_rows = 16, .workspace = workspace, .launches = launches}));
+//   MRS_RETURN_IF_ERROR(exchange->Prepare(buckets));
 //   if (exchange->IsCut(launch)) ...                              // the host has a part in it, so no graph holds it
 //   MRS_RETURN_IF_ERROR(exchange->Run(collective, /*rows=*/4));   // in the stream's order
 //   MRS_RETURN_IF_ERROR(exchange->Finish());
@@ -19,6 +20,7 @@
 #include "plans/plan_generated.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/comm/pulse.h"
+#include "runtime/rank/bind.h"
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/nccl_exchange.h"
 #include "runtime/rank/cuda/peer_exchange.h"
@@ -43,6 +45,9 @@ class GpuExchange {
   };
   // All ranks at once, where the plan has them exchange in their streams. Errors name this rank.
   Status Meet(const Meeting& meeting);
+
+  // Once they have met: takes what is exchanged through the host, for the largest batch.
+  Status Prepare(const std::vector<BoundBucket<kernels::cuda::CudaKernels>>& buckets);
 
   // Whether what it exchanges is in the stream, but for transfers that are cut; else the host has a part in it.
   bool InStream() const { return nccl_ != nullptr || peers_ != nullptr; }

@@ -32,6 +32,11 @@ bool GpuProducts::IsCublasltFor(const Products& launch) const {
   return is_fast_ && std::any_of(launch.parts.begin(), launch.parts.end(), FastProducts::Takes);
 }
 
+bool GpuProducts::CallsCublaslt(Products& launch, int64_t rows) {
+  SetRows(launch, rows);
+  return IsCublasltFor(launch);
+}
+
 Status GpuProducts::Prepare(Products& launch, int64_t rows) {
   SetRows(launch, rows);
   if (!IsCublasltFor(launch)) return Status();

@@ -33,6 +33,13 @@ class GpuProducts {
   Status Prepare(MatmulThenLaunch<Args>& launch, int64_t rows) {
     return Prepare(launch.products, rows);
   }
+  // Whether cuBLASLt has a part in it.
+  bool CallsCublaslt(Products& launch, int64_t rows);
+  bool CallsCublaslt(GatedMatmulLaunch& launch, int64_t rows) { return CallsCublaslt(launch.products, rows); }
+  template <typename Args>
+  bool CallsCublaslt(MatmulThenLaunch<Args>& launch, int64_t rows) {
+    return CallsCublaslt(launch.products, rows);
+  }
   Status Run(Products& launch, int64_t rows);
   Status Run(GatedMatmulLaunch& launch, int64_t rows);
   Status Run(MatmulRopeAppendLaunch& launch, int64_t rows);

@@ -261,10 +261,19 @@ TEST(NcclExchange, UnlikeSizesAreAnErrorOfBoth) {
   }
 }
 
+// The emulated NCCL is stricter than NCCL may be.
+TEST(NcclEmulated, AFirstCallIsNotCaptured) {
+  const auto said = RunRanks(2, milliseconds(20000), 4, [](Rank& rank) -> Status {
+    return rank.device->Capture([&] { return rank.exchange->Run(SumOf(rank, 400), 1); }).status();
+  });
+  EXPECT_THAT(said, ::testing::Each(HasSubstr("the first call of its kind is captured")));
+}
+
 TEST(NcclExchangeDeathTest, EndsBeforeItsGraphs) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(RunRanks(2, milliseconds(20000), 4,
                         [](Rank& rank) -> Status {
+                          MRS_RETURN_IF_ERROR(SumOnce(rank));
                           MRS_ASSIGN_OR_RETURN(const DeviceGraph graph, rank.device->Capture([&] {
                             return rank.exchange->Run(SumOf(rank, 400), 1);
                           }));

@@ -219,8 +219,7 @@ TEST(PeerExchange, RanksThatPadUnlikeAreRefused) {
 // Else one would wait in its first run for another that has none.
 TEST(PeerExchange, RanksOfWhichOneAloneRunsBeforeItCapturesAreRefused) {
   World world({.decodes_of_last = {.most_rows = 4, .runs_before_capture = 1}}, SumOnce);
-  const std::string rest =
-      ", for which it would wait: start all ranks with one --cuda-graphs and one CUDA_MODULE_LOADING";
+  const std::string rest = ", for which it would wait: start all ranks with one --cuda-graphs";
   EXPECT_EQ(
       world.Said(),
       (std::vector<std::string>{

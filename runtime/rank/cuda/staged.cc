@@ -4,13 +4,16 @@
 
 namespace mrs {
 
-Status PinnedBytes::Grow(Device& device, const char* what, uint64_t bytes) {
-  if (bytes <= bytes_) return Status();
-  if (bytes_ > 0) MRS_RETURN_IF_ERROR(device.Finish());  // a copy may still be under way
-  arena_ = DeviceArena();
-  bytes_ = 0;
-  MRS_ASSIGN_OR_RETURN(arena_, device.AllocateHost(what, bytes));
-  bytes_ = bytes;
+uint64_t StagedExchange::BytesOf(const CollectiveLaunch& collective, int64_t rows) const {
+  return group_ == nullptr ? 0 : ResultBytes(collective, rows, group_->size());
+}
+uint64_t StagedExchange::BytesOf(const TransferLaunch& transfer, int64_t rows) const {
+  return static_cast<uint64_t>(rows) * transfer.row_bytes;
+}
+
+Status StagedExchange::Prepare(uint64_t bytes) {
+  MRS_ASSIGN_OR_RETURN(pinned_, device_.AllocateHost("what ranks exchange", bytes));
+  pinned_bytes_ = bytes;
   return Status();
 }
 
@@ -20,8 +23,8 @@ Status StagedExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
     if (collective.x == collective.y) return Status();
     return device_.CopyWithin(collective.y, collective.x, bytes);
   }
-  const uint64_t result_bytes = ResultBytes(collective, rows, group_->size());
-  MRS_RETURN_IF_ERROR(pinned_.Grow(device_, "what ranks exchange", result_bytes));
+  const uint64_t result_bytes = BytesOf(collective, rows);
+  MRS_CHECK(result_bytes <= pinned_bytes_);
   std::byte* const y = pinned_.data();
   std::byte* const x = y + (collective.is_gather ? bytes * static_cast<uint64_t>(group_->rank()) : 0);
   // After what an earlier exchange copies in from there, as the stream's order is.
@@ -33,8 +36,8 @@ Status StagedExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
 
 Status StagedExchange::Run(const TransferLaunch& transfer, int64_t rows) {
   if (world_ == nullptr) return Refuse("a plan of one rank sends nothing to others");
-  const uint64_t bytes = static_cast<uint64_t>(rows) * transfer.row_bytes;
-  MRS_RETURN_IF_ERROR(pinned_.Grow(device_, "what ranks exchange", bytes));
+  const uint64_t bytes = BytesOf(transfer, rows);
+  MRS_CHECK(bytes <= pinned_bytes_);
   if (!transfer.is_send) {
     MRS_RETURN_IF_ERROR(device_.Finish());  // an earlier exchange may still copy in from there
     MRS_RETURN_IF_ERROR(RunTransfer(*world_, transfer, rows, pinned_.data()));

@@ -2,6 +2,7 @@
 // CPU ranks use, and into the device. So its sums are the CPU's, bit for bit.
 //
 //   StagedExchange exchange(*device, world, group);
+//   MRS_RETURN_IF_ERROR(exchange.Prepare(exchange.BytesOf(collective, /*most rows=*/512)));
 //   MRS_RETURN_IF_ERROR(exchange.Run(collective, /*rows=*/3));   // in the stream's order; the host waits for the
 //   device
 //
@@ -16,23 +17,16 @@
 
 namespace mrs {
 
-// Memory of the host that a device copies from and to, as large as the largest so far.
-class PinnedBytes {
- public:
-  // At least `bytes`, whose contents are lost where there were fewer; `what` names it in the error.
-  Status Grow(Device& device, const char* what, uint64_t bytes);
-  std::byte* data() const { return arena_.data(); }
-
- private:
-  DeviceArena arena_;
-  uint64_t bytes_ = 0;
-};
-
 class StagedExchange {
  public:
   // All borrowed. `world`: null of one rank; `group`, of the collectives: null where it is one rank.
   StagedExchange(Device& device, Communicator* world, Communicator* group)
       : device_(device), world_(world), group_(group) {}
+
+  // What it takes of the host, pinned, and that it takes it: once, before any, for the largest.
+  uint64_t BytesOf(const CollectiveLaunch& collective, int64_t rows) const;
+  uint64_t BytesOf(const TransferLaunch& transfer, int64_t rows) const;
+  Status Prepare(uint64_t bytes);
 
   // Of `rows` of the batch.
   Status Run(const CollectiveLaunch& collective, int64_t rows);
@@ -42,7 +36,8 @@ class StagedExchange {
   Device& device_;
   Communicator* const world_;
   Communicator* const group_;
-  PinnedBytes pinned_;
+  DeviceArena pinned_;
+  uint64_t pinned_bytes_ = 0;
 };
 
 }  // namespace mrs

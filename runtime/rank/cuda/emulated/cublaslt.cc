@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "kernels/cuda/emulation/memory.h"
 #include "kernels/cuda/emulation/stream.h"
@@ -54,6 +55,7 @@ thread_local std::string said;
 struct Process {
   std::mutex mutex;
   std::set<const void*> handles, descriptions;
+  std::set<std::pair<const void*, uint64_t>> multiplied;  // by a handle, in no graph: marks of products
 };
 Process& TheProcess() {
   static Process* const process = new Process;
@@ -353,6 +355,18 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
     why = WhyNoMemory("the workspace", workspace, static_cast<int64_t>(workspace_bytes), kWorkspaceAlignment);
   }
   if (!why.empty()) return No(CUBLAS_STATUS_INVALID_VALUE, std::move(why));
+  // Of a product the first is in no graph: cuBLASLt may load a kernel by it.
+  const bool is_captured =
+      stream != nullptr && static_cast<mrs::emulation::Stream*>(static_cast<void*>(stream))->is_capturing();
+  {
+    Process& process = TheProcess();
+    const std::lock_guard lock(process.mutex);
+    if (!is_captured) {
+      process.multiplied.emplace(handle, mark.product);
+    } else if (!process.multiplied.contains({handle, mark.product})) {
+      return No(CUBLAS_STATUS_EXECUTION_FAILED, "the first product of its sizes is captured");
+    }
+  }
   const auto run = [=] {
     Run(p, static_cast<const bf16*>(a), static_cast<const bf16*>(b), static_cast<float*>(d), workspace,
         mark.workspace_bytes);

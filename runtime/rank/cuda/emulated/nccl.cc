@@ -14,12 +14,14 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <compare>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -65,6 +67,13 @@ struct Shared {
   std::byte letters[kMostRanks][kMostRanks][kPiece];
 };
 
+// What is called, with whom; of a gathering -1.
+struct Call {
+  enum Kind : uint8_t { kGather, kSend, kRecv } kind;
+  int peer;
+  auto operator<=>(const Call&) const = default;
+};
+
 struct Group {
   ~Group() { munmap(shared, sizeof(Shared)); }
 
@@ -73,6 +82,7 @@ struct Group {
   int rank = 0, size = 0;
   uint32_t device = 0;
   std::shared_ptr<int> held = std::make_shared<int>();  // by graphs, too
+  std::set<Call> called;                                // in no graph
   bool is_blocking = true, is_ready = false, is_settling = false, is_final = false, is_gone = false, hangs = false;
   ncclResult_t error = ncclSuccess;
   std::string why;
@@ -214,9 +224,10 @@ bool IsDevices(const Group& group, const void* data, size_t bytes) {
   return emulation::WhyNot(data, bytes, emulation::Where::kDevice, static_cast<int>(group.device)).empty();
 }
 
-// A call on the stream, which runs it in its turn, or keeps it for a graph.
+// A call on the stream, which runs it in its turn, or keeps it for a graph. Of its kind the first is in none: NCCL may
+// connect by it, and take memory, which nobody has tried while a graph is captured.
 template <typename Run>
-ncclResult_t OnStream(const std::shared_ptr<Group>& of, cudaStream_t stream, const void* x, size_t x_bytes,
+ncclResult_t OnStream(const std::shared_ptr<Group>& of, Call call, cudaStream_t stream, const void* x, size_t x_bytes,
                       const void* y, size_t y_bytes, Run run) {
   Group& group = *of;
   if (!group.is_ready || group.is_final) return ncclInvalidUsage;
@@ -227,6 +238,12 @@ ncclResult_t OnStream(const std::shared_ptr<Group>& of, cudaStream_t stream, con
   }
   if (!IsDevices(group, x, x_bytes) || !IsDevices(group, y, y_bytes)) {
     group.Fail(ncclInvalidArgument, "operands are no memory of the device");
+    return group.error;
+  }
+  const bool is_captured =
+      stream != nullptr && static_cast<emulation::Stream*>(static_cast<void*>(stream))->is_capturing();
+  if (is_captured && !group.called.contains(call)) {
+    group.Fail(ncclInvalidUsage, "the first call of its kind is captured");
     return group.error;
   }
   const auto graphs = std::make_shared<std::shared_ptr<int>>();  // what a graph holds of the group; null: it is none's
@@ -240,8 +257,10 @@ ncclResult_t OnStream(const std::shared_ptr<Group>& of, cudaStream_t stream, con
     group.Fail(ncclUnhandledCudaError, "the stream takes no work");
     return group.error;
   }
-  if (stream != nullptr && static_cast<emulation::Stream*>(static_cast<void*>(stream))->is_capturing()) {
+  if (is_captured) {
     *graphs = group.held;
+  } else {
+    group.called.insert(call);
   }
   return std::exchange(group.is_settling, false) ? ncclInProgress : ncclSuccess;  // of the first
 }
@@ -386,23 +405,23 @@ ncclResult_t ncclAllGather(const void* x, void* y, size_t count, ncclDataType_t 
                            cudaStream_t stream) {
   const auto group = Of(comm);
   if (!IsBytes(*group, type)) return group->error;
-  return OnStream(group, stream, x, count, y, count * static_cast<size_t>(group->size), [=](Group& of) {
-    RunGather(of, static_cast<const std::byte*>(x), static_cast<std::byte*>(y), count);
-  });
+  return OnStream(
+      group, {Call::kGather, -1}, stream, x, count, y, count * static_cast<size_t>(group->size),
+      [=](Group& of) { RunGather(of, static_cast<const std::byte*>(x), static_cast<std::byte*>(y), count); });
 }
 ncclResult_t ncclSend(const void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                       cudaStream_t stream) {
   const auto group = Of(comm);
   if (peer < 0 || peer >= group->size || peer == group->rank) return ncclInvalidArgument;
   if (!IsBytes(*group, type)) return group->error;
-  return OnStream(group, stream, data, count, data, count,
+  return OnStream(group, {Call::kSend, peer}, stream, data, count, data, count,
                   [=](Group& of) { RunSend(of, static_cast<const std::byte*>(data), count, peer); });
 }
 ncclResult_t ncclRecv(void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream) {
   const auto group = Of(comm);
   if (peer < 0 || peer >= group->size || peer == group->rank) return ncclInvalidArgument;
   if (!IsBytes(*group, type)) return group->error;
-  return OnStream(group, stream, data, count, data, count,
+  return OnStream(group, {Call::kRecv, peer}, stream, data, count, data, count,
                   [=](Group& of) { RunRecv(of, static_cast<std::byte*>(data), count, peer); });
 }
 
