@@ -3,17 +3,20 @@
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/peer_exchange.h"
 #include "kernels/cuda/peer_transfer.h"
 #include "kernels/cuda/testing/device_memory.h"
 #include "kernels/cuda/testing/fused_cases.h"
+#include "kernels/cuda/testing/wrappers.h"
 
 namespace mrs::kernels::cuda {
 namespace {
@@ -184,6 +187,34 @@ void CheckShape(const Peers& peers, const Shape& shape, Verdict* verdict) {
 }
 
 }  // namespace
+
+std::string WhyNotSideBySide(int ranks) {
+  int multiprocessors = 0;
+  Must(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0), "a device's size");
+  if (ranks * kPeerBlocks > multiprocessors * kPeerBlocksAMultiprocessor) {
+    return fmt::format("{} multiprocessors hold {} blocks at once, and {} wait for each other", multiprocessors,
+                       multiprocessors * kPeerBlocksAMultiprocessor, ranks * kPeerBlocks);
+  }
+  const auto words = static_cast<size_t>(ranks * kPeerBlocks);
+  const Peers peers(ranks);
+  Taken taken;
+  SideBySideArgs args = {};
+  args.there = static_cast<uint64_t*>(taken.Take(words * sizeof(uint64_t)));
+  args.met = static_cast<uint64_t*>(taken.Take(words * sizeof(uint64_t)));
+  args.launches = ranks;
+  args.longest_ns = 1'000'000'000;
+  Must(cudaDeviceSynchronize(), "memset");
+  for (args.launch = 0; args.launch < ranks; ++args.launch) {
+    Must(StartSideBySide(args, peers.streams[static_cast<size_t>(args.launch)]), "launches side by side");
+  }
+  Must(cudaDeviceSynchronize(), "launches side by side");
+  std::vector<uint64_t> met(words);
+  Must(cudaMemcpy(met.data(), args.met, words * sizeof(uint64_t), cudaMemcpyDeviceToHost), "copy");
+  const auto count = std::count(met.begin(), met.end(), 1u);
+  if (std::cmp_equal(count, words)) return "";
+  return fmt::format("its cooperative launches of {} streams do not run side by side: {} of {} blocks met", ranks,
+                     count, words);
+}
 
 // Three times over, so that both parities of a piece's number come; sums the second time in two shots.
 int CheckPeerExchange(int ranks) {

@@ -2,7 +2,13 @@
 // prints a line, and returns how many results are not the host's bits.
 #pragma once
 
+#include <string>
+
 namespace mrs::kernels::cuda {
+
+// Why so many streams cannot exchange on this device; "": they can. Their kernels wait for each other, so it must hold
+// all of them at once, which cooperative launches promise of each alone.
+std::string WhyNotSideBySide(int ranks);
 
 int CheckPeerExchange(int ranks);   // sums and gatherings
 int CheckPeerTransfers(int ranks);  // from each to the next

@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/copies.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/peer_blocks.h"
 #include "kernels/cuda/signals.h"
 #include "kernels/cuda/tensor_cores.h"
 
@@ -95,6 +96,19 @@ __global__ void Count(CountArgs a) {
   if (lane == 0) *a.count = 0;
 }
 
+__global__ void SideBySide(SideBySideArgs a) {
+  if (threadIdx.x != 0) return;
+  StoreRelease(a.there + a.launch * kPeerBlocks + blockIdx.x, 1);
+  const uint64_t begin = Nanoseconds();
+  for (int other = 0; other < a.launches; ++other) {
+    while (LoadAcquire(a.there + other * kPeerBlocks + blockIdx.x) == 0) {
+      if (Nanoseconds() - begin > a.longest_ns) return;
+      Poll();
+    }
+  }
+  a.met[a.launch * kPeerBlocks + blockIdx.x] = 1;
+}
+
 __global__ void Depend(DependArgs a) {
   const uint64_t came = Nanoseconds();
   const int i = int(blockIdx.x * blockDim.x + threadIdx.x);
@@ -131,6 +145,11 @@ int StartCount(const CountArgs& args, void* stream) {
 }
 int StartDepend(const DependArgs& args, void* stream) {
   return Launch(Depend, {dim3{kDependWords / 32}, dim3{32}}, stream, args);
+}
+int StartSideBySide(const SideBySideArgs& args, void* stream) {
+  LaunchShape shape = {dim3{kPeerBlocks}, dim3{kPeerThreads}};
+  shape.is_cooperative = true;
+  return Launch(SideBySide, shape, stream, args);
 }
 int StartHandOver(const HandOverArgs& args, void* stream) {
   LaunchShape shape = {dim3{2}, dim3{32}};

@@ -60,6 +60,14 @@ struct DependArgs {
   int turn;
 };
 constexpr uint32_t DependWord(int turn, int i) { return uint32_t(turn * 1000 + i * i); }
+// Of several launches, each in a stream: every block waits for the one of its number of each other launch, as exchanges
+// of peer_exchange.h do.
+struct SideBySideArgs {
+  uint64_t* there;  // [launches][kPeerBlocks], zeros
+  uint64_t* met;    // [launches][kPeerBlocks]: 1 where all others were there within longest_ns
+  int launch, launches;
+  uint64_t longest_ns;
+};
 
 int StartProduct(const ProductArgs& args, void* stream);
 int StartTranspose(const TransposeArgs& args, void* stream);
@@ -68,6 +76,7 @@ int StartCopies(const CopyArgs& args, void* stream);
 int StartDepend(const DependArgs& args, void* stream);
 int StartHandOver(const HandOverArgs& args, void* stream);
 int StartCount(const CountArgs& args, void* stream);
+int StartSideBySide(const SideBySideArgs& args, void* stream);
 
 struct WrapperCheck {
   const char* name;
