@@ -42,6 +42,11 @@ int AsyncError(Comm comm, int* state);
 int AllGather(const void* x, void* y, size_t bytes, Comm comm, void* stream);
 int Send(const void* data, size_t bytes, int peer, Comm comm, void* stream);
 int Recv(void* data, size_t bytes, int peer, Comm comm, void* stream);
+// Sends and receipts between them are one step, in which none waits for another; there a rank may send to itself. What
+// they return says nothing of when they are done, and GroupEnd returns the first error of them, too. It is called once
+// for each GroupStart.
+int GroupStart();
+int GroupEnd();
 
 // After all graphs that have calls of `comm`, which spin on such. Finalize may be kInProgress; Destroy comes after it,
 // Abort at any time.

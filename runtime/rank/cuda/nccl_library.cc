@@ -24,7 +24,9 @@ namespace {
   CALL(ncclCommAbort)          \
   CALL(ncclAllGather)          \
   CALL(ncclSend)               \
-  CALL(ncclRecv)
+  CALL(ncclRecv)               \
+  CALL(ncclGroupStart)         \
+  CALL(ncclGroupEnd)
 
 struct Calls {
 #define CALL(name) decltype(&::name) name = nullptr;
@@ -116,6 +118,8 @@ int Send(const void* data, size_t bytes, int peer, Comm comm, void* stream) {
 int Recv(void* data, size_t bytes, int peer, Comm comm, void* stream) {
   return calls.ncclRecv(data, bytes, ncclUint8, peer, Of(comm), Stream(stream));
 }
+int GroupStart() { return calls.ncclGroupStart(); }
+int GroupEnd() { return calls.ncclGroupEnd(); }
 int Finalize(Comm comm) { return calls.ncclCommFinalize(Of(comm)); }
 int Destroy(Comm comm) { return calls.ncclCommDestroy(Of(comm)); }
 int Abort(Comm comm) { return calls.ncclCommAbort(Of(comm)); }

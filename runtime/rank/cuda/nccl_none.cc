@@ -20,6 +20,8 @@ int AsyncError(Comm, int*) { return kInvalidUsage; }
 int AllGather(const void*, void*, size_t, Comm, void*) { return kInvalidUsage; }
 int Send(const void*, size_t, int, Comm, void*) { return kInvalidUsage; }
 int Recv(void*, size_t, int, Comm, void*) { return kInvalidUsage; }
+int GroupStart() { return kInvalidUsage; }
+int GroupEnd() { return kInvalidUsage; }
 int Finalize(Comm) { return kInvalidUsage; }
 int Destroy(Comm) { return kInvalidUsage; }
 int Abort(Comm) { return kInvalidUsage; }

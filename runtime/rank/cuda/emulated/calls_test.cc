@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/emulated/cublasLt.h"
@@ -80,6 +82,96 @@ TEST(EmulatedNccl, MovesBytesOfTheDevicesMemoryAlone) {
     EXPECT_EQ(ncclAllGather(of_host, data, 8, ncclUint8, alone.comm, alone.stream), ncclInvalidArgument);
     EXPECT_EQ(ncclCommAbort(alone.comm), ncclSuccess);
   }
+}
+
+// Of a group nothing is done before its end, and nothing at all where one of its calls is refused.
+TEST(EmulatedNccl, AGroupIsOneStep) {
+  Alone alone;
+  std::byte* const data = alone.memory.data();
+  const auto send = [&](size_t bytes) { return ncclSend(data, bytes, ncclUint8, 0, alone.comm, alone.stream); };
+  const auto receive = [&](size_t bytes) { return ncclRecv(data + 8, bytes, ncclUint8, 0, alone.comm, alone.stream); };
+  const auto tell = [&](uint64_t value) { EXPECT_TRUE(alone.device->CopyIn(data, &value, sizeof(value)).ok()); };
+  const auto told = [&] {
+    uint64_t value = 0;
+    EXPECT_TRUE(alone.device->CopyOut(&value, data + 8, sizeof(value)).ok());
+    return value;
+  };
+  EXPECT_EQ(ncclGroupEnd(), ncclInvalidUsage);
+  EXPECT_EQ(send(8), ncclInvalidArgument);  // to itself, and nobody takes it
+  tell(1);
+  EXPECT_EQ(ncclGroupStart(), ncclSuccess);
+  EXPECT_EQ(ncclGroupStart(), ncclSuccess);
+  EXPECT_EQ(send(8), ncclInProgress);
+  EXPECT_EQ(receive(8), ncclInProgress);
+  EXPECT_EQ(ncclGroupEnd(), ncclSuccess);
+  EXPECT_NE(told(), 1u);
+  EXPECT_EQ(ncclGroupEnd(), ncclInProgress);  // the communicator's first
+  EXPECT_EQ(told(), 1u);
+  EXPECT_EQ(ncclGroupStart(), ncclSuccess);
+  EXPECT_EQ(ncclGroupEnd(), ncclSuccess);
+  tell(2);
+  EXPECT_EQ(ncclGroupStart(), ncclSuccess);
+  EXPECT_EQ(send(8), ncclSuccess);
+  EXPECT_EQ(ncclRecv(data + 8, 8, ncclUint8, 1, alone.comm, alone.stream), ncclInvalidArgument);
+  EXPECT_EQ(receive(8), ncclSuccess);
+  EXPECT_EQ(ncclGroupEnd(), ncclInvalidArgument);
+  EXPECT_EQ(told(), 1u);
+  alone.End();
+}
+
+// Where one rank alone sends and takes, neither may wait for the other to be done.
+TEST(EmulatedNccl, AGroupsMessagesAreLongerThanAPiece) {
+  Alone alone;
+  constexpr size_t kBytes = 200001;
+  const DeviceArena memory = *alone.device->Allocate("messages", 2 * kBytes);
+  std::vector<std::byte> told(kBytes), heard(kBytes);
+  for (size_t i = 0; i < kBytes; ++i) told[i] = static_cast<std::byte>(i % 251);
+  EXPECT_TRUE(alone.device->CopyIn(memory.data(), told.data(), kBytes).ok());
+  EXPECT_EQ(ncclGroupStart(), ncclSuccess);
+  ncclRecv(memory.data() + kBytes, kBytes, ncclUint8, 0, alone.comm, alone.stream);
+  ncclSend(memory.data(), kBytes, ncclUint8, 0, alone.comm, alone.stream);
+  EXPECT_EQ(ncclGroupEnd(), ncclInProgress);
+  EXPECT_TRUE(alone.device->CopyOut(heard.data(), memory.data() + kBytes, kBytes).ok());
+  EXPECT_EQ(heard, told);
+  alone.End();
+}
+
+TEST(EmulatedNccl, KnowsTheGroupsOfThisProjectAlone) {
+  const auto why = [](const std::function<void(Alone&, std::byte*)>& calls, bool is_at_end) {
+    Alone alone;
+    EXPECT_EQ(ncclGroupStart(), ncclSuccess);
+    calls(alone, alone.memory.data());
+    EXPECT_EQ(std::string(ncclGetLastError(alone.comm)).empty(), is_at_end);
+    EXPECT_EQ(ncclGroupEnd(), ncclInvalidUsage);
+    const std::string said = ncclGetLastError(alone.comm);
+    EXPECT_EQ(ncclCommAbort(alone.comm), ncclSuccess);
+    return said;
+  };
+  const auto send = [](Alone& alone, std::byte* data) {
+    return ncclSend(data, 8, ncclUint8, 0, alone.comm, alone.stream);
+  };
+  EXPECT_EQ(why([&](Alone& alone, std::byte* data) { send(alone, data); }, true),
+            "rank 0 sends to itself and takes nothing, or likewise");
+  EXPECT_EQ(why(
+                [&](Alone& alone, std::byte* data) {
+                  send(alone, data);
+                  EXPECT_EQ(send(alone, data), ncclInvalidUsage);
+                },
+                false),
+            "two messages of one kind with one rank in a group, which the emulated NCCL has not");
+  EXPECT_EQ(why(
+                [&](Alone& alone, std::byte* data) {
+                  EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclInvalidUsage);
+                },
+                false),
+            "a gathering in a group, which the emulated NCCL has not");
+  EXPECT_EQ(why(
+                [&](Alone& alone, std::byte* data) {
+                  send(alone, data);
+                  EXPECT_EQ(ncclRecv(data, 8, ncclUint8, 0, alone.comm, nullptr), ncclInvalidUsage);
+                },
+                false),
+            "a group of two communicators or streams, which the emulated NCCL has not");
 }
 
 TEST(EmulatedNcclDeathTest, IsDestroyedOnlyWhenFinal) {

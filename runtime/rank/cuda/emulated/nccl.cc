@@ -1,35 +1,33 @@
 // NCCL's calls between processes of one host, or threads of one: memory that ranks share, whose file the unique id
-// names. What NCCL refuses or hangs on is an error here, or ends the program by name. A call runs where its stream runs
-// it; whoever waits looks whether the other is still there. Its variables are NCCL's, of which it knows NCCL_HOSTID and
-// NCCL_COMM_BLOCKING.
+// names (nccl_group.h). What NCCL refuses or hangs on is an error here, or ends the program by name. A call runs where
+// its stream runs it. Its variables are NCCL's, of which it knows NCCL_HOSTID and NCCL_COMM_BLOCKING.
 #include "runtime/rank/cuda/emulated/nccl.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <compare>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "kernels/cuda/emulation/memory.h"
 #include "kernels/cuda/emulation/stream.h"
 #include "runtime/comm/fd.h"
 #include "runtime/rank/cuda/emulated/libraries.h"
+#include "runtime/rank/cuda/emulated/nccl_group.h"
 #include "runtime/rank/cuda/emulated_faults.h"
 
 namespace mrs::emulated {
@@ -39,61 +37,6 @@ using std::chrono::steady_clock;
 
 constexpr unsigned int kMagic = 0xcafebeef;  // of a configuration that the initializer made
 constexpr int kVersion = 22809, kAnotherVersion = 22703;
-constexpr size_t kMostRanks = 64;
-constexpr size_t kPiece = size_t{64} << 10;
-constexpr auto kLongest = std::chrono::seconds(60);  // without a step of the rank that is waited for
-
-enum State : uint32_t { kAbsent, kThere, kGone };
-
-// All of it begins as zeros.
-struct alignas(64) RankLine {
-  std::atomic<uint32_t> state;
-  std::atomic<bool> has_come;  // and may have left since
-  std::atomic<int32_t> pid;
-  std::atomic<uint32_t> device;
-  std::atomic<uint64_t> host;   // emulated::HostOfProcess
-  std::atomic<uint64_t> step;   // of gatherings, two a piece
-  std::atomic<uint64_t> bytes;  // of the gathering under way
-};
-struct alignas(64) Box {
-  std::atomic<uint64_t> sent, taken;  // pieces
-  std::atomic<uint64_t> bytes;        // of the message under way
-};
-struct Shared {
-  std::atomic<uint32_t> size;  // as the first rank has it
-  RankLine lines[kMostRanks];
-  Box boxes[kMostRanks][kMostRanks];  // [from][to]
-  std::byte gathered[kMostRanks][kPiece];
-  std::byte letters[kMostRanks][kMostRanks][kPiece];
-};
-
-// What is called, with whom; of a gathering -1.
-struct Call {
-  enum Kind : uint8_t { kGather, kSend, kRecv } kind;
-  int peer;
-  auto operator<=>(const Call&) const = default;
-};
-
-struct Group {
-  ~Group() { munmap(shared, sizeof(Shared)); }
-
-  Shared* shared = nullptr;
-  std::string id;
-  int rank = 0, size = 0;
-  uint32_t device = 0;
-  std::shared_ptr<int> held = std::make_shared<int>();  // by graphs, too
-  std::set<Call> called;                                // in no graph
-  bool is_blocking = true, is_ready = false, is_settling = false, is_final = false, is_gone = false, hangs = false;
-  ncclResult_t error = ncclSuccess;
-  std::string why;
-
-  RankLine& line(int of) { return shared->lines[of]; }
-  void Fail(ncclResult_t code, std::string because) {
-    if (error != ncclSuccess) return;
-    error = code;
-    why = std::move(because);
-  }
-};
 
 // Of the process: files of ids that no communicator is made of yet, and communicators that are there.
 struct Process {
@@ -116,133 +59,37 @@ std::shared_ptr<Group> Of(ncclComm_t comm) {
   return group->second;
 }
 
-// "" while a rank is there.
-std::string WhyGone(Group& group, int rank) {
-  RankLine& line = group.line(rank);
-  if (line.state.load(std::memory_order_acquire) == kGone) return fmt::format("rank {} has left", rank);
-  const int pid = line.pid.load();
-  if (pid == 0 || pid == getpid()) return "";
-  char path[64], state = '?';
-  std::snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-  if (std::FILE* const file = std::fopen(path, "re")) {
-    if (std::fscanf(file, "%*d (%*[^)]) %c", &state) != 1) state = '?';
-    std::fclose(file);
-  } else {
-    state = 'X';
-  }
-  return state == 'Z' || state == 'X' ? fmt::format("rank {} has ended (process {})", rank, pid) : "";
-}
-
-// Whether `rank` got there; else the group has failed.
-template <typename Condition>
-bool Await(Group& group, int rank, const Condition& is_there) {
-  const auto begin = steady_clock::now();
-  for (uint64_t looks = 0; !is_there(); ++looks) {
-    if (looks < 200) {
-      sched_yield();
-      continue;
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(100));
-    if (looks % 20 != 0) continue;
-    std::string why = WhyGone(group, rank);
-    if (is_there()) return true;  // it did, and left
-    if (!why.empty()) {
-      group.Fail(ncclRemoteError, std::move(why));
-      return false;
-    }
-    if (steady_clock::now() - begin > kLongest) {
-      group.Fail(ncclSystemError, fmt::format("rank {} has made no step for 60 s", rank));
-      return false;
-    }
-  }
-  return true;
-}
-
-bool AllStep(Group& group) {
-  const uint64_t step = group.line(group.rank).step.fetch_add(1, std::memory_order_acq_rel) + 1;
-  for (int rank = 0; rank < group.size; ++rank) {
-    RankLine& line = group.line(rank);
-    if (!Await(group, rank, [&] { return line.step.load(std::memory_order_acquire) >= step; })) return false;
-  }
-  return true;
-}
-
-void RunGather(Group& group, const std::byte* x, std::byte* y, size_t bytes) {
-  group.line(group.rank).bytes.store(bytes, std::memory_order_relaxed);
-  size_t done = 0;
-  do {
-    const size_t piece = std::min(kPiece, bytes - done);
-    if (piece > 0) std::memcpy(group.shared->gathered[group.rank], x + done, piece);
-    if (!AllStep(group)) return;
-    for (int rank = 0; rank < group.size; ++rank) {
-      if (const uint64_t other = group.line(rank).bytes.load(std::memory_order_relaxed); other != bytes) {
-        return group.Fail(ncclInvalidUsage, fmt::format("rank {} gathers {} bytes, and rank {} gathers {}", group.rank,
-                                                        bytes, rank, other));
-      }
-      if (piece > 0) {
-        std::memcpy(y + static_cast<size_t>(rank) * bytes + done, group.shared->gathered[rank], piece);
-      }
-    }
-    if (!AllStep(group)) return;
-    done += piece;
-  } while (done < bytes);
-}
-
-void RunSend(Group& group, const std::byte* data, size_t bytes, int peer) {
-  Box& box = group.shared->boxes[group.rank][peer];
-  size_t done = 0;
-  do {
-    const size_t piece = std::min(kPiece, bytes - done);
-    const uint64_t sent = box.sent.load(std::memory_order_relaxed);
-    if (!Await(group, peer, [&] { return box.taken.load(std::memory_order_acquire) == sent; })) return;
-    box.bytes.store(bytes, std::memory_order_relaxed);
-    if (piece > 0) std::memcpy(group.shared->letters[group.rank][peer], data + done, piece);
-    box.sent.store(sent + 1, std::memory_order_release);
-    done += piece;
-  } while (done < bytes);
-}
-
-void RunRecv(Group& group, std::byte* data, size_t bytes, int peer) {
-  Box& box = group.shared->boxes[peer][group.rank];
-  size_t done = 0;
-  do {
-    const size_t piece = std::min(kPiece, bytes - done);
-    const uint64_t taken = box.taken.load(std::memory_order_relaxed);
-    if (!Await(group, peer, [&] { return box.sent.load(std::memory_order_acquire) > taken; })) return;
-    if (const uint64_t other = box.bytes.load(std::memory_order_relaxed); other != bytes) {
-      return group.Fail(ncclInvalidUsage,
-                        fmt::format("rank {} sends {} bytes, and rank {} expects {}", peer, other, group.rank, bytes));
-    }
-    if (piece > 0) std::memcpy(data + done, group.shared->letters[peer][group.rank], piece);
-    box.taken.store(taken + 1, std::memory_order_release);
-    done += piece;
-  } while (done < bytes);
-}
-
 // Memory of the device that it runs on.
 bool IsDevices(const Group& group, const void* data, size_t bytes) {
   return emulation::WhyNot(data, bytes, emulation::Where::kDevice, static_cast<int>(group.device)).empty();
 }
 
-// A call on the stream, which runs it in its turn, or keeps it for a graph. Of its kind the first is in none: NCCL may
-// connect by it, and take memory, which nobody has tried while a graph is captured.
-template <typename Run>
-ncclResult_t OnStream(const std::shared_ptr<Group>& of, Call call, cudaStream_t stream, const void* x, size_t x_bytes,
-                      const void* y, size_t y_bytes, Run run) {
-  Group& group = *of;
+// What a call is refused with, before it is anywhere.
+template <typename Operands>
+ncclResult_t Refusal(Group& group, const Operands& operands) {
   if (!group.is_ready || group.is_final) return ncclInvalidUsage;
   if (group.error != ncclSuccess) return group.error;
   if (const auto asked = Fails(Point::kNcclCall, group.device)) {
     group.Fail(ncclUnhandledCudaError, *asked);
     return group.error;
   }
-  if (!IsDevices(group, x, x_bytes) || !IsDevices(group, y, y_bytes)) {
+  for (const auto& [data, bytes] : operands) {
+    if (IsDevices(group, data, bytes)) continue;
     group.Fail(ncclInvalidArgument, "operands are no memory of the device");
     return group.error;
   }
+  return ncclSuccess;
+}
+
+// Calls on the stream, which runs them in their turn, or keeps them for a graph. Of its kind the first is in none: NCCL
+// may connect by it, and take memory, which nobody has tried while a graph is captured.
+template <typename Run>
+ncclResult_t OnStream(const std::shared_ptr<Group>& of, const std::vector<Call>& calls, cudaStream_t stream,
+                      emulation::Words words, Run run) {
+  Group& group = *of;
   const bool is_captured =
       stream != nullptr && static_cast<emulation::Stream*>(static_cast<void*>(stream))->is_capturing();
-  if (is_captured && !group.called.contains(call)) {
+  if (is_captured && !std::ranges::all_of(calls, [&](const Call& call) { return group.called.contains(call); })) {
     group.Fail(ncclInvalidUsage, "the first call of its kind is captured");
     return group.error;
   }
@@ -253,16 +100,54 @@ ncclResult_t OnStream(const std::shared_ptr<Group>& of, Call call, cudaStream_t 
     if (const auto asked = Fails(Point::kNcclAsync, of->device)) return of->Fail(ncclRemoteError, *asked);
     run(*of);
   };
-  if (emulation::DoOn(stream, work, emulation::WordsOf(x, y)) != 0) {
+  if (emulation::DoOn(stream, work, std::move(words)) != 0) {
     group.Fail(ncclUnhandledCudaError, "the stream takes no work");
     return group.error;
   }
   if (is_captured) {
     *graphs = group.held;
   } else {
-    group.called.insert(call);
+    group.called.insert(calls.begin(), calls.end());
   }
   return std::exchange(group.is_settling, false) ? ncclInProgress : ncclSuccess;  // of the first
+}
+
+// What the thread has said since ncclGroupStart.
+struct Grouped {
+  int depth = 0;
+  std::shared_ptr<Group> of;  // null: nothing yet
+  cudaStream_t stream = nullptr;
+  std::vector<Message> messages;
+  emulation::Words words;
+  ncclResult_t error = ncclSuccess;  // the first
+
+  ncclResult_t Keep(ncclResult_t code) {
+    if (error == ncclSuccess) error = code;
+    return code;
+  }
+};
+thread_local Grouped grouped;
+
+// Of groups it knows those that this project has: of one communicator, one stream, and one message to each and from
+// each.
+ncclResult_t AddToGroup(const std::shared_ptr<Group>& of, const Message& message, cudaStream_t stream) {
+  if (grouped.of == nullptr) {
+    grouped.of = of;
+    grouped.stream = stream;
+  }
+  if (grouped.of != of || grouped.stream != stream) {
+    of->Fail(ncclInvalidUsage, "a group of two communicators or streams, which the emulated NCCL has not");
+    return of->error;
+  }
+  for (const Message& other : grouped.messages) {
+    if (other.peer != message.peer || other.is_send != message.is_send) continue;
+    of->Fail(ncclInvalidUsage, "two messages of one kind with one rank in a group, which the emulated NCCL has not");
+    return of->error;
+  }
+  grouped.messages.push_back(message);
+  const emulation::Words words = emulation::WordsOf(message.data);
+  grouped.words.insert(grouped.words.end(), words.begin(), words.end());
+  return of->is_settling ? ncclInProgress : ncclSuccess;  // as any call where it does not wait
 }
 
 // In bytes; of what else nobody here gathers or sends.
@@ -271,6 +156,26 @@ bool IsBytes(Group& group, ncclDataType_t type) {
   group.Fail(ncclInvalidArgument,
              fmt::format("elements of type {}, where the emulated NCCL has bytes alone", static_cast<int>(type)));
   return false;
+}
+
+Call CallOf(const Message& message) { return {message.is_send ? Call::kSend : Call::kRecv, message.peer}; }
+
+ncclResult_t Transfer(ncclComm_t comm, ncclDataType_t type, const Message& message, cudaStream_t stream) {
+  const auto group = Of(comm);
+  const bool in_group = grouped.depth > 0;
+  const ncclResult_t refused = [&] {
+    if (message.peer < 0 || message.peer >= group->size) return ncclInvalidArgument;
+    if (message.peer == group->rank && !in_group) return ncclInvalidArgument;  // nobody would take it
+    if (!IsBytes(*group, type)) return group->error;
+    return Refusal(*group, std::array{std::pair<const void*, size_t>(message.data, message.bytes)});
+  }();
+  if (refused != ncclSuccess) return in_group ? grouped.Keep(refused) : refused;
+  if (!in_group) {
+    return OnStream(group, {CallOf(message)}, stream, emulation::WordsOf(message.data),
+                    [message](Group& of) { RunMessages(of, {message}); });
+  }
+  const ncclResult_t added = AddToGroup(group, message, stream);
+  return added == ncclInProgress ? added : grouped.Keep(added);
 }
 
 ncclResult_t StateOf(Group& group) {
@@ -405,24 +310,48 @@ ncclResult_t ncclAllGather(const void* x, void* y, size_t count, ncclDataType_t 
                            cudaStream_t stream) {
   const auto group = Of(comm);
   if (!IsBytes(*group, type)) return group->error;
-  return OnStream(
-      group, {Call::kGather, -1}, stream, x, count, y, count * static_cast<size_t>(group->size),
-      [=](Group& of) { RunGather(of, static_cast<const std::byte*>(x), static_cast<std::byte*>(y), count); });
+  const size_t y_bytes = count * static_cast<size_t>(group->size);
+  const ncclResult_t refused =
+      Refusal(*group, std::array{std::pair<const void*, size_t>(x, count), std::pair<const void*, size_t>(y, y_bytes)});
+  if (refused != ncclSuccess) return refused;
+  if (grouped.depth > 0) {
+    group->Fail(ncclInvalidUsage, "a gathering in a group, which the emulated NCCL has not");
+    return grouped.Keep(group->error);
+  }
+  return OnStream(group, {{Call::kGather, -1}}, stream, mrs::emulation::WordsOf(x, y), [=](Group& of) {
+    RunGather(of, static_cast<const std::byte*>(x), static_cast<std::byte*>(y), count);
+  });
 }
 ncclResult_t ncclSend(const void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                       cudaStream_t stream) {
-  const auto group = Of(comm);
-  if (peer < 0 || peer >= group->size || peer == group->rank) return ncclInvalidArgument;
-  if (!IsBytes(*group, type)) return group->error;
-  return OnStream(group, {Call::kSend, peer}, stream, data, count, data, count,
-                  [=](Group& of) { RunSend(of, static_cast<const std::byte*>(data), count, peer); });
+  auto* const sent = static_cast<std::byte*>(const_cast<void*>(data));
+  return Transfer(comm, type, {.is_send = true, .data = sent, .bytes = count, .peer = peer}, stream);
 }
 ncclResult_t ncclRecv(void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream) {
-  const auto group = Of(comm);
-  if (peer < 0 || peer >= group->size || peer == group->rank) return ncclInvalidArgument;
-  if (!IsBytes(*group, type)) return group->error;
-  return OnStream(group, {Call::kRecv, peer}, stream, data, count, data, count,
-                  [=](Group& of) { RunRecv(of, static_cast<std::byte*>(data), count, peer); });
+  return Transfer(comm, type, {.data = static_cast<std::byte*>(data), .bytes = count, .peer = peer}, stream);
+}
+ncclResult_t ncclGroupStart() {
+  ++grouped.depth;
+  return ncclSuccess;
+}
+ncclResult_t ncclGroupEnd() {
+  if (grouped.depth == 0) return ncclInvalidUsage;
+  if (grouped.depth > 1) {
+    --grouped.depth;
+    return ncclSuccess;
+  }
+  const Grouped all = std::exchange(grouped, {});
+  if (all.error != ncclSuccess || all.of == nullptr) return all.error;
+  const ncclResult_t refused = Refusal(*all.of, std::array<std::pair<const void*, size_t>, 0>());
+  if (refused != ncclSuccess) return refused;
+  if (std::ranges::count(all.messages, all.of->rank, &Message::peer) == 1) {
+    all.of->Fail(ncclInvalidUsage, fmt::format("rank {} sends to itself and takes nothing, or likewise", all.of->rank));
+    return all.of->error;
+  }
+  std::vector<Call> calls;
+  for (const Message& message : all.messages) calls.push_back(CallOf(message));
+  return OnStream(all.of, calls, all.stream, all.words,
+                  [messages = all.messages](Group& of) { RunMessages(of, messages); });
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
@@ -456,7 +385,9 @@ const Library& mrs::emulated::NcclLibrary() {
                                       CALL(ncclCommAbort),
                                       CALL(ncclAllGather),
                                       CALL(ncclSend),
-                                      CALL(ncclRecv)};
+                                      CALL(ncclRecv),
+                                      CALL(ncclGroupStart),
+                                      CALL(ncclGroupEnd)};
 #undef CALL
   static const Library library{"libnccl.so.2", Point::kNcclOpen, calls};
   return library;

@@ -53,5 +53,8 @@ ncclResult_t ncclAllGather(const void* x, void* y, size_t count, ncclDataType_t 
 ncclResult_t ncclSend(const void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                       cudaStream_t stream);
 ncclResult_t ncclRecv(void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream);
+// Of the calling thread.
+ncclResult_t ncclGroupStart();
+ncclResult_t ncclGroupEnd();
 
 }  // extern "C"
