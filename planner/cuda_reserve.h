@@ -1,12 +1,13 @@
 // What a CUDA rank takes of its device beside its arenas, and its plan counts:
 //   workspace      what blocks leave to others (attention that is spread), or cuBLASLt's products
 //   graphs         one a size of decodes, where the stage ends the model one for each variant (plans/cuda_graphs.h)
-//   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages; or those of ipc,
+//   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages (plans/nccl_memory.h); or those
+//   of ipc,
 //                  for a group and for each neighbouring stage
 //
 //   CudaReserveOf({.steps = 1000, .exchanges = 4, .max_seqs = 16, .tp = 8})   ->   32 MiB, 178.1 MiB, none
 //   CudaReserveOf({.steps = 1000, .max_seqs = 16, .tp = 8, .collectives = Collectives::kNccl})
-//     ->   32 MiB, 98.1 MiB, 290.5 MiB
+//     ->   32 MiB, 98.1 MiB, 551.3 MiB
 //
 // What the driver's context, the library code and fragments take is the tenth that no plan may use (fit.h).
 #pragma once

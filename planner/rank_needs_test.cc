@@ -163,6 +163,13 @@ TEST(RankNeeds, OfCudaRanksAreMoreThanArenas) {
   EXPECT_EQ(cuda.beside.graphs % (5 * 8192), 0);  // of 1, 2, 4, 8 and 16 rows
   // 32 channels of 4 MiB + 512 KiB + 4800 KiB in the tensor-parallel group, 32 of 4 MiB to the next stage
   EXPECT_EQ(cuda.beside.communicators, int64_t{32} * (4194304 + 524288 + 4915200) + int64_t{32} * 4194304);
+  // Of four ranks, sums in shares join each to three others by 4 channels.
+  const Result<ModelFacts> four = ReadModelFacts(Options("models/mini", {.tp = 4}));
+  ASSERT_TRUE(four.ok()) << four.message();
+  NeedsOf of_four = of;
+  of_four.layout = four->layout;
+  EXPECT_EQ(RankNeeds(four->facts.model, of_four).front().beside.communicators,
+            int64_t{32 + 3 * 4} * (4194304 + 524288 + 4915200));
   // Without it there are none, and a graph is cut at each exchange: a piece of 2 MiB more for each.
   of.collectives = Collectives::kStaged;
   const RankNeed staged = RankNeeds(model->facts.model, of).front();

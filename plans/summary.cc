@@ -8,6 +8,7 @@
 #include "plans/append.h"
 #include "plans/collectives.h"
 #include "plans/dtype.h"
+#include "plans/nccl_memory.h"
 #include "plans/printable.h"
 #include "plans/rank_memory.h"
 #include "plans/text.h"
@@ -50,9 +51,10 @@ bool SharesDevices(const plan::Plan& plan) {
 std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
   uint64_t most_exchanges = 0, most_out = 0, most_in = 0;  // of a rank, in bytes a token
   uint64_t most_communicators = 0;                         // of a rank
+  uint64_t most_summed = 0;                                // of a rank, in bytes a token; of what may go in shares
   for (uint32_t s = 0; s < plan.stages()->size(); ++s) {
     const StageView stage(plan, s, budget);
-    uint64_t exchanges = 0, out = 0, in = 0;
+    uint64_t exchanges = 0, out = 0, in = 0, summed = 0;
     for (const plan::Step& step : stage.steps) {
       if (!verify::RunsIn(step, plan::Variant::candidates)) continue;
       const bool sums = step.op() == plan::OpKind::all_reduce, gathers = step.op() == plan::OpKind::all_gather;
@@ -62,6 +64,7 @@ std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
       const auto bytes = [&](const auto& entry) { return SatMul(entry.row_elements(), ByteSize(entry.dtype())); };
       const uint64_t of_row =
           sums || gathers ? bytes(stage.collectives[step.attr()]) : bytes(stage.transfers[step.attr()]);
+      if (sums) summed = SatAdd(summed, of_row);
       if (!receives) out = SatAdd(out, of_row);
       if (!sends) in = SatAdd(in, gathers ? SatMul(of_row, plan.tp()) : of_row);
     }
@@ -69,6 +72,10 @@ std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
     most_exchanges = std::max(most_exchanges, exchanges);
     most_out = std::max(most_out, out);
     most_in = std::max(most_in, in);
+    const NcclRank rank = {.tp = plan.tp(), .first = s == 0, .last = s + 1 == plan.stages()->size()};
+    if (CountsNcclShares(static_cast<int64_t>(stage.stage.communicators_bytes()), rank)) {
+      most_summed = std::max(most_summed, summed);
+    }
   }
   const Collectives collectives = CollectivesOf(plan);
   if (SumsByPeers(collectives)) {
@@ -81,10 +88,14 @@ std::string GpusTalkLine(const plan::Plan& plan, verify::Budget* budget) {
         SharesDevices(plan) ? "ranks share a GPU, on which they take turns: for tests; " : "");
   }
   if (collectives == Collectives::kNccl) {
+    const std::string in_shares = most_summed == 0
+                                      ? ""
+                                      : fmt::format("; large sums in shares, two steps for one, {} a token into a rank",
+                                                    HumanBytes(SatMul(most_summed, 2 * (plan.tp() - 1)) / plan.tp()));
     return fmt::format(
         "nccl: {} times a forward, inside of its graphs; sums are gathered whole and added in the plan's order, {} a "
-        "sequence out of a rank and up to {} into it, a decode; NCCL {} a rank, and has not run on a device yet",
-        most_exchanges, HumanBytes(most_out), HumanBytes(SatMul(std::max(most_out, most_in), plan.tp())),
+        "sequence out of a rank and up to {} into it, a decode{}; NCCL {} a rank, and has not run on a device yet",
+        most_exchanges, HumanBytes(most_out), HumanBytes(SatMul(std::max(most_out, most_in), plan.tp())), in_shares,
         HumanBytes(most_communicators));
   }
   return fmt::format(

@@ -241,4 +241,37 @@ MUTANTS = [
         "rank_cuda_planned_graphs_test",
         "PlannedGraphs.AreEnoughForDecodesOfBothVariantsInTurn",
     ),
+    # Sums by NCCL in shares.
+    mutant(
+        "shares_that_no_plan_counts",
+        "runtime/rank/cuda/nccl_sum.h",
+        "if (of.has_shares && in_shares > 0 &&",
+        "if (in_shares > 0 &&",
+        "rank_cuda_nccl_sum_test",
+        "NcclSum.IsInSharesWhereThatSavesEnough",
+    ),
+    mutant(
+        "shares_of_unlike_sizes",
+        "runtime/rank/cuda/nccl_sum.h",
+        "std::min(left / (kVector * of.ranks) * kVector, fits) * of.ranks;",
+        "std::min(left, fits * of.ranks);",
+        "rank_cuda_nccl_exchange_test",
+        "NcclExchange.SumsInSharesHaveTheBitsOfWholeOnes",
+    ),
+    mutant(
+        "every_rank_has_the_first_share",
+        "runtime/rank/cuda/nccl_exchange.cc",
+        "float* const own = y + group_.rank * share;",
+        "float* const own = y;",
+        "rank_cuda_nccl_exchange_test",
+        "NcclExchange.SumsInSharesHaveTheBitsOfWholeOnes",
+    ),
+    mutant(
+        "a_plan_of_before_has_shares",
+        "plans/nccl_memory.h",
+        "communicators_bytes >= NcclBytes(rank);",
+        "communicators_bytes > 0;",
+        "rank_cuda_nccl_sum_test",
+        "NcclMemory.IsCountedForSharesOrNot",
+    ),
 ]

@@ -9,11 +9,13 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/emulation/machine.h"
 #include "kernels/cuda/exact.h"
 #include "plans/cuda_graphs.h"
+#include "plans/nccl_memory.h"
 #include "plans/rank_memory.h"
 #include "runtime/comm/region.h"
 #include "runtime/rank/cpu/cpu_executor.h"
@@ -298,6 +300,12 @@ TEST(CudaExecutor, SeveralRanksHaveTheBitsOfCpuRanks) {
     const TestModel cpus = MakeTestModel(config, folder);
     const TestModel staged = OnGpus(config, folder, GraphCount(5, /*ends_model=*/true));
     const TestModel by_nccl = OnGpus(config, folder, GraphCount(5, /*ends_model=*/true), /*nccl=*/true);
+    TestModel in_shares = OnGpus(config, folder, GraphCount(5, /*ends_model=*/true), /*nccl=*/true);  // all that can be
+    for (uint32_t s = 0; s < row.stages; ++s) {
+      in_shares.tree.stages[s]->communicators_bytes =
+          static_cast<uint64_t>(NcclBytes({.tp = row.tp, .first = s == 0, .last = s + 1 == row.stages}));
+    }
+    Repack(&in_shares);
     RandomBatches random(cpus, run.seed + 1);
     Coverage coverage(cpus);
     std::vector<Batch> batches;
@@ -312,20 +320,35 @@ TEST(CudaExecutor, SeveralRanksHaveTheBitsOfCpuRanks) {
               *MakeCpuExecutor(model.plan(), rank, world, {.model_dir = model.directory}));
         });
     ASSERT_EQ(expected.size(), batches.size());
-    for (const auto& [nccl, graphs] : {std::pair{false, true}, {false, false}, {true, true}, {true, false}}) {
-      const TestModel& gpus = nccl ? by_nccl : staged;
+    uint64_t calls_whole = 0;  // of NCCL
+    const std::pair<const TestModel*, bool> ways[] = {{&staged, true},   {&staged, false},   {&by_nccl, true},
+                                                      {&by_nccl, false}, {&in_shares, true}, {&in_shares, false}};
+    for (const auto& [gpus, graphs] : ways) {
+      if (gpus == &in_shares && row.tp < 4) continue;
       const bool with_graphs = graphs;
-      SCOPED_TRACE(fmt::format("{}, graphs {}", nccl ? "nccl" : "staged", graphs));
-      const bool lazy = nccl && graphs;  // each forward's collectives, once before any batch
+      SCOPED_TRACE(fmt::format("{}, graphs {}",
+                               gpus == &staged    ? "staged"
+                               : gpus == &by_nccl ? "nccl"
+                                                  : "nccl in shares",
+                               graphs));
+      const bool lazy = gpus != &staged && graphs;  // each forward's collectives, once before any batch
+      const uint64_t calls = emulated::CountOf(emulated::Point::kNcclCall);
+      if (gpus == &in_shares) setenv("MRS_NCCL_LEAST_SAVED", "0", 1);
       if (lazy) setenv("CUDA_MODULE_LOADING", "LAZY", 1);
       std::vector<GraphCache::Counts> counts(row.tp * row.stages);
       const std::vector<std::string> actual =
-          RunRanks(gpus, batches, [&](const TestModel& model, uint32_t rank, Communicator* world) {
+          RunRanks(*gpus, batches, [&](const TestModel& model, uint32_t rank, Communicator* world) {
             return MakeCudaExecutor(
                 model.plan(), rank, world,
                 {.model_dir = model.directory, .graphs = with_graphs, .graph_counts = &counts[rank]});
           });
       unsetenv("CUDA_MODULE_LOADING");
+      unsetenv("MRS_NCCL_LEAST_SAVED");
+      const uint64_t called = emulated::CountOf(emulated::Point::kNcclCall) - calls;
+      if (gpus == &by_nccl && !graphs) calls_whole = called;
+      if (gpus == &in_shares && !graphs) {
+        EXPECT_GT(called, 3 * calls_whole);
+      }
       ASSERT_EQ(actual.size(), batches.size());
       for (size_t i = 0; i < batches.size(); ++i) ASSERT_TRUE(actual[i] == expected[i]) << "batch " << i;
       for (const GraphCache::Counts& of_rank : counts) EXPECT_EQ(of_rank.launched > 20, with_graphs);

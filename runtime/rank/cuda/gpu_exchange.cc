@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "plans/nccl_memory.h"
 #include "runtime/rank/stages.h"
 #include "runtime/rank/weight_reads.h"
 
@@ -37,14 +38,19 @@ Status GpuExchange::Meet(const Meeting& meeting) {
 
 // Where the plan counts communicators, which no more than its ranks have.
 Status GpuExchange::MeetByNccl(const Meeting& meeting) {
-  if (StageOf(plan_, rank_).communicators_bytes() == 0 || world_ == nullptr) return Status();
-  MRS_ASSIGN_OR_RETURN(nccl_, NcclExchange::Meet(device_, {.world = world_,
-                                                           .group = group_.get(),
-                                                           .has_transfers = plan_.stages()->size() > 1,
-                                                           .decodes = meeting.decodes,
-                                                           .workspace = meeting.workspace,
-                                                           .pulse = pulse_,
-                                                           .neighbour = Neighbour(meeting)}));
+  const uint64_t counted = StageOf(plan_, rank_).communicators_bytes();
+  if (counted == 0 || world_ == nullptr) return Status();
+  const uint32_t stage = plan_.ranks()->Get(rank_)->stage();
+  const NcclRank rank = {.tp = plan_.tp(), .first = stage == 0, .last = stage + 1 == plan_.stages()->size()};
+  MRS_ASSIGN_OR_RETURN(nccl_,
+                       NcclExchange::Meet(device_, {.world = world_,
+                                                    .group = group_.get(),
+                                                    .has_transfers = plan_.stages()->size() > 1,
+                                                    .decodes = meeting.decodes,
+                                                    .workspace = meeting.workspace,
+                                                    .has_shares = CountsNcclShares(static_cast<int64_t>(counted), rank),
+                                                    .pulse = pulse_,
+                                                    .neighbour = Neighbour(meeting)}));
   return Status();
 }
 

@@ -23,6 +23,7 @@ using std::chrono::steady_clock;
 // What a rank says of itself before NCCL is asked for anything.
 struct Hello {
   int32_t version = 0;  // 0: it cannot be had, and why
+  int64_t least_saved = 0;
   DecodeTerms decodes;
   std::array<std::byte, 16> device{};  // its UUID
   char bus_id[32] = {}, host[64] = {};
@@ -67,6 +68,12 @@ Status CompareHellos(const std::vector<Hello>& hellos, int own) {
           "--collectives staged",
           nccl::VersionText(mine.version), nccl::VersionText(other.version), rank);
     }
+    if (other.least_saved != mine.least_saved) {
+      return Refuse(
+          "sums go in two steps where that saves {} bytes here and {} on rank {}: start all ranks with one "
+          "MRS_NCCL_LEAST_SAVED",
+          mine.least_saved, other.least_saved, rank);
+    }
     MRS_RETURN_IF_ERROR(CompareDecodes(mine.decodes, other.decodes, fmt::format("rank {}", rank)));
   }
   return CompareDevices(hellos);
@@ -88,6 +95,7 @@ Result<std::unique_ptr<NcclExchange>> NcclExchange::Meet(Device& device, const N
     mine.device = identity.uuid;
     Say(identity.bus_id, mine.bus_id);
     gethostname(mine.host, sizeof(mine.host) - 1);
+    MRS_ASSIGN_OR_RETURN(mine.least_saved, options.least_saved ? *options.least_saved : LeastSavedBytes());
     MRS_ASSIGN_OR_RETURN(mine.version, nccl::Open());
     return Status();
   }();
@@ -96,7 +104,13 @@ Result<std::unique_ptr<NcclExchange>> NcclExchange::Meet(Device& device, const N
   MRS_RETURN_IF_ERROR(options.world->AllGather(BytesOf(mine), std::as_writable_bytes(std::span(hellos))));
   MRS_RETURN_IF_ERROR(CompareHellos(hellos, options.world->rank()));
   if (options.has_transfers) MRS_RETURN_IF_ERROR(made->Make(*options.world, "all ranks", &made->world_));
-  if (options.group != nullptr) MRS_RETURN_IF_ERROR(made->Make(*options.group, "tensor parallelism", &made->group_));
+  if (options.group == nullptr) return made;
+  MRS_RETURN_IF_ERROR(made->Make(*options.group, "tensor parallelism", &made->group_));
+  made->sums_ = {.ranks = options.group->size(),
+                 .workspace_floats = options.workspace.bytes / int64_t{sizeof(float)},
+                 .has_shares = options.has_shares,
+                 .least_saved = mine.least_saved};
+  if (options.has_shares) MRS_RETURN_IF_ERROR(made->JoinAll());
   return made;
 }
 
@@ -117,6 +131,7 @@ Status NcclExchange::Make(Communicator& ranks, const char* what, Group* group) {
   }
   group->what = what;
   group->size = ranks.size();
+  group->rank = ranks.rank();
   const int code = nccl::Init(&group->comm, ranks.size(), told.id, ranks.rank());
   return Settle(*group, "a communicator could not be made", code, deadline_);
 }
@@ -171,28 +186,71 @@ Status NcclExchange::Run(const CollectiveLaunch& collective, int64_t rows) {
 }
 
 Status NcclExchange::Sum(const CollectiveLaunch& collective, int64_t rows) {
-  constexpr int64_t kGrain = 64;  // of a piece, in elements: 256 bytes, as memory is aligned
-  const int64_t ranks = group_.size;
   const bool canonical = collective.algorithm != plan::CollectiveAlgorithm::rank_order;
   const int64_t count = rows * static_cast<int64_t>(collective.row_bytes / sizeof(float));
-  const int64_t fits = workspace_.bytes / static_cast<int64_t>(sizeof(float)) / ranks / kGrain * kGrain;
-  if (fits == 0) {
-    return Refuse("the plan's workspace of {} bytes holds no sum of {} ranks: rebuild the plan", workspace_.bytes,
-                  ranks);
-  }
-  auto* const parts = static_cast<float*>(workspace_.data);
-  for (int64_t done = 0; done < count; done += fits) {
-    const int64_t piece = std::min(fits, count - done);
-    const auto* const x = reinterpret_cast<const float*>(collective.x) + done;
-    auto* const y = reinterpret_cast<float*>(collective.y) + done;
-    const size_t bytes = static_cast<size_t>(piece) * sizeof(float);
+  const auto* const x = reinterpret_cast<const float*>(collective.x);
+  auto* const y = reinterpret_cast<float*>(collective.y);
+  for (int64_t done = 0; done < count;) {
+    const SumPiece piece = NextPiece(sums_, count - done);
+    if (piece.count == 0) {
+      return Refuse("the plan's workspace of {} bytes holds no sum of {} ranks: rebuild the plan", workspace_.bytes,
+                    sums_.ranks);
+    }
     if (!device_.is_capturing()) MRS_RETURN_IF_ERROR(MakeRoom());
-    MRS_RETURN_IF_ERROR(Settle(group_, "a sum's gathering",
-                               nccl::AllGather(x, parts, bytes, group_.comm, device_.stream()), deadline_));
-    MRS_RETURN_IF_ERROR(
-        device_.Launched(kernels::cuda::StartSumParts({parts, y, piece, ranks, canonical}, device_.stream())));
+    MRS_RETURN_IF_ERROR(piece.in_shares ? SumInShares(x + done, y + done, piece.count, canonical)
+                                        : SumWhole(x + done, y + done, piece.count, canonical));
+    done += piece.count;
   }
   return Status();
+}
+
+Status NcclExchange::SumWhole(const float* x, float* y, int64_t count, bool canonical) {
+  auto* const parts = static_cast<float*>(workspace_.data);
+  const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+  MRS_RETURN_IF_ERROR(
+      Settle(group_, "a sum's gathering", nccl::AllGather(x, parts, bytes, group_.comm, device_.stream()), deadline_));
+  return device_.Launched(kernels::cuda::StartSumParts({parts, y, count, sums_.ranks, canonical}, device_.stream()));
+}
+
+// x may be y, of which this rank has told the others by the time that it puts its share there.
+Status NcclExchange::SumInShares(const float* x, float* y, int64_t count, bool canonical) {
+  auto* const parts = static_cast<float*>(workspace_.data);
+  const int64_t share = count / sums_.ranks;
+  const size_t bytes = static_cast<size_t>(share) * sizeof(float);
+  float* const own = y + group_.rank * share;
+  MRS_RETURN_IF_ERROR(Settle(group_, "the exchange of a sum's shares", ExchangeShares(x, parts, bytes), deadline_));
+  MRS_RETURN_IF_ERROR(
+      device_.Launched(kernels::cuda::StartSumParts({parts, own, share, sums_.ranks, canonical}, device_.stream())));
+  return Settle(group_, "the gathering of a sum's shares",
+                nccl::AllGather(own, y, bytes, group_.comm, device_.stream()), deadline_);
+}
+
+// Tells each rank of the group, itself too, its share of x, and puts what they tell into parts, one after another.
+int NcclExchange::ExchangeShares(const void* x, void* parts, size_t bytes) const {
+  int code = nccl::GroupStart();
+  if (code != nccl::kSuccess) return code;
+  const auto goes_on = [&] { return code == nccl::kSuccess || code == nccl::kInProgress; };
+  for (int rank = 0; goes_on() && rank < group_.size; ++rank) {
+    const size_t at = static_cast<size_t>(rank) * bytes;
+    code = nccl::Send(static_cast<const std::byte*>(x) + at, bytes, rank, group_.comm, device_.stream());
+    if (goes_on()) {
+      code = nccl::Recv(static_cast<std::byte*>(parts) + at, bytes, rank, group_.comm, device_.stream());
+    }
+  }
+  const int ended = nccl::GroupEnd();  // also of what is refused
+  return goes_on() ? ended : code;
+}
+
+// NCCL makes what joins two ranks when one tells the other something first, and then takes memory: now, while a refusal
+// is one of the start's, and nothing is captured.
+Status NcclExchange::JoinAll() {
+  constexpr size_t kBytes = 16;  // of a rank
+  const size_t all = kBytes * static_cast<size_t>(group_.size);
+  if (static_cast<size_t>(workspace_.bytes) < 2 * all) return Status();  // it holds no shares
+  auto* const x = static_cast<std::byte*>(workspace_.data);
+  MRS_RETURN_IF_ERROR(Settle(group_, "ranks that exchange shares of sums could not be joined",
+                             ExchangeShares(x, x + all, kBytes), deadline_));
+  return Finish();
 }
 
 Status NcclExchange::Run(const TransferLaunch& transfer, int64_t rows) {
@@ -217,7 +275,7 @@ Status NcclExchange::CheckErrors() const {
   return Status();
 }
 
-// A queue holds about a thousand launches, and what comes between two calls is one or two.
+// A queue holds about a thousand launches, and what comes between two calls is one to three.
 Status NcclExchange::MakeRoom() {
   constexpr int kMost = 256;
   under_way_ += 2;

@@ -4,9 +4,9 @@
 //   MRS_RETURN_IF_ERROR(exchange->Run(collective, /*rows=*/4));   // also while the stream is captured
 //   MRS_RETURN_IF_ERROR(exchange->Finish());                      // the stream is done, or NCCL has an error
 //
-// NCCL only moves bytes: of a sum it gathers the parts of all ranks, as much at a time as the workspace holds, and a
-// kernel adds them in the order that communicators of the host have. So the bits are the CPU's. All ranks tell each
-// other as many rows: those that their kernels run, with rows that pad.
+// NCCL only moves bytes: of a sum it gathers the parts of all ranks, or of a large one those of this rank's share and
+// then the others' sums (nccl_sum.h), and a kernel adds them in the order that communicators of the host have. So the
+// bits are the CPU's. All ranks tell each other as many rows: those that their kernels run, with rows that pad.
 #pragma once
 
 #include <chrono>
@@ -20,6 +20,7 @@
 #include "runtime/rank/cuda/decode_terms.h"
 #include "runtime/rank/cuda/device.h"
 #include "runtime/rank/cuda/nccl.h"
+#include "runtime/rank/cuda/nccl_sum.h"
 #include "runtime/rank/launch.h"
 
 namespace mrs {
@@ -31,6 +32,8 @@ struct NcclOptions {
   bool has_transfers = false;  // the plan has stages
   DecodeTerms decodes = {};
   kernels::cuda::Workspace workspace = {};  // of the device, for what a sum gathers
+  bool has_shares = false;                  // sums of a group may go in two steps: the plan counts what NCCL takes then
+  std::optional<int64_t> least_saved = {};  // in bytes, by such a sum (nccl_sum.h); nothing: LeastSavedBytes()
   Pulse* pulse = nullptr;                   // borrowed; told of waits for others. Null: nobody looks
   int neighbour = 0;                        // whom it is told of, as NCCL does not say: a rank that this one waits for
   std::chrono::milliseconds deadline{60000};  // of a communicator's making
@@ -64,7 +67,7 @@ class NcclExchange {
   struct Group {
     nccl::Comm comm = nullptr;
     const char* what = "";
-    int size = 1;
+    int size = 1, rank = 0;
   };
   NcclExchange(Device& device, const NcclOptions& options)
       : device_(device),
@@ -76,6 +79,10 @@ class NcclExchange {
   static Error FailureOf(const char* what, const Group& group, int code);
   Status Settle(const Group& group, const char* what, int code, std::chrono::milliseconds limit);
   Status Sum(const CollectiveLaunch& collective, int64_t rows);
+  Status SumWhole(const float* x, float* y, int64_t count, bool canonical);
+  Status SumInShares(const float* x, float* y, int64_t count, bool canonical);
+  int ExchangeShares(const void* x, void* parts, size_t bytes) const;
+  Status JoinAll();
   Status CheckErrors() const;
 
   Device& device_;
@@ -84,6 +91,7 @@ class NcclExchange {
   const int neighbour_;
   const std::chrono::milliseconds deadline_;
   Group world_, group_;
+  NcclSums sums_;                  // of group_
   std::optional<QuietWait> wait_;  // of Finish
   int under_way_ = 0;              // launches and calls since the last Finish, about
 };

@@ -6,7 +6,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <barrier>
+#include <cstring>
 #include <functional>
+#include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,9 +47,11 @@ struct Rank {
 };
 constexpr uint64_t kMemory = 1 << 20;
 
-// What each rank says in the end, "" where all went well. Each has the device of its number, or what `devices` says.
+// What each rank says in the end, "" where all went well. Each has the device of its number, or what `devices` says. No
+// sum is in shares, unless each rank is told how many bytes it must save so.
 std::vector<std::string> RunRanks(int size, milliseconds deadline, int64_t other_rows,
-                                  const std::function<Status(Rank&)>& run, const std::vector<uint32_t>& devices = {}) {
+                                  const std::function<Status(Rank&)>& run, const std::vector<uint32_t>& devices = {},
+                                  const std::vector<int64_t>& least_saved = {}) {
   const auto world = *MakeLocalCommunicators(size);
   std::vector<std::string> said(static_cast<size_t>(size));
   std::vector<std::thread> ranks;
@@ -55,13 +62,18 @@ std::vector<std::string> RunRanks(int size, milliseconds deadline, int64_t other
                                                                              : devices[static_cast<size_t>(rank)]));
         MRS_ASSIGN_OR_RETURN(const DeviceArena workspace, device->Allocate("a workspace", 4096));
         MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
-        MRS_ASSIGN_OR_RETURN(const auto exchange,
-                             NcclExchange::Meet(*device, {.world = world[static_cast<size_t>(rank)].get(),
-                                                          .group = world[static_cast<size_t>(rank)].get(),
-                                                          .has_transfers = true,
-                                                          .decodes = {.most_rows = rank == 1 ? other_rows : 4},
-                                                          .workspace = {workspace.data(), 4096},
-                                                          .deadline = deadline}));
+        MRS_ASSIGN_OR_RETURN(
+            const auto exchange,
+            NcclExchange::Meet(
+                *device, {.world = world[static_cast<size_t>(rank)].get(),
+                          .group = world[static_cast<size_t>(rank)].get(),
+                          .has_transfers = true,
+                          .decodes = {.most_rows = rank == 1 ? other_rows : 4},
+                          .workspace = {workspace.data(), 4096},
+                          .has_shares = !least_saved.empty(),
+                          .least_saved = least_saved.empty() ? std::nullopt
+                                                             : std::optional(least_saved[static_cast<size_t>(rank)]),
+                          .deadline = deadline}));
         Rank own{rank, device.get(), exchange.get(), memory.data()};
         const Status done = run(own);
         if (!done.ok()) exchange->Abort();
@@ -103,6 +115,107 @@ TEST(NcclExchange, SumsInPiecesAndInGraphs) {
     EXPECT_EQ(rank.At(kCount - 1), 15 * 64);
     return Status();
   });
+  for (const std::string& one : said) EXPECT_EQ(one, "");
+}
+
+// Some ranks' sums of counts 0, 1, and so on, each rank's of other values.
+struct Summed {
+  std::vector<std::vector<float>> of_ranks;
+  uint64_t calls = 0;  // of NCCL, while they summed
+};
+Summed SumsOf(int size, plan::CollectiveAlgorithm algorithm, const std::vector<int64_t>& counts,
+              const std::vector<int64_t>& least_saved) {
+  Summed summed = {.of_ranks = std::vector<std::vector<float>>(static_cast<size_t>(size))};
+  std::barrier all_met(size);
+  std::atomic<uint64_t> before{0};
+  const auto said = RunRanks(
+      size, milliseconds(20000), 4,
+      [&](Rank& rank) -> Status {
+        all_met.arrive_and_wait();
+        if (rank.rank == 0) before = emulated::CountOf(emulated::Point::kNcclCall);
+        all_met.arrive_and_wait();
+        std::vector<float>& sums = summed.of_ranks[static_cast<size_t>(rank.rank)];
+        std::mt19937 random(static_cast<unsigned>(rank.rank));
+        std::uniform_real_distribution<float> values(-1, 1);
+        for (const int64_t count : counts) {
+          for (const bool in_place : {true, false}) {
+            std::vector<float> x(static_cast<size_t>(count));
+            for (float& value : x) value = values(random);
+            const size_t bytes = x.size() * sizeof(float);
+            std::byte* const y = in_place ? rank.memory : rank.memory + kMemory / 2;
+            MRS_RETURN_IF_ERROR(rank.device->CopyIn(rank.memory, x.data(), bytes));
+            CollectiveLaunch sum = SumOf(rank, static_cast<uint64_t>(count) * 4);
+            sum.algorithm = algorithm;
+            sum.y = y;
+            MRS_RETURN_IF_ERROR(rank.exchange->Run(sum, 1));
+            MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+            MRS_RETURN_IF_ERROR(rank.device->CopyOut(x.data(), y, bytes));
+            sums.insert(sums.end(), x.begin(), x.end());
+          }
+        }
+        return Status();
+      },
+      {}, least_saved);
+  for (const std::string& one : said) EXPECT_EQ(one, "");
+  summed.calls = emulated::CountOf(emulated::Point::kNcclCall) - before;
+  return summed;
+}
+
+// Also of fewer elements than ranks, of numbers that these do not divide, and of more than the workspace holds.
+TEST(NcclExchange, SumsInSharesHaveTheBitsOfWholeOnes) {
+  using Algorithm = plan::CollectiveAlgorithm;
+  const std::vector<int64_t> counts = {0, 1, 2, 3, 5, 11, 12, 15, 16, 17, 31, 32, 33, 64, 997, 1024, 1025, 3000, 4099};
+  struct Row {
+    int ranks;
+    Algorithm algorithm;
+  };
+  for (const Row& row : {Row{2, Algorithm::doubling}, Row{3, Algorithm::rank_order}, Row{4, Algorithm::doubling},
+                         Row{4, Algorithm::rank_order}, Row{8, Algorithm::doubling}}) {
+    SCOPED_TRACE(fmt::format("{} ranks, {}", row.ranks, plan::EnumNameCollectiveAlgorithm(row.algorithm)));
+    const std::vector<int64_t> all(static_cast<size_t>(row.ranks), 0);
+    const Summed whole = SumsOf(row.ranks, row.algorithm, counts, {});
+    const Summed in_shares = SumsOf(row.ranks, row.algorithm, counts, all);
+    for (const auto& of : {whole, in_shares}) {
+      for (const std::vector<float>& sums : of.of_ranks) {
+        ASSERT_EQ(sums.size(), whole.of_ranks[0].size());
+        EXPECT_EQ(std::memcmp(sums.data(), whole.of_ranks[0].data(), sums.size() * sizeof(float)), 0);
+      }
+    }
+    if (row.ranks > 2) {
+      EXPECT_GT(in_shares.calls, whole.calls);
+    } else {
+      EXPECT_EQ(in_shares.calls, whole.calls);
+    }
+  }
+  // In the order of ranks is another sum, so equal bits are no accident.
+  EXPECT_NE(SumsOf(4, Algorithm::rank_order, {997}, {0, 0, 0, 0}).of_ranks,
+            SumsOf(4, Algorithm::doubling, {997}, {0, 0, 0, 0}).of_ranks);
+}
+
+// 4 sends, 4 receipts and their group, then a gathering: of each rank, twice; 8 elements are left, which are gathered.
+TEST(NcclExchange, ASumIsInSharesAsFarAsItDivides) {
+  EXPECT_EQ(SumsOf(4, plan::CollectiveAlgorithm::doubling, {1024}, {0, 0, 0, 0}).calls, 2 * 4 * 10u);
+  EXPECT_EQ(SumsOf(4, plan::CollectiveAlgorithm::doubling, {1032}, {0, 0, 0, 0}).calls, 2 * 4 * 11u);
+  EXPECT_EQ(SumsOf(4, plan::CollectiveAlgorithm::doubling, {1024}, {6145, 6145, 6145, 6145}).calls, 2 * 4 * 4u);
+  EXPECT_EQ(SumsOf(4, plan::CollectiveAlgorithm::doubling, {1024}, {6144, 6144, 6144, 6144}).calls, 2 * 4 * 10u);
+}
+
+TEST(NcclExchange, SumsInSharesInGraphs) {
+  const auto said = RunRanks(4, milliseconds(20000), 4,
+                             [](Rank& rank) -> Status {
+                               constexpr int64_t kCount = 3000;
+                               const CollectiveLaunch sum = SumOf(rank, kCount * 4);
+                               MRS_RETURN_IF_ERROR(rank.Fill(static_cast<float>(1 << rank.rank), kCount));
+                               MRS_ASSIGN_OR_RETURN(const DeviceGraph graph,
+                                                    rank.device->Capture([&] { return rank.exchange->Run(sum, 1); }));
+                               EXPECT_EQ(rank.At(0), 1 << rank.rank);  // nothing ran
+                               for (int i = 0; i < 3; ++i) MRS_RETURN_IF_ERROR(rank.device->Launch(graph));
+                               MRS_RETURN_IF_ERROR(rank.exchange->Finish());
+                               for (const int64_t at : {int64_t{0}, int64_t{255}, int64_t{256}, kCount - 1})
+                                 EXPECT_EQ(rank.At(at), 15 * 16);
+                               return Status();
+                             },
+                             {}, {0, 0, 0, 0});
   for (const std::string& one : said) EXPECT_EQ(one, "");
 }
 
@@ -193,6 +306,60 @@ TEST(NcclExchange, EachErrorIsNamed) {
     const auto said = RunRanks(2, milliseconds(300), 4, SumTwice);
     for (size_t rank = 0; rank < 2; ++rank) EXPECT_THAT(said[rank], HasSubstr(row.says[rank])) << "rank " << rank;
   }
+}
+
+// Of a rank: 9 calls as ranks are joined, then 9 of an exchange of shares, and a gathering.
+TEST(NcclExchange, EachErrorOfSharesIsNamed) {
+  struct Row {
+    const char *fault, *says;  // of rank 1
+  };
+  const Row rows[] = {
+      {"nccl-call:1@1",
+       "NCCL: ranks that exchange shares of sums could not be joined (tensor parallelism): unhandled cuda "
+       "error: MRS_EMULATED_FAULT=nccl-call:1@1"},
+      {"nccl-call:9@1",
+       "NCCL: ranks that exchange shares of sums could not be joined (tensor parallelism): unhandled cuda "
+       "error: MRS_EMULATED_FAULT=nccl-call:9@1"},
+      {"nccl-async:1@1",
+       "NCCL: what was under way failed (tensor parallelism): remote process exited or there was a "
+       "network error: MRS_EMULATED_FAULT=nccl-async:1@1"},
+      {"nccl-call:10@1",
+       "NCCL: the exchange of a sum's shares (tensor parallelism): unhandled cuda error: "
+       "MRS_EMULATED_FAULT=nccl-call:10@1"},  // a send
+      {"nccl-call:11@1",
+       "NCCL: the exchange of a sum's shares (tensor parallelism): unhandled cuda error: "
+       "MRS_EMULATED_FAULT=nccl-call:11@1"},  // a receipt
+      {"nccl-call:18@1",
+       "NCCL: the exchange of a sum's shares (tensor parallelism): unhandled cuda error: "
+       "MRS_EMULATED_FAULT=nccl-call:18@1"},  // the group
+      {"nccl-call:19@1",
+       "NCCL: the gathering of a sum's shares (tensor parallelism): unhandled cuda error: "
+       "MRS_EMULATED_FAULT=nccl-call:19@1"},
+      {"nccl-async:2@1", "MRS_EMULATED_FAULT=nccl-async:2@1"},
+      {"nccl-async:3@1", "MRS_EMULATED_FAULT=nccl-async:3@1"},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.fault);
+    const Asked asked(row.fault);
+    const auto said = RunRanks(4, milliseconds(300), 4,
+                               [](Rank& rank) -> Status {
+                                 MRS_RETURN_IF_ERROR(rank.Fill(1, 64));
+                                 MRS_RETURN_IF_ERROR(rank.exchange->Run(SumOf(rank, 256), 1));
+                                 return rank.exchange->Finish();
+                               },
+                               {}, {0, 0, 0, 0});
+    EXPECT_THAT(said[1], HasSubstr(row.says));
+    for (const size_t rank : {0, 2, 3}) EXPECT_THAT(said[rank], HasSubstr("has left")) << "rank " << rank;
+  }
+}
+
+TEST(NcclExchange, RanksThatShareUnlikeAreRefused) {
+  const auto said = RunRanks(3, milliseconds(20000), 4, SumOnce, {}, {0, 4096, 0});
+  EXPECT_EQ(said[0],
+            "sums go in two steps where that saves 0 bytes here and 4096 on rank 1: start all ranks with one "
+            "MRS_NCCL_LEAST_SAVED");
+  EXPECT_THAT(said[1], HasSubstr("saves 4096 bytes here and 0 on rank 0"));
+  EXPECT_EQ(said[2], said[0]);
 }
 
 TEST(NcclExchange, AnErrorInAGraphIsFound) {
