@@ -84,6 +84,18 @@ TEST(EmulatedNccl, MovesBytesOfTheDevicesMemoryAlone) {
   }
 }
 
+// Where another would have its part, NCCL has two writers.
+TEST(EmulatedNccl, GathersInPlaceOrElsewhere) {
+  Alone alone;
+  std::byte* const data = alone.memory.data();
+  EXPECT_EQ(ncclAllGather(data, data, 8, ncclUint8, alone.comm, alone.stream), ncclInProgress);
+  EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclSuccess);
+  EXPECT_EQ(ncclAllGather(data, data + 7, 8, ncclUint8, alone.comm, alone.stream), ncclInvalidArgument);
+  EXPECT_EQ(std::string(ncclGetLastError(alone.comm)),
+            "a gathering into what it reads, but not in the rank's own place");
+  EXPECT_EQ(ncclCommAbort(alone.comm), ncclSuccess);
+}
+
 // Of a group nothing is done before its end, and nothing at all where one of its calls is refused.
 TEST(EmulatedNccl, AGroupIsOneStep) {
   Alone alone;

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -314,6 +315,12 @@ ncclResult_t ncclAllGather(const void* x, void* y, size_t count, ncclDataType_t 
   const ncclResult_t refused =
       Refusal(*group, std::array{std::pair<const void*, size_t>(x, count), std::pair<const void*, size_t>(y, y_bytes)});
   if (refused != ncclSuccess) return refused;
+  const auto from = reinterpret_cast<uintptr_t>(x), to = reinterpret_cast<uintptr_t>(y);
+  const bool is_in_place = from == to + static_cast<size_t>(group->rank) * count;
+  if (!is_in_place && from < to + y_bytes && to < from + count) {
+    group->Fail(ncclInvalidArgument, "a gathering into what it reads, but not in the rank's own place");
+    return group->error;
+  }
   if (grouped.depth > 0) {
     group->Fail(ncclInvalidUsage, "a gathering in a group, which the emulated NCCL has not");
     return grouped.Keep(group->error);
