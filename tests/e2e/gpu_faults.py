@@ -262,6 +262,18 @@ NCCL_FAULTS = {
 }
 
 
+# Of four, all of whose sums go in shares: 9 calls join a rank to the others, and as many tell shares of a sum.
+SHARE_FAULTS = {
+    "nccl-call:9@1": r"rank 1\b.*NCCL: ranks that exchange shares of sums could not be joined \(tensor parallelism\): "
+                     r"unhandled cuda error: MRS_EMULATED_FAULT=nccl-call:9@1",
+    "nccl-call:10@1": r"rank 1\b.*NCCL: the exchange of a sum's shares .*: MRS_EMULATED_FAULT=nccl-call:10@1",
+    "nccl-call:18@1": r"rank 1\b.*NCCL: the exchange of a sum's shares .*: MRS_EMULATED_FAULT=nccl-call:18@1",
+    "nccl-call:19@1": r"rank 1\b.*NCCL: the gathering of a sum's shares .*: MRS_EMULATED_FAULT=nccl-call:19@1",
+    "nccl-async:40@1": r"rank [0-3]\b.*NCCL: .*(MRS_EMULATED_FAULT=nccl-async:40@1|rank [0-3] has left)",
+    "nccl-lost:40@1": r"rank [0-3]\b",
+}
+
+
 # Of two GPUs that exchange by each other's memory.
 IPC_FAULTS = {
     "ipc-export:1@1": r"rank [01]\b.*rank 1 cannot share its memory: cuda:1 .*MRS_EMULATED_FAULT=ipc-export:1@1",
@@ -279,14 +291,16 @@ nodes:
 """
 DEVICE = "      - {model: EMU-2GB, parent: sw0}\n"
 STAGES = 4
+SHARING = 4
 
 
 def plan_by(work, collectives):
-    """What two GPUs talk by; "fast": of one, in fast numerics; "stages by ipc": of several, each a stage."""
+    """What two GPUs talk by; "fast": of one, in fast numerics; "stages by ipc": of several, each a stage; "shares by nccl":
+    of four, in shares of sums."""
     def build():
         path = work.path("plans", f"{collectives}.mrsplan")
         are_stages = collectives.startswith("stages")
-        count = STAGES if are_stages else 2
+        count = STAGES if are_stages else SHARING if collectives.startswith("shares") else 2
         on = ["--gpus", f"{count}xEMU-2GB"]
         if collectives == "fast":
             on = ["--gpus", "EMU-2GB", "--numerics", "fast"]
@@ -295,6 +309,7 @@ def plan_by(work, collectives):
             with open(on[1], "w", encoding="utf-8") as file:
                 file.write(PEERS + count * DEVICE)
         on += ["--tp", "1", "--pp", str(count)] if are_stages else []
+        on += ["--tp", str(count)] if collectives.startswith("shares") else []
         on += [] if collectives == "fast" else ["--collectives", collectives.split()[-1], "--numerics", "pair2"]
         work.tools.call([work.tools.plan_program, "build", MINI, *on, "--max-len", "128", "--max-seqs", "2", "-o", path])
         return path
@@ -306,7 +321,7 @@ def answer_by(work, collectives, faults, model=MINI, more=(), tokens=8):
     program = os.path.join(work.tools_folder, "mrs-exec-emulated")
     return Run(work, "--plan", plan_by(work, collectives), "--model", model, "--prompt-ids", "1,2,3", "--prompt-ids", "4,5",
                "--max-tokens", tokens, "--ignore-eos", "--json", "--quiet", *more, program=program,
-               environment={FAULT: faults})
+               environment={FAULT: faults, **({"MRS_NCCL_LEAST_SAVED": "0"} if collectives.startswith("shares") else {})})
 
 
 def every_nccl_fault(work):
@@ -415,6 +430,10 @@ def by_nccl_each_fails(work):
     each_fails_by(work, "nccl", faults)
 
 
+def by_nccl_in_shares_each_fails(work):
+    each_fails_by(work, "shares by nccl", list(SHARE_FAULTS.items()))
+
+
 def by_peer_memory_each_fails(work):
     each_fails_by(work, "ipc", list(IPC_FAULTS.items()))
 
@@ -470,8 +489,8 @@ def no_graph_is_cut_between_stages(work):
 
 CASES = [
     each_point_is_met, each_fails, past_the_last_nothing_fails, graphs_in_other_orders, less_memory_than_planned,
-    less_memory_free_than_planned, another_model_than_planned, no_such_fault, by_nccl_each_fails, by_peer_memory_each_fails,
-    refused_before_weights_are_read, doctor_looks_for_libraries, the_one_that_hangs_is_named,
+    less_memory_free_than_planned, another_model_than_planned, no_such_fault, by_nccl_each_fails, by_nccl_in_shares_each_fails,
+    by_peer_memory_each_fails, refused_before_weights_are_read, doctor_looks_for_libraries, the_one_that_hangs_is_named,
     a_stage_that_is_killed_is_named, no_graph_is_cut_between_stages
 ]
 

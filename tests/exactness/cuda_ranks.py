@@ -7,8 +7,9 @@
 The bundled model on one, two and four of the emulated device, on two and four stages, and on two stages of two; then a sample of
 the product of models (random ones, the families' tiny ones) x both profiles x every legal layout x transport {shm, tcp,
 ring} x prompt chunk {1, 7, 64} x CUDA graphs {on, off, lazy: each forward runs once before it is captured, as where the
-driver loads kernels lazily} x what GPUs talk by {staged, nccl, ipc}; by ipc also ranks that share one device. Candidates
-alone are asked for, too: the same tokens. A control shows that sums in the order of ranks change the hash.
+driver loads kernels lazily} x what GPUs talk by {staged, nccl, ipc}; by nccl also with all sums in shares, as those of large
+prompts are; by ipc also ranks that share one device. Candidates alone are asked for, too: the same tokens. A control shows
+that sums in the order of ranks change the hash.
 """
 
 import argparse
@@ -41,6 +42,8 @@ FIXED = (
     ((1, 2), "shm", 64, "on", "nccl"),
     ((1, 2), "shm", 7, "off", "nccl"),
     ((1, 4), "tcp", 64, "lazy", "nccl"),
+    ((1, 4), "shm", 64, "on", "nccl in shares"),
+    ((1, 4), "tcp", 7, "lazy", "nccl in shares"),
     ((2, 1), "shm", 64, "on", "nccl"),
     ((2, 2), "shm", 7, "on", "nccl"),
     ((2, 2), "ring", 64, "off", "nccl"),
@@ -117,10 +120,14 @@ class Checker:
             self.expected[model.name, profile] = self.both(self.cpu, plan, model, "local", 64)
         return self.expected[model.name, profile]
 
-    def outcome(self, run, reduction="canonical"):
+    def outcome(self, run, reduction="canonical", environment=None):
         plan = self.plan_for_gpus(run.model, run.profile, run.layout, run.collectives, reduction)
         graphs = ["--cuda-graphs", "off" if run.graphs == "off" else "on"]
-        environment = {"CUDA_MODULE_LOADING": "LAZY"} if run.graphs == "lazy" else None
+        environment = dict(environment or {})
+        if run.graphs == "lazy":
+            environment["CUDA_MODULE_LOADING"] = "LAZY"
+        if run.collectives == "nccl in shares":
+            environment["MRS_NCCL_LEAST_SAVED"] = "0"
         return self.both(self.gpu, plan, run.model, run.transport, run.chunk, graphs, environment)
 
 
@@ -134,6 +141,22 @@ def refuses_another_device(checker, model):
     if done.returncode == 1 and said in done.stderr and "has 2147483648: it is another one" in done.stderr:
         return True
     print(f"another device: exit code {done.returncode}: {done.stderr}")
+    return False
+
+
+def sums_go_in_shares(checker, model):
+    """Where a run asks for that, and of so small a model else not: for a sum NCCL is called 10 times and not once."""
+    calls = []
+    for collectives in ("nccl", "nccl in shares"):
+        counts = os.path.join(checker.scratch, collectives.replace(" ", "-") + ".counts")
+        run = Run(model, "pair2", (1, 4), "shm", 64, "off", collectives)
+        checker.outcome(run, environment={"MRS_EMULATED_FAULT": f"count:{counts}"})
+        with open(counts, encoding="utf-8") as file:
+            words = [line.split() for line in file]
+        calls.append(sum(int(line[line.index("nccl-call") + 1]) for line in words))
+    if calls[1] > 5 * calls[0] > 0:
+        return True
+    print(f"NCCL is called {calls[0]} times, and {calls[1]} times in shares: sums do not go so")
     return False
 
 
@@ -183,12 +206,13 @@ def main():
         names = {run.model.name for run in runs}
         print(f"{len(runs)} runs on {len(names)} models: {differing} differ from one CPU rank")
         # In f32 sums in another order show soonest.
-        for collectives in ("staged", "nccl", "ipc"):
+        for collectives in ("staged", "nccl", "nccl in shares", "ipc"):
             control = Run(models[1], "pair2", (1, 4), "shm", 64, "on", collectives)
             if checker.outcome(control, "rank_order")[0] == checker.want(control.model, control.profile)[0]:
                 print(f"the control by {collectives}: sums in the order of ranks give the same hash, so equal hashes prove nothing")
                 differing += 1
         differing += 0 if refuses_another_device(checker, models[0]) else 1
+        differing += 0 if sums_go_in_shares(checker, models[0]) else 1
         return 1 if differing else 0
 
 

@@ -416,6 +416,10 @@ class GpuPlans(unittest.TestCase):
         self.assertGreater(stage["communicators_bytes"], 0)
         self.assertEqual(stage["workspace_bytes"], other["workspace_bytes"])  # which a sum's parts are gathered into
         self.assertLess(stage["graphs_bytes"], other["graphs_bytes"])  # no cuts
+        self.assertNotIn("in shares", said)  # between two ranks nothing is saved so
+        four = plan_tools.checked(["4xEMU-2GB" if word == "2xEMU-2GB" else word for word in [*argv, "--tp", "4"]])
+        # 9 sums of 256 floats a token, of which 2 * 3 / 4 come to a rank.
+        self.assertRegex(four, r"\nGPUs talk    nccl: .*; large sums in shares, two steps for one, 13\.5 KiB a token into a rank; NCCL ")
         none = {"MISTRALRS_NO_NCCL": "1"}
         for more, environment in ((["--no-nccl"], {}), ([], none)):
             done = subprocess.run([*argv, *more], capture_output=True, text=True, env={**os.environ, **environment})
