@@ -198,11 +198,10 @@ struct KvAppendArgs {
 // others are merged into it in order:
 //   m' = max(m, ms); a = exp(m - m'), b = exp(ms - m'); l = l * a + ls * b; o = o * a + os * b
 // A head's sink is the score of a token that every row sees, whatever its window, and whose V is zero: it has a place
-// in the maximum and in the sum, and none in the result (gpt-oss: transformers, models/gpt_oss/modeling_gpt_oss.py,
+// in the sum, and none in the result (gpt-oss: transformers, models/gpt_oss/modeling_gpt_oss.py,
 // eager_attention_forward: softmax over the scores and the sink, whose column is dropped). It is neither scaled nor
-// capped. It is merged after the last segment, as a part of maximum sink, of sum 1 and of no result:
-//   m' = max(m, sink); a = exp(m - m'); l = l * a + exp(sink - m'); o = o * a
-// So without sinks no bit is another, and a sink of minus infinity is none.
+// capped. It is added after the last segment: l = l + exp(sink - m), which is infinite, and the result 0, where it is
+// far above the scores. So without sinks no bit is another, a sink of minus infinity is none, and o stays as it is.
 // All products here but those of fma are rounded before they are added.
 // Result o / l. Items: tokens * kv_heads (item = token * kv_heads + kv head; it computes heads / kv_heads query heads).
 struct AttentionArgs {
@@ -218,8 +217,8 @@ struct AttentionArgs {
   float scale;
   int64_t window = 0;  // tokens that a row sees, itself included; 0: all before it too
   float soft_cap = 0;  // 0: none
-  // [heads] f32, as scores and biases are, whatever a checkpoint has (gpt-oss: bf16); not NaN, below infinity; null:
-  // none
+  // [heads] f32, as scores and biases are, whatever a checkpoint has (gpt-oss: bf16); finite or minus infinity.
+  // Null: none.
   const float* sinks = nullptr;
 };
 

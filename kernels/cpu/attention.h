@@ -154,15 +154,7 @@ inline void AttentionSlice(const AttentionArgs& args, const typename D::Element*
     }
     max = merged;
   }
-  if (sink != nullptr) {
-    const float merged = max > *sink ? max : *sink;
-    const float a = kernels::Exp(max - merged);
-    sum = sum * a + kernels::Exp(*sink - merged);
-    for (int64_t d = d_begin; d < d_end; d += kLanes) {
-      F16& out = o[(d - d_begin) / kLanes];
-      out = Mul(out, Set1(a));
-    }
-  }
+  if (sink != nullptr) sum = sum + kernels::Exp(*sink - max);
   for (int64_t d = d_begin; d < d_end; d += kLanes) {
     StoreN(y + d, Div(o[(d - d_begin) / kLanes], Set1(sum)), MinOf(kLanes, d_end - d));
   }

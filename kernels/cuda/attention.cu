@@ -4,7 +4,7 @@
 // token, up to four query heads from one read of K. Running maxima are prefixes of the blocks' maxima. Elements of the
 // result are chains over the segment's tokens, each a thread's. Segments depend on nothing: where there are too few KV
 // heads and tokens for a device, several blocks take a context's, and the last of them merges (attention_split.h);
-// else they are merged as they come. In order, both; and after them a head's sink.
+// else they are merged as they come. In order, both; a head's sink is added to the sum of all.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact.h"
 #include "kernels/cuda/modules.h"
@@ -127,16 +127,6 @@ __device__ float Weighed(const float* p, const float* c, const T* const* v_of_bl
   return o;
 }
 
-// An element of the result, of all segments' parts: with the head's sink, where it has one, as a last part. Each thread
-// finds on its own what that is, as it is once a row.
-__device__ float ResultOf(const AttentionArgs& a, int64_t head, float max, float sum, float o) {
-  if (a.sinks == nullptr) return o / sum;
-  const float sink = a.sinks[head];
-  const float merged = max > sink ? max : sink;
-  const float scale = math::Exp(max - merged);
-  return (o * scale) / (sum * scale + math::Exp(sink - merged));
-}
-
 // The query heads of a KV head: a thread an element of the result, whose segments' parts are merged in order. It finds
 // all it needs anew, so that the walk of the segments before it keeps no registers for it.
 template <typename T>
@@ -162,7 +152,8 @@ __device__ void MergeSegments(const AttentionLaunchArgs& launch) {
       o = o * scale_old + part[d] * scale_new;
       max = merged;
     }
-    Put(static_cast<T*>(a.y), (token * a.heads + head) * head_dim + d, ResultOf(a, head, max, sum, o));
+    if (a.sinks != nullptr) sum = sum + math::Exp(a.sinks[head] - max);
+    Put(static_cast<T*>(a.y), (token * a.heads + head) * head_dim + d, o / sum);
   }
 }
 
@@ -277,6 +268,9 @@ __global__ void __launch_bounds__(kThreads, kIsSplit ? 1 : 2) Attention(Attentio
             shared.scale_new[h] = math::Exp(max - merged);
             shared.sum[h] = is_first ? sum : shared.sum[h] * shared.scale_old[h] + sum * shared.scale_new[h];
             shared.max[h] = merged;
+            if (a.sinks != nullptr && start + step >= end) {
+              shared.sum[h] = shared.sum[h] + math::Exp(a.sinks[kv_head * group + first_head + h] - merged);
+            }
           }
           float of_segment[kPerThread];
 #pragma unroll
@@ -298,9 +292,7 @@ __global__ void __launch_bounds__(kThreads, kIsSplit ? 1 : 2) Attention(Attentio
 #pragma unroll
         for (int j = 0; j < kPerThread; ++j) {
           const int h = (thread + j * kThreads) / slice, d = first_d + (thread + j * kThreads) % slice;
-          if (h >= heads) continue;
-          const float y = ResultOf(a, kv_head * group + first_head + h, shared.max[h], shared.sum[h], o[j]);
-          Put(static_cast<T*>(a.y), row + int64_t{h} * head_dim + d, y);
+          if (h < heads) Put(static_cast<T*>(a.y), row + int64_t{h} * head_dim + d, o[j] / shared.sum[h]);
         }
       }
     }

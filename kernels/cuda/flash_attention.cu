@@ -1,7 +1,7 @@
 // Paged attention of many tokens in fast numerics, on tensor cores: a thread block a tile of 64 rows, which are tokens
 // of one run and the query heads of a KV head; a warp sixteen of them. It walks the run's KV blocks of 32 tokens with
-// the maxima, sums and results of its rows in registers, in one pass (online softmax). A head's sink is there before
-// the first: its score as the maximum, 1 as the sum.
+// the maxima, sums and results of its rows in registers, in one pass (online softmax); and adds what a head's sink has
+// to the sums.
 //
 // Per KV block: scores by Q K^T, weights p = 2^(score - maximum) as bf16, the result by p V. K is copied to shared
 // memory while the block before it is weighed, V while scores are made. K lies by pairs of head_dim, [head_dim / 2][32]
@@ -151,7 +151,6 @@ __global__ void __launch_bounds__(kThreads, kHeadDim <= 64 ? 3 : 2) Flash(FlashA
     // This lane's rows, g and g + 8 of its warp's; one that is not there sees nothing, and is stored nowhere.
     int rows[2];  // of q and y; -1: none
     Seen seen[2];
-    float max[2] = {kMinusInfinity, kMinusInfinity}, sum[2] = {0, 0};  // sums of this lane's columns alone
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int row = warp * 16 + i * 8 + g;
@@ -159,10 +158,6 @@ __global__ void __launch_bounds__(kThreads, kHeadDim <= 64 ? 3 : 2) Flash(FlashA
       const bool is_there = token < run.tokens && head < group;
       rows[i] = is_there ? int(run.first + token) * int(a.heads) + int(kv_head) * group + head : -1;
       seen[i] = is_there ? SeenFrom(a, position + token) : Seen{0, 0};
-      if (is_there && a.sinks != nullptr) {
-        max[i] = a.sinks[kv_head * group + head] * kLog2E;
-        sum[i] = t == 0 ? 1 : 0;
-      }
     }
     uint32_t q[kHasQ ? 1 : kHeadDim / 16][4];
 #pragma unroll
@@ -177,7 +172,8 @@ __global__ void __launch_bounds__(kThreads, kHeadDim <= 64 ? 3 : 2) Flash(FlashA
       if constexpr (kHasQ) shared.q[s][thread] = uint4{words[0], words[1], words[2], words[3]};
     }
 
-    float o[kHeadDim / 8][4] = {};  // as mma has c: row g, then row g + 8
+    float o[kHeadDim / 8][4] = {};                                     // as mma has c: row g, then row g + 8
+    float max[2] = {kMinusInfinity, kMinusInfinity}, sum[2] = {0, 0};  // sums of this lane's columns alone
     int start = of_first.begin / kTokens * kTokens;
     StartK(shared, a, base_of(start));
     for (; start < of_last.end; start += kTokens) {
@@ -251,8 +247,9 @@ __global__ void __launch_bounds__(kThreads, kHeadDim <= 64 ? 3 : 2) Flash(FlashA
 
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const float of_row = SumOfRow(sum[i]);
+      float of_row = SumOfRow(sum[i]);
       if (rows[i] < 0) continue;
+      if (a.sinks != nullptr) of_row = of_row + exp2f(a.sinks[rows[i] % int(a.heads)] * kLog2E - max[i]);
       uint32_t* const y = reinterpret_cast<uint32_t*>(static_cast<bf16*>(a.y) + int64_t{rows[i]} * head_dim);
 #pragma unroll
       for (int n = 0; n < kHeadDim / 8; ++n) {

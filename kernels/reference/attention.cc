@@ -113,12 +113,7 @@ void Slice(const AttentionArgs& args, const T* q, const Keys<T>& keys, Span sigh
     }
     max = merged;
   }
-  if (sink != nullptr) {
-    const float merged = max > *sink ? max : *sink;
-    const float a = Exp(max - merged);
-    sum = sum * a + Exp(*sink - merged);
-    for (int64_t d = d_begin; d < d_end; ++d) o[d - d_begin] *= a;
-  }
+  if (sink != nullptr) sum = sum + Exp(*sink - max);
   for (int64_t d = d_begin; d < d_end; ++d) Put(y, sizeof(T) == 2 ? Type::kBf16 : Type::kF32, d, o[d - d_begin] / sum);
 }
 

@@ -87,7 +87,7 @@ void CheckAttention(Type type, Kernel<AttentionArgs> KernelSet::*kernel) {
           double sum = 0;
           if (args.sinks != nullptr) {
             const double sink = double{args.sinks[head]};
-            if (sink > max) error += kEpsilon * (sink - max);  // by which all weights come down is rounded
+            if (sink > max) error += kEpsilon * (sink - max);  // what goes into its exponential is rounded
             max = std::max(max, sink);
             sum = std::exp(sink - max);
           }
