@@ -13,6 +13,7 @@ Read are the bodies of functions that are __global__ or __device__, without comm
 | count | CountBlock(word) | a plain addition, which orders nothing |
 | await | AwaitPrevious(); | nothing |
 | flag | StoreRelease(word, value), of another rank or the host; Await(...) of another rank's | nothing; true |
+| relaxed | StoreRelease(word, value); LoadAcquire(word) | the same word, but with nothing before or after it |
 | commit, wait | CommitCopies(); WaitForCopies<n>(); | nothing; a wait also WaitForCopies<n + 1>() |
 | mask | the mask of a shuffle, a sum of lanes, a __syncwarp | without its lowest bit; without its highest |
 | guard | an if, an operand of && or || in one or in a bool, a comparison before ? | always so, where it leads on; never, where it leaves |
@@ -22,7 +23,7 @@ Read are the bodies of functions that are __global__ or __device__, without comm
 import re
 from dataclasses import dataclass
 
-KINDS = ("barrier", "fence", "count", "await", "flag", "commit", "wait", "mask", "guard", "bound")
+KINDS = ("barrier", "fence", "count", "await", "flag", "relaxed", "commit", "wait", "mask", "guard", "bound")
 
 
 @dataclass
@@ -131,6 +132,11 @@ def edits(code, first, last):
     for match, begin, end in find(r"\b(?:StoreRelease|Await)\s*\("):
         stop = closing(code, end - 1) + 1
         yield "flag", f"{code[begin:stop]} removed", begin, stop, "true" if match[0].startswith("Await") else "((void)0)"
+    for match, begin, end in find(r"\b(?:StoreRelease|LoadAcquire)\s*\("):
+        stop = closing(code, end - 1)
+        builtin = "__atomic_store_n" if match[0].startswith("Store") else "__atomic_load_n"
+        yield "relaxed", f"{code[begin:stop + 1]} is relaxed", begin, stop + 1, (
+            f"{builtin}({code[end:stop]}, __ATOMIC_RELAXED)")
     for match, begin, end in find(r"\bCommitCopies\(\)"):
         yield "commit", f"{match[0]} removed", begin, end, ""
     for match, begin, end in find(r"\bWaitForCopies<([^;]*?)>\(\)"):

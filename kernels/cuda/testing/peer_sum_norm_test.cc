@@ -156,7 +156,8 @@ void ExpectThat(const Rows& rows, const Shape& shape, const float* sum, const Ex
 }
 
 // One after the other in one stream, each twice over, the second time of what the first left.
-void ExpectSumNorms(World& world, unsigned order, const std::vector<Shape>& shapes) {
+void ExpectSumNorms(World& world, unsigned order, std::vector<Shape> shapes) {
+  std::erase_if(shapes, [&](const Shape& shape) { return !IsTried(world.size(), shape.rows); });
   Random random{20261127};
   std::deque<std::deque<Rows>> of_shapes;
   std::vector<Expected> expected;
@@ -188,7 +189,7 @@ void ExpectSumNorms(World& world, unsigned order, const std::vector<Shape>& shap
 
 TEST(PeerSumNorm, HasTheBitsOfItsSteps) {
   World two(2);
-  for (const unsigned order : {0u, 1u, 2u}) {
+  for (const unsigned order : FirstOrders()) {
     ExpectSumNorms(two, order,
                    {{.rows = 3, .width = 516, .out = Type::kBf16},
                     {.rows = 2, .width = 2100, .into = Into::kOwn, .sum_is_a = true}});
@@ -219,7 +220,7 @@ TEST(PeerSumNorm, OfUpToFortyRows) {
 // Rows of more than a piece, whose last part is less, or of just one; and pieces of several rows, the last of which has
 // fewer.
 TEST(PeerSumNorm, InPieces) {
-  for (const unsigned order : {0u, 1u, 2u}) {
+  for (const unsigned order : FirstOrders()) {
     World world(2);
     ExpectSumNorms(world, order,
                    {{.rows = 2, .width = 1060, .out = Type::kBf16, .piece_bytes = 1024},
@@ -281,10 +282,10 @@ TEST(PeerSumNorm, OfASumWithItself) {
 
 // In one stream, on the same buffers, with numbers that wrap: other blocks take part in each.
 TEST(PeerSumNorm, AndOtherExchangesInTurn) {
-  for (const unsigned order : {0u, 1u, 2u}) {
+  for (const unsigned order : FirstOrders()) {
     World world(2);
     const Shape few = {.rows = 3, .width = 132, .into = Into::kOwn, .piece_bytes = 256};
-    const Shape many = {.rows = 37, .width = 20, .into = Into::kOwn, .sum_is_a = true};
+    const Shape many = {.rows = kHasFewThreads ? 5 : 37, .width = 20, .into = Into::kOwn, .sum_is_a = true};
     constexpr int64_t kFloats = 1024 + 532;
     Random random{order};
     std::deque<Rows> of_few, of_many;
@@ -385,7 +386,7 @@ TEST(PeerSumNorm, OfOtherRowsIsUnlike) {
 TEST(PeerSumNorm, AWaitEndsWhenTheHostSaysSo) {
   World world(2);
   Random random{9};
-  const Shape shape = {.rows = 40, .width = 36};
+  const Shape shape = {.rows = kHasFewThreads ? 5 : 40, .width = 36};
   const Rows rows(&random, shape, 0);
   std::thread host([&] {
     while (LoadAcquire(&world.rank(1).state.waits_for) == 0) std::this_thread::yield();

@@ -53,6 +53,7 @@ int64_t Unlike(const std::byte* memory, int time, int64_t bytes) {
 // `times` transfers of `bytes`, one behind another, `offset` bytes past alignment on the one or the other.
 void ExpectTransfers(Pair& pair, unsigned order, int64_t bytes, int times, int64_t offset_of_x = 0,
                      int64_t offset_of_y = 0, int64_t piece_bytes = 1024) {
+  if (!IsTried(2, BlocksOf(bytes))) return;
   const int64_t room = (bytes + 16 + 15) / 16 * 16;
   Memory x(static_cast<uint64_t>(room * times)), y(static_cast<uint64_t>(room * times));
   for (int time = 0; time < times; ++time) Fill(x.as() + time * room + offset_of_x, time, bytes);
@@ -73,7 +74,7 @@ void ExpectTransfers(Pair& pair, unsigned order, int64_t bytes, int times, int64
 
 TEST(PeerTransfer, WhatComesIsWhatWasSent) {
   Pair pair;  // whose blocks' pieces are counted on
-  for (const unsigned order : {0u, 1u, 2u}) {
+  for (const unsigned order : FirstOrders()) {
     for (const int64_t bytes : {int64_t{2}, int64_t{12}, int64_t{4096}, int64_t{10002}}) {
       ExpectTransfers(pair, order, bytes, 3);
     }
@@ -156,14 +157,15 @@ TEST(PeerTransfer, CountsWrap) {
 TEST(PeerTransfer, AWaitEndsWhenTheHostSaysSo) {
   for (const int waits : {0, 1}) {
     Pair pair;
-    Memory data(4096 * 8);
+    constexpr int64_t kBytes = kHasFewThreads ? 4096 : 4096 * 8;
+    Memory data(kBytes);
     std::thread host([&] {
       while (LoadAcquire(&pair.world.rank(waits).state.waits_for) == 0) std::this_thread::yield();
       StoreRelease(&pair.world.rank(waits).state.stop, 1);
     });
     pair.world.Run(0, [&](int rank) {
       if (rank != waits) return;
-      for (int i = 0; i < 4; ++i) EXPECT_EQ(StartPeerTransfer(pair.Args(rank, data.as(), 4096 * 8), nullptr), 0);
+      for (int i = 0; i < 4; ++i) EXPECT_EQ(StartPeerTransfer(pair.Args(rank, data.as(), kBytes), nullptr), 0);
     });
     host.join();
     EXPECT_EQ(pair.Failure(waits).kind, PeerFailure::kStopped);
