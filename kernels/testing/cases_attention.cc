@@ -217,8 +217,8 @@ std::vector<Case<AttentionArgs>> TestCases<AttentionArgs>(Type type, uint64_t se
                                    {8, 2, 64, {1, 33, 70}, 5, 0, 0, 0, {3, -1, kFarAbove, kFarBelow, 0, 9, 2}},
                                    {3, 1, 80, {100, 40}, 40, 9, 0, 0, {1, -2, 5}},
                                    {4, 2, 16, {40}, 12, 0, 5.0f, 0, {4, 7, 60, kFarBelow}},
-                                   {6, 1, 16, {1100, 513, 30}, 2, 0, 0, 0, {6, kFarAbove, 4, 0.25f, 8, kFarBelow}},
-                                   {2, 1, 256, {1100}, 1, 600, 50.0f, 0, {3, 7}},
+                                   {6, 1, 16, {1100, 513, 30}, 2, 0, 5.0f, 0, {6, kFarAbove, 4, 9, 8, kFarBelow}},
+                                   {2, 1, 256, {1100}, 1, 600, 5.0f, 0, {6, 8}},
                                    {2, 1, 1030, {40}, 2, 0, 0, 0, {2, 4}}};
   for (const AttentionShape& shape : shapes) cases.push_back(AttentionCase(type, &random, shape));
   return cases;
