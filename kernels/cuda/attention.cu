@@ -129,7 +129,8 @@ __device__ float Weighed(const float* p, const float* c, const T* const* v_of_bl
 
 // The query heads of a KV head: a thread an element of the result, whose segments' parts are merged in order. It finds
 // all it needs anew, so that the walk of the segments before it keeps no registers for it.
-template <typename T>
+// kAtOnce: parts that it asks for; as many as sm_80 has registers for beside the walk's.
+template <typename T, int kAtOnce>
 __device__ void MergeSegments(const AttentionLaunchArgs& launch) {
   const AttentionArgs& a = launch.of;
   const int64_t token = blockIdx.x;
@@ -142,7 +143,7 @@ __device__ void MergeSegments(const AttentionLaunchArgs& launch) {
     const int d = i % head_dim;
     const float* const first = launch.Part(token, head, 0);
     float max = first[head_dim], sum = first[head_dim + 1], o = first[d];
-#pragma unroll 2  // of four, sinks leave no registers on sm_80
+#pragma unroll kAtOnce
     for (int s = 1; s < segments; ++s) {
       const float* const part = first + int64_t{s} * (head_dim + 2);
       const float of_segment = part[head_dim];
@@ -302,7 +303,7 @@ __global__ void __launch_bounds__(kThreads, kIsSplit ? 1 : 2) Attention(Attentio
     if (threadIdx.x == 0) shared.is_last = CountBlock(count) + 1 == gridDim.z;
     __syncthreads();
     if (!shared.is_last) return;
-    MergeSegments<T>(launch);
+    MergeSegments<T, chain == Chain::kBlock32 ? 2 : 4>(launch);
     if (threadIdx.x == 0) *count = 0;  // for the next launch
   }
 }
