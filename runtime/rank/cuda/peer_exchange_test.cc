@@ -316,7 +316,7 @@ TEST(PeerExchange, AnAbortEndsTheWait) {
   World world({.size = 2, .has_pulse = true}, [](Rank& rank) -> Status {
     if (rank.rank == 1) return rank.side->Wait() ? Status() : Refuse("nobody told it to go on");
     std::thread other([&] {
-      while (rank.line->waits_for != 11) std::this_thread::yield();
+      while (rank.line->waits_for != 12) std::this_thread::yield();  // 1 + the rank that is waited for
       rank.exchange->Abort();
     });
     const Status done = SumOnce(rank);
