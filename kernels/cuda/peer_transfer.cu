@@ -65,6 +65,7 @@ template <typename Unit>
 __global__ void __launch_bounds__(kPeerThreads, kPeerBlocksAMultiprocessor) PeerSend(PeerTransferArgs a) {
   MRS_SHARED(shared);
   int* const is_there = reinterpret_cast<int*>(shared);
+  if (const Share share = ShareOf(a.bytes); share.begin >= share.end) return;
   LookForStop(a.state, is_there);
   __syncthreads();
   if (*is_there == 0) return;
