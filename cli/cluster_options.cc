@@ -74,7 +74,7 @@ void ClusterOptions::Register(CommandLine& line, CLI::App& verb) {
   AddText(line, verb, "--cluster", &file, "a file name", "Plan for the cluster that this YAML file describes");
   AddText(line, verb, "--devices", &devices, "devices such as cuda:0,1",
           "Of the cluster's nodes, these devices; ordinals count what CUDA_VISIBLE_DEVICES leaves. cuda:0,0: two ranks "
-          "on one GPU, which talk by ipc, for tests");
+          "on one GPU, for tests of --collectives ipc");
   verb.add_flag(
       "--no-nccl", no_nccl,
       "The GPUs have no NCCL: stages instead of tensor parallelism, unless they are known to reach each other's "

@@ -122,8 +122,6 @@ Wish WishOf(const BuildOptions& options) {
                .any_world = options.any_world,
                .solve = options.solve};
   if (options.pp != 0) wish.pp = options.pp;
-  // Ranks that share a GPU have no other choice.
-  if (wish.collectives.empty() && NamesOneTwice(wish.devices)) wish.collectives = "ipc";
   return wish;
 }
 

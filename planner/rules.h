@@ -177,7 +177,7 @@ inline constexpr std::array<Rule, static_cast<size_t>(RuleId::kCount_)> kRules =
      "device {} is not there: node {} has {} (to device {})"},
     {RuleId::kOrdinalTwice, "devices.twice", Severity::kError, "each ordinal stands once, but of --collectives ipc",
      "ranks of one device take turns, and NCCL refuses them",
-     "name each device once, or leave --collectives to mrs-plan, or for tests say ipc", "device {} stands twice"},
+     "name each device once, or for tests say --collectives ipc", "device {} stands twice"},
     {RuleId::kLocalWorld, "devices.local-world", Severity::kError, "ranks of a node <= its devices",
      "a rank has a device of its own", "make the variable at most the number of devices",
      "{}={}: node {} has {} devices"},

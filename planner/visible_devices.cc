@@ -89,8 +89,8 @@ Result<std::vector<Numbered>> OnNode(const Node& node, const DeviceChoice& choic
     for (size_t i = 0; i < devices.size(); ++i) devices[i].number = static_cast<int>(i);
   }
   if (!choice.flag.empty()) {
-    MRS_ASSIGN_OR_RETURN(devices, pick(fmt::format("--devices {}", Printable(choice.flag)), flag, devices,
-                                       choice.may_repeat && !only_cpus));
+    MRS_ASSIGN_OR_RETURN(devices,
+                         pick(fmt::format("--devices {}", Printable(choice.flag)), flag, devices, choice.may_repeat));
   } else if (first) {
     if (std::cmp_greater(*first, devices.size())) {
       return BrokenRule<RuleId::kLocalWorld>("", kLocalWorld, *first, Printable(node.name), devices.size());
@@ -139,14 +139,6 @@ std::vector<size_t> NodesByDomain(const std::vector<int>& domain_of) {
   return order;
 }
 
-// "cuda:0,1" or "0,cuda:1" of --devices.
-Result<std::vector<int>> OrdinalsOf(const std::string& flag) {
-  std::string text = flag;
-  if (text.starts_with("cuda:")) text.erase(0, 5);
-  for (size_t at; (at = text.find(",cuda:")) != std::string::npos;) text.erase(at + 1, 5);
-  return ParseOrdinals(fmt::format("--devices {}", Printable(flag)), text);
-}
-
 }  // namespace
 
 Result<std::vector<int>> ParseOrdinals(std::string_view what, std::string_view text) {
@@ -170,11 +162,6 @@ Result<std::vector<int>> ParseOrdinals(std::string_view what, std::string_view t
   }
 }
 
-bool NamesOneTwice(const std::string& flag) {
-  const auto ordinals = OrdinalsOf(flag);
-  return ordinals && std::set<int>(ordinals->begin(), ordinals->end()).size() < ordinals->size();
-}
-
 Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const DeviceChoice& choice) {
   std::vector<int> visible, flag;
   std::optional<int> first;
@@ -185,7 +172,10 @@ Result<std::vector<VisibleDevice>> ChooseDevices(const Cluster& cluster, const D
     }
   }
   if (!choice.flag.empty()) {
-    MRS_ASSIGN_OR_RETURN(flag, OrdinalsOf(choice.flag));
+    std::string text = choice.flag;
+    if (text.starts_with("cuda:")) text.erase(0, 5);
+    for (size_t at; (at = text.find(",cuda:")) != std::string::npos;) text.erase(at + 1, 5);
+    MRS_ASSIGN_OR_RETURN(flag, ParseOrdinals(fmt::format("--devices {}", Printable(choice.flag)), text));
   }
   if (choice.per_node_ranks) {
     const std::string& text = *choice.per_node_ranks;

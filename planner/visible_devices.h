@@ -33,16 +33,13 @@ struct DeviceChoice {
   std::optional<std::string> cuda_visible = {};    // CUDA_VISIBLE_DEVICES
   std::optional<std::string> per_node_ranks = {};  // MISTRALRS_MN_LOCAL_WORLD_SIZE: so many devices of each node
   std::optional<uint64_t> memory = {};             // --memory: at most so much of each
-  bool may_repeat = false;   // a GPU that the flag names several times has as many ranks, which share its memory
+  bool may_repeat = false;   // a device that the flag names several times has as many ranks, which share its memory
   uint64_t host_memory = 0;  // of a node of CPU ranks that does not say; 0: not known
 };
 
 // Errors name the flag or variable. Refuses what is no ordinal, an ordinal that is not there or stands twice where that
 // is no choice, devices of several kinds, one of which no memory is known, and ROCm, which has no backend yet.
 Result<std::vector<VisibleDevice>> ChooseDevices(const cluster::Cluster& cluster, const DeviceChoice& choice);
-
-// Whether --devices names a device several times: "cuda:0,0". Not of what it cannot be.
-bool NamesOneTwice(const std::string& flag);
 
 // "a,b,c" as whole numbers; what it is called stands in errors. "-1" ends the list, as CUDA has it.
 Result<std::vector<int>> ParseOrdinals(std::string_view what, std::string_view text);

@@ -41,13 +41,6 @@ TEST(VisibleDevices, AreThoseThatFlagAndVariablesLeave) {
   EXPECT_THAT(Ordinals(Gpus("4xL4"), {.cuda_visible = "0, 2 ,3"}), ElementsAre(0, 2, 3));
 }
 
-TEST(VisibleDevices, AFlagMayNameAGpuSeveralTimes) {
-  EXPECT_THAT(Ordinals(Gpus("4xL4"), {.flag = "cuda:1,1", .may_repeat = true}), ElementsAre(1, 1));
-  for (const char* const flag : {"cuda:0,0", "0,1,0", "cuda:0,cuda:0"}) EXPECT_TRUE(NamesOneTwice(flag)) << flag;
-  for (const char* const flag : {"", "cuda:0", "cuda:0,1", "0,-1,0", "0,0,x"})
-    EXPECT_FALSE(NamesOneTwice(flag)) << flag;
-}
-
 TEST(VisibleDevices, MistakesAreNamed) {
   const Cluster four = Gpus("4xL4");
   EXPECT_EQ(Refused(four, {.flag = "cuda:4"}),
@@ -55,8 +48,6 @@ TEST(VisibleDevices, MistakesAreNamed) {
   EXPECT_EQ(Refused(four, {.flag = "cuda:2", .cuda_visible = "0,1"}),
             "--devices cuda:2: device 2 is not there: node node-0 has 2 (to device 1)");
   EXPECT_EQ(Refused(four, {.flag = "cuda:0,0"}), "--devices cuda:0,0: device 0 stands twice");
-  EXPECT_EQ(Refused(*cluster::ParseCpus("2"), {.flag = "0,0", .may_repeat = true}),
-            "--devices 0,0: device 0 stands twice");
   EXPECT_EQ(Refused(four, {.cuda_visible = "1,1"}), "CUDA_VISIBLE_DEVICES=1,1: device 1 stands twice");
   EXPECT_EQ(Refused(four, {.cuda_visible = "GPU-8932f937"}),
             "CUDA_VISIBLE_DEVICES=GPU-8932f937: \"GPU-8932f937\" is no device; expected ordinals separated by commas, "

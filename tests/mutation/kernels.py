@@ -85,7 +85,7 @@ HARMLESS = [
     ("peer_transfer.cu EachPiece: if: threadIdx.x == 0 is true", "all threads tell the same, once all have put, and before the next piece"),
     ("peer_blocks.h Fail: * is relaxed", "why a wait ended is one word, read when the kernel has ended"),
     ("peer_blocks.h Await: *(&state->* is relaxed", "a word for who looks on, or from who says stop: nothing comes with it"),
-    ("peer_transfer.cu PeerSend: LoadAcquire(&a.state->stop) is relaxed", "a word that comes alone"),
+    ("peer_blocks.h LookForStop: LoadAcquire(&state->stop) is relaxed", "a word that comes alone"),
     ("peer_exchange.cu PeerGreet: * is relaxed", "the hosts meet between the launch that puts and the one that looks"),
     ("peer_blocks.h Await: if: polls > kPollsALook is true", "a word more to who looks on: whoever still waits says so again"),
     ("attention.cu Scores: for: group < head_dim by <=", "a group more has no elements: it adds zero"),

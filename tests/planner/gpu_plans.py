@@ -383,11 +383,7 @@ class GpuPlans(unittest.TestCase):
         )
         self.assertRegex(said, r"\nGPUs talk    ipc: .*; ranks share a GPU, on which they take turns: for tests; ")
         plan_tools.checked([self.tools.plan, "check", self.out, "--model", plan_tools.MINI])
-        with open(self.out, "rb") as file:
-            asked = file.read()
-        self.assertEqual(self.bytes_of(*argv), asked)  # they have no other choice
-        self.assertEqual(self.bytes_of(*argv, "--collectives", "auto"), asked)
-        for collectives in ("staged", "nccl"):
+        for collectives in ("staged", "nccl", "auto"):
             done = plan_tools.run([self.tools.plan, "build", plan_tools.MINI, *argv, "--collectives", collectives, "-o", self.out])
             self.assertIn("device 0 stands twice", done.stderr)
 
