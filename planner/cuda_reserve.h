@@ -1,9 +1,8 @@
 // What a CUDA rank takes of its device beside its arenas, and its plan counts:
 //   workspace      what blocks leave to others (attention that is spread), or cuBLASLt's products
 //   graphs         one a size of decodes, where the stage ends the model one for each variant (plans/cuda_graphs.h)
-//   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages (plans/nccl_memory.h); or those
-//   of ipc,
-//                  for a group and for each neighbouring stage
+//   communicators  NCCL's buffers, one group of tensor-parallel ranks and one of stages (plans/nccl_memory.h); or
+//                  those of ipc, for a group and for each neighbouring stage
 //
 //   CudaReserveOf({.steps = 1000, .exchanges = 4, .max_seqs = 16, .tp = 8})   ->   32 MiB, 178.1 MiB, none
 //   CudaReserveOf({.steps = 1000, .max_seqs = 16, .tp = 8, .collectives = Collectives::kNccl})

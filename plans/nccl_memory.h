@@ -1,5 +1,5 @@
-// What NCCL takes of a GPU's memory: the planner counts it, and what was not counted the executor does not have NCCL
-// do.
+// What NCCL takes of a GPU's memory over PCIe and networks: the planner counts it, and sums in two steps, for which it
+// takes more, are only of plans that count them.
 //
 //   NcclBytes({.tp = 8})                  ->  551.3 MiB: its group's rings, and what joins a rank to each of 7 others
 //   NcclBytes({.tp = 2, .last = false})   ->  422.0 MiB: two ranks gather alone; and what joins it to the next stage
@@ -25,7 +25,7 @@ constexpr int64_t kNcclLl = int64_t{8} * 512 * 8 * 16;
 constexpr int64_t kNcclLl128 = int64_t{120} * 640 * 8 * 8;
 constexpr int64_t kNcclChannels = 32;  // MAXCHANNELS, device.h
 constexpr int64_t kNcclGroupBytes = kNcclChannels * (kNcclSimple + kNcclLl + kNcclLl128);
-// Sends and receives between two ranks take SIMPLE buffers alone, on at most as many channels.
+// Sends and receives between two ranks: a few channels with buffers of all protocols (below), less than this.
 constexpr int64_t kNcclPeerBytes = kNcclChannels * kNcclSimple;
 // Of all that a group's rank exchanges shares with: ncclTopoGetNchannels (src/graph/paths.cc) has two channels over
 // PCIe, and over a network a few, whose buffers all peers share. Over NVLink it has two a link, up to 32 channels:

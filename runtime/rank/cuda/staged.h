@@ -3,8 +3,7 @@
 //
 //   StagedExchange exchange(*device, world, group);
 //   MRS_RETURN_IF_ERROR(exchange.Prepare(exchange.BytesOf(collective, /*most rows=*/512)));
-//   MRS_RETURN_IF_ERROR(exchange.Run(collective, /*rows=*/3));   // in the stream's order; the host waits for the
-//   device
+//   MRS_RETURN_IF_ERROR(exchange.Run(collective, /*rows=*/3));   // in the stream's order; the host awaits the device
 //
 // No graph holds it: the host has a part in it. An executor cuts its graphs there.
 #pragma once
