@@ -38,6 +38,8 @@ inline constexpr bool kHasFewThreads = false;
 inline std::vector<unsigned> FirstOrders() {
   return kHasFewThreads ? std::vector<unsigned>{2} : std::vector<unsigned>{0, 1, 2};
 }
+// By then all ranks have come, however busy the host is.
+inline constexpr uint64_t kLongEnough = kHasFewThreads ? 10'000'000'000 : 3'000'000'000;
 // Of ranks that have so many blocks each.
 inline bool IsTried(int ranks, int64_t blocks) { return !kHasFewThreads || ranks * blocks <= 4; }
 // That exchange bytes, where all have the least share.
