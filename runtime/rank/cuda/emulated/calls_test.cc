@@ -24,12 +24,20 @@ struct Alone {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     EXPECT_EQ(ncclCommInitRankConfig(&comm, 1, id, 0, &config), ncclInProgress);
+    EXPECT_EQ(State(), ncclSuccess);
+  }
+  ncclResult_t State() const {
     ncclResult_t state = ncclInProgress;
     EXPECT_EQ(ncclCommGetAsyncError(comm, &state), ncclSuccess);
-    EXPECT_EQ(state, ncclSuccess);
+    return state;
+  }
+  // A call, and that it is done.
+  void Settle(ncclResult_t code) const {
+    EXPECT_EQ(code, ncclInProgress);
+    EXPECT_EQ(State(), ncclSuccess);
   }
   void End() {
-    EXPECT_EQ(ncclCommFinalize(comm), ncclInProgress);
+    Settle(ncclCommFinalize(comm));
     EXPECT_EQ(ncclCommDestroy(comm), ncclSuccess);
   }
   const std::unique_ptr<Device> device = *Device::Open(0);
@@ -54,18 +62,75 @@ TEST(EmulatedNccl, TakesNoConfigurationButTheInitializers) {
   alone.End();
 }
 
-// The first call of one that waits nowhere sets up what it goes by.
-TEST(EmulatedNccl, IsInProgressWhereItDoesNotWait) {
+// Where it does not wait, whoever calls asks whether the call is done before the next one, though it be done at once;
+// of a group once, at its end.
+TEST(EmulatedNccl, IsRefusedBeforeTheLastCallIsSaidToBeDone) {
   Alone alone;
   std::byte* const data = alone.memory.data();
-  EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclInProgress);
-  EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclSuccess);
+  const auto gather = [&] { return ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream); };
+  const auto send = [&] { return ncclSend(data, 8, ncclUint8, 0, alone.comm, alone.stream); };
+  const auto receive = [&] { return ncclRecv(data + 8, 8, ncclUint8, 0, alone.comm, alone.stream); };
+  const auto is_refused = [&](ncclResult_t code) {
+    EXPECT_EQ(code, ncclInvalidArgument);
+    EXPECT_EQ(std::string(ncclGetLastError(alone.comm)),
+              "Attempt to use communicator before the previous operation returned ncclSuccess");
+  };
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(gather(), ncclInProgress);
+    is_refused(gather());
+    is_refused(ncclCommFinalize(alone.comm));
+    EXPECT_EQ(ncclGroupStart(), ncclSuccess);
+    is_refused(send());
+    is_refused(ncclGroupEnd());
+    EXPECT_EQ(alone.State(), ncclSuccess);
+    EXPECT_EQ(ncclGroupStart(), ncclSuccess);
+    send();
+    receive();
+    EXPECT_EQ(ncclGroupEnd(), ncclInProgress);
+    is_refused(gather());
+    EXPECT_EQ(alone.State(), ncclSuccess);
+  }
+  EXPECT_TRUE(alone.device
+                  ->Capture([&] {
+                    EXPECT_EQ(gather(), ncclInProgress);
+                    is_refused(gather());
+                    EXPECT_EQ(alone.State(), ncclSuccess);
+                    return Status();
+                  })
+                  .ok());
+  EXPECT_EQ(ncclCommFinalize(alone.comm), ncclInProgress);
+  is_refused(ncclCommDestroy(alone.comm));
+  EXPECT_EQ(alone.State(), ncclSuccess);
+  EXPECT_EQ(ncclCommDestroy(alone.comm), ncclSuccess);
+}
+
+TEST(EmulatedNccl, IsRefusedBeforeItIsThere) {
+  const auto device = *Device::Open(0);
+  ncclUniqueId id;
+  ASSERT_EQ(ncclGetUniqueId(&id), ncclSuccess);
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  ncclComm_t comm = nullptr;
+  ASSERT_EQ(ncclCommInitRankConfig(&comm, 1, id, 0, &config), ncclInProgress);
+  EXPECT_EQ(ncclCommFinalize(comm), ncclInvalidArgument);
+  EXPECT_EQ(ncclCommAbort(comm), ncclSuccess);
+}
+
+TEST(EmulatedNccl, IsNeverInProgressWhereItWaits) {
+  Alone alone;
   alone.End();
+  std::byte* const data = alone.memory.data();
   ncclUniqueId id;
   ASSERT_EQ(ncclGetUniqueId(&id), ncclSuccess);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;  // where nothing is said it waits
   ASSERT_EQ(ncclCommInitRankConfig(&alone.comm, 1, id, 0, &config), ncclSuccess);
-  EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclSuccess);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclSuccess);
+    EXPECT_EQ(ncclGroupStart(), ncclSuccess);
+    EXPECT_EQ(ncclSend(data, 8, ncclUint8, 0, alone.comm, alone.stream), ncclSuccess);
+    EXPECT_EQ(ncclRecv(data + 8, 8, ncclUint8, 0, alone.comm, alone.stream), ncclSuccess);
+    EXPECT_EQ(ncclGroupEnd(), ncclSuccess);
+  }
   EXPECT_EQ(ncclCommFinalize(alone.comm), ncclSuccess);
   EXPECT_EQ(ncclCommDestroy(alone.comm), ncclSuccess);
 }
@@ -78,8 +143,10 @@ TEST(EmulatedNccl, MovesBytesOfTheDevicesMemoryAlone) {
               is_type ? ncclInvalidArgument : ncclInProgress);
     EXPECT_EQ(std::string(ncclGetLastError(alone.comm)),
               is_type ? "elements of type 7, where the emulated NCCL has bytes alone" : "");
+    EXPECT_EQ(alone.State(), is_type ? ncclInvalidArgument : ncclSuccess);
     std::byte of_host[8] = {};
     EXPECT_EQ(ncclAllGather(of_host, data, 8, ncclUint8, alone.comm, alone.stream), ncclInvalidArgument);
+    EXPECT_EQ(alone.State(), ncclInvalidArgument);
     EXPECT_EQ(ncclCommAbort(alone.comm), ncclSuccess);
   }
 }
@@ -88,8 +155,8 @@ TEST(EmulatedNccl, MovesBytesOfTheDevicesMemoryAlone) {
 TEST(EmulatedNccl, GathersInPlaceOrElsewhere) {
   Alone alone;
   std::byte* const data = alone.memory.data();
-  EXPECT_EQ(ncclAllGather(data, data, 8, ncclUint8, alone.comm, alone.stream), ncclInProgress);
-  EXPECT_EQ(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream), ncclSuccess);
+  alone.Settle(ncclAllGather(data, data, 8, ncclUint8, alone.comm, alone.stream));
+  alone.Settle(ncclAllGather(data, data + 8, 8, ncclUint8, alone.comm, alone.stream));
   EXPECT_EQ(ncclAllGather(data, data + 7, 8, ncclUint8, alone.comm, alone.stream), ncclInvalidArgument);
   EXPECT_EQ(std::string(ncclGetLastError(alone.comm)),
             "a gathering into what it reads, but not in the rank's own place");
@@ -117,15 +184,15 @@ TEST(EmulatedNccl, AGroupIsOneStep) {
   EXPECT_EQ(receive(8), ncclInProgress);
   EXPECT_EQ(ncclGroupEnd(), ncclSuccess);
   EXPECT_NE(told(), 1u);
-  EXPECT_EQ(ncclGroupEnd(), ncclInProgress);  // the communicator's first
+  alone.Settle(ncclGroupEnd());
   EXPECT_EQ(told(), 1u);
   EXPECT_EQ(ncclGroupStart(), ncclSuccess);
   EXPECT_EQ(ncclGroupEnd(), ncclSuccess);
   tell(2);
   EXPECT_EQ(ncclGroupStart(), ncclSuccess);
-  EXPECT_EQ(send(8), ncclSuccess);
+  EXPECT_EQ(send(8), ncclInProgress);
   EXPECT_EQ(ncclRecv(data + 8, 8, ncclUint8, 1, alone.comm, alone.stream), ncclInvalidArgument);
-  EXPECT_EQ(receive(8), ncclSuccess);
+  EXPECT_EQ(receive(8), ncclInProgress);
   EXPECT_EQ(ncclGroupEnd(), ncclInvalidArgument);
   EXPECT_EQ(told(), 1u);
   alone.End();
@@ -142,7 +209,7 @@ TEST(EmulatedNccl, AGroupsMessagesAreLongerThanAPiece) {
   EXPECT_EQ(ncclGroupStart(), ncclSuccess);
   ncclRecv(memory.data() + kBytes, kBytes, ncclUint8, 0, alone.comm, alone.stream);
   ncclSend(memory.data(), kBytes, ncclUint8, 0, alone.comm, alone.stream);
-  EXPECT_EQ(ncclGroupEnd(), ncclInProgress);
+  alone.Settle(ncclGroupEnd());
   EXPECT_TRUE(alone.device->CopyOut(heard.data(), memory.data() + kBytes, kBytes).ok());
   EXPECT_EQ(heard, told);
   alone.End();

@@ -65,11 +65,26 @@ bool IsDevices(const Group& group, const void* data, size_t bytes) {
   return emulation::WhyNot(data, bytes, emulation::Where::kDevice, static_cast<int>(group.device)).empty();
 }
 
+// Of a communicator that does not wait nothing may be called before it has said that what was called last is done,
+// whether or not that has long been so. The communicator is as good as before.
+ncclResult_t WhilePending(Group& group) {
+  if (group.error != ncclSuccess) return group.error;
+  if (!group.is_pending) return ncclSuccess;
+  group.why = "Attempt to use communicator before the previous operation returned ncclSuccess";
+  return ncclInvalidArgument;
+}
+
+// What a call that no group holds returns where all went well; also one that is captured.
+ncclResult_t Begun(Group& group) {
+  group.is_pending = !group.is_blocking;
+  return group.is_pending ? ncclInProgress : ncclSuccess;
+}
+
 // What a call is refused with, before it is anywhere.
 template <typename Operands>
 ncclResult_t Refusal(Group& group, const Operands& operands) {
-  if (!group.is_ready || group.is_final) return ncclInvalidUsage;
-  if (group.error != ncclSuccess) return group.error;
+  if (const ncclResult_t refused = WhilePending(group); refused != ncclSuccess) return refused;
+  if (group.is_final) return ncclInvalidUsage;
   if (const auto asked = Fails(Point::kNcclCall, group.device)) {
     group.Fail(ncclUnhandledCudaError, *asked);
     return group.error;
@@ -110,7 +125,7 @@ ncclResult_t OnStream(const std::shared_ptr<Group>& of, const std::vector<Call>&
   } else {
     group.called.insert(calls.begin(), calls.end());
   }
-  return std::exchange(group.is_settling, false) ? ncclInProgress : ncclSuccess;  // of the first
+  return Begun(group);
 }
 
 // What the thread has said since ncclGroupStart.
@@ -148,7 +163,7 @@ ncclResult_t AddToGroup(const std::shared_ptr<Group>& of, const Message& message
   grouped.messages.push_back(message);
   const emulation::Words words = emulation::WordsOf(message.data);
   grouped.words.insert(grouped.words.end(), words.begin(), words.end());
-  return of->is_settling ? ncclInProgress : ncclSuccess;  // as any call where it does not wait
+  return of->is_blocking ? ncclSuccess : ncclInProgress;  // the next of the group may come all the same
 }
 
 // In bytes; of what else nobody here gathers or sends.
@@ -192,7 +207,6 @@ ncclResult_t StateOf(Group& group) {
     return group.error;
   }
   group.is_ready = true;
-  group.is_settling = !group.is_blocking;
   return ncclSuccess;
 }
 
@@ -291,7 +305,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id,
     const std::lock_guard lock(process.mutex);
     process.groups.emplace(*comm, group);
   }
-  if (!group->is_blocking) return ncclInProgress;
+  if (!group->is_blocking) return Begun(*group);
   const auto begin = steady_clock::now();
   ncclResult_t state = StateOf(*group);
   for (; state == ncclInProgress && steady_clock::now() - begin < kLongest; state = StateOf(*group)) {
@@ -303,7 +317,9 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id,
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
-  *state = StateOf(*Of(comm));
+  const auto group = Of(comm);
+  *state = StateOf(*group);
+  if (*state == ncclSuccess) group->is_pending = false;
   return ncclSuccess;
 }
 
@@ -363,13 +379,14 @@ ncclResult_t ncclGroupEnd() {
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   const auto group = Of(comm);
-  if (group->error != ncclSuccess) return group->error;
-  if (!group->is_ready || std::exchange(group->is_final, true)) return ncclInvalidUsage;
-  return group->is_blocking ? ncclSuccess : ncclInProgress;
+  if (const ncclResult_t refused = WhilePending(*group); refused != ncclSuccess) return refused;
+  if (std::exchange(group->is_final, true)) return ncclInvalidUsage;
+  return Begun(*group);
 }
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   const auto group = Of(comm);
   if (!group->is_final) mrs::emulation::EndByName("a communicator of NCCL is destroyed before it is final");
+  if (group->is_pending && group->error == ncclSuccess) return WhilePending(*group);
   End(*group, comm);
   return ncclSuccess;
 }

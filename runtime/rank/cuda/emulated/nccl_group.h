@@ -68,7 +68,8 @@ struct Group {
   uint32_t device = 0;
   std::shared_ptr<int> held = std::make_shared<int>();  // by graphs, too
   std::set<Call> called;                                // in no graph
-  bool is_blocking = true, is_ready = false, is_settling = false, is_final = false, is_gone = false, hangs = false;
+  bool is_blocking = true, is_ready = false, is_final = false, is_gone = false, hangs = false;
+  bool is_pending = false;  // since a call that did not wait, of which nobody was told yet that it is done
   ncclResult_t error = ncclSuccess;
   std::string why;
 
