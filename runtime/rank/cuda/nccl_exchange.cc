@@ -22,8 +22,8 @@ using std::chrono::steady_clock;
 
 // What a rank says of itself before NCCL is asked for anything.
 struct Hello {
-  int32_t version = 0;  // 0: it cannot be had, and why
-  int64_t least_saved = 0;
+  int32_t version = 0;       // 0: it cannot be had, and why
+  int64_t least_saved = -1;  // below 0: what this rank is told of it is none, and why
   DecodeTerms decodes;
   std::array<std::byte, 16> device{};  // its UUID
   char bus_id[32] = {}, host[64] = {};
@@ -59,6 +59,7 @@ Status CompareHellos(const std::vector<Hello>& hellos, int own) {
   if (mine.version == 0) return Refuse("{}", mine.why);
   for (size_t rank = 0; rank < hellos.size(); ++rank) {
     const Hello& other = hellos[rank];
+    if (other.least_saved < 0) return Refuse("rank {}: {}", rank, Said(other.why));
     if (other.version == 0) {
       return Refuse("rank {} cannot use NCCL: {}", rank, Said(other.why));
     }
@@ -91,11 +92,11 @@ Result<std::unique_ptr<NcclExchange>> NcclExchange::Meet(Device& device, const N
   Hello mine;
   mine.decodes = options.decodes;
   const Status found = [&]() -> Status {
+    MRS_ASSIGN_OR_RETURN(mine.least_saved, options.least_saved ? *options.least_saved : LeastSavedBytes());
     MRS_ASSIGN_OR_RETURN(const DeviceIdentity identity, device.Identity());
     mine.device = identity.uuid;
     Say(identity.bus_id, mine.bus_id);
     gethostname(mine.host, sizeof(mine.host) - 1);
-    MRS_ASSIGN_OR_RETURN(mine.least_saved, options.least_saved ? *options.least_saved : LeastSavedBytes());
     MRS_ASSIGN_OR_RETURN(mine.version, nccl::Open());
     return Status();
   }();

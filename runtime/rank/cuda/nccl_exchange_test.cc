@@ -46,9 +46,11 @@ struct Rank {
   }
 };
 constexpr uint64_t kMemory = 1 << 20;
+constexpr int64_t kAsVariable = -1;
 
 // What each rank says in the end, "" where all went well. Each has the device of its number, or what `devices` says. No
-// sum is in shares, unless each rank is told how many bytes it must save so.
+// sum is in shares, unless each rank is told how many bytes it must save so (kAsVariable: as MRS_NCCL_LEAST_SAVED
+// says).
 std::vector<std::string> RunRanks(int size, milliseconds deadline, int64_t other_rows,
                                   const std::function<Status(Rank&)>& run, const std::vector<uint32_t>& devices = {},
                                   const std::vector<int64_t>& least_saved = {}) {
@@ -62,18 +64,17 @@ std::vector<std::string> RunRanks(int size, milliseconds deadline, int64_t other
                                                                              : devices[static_cast<size_t>(rank)]));
         MRS_ASSIGN_OR_RETURN(const DeviceArena workspace, device->Allocate("a workspace", 4096));
         MRS_ASSIGN_OR_RETURN(const DeviceArena memory, device->Allocate("memory", kMemory));
-        MRS_ASSIGN_OR_RETURN(
-            const auto exchange,
-            NcclExchange::Meet(
-                *device, {.world = world[static_cast<size_t>(rank)].get(),
-                          .group = world[static_cast<size_t>(rank)].get(),
-                          .has_transfers = true,
-                          .decodes = {.most_rows = rank == 1 ? other_rows : 4},
-                          .workspace = {workspace.data(), 4096},
-                          .has_shares = !least_saved.empty(),
-                          .least_saved = least_saved.empty() ? std::nullopt
-                                                             : std::optional(least_saved[static_cast<size_t>(rank)]),
-                          .deadline = deadline}));
+        const int64_t saved = least_saved.empty() ? kAsVariable : least_saved[static_cast<size_t>(rank)];
+        const std::optional<int64_t> told = saved == kAsVariable ? std::nullopt : std::optional(saved);
+        MRS_ASSIGN_OR_RETURN(const auto exchange,
+                             NcclExchange::Meet(*device, {.world = world[static_cast<size_t>(rank)].get(),
+                                                          .group = world[static_cast<size_t>(rank)].get(),
+                                                          .has_transfers = true,
+                                                          .decodes = {.most_rows = rank == 1 ? other_rows : 4},
+                                                          .workspace = {workspace.data(), 4096},
+                                                          .has_shares = !least_saved.empty(),
+                                                          .least_saved = told,
+                                                          .deadline = deadline}));
         Rank own{rank, device.get(), exchange.get(), memory.data()};
         const Status done = run(own);
         if (!done.ok()) exchange->Abort();
@@ -361,6 +362,17 @@ TEST(NcclExchange, RanksThatShareUnlikeAreRefused) {
             "sums go in two steps where that saves 0 bytes here and 4096 on rank 1: start all ranks with one "
             "MRS_NCCL_LEAST_SAVED");
   EXPECT_THAT(said[1], HasSubstr("saves 4096 bytes here and 0 on rank 0"));
+  EXPECT_EQ(said[2], said[0]);
+}
+
+// It is no matter of NCCL's.
+TEST(NcclExchange, ARankThatIsToldNoBytesIsNamed) {
+  setenv("MRS_NCCL_LEAST_SAVED", "much", 1);
+  const auto said = RunRanks(3, milliseconds(20000), 4, SumOnce, {}, {0, kAsVariable, 0});
+  unsetenv("MRS_NCCL_LEAST_SAVED");
+  EXPECT_EQ(said[1],
+            "MRS_NCCL_LEAST_SAVED is 'much', expected bytes: a sum goes in two steps where that saves a rank as many");
+  EXPECT_EQ(said[0], "rank 1: " + said[1]);
   EXPECT_EQ(said[2], said[0]);
 }
 
