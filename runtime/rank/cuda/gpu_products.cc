@@ -28,18 +28,16 @@ MatmulGroupArgs GroupFrom(const GpuProducts::Products& launch, size_t first) {
 
 }  // namespace
 
-bool GpuProducts::IsCublasltFor(const Products& launch) const {
-  return is_fast_ && std::any_of(launch.parts.begin(), launch.parts.end(), FastProducts::Takes);
-}
-
-bool GpuProducts::CallsCublaslt(Products& launch, int64_t rows) {
-  SetRows(launch, rows);
-  return IsCublasltFor(launch);
+bool GpuProducts::CallsCublaslt(const Products& launch, int64_t rows) const {
+  return is_fast_ && std::any_of(launch.parts.begin(), launch.parts.end(), [&](MatmulArgs part) {
+           part.rows = rows;
+           return FastProducts::Takes(part);
+         });
 }
 
 Status GpuProducts::Prepare(Products& launch, int64_t rows) {
   SetRows(launch, rows);
-  if (!IsCublasltFor(launch)) return Status();
+  if (!CallsCublaslt(launch, rows)) return Status();
   if (fast_ == nullptr) {
     MRS_ASSIGN_OR_RETURN(fast_, FastProducts::Open(device_, workspace_));
   }
@@ -51,7 +49,7 @@ Status GpuProducts::Prepare(Products& launch, int64_t rows) {
 
 Status GpuProducts::Run(Products& launch, int64_t rows) {
   SetRows(launch, rows);
-  if (IsCublasltFor(launch)) return RunByCublaslt(launch);
+  if (CallsCublaslt(launch, rows)) return RunByCublaslt(launch);
   for (size_t first = 0; first < launch.parts.size();) {
     const MatmulGroupArgs group = GroupFrom(launch, first);
     MRS_RETURN_IF_ERROR(device_.Launched(kernels_.matmul_group(group, device_.stream())));
@@ -71,7 +69,7 @@ Status GpuProducts::RunByCublaslt(const Products& launch) {
 // cuBLASLt leaves gate's and up's sums in memory that the step has for it.
 Status GpuProducts::Run(GatedMatmulLaunch& launch, int64_t rows) {
   SetRows(launch.products, rows);
-  if (!IsCublasltFor(launch.products)) {
+  if (!CallsCublaslt(launch.products, rows)) {
     const MatmulGroupArgs group = GroupFrom(launch.products, 0);
     MRS_CHECK(group.count == 2);  // of equal chunks, as the verifier has seen
     return device_.Launched(kernels_.gated_matmul({group, launch.y, launch.out, launch.activation}, device_.stream()));
@@ -94,7 +92,7 @@ Status GpuProducts::RunThen(MatmulThenLaunch<Args>& launch, int64_t rows, kernel
   SetRows(launch.products, rows);
   RowsOf(launch.then.args) = rows;
   const MatmulGroupArgs group = GroupFrom(launch.products, 0);
-  if (!IsCublasltFor(launch.products) && static_cast<size_t>(group.count) == launch.products.parts.size()) {
+  if (!CallsCublaslt(launch.products, rows) && static_cast<size_t>(group.count) == launch.products.parts.size()) {
     return device_.Launched(joined({group, launch.then.args}, device_.stream()));
   }
   MRS_RETURN_IF_ERROR(Run(launch.products, rows));

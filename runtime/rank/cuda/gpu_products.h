@@ -34,10 +34,12 @@ class GpuProducts {
     return Prepare(launch.products, rows);
   }
   // Whether cuBLASLt has a part in it.
-  bool CallsCublaslt(Products& launch, int64_t rows);
-  bool CallsCublaslt(GatedMatmulLaunch& launch, int64_t rows) { return CallsCublaslt(launch.products, rows); }
+  bool CallsCublaslt(const Products& launch, int64_t rows) const;
+  bool CallsCublaslt(const GatedMatmulLaunch& launch, int64_t rows) const {
+    return CallsCublaslt(launch.products, rows);
+  }
   template <typename Args>
-  bool CallsCublaslt(MatmulThenLaunch<Args>& launch, int64_t rows) {
+  bool CallsCublaslt(const MatmulThenLaunch<Args>& launch, int64_t rows) const {
     return CallsCublaslt(launch.products, rows);
   }
   Status Run(Products& launch, int64_t rows);
@@ -48,7 +50,6 @@ class GpuProducts {
  private:
   template <typename Args, typename Joined>
   Status RunThen(MatmulThenLaunch<Args>& launch, int64_t rows, kernels::cuda::CudaKernel<Joined> joined);
-  bool IsCublasltFor(const Products& launch) const;
   Status RunByCublaslt(const Products& launch);
 
   Device& device_;

@@ -113,6 +113,7 @@ TEST(GpuProducts, OfManyRowsAreCublasltsWhereItTakesThem) {
   for (const int64_t rows : {int64_t{16}, kRows}) {
     OnDevice of(fast, parts);
     GpuProducts products(*of.device, fast, {}, /*is_fast=*/true);
+    EXPECT_EQ(products.CallsCublaslt(of.launch, rows), rows > 16);  // whatever rows the launch had last
     ASSERT_TRUE(products.Prepare(of.launch, rows).ok());
     const std::vector<float> expected = of.Outputs([&] { return of.RunEach(rows); });
     emulated::UseFaults({});
@@ -140,6 +141,7 @@ TEST(GpuProducts, AreGatedInOneLaunchOrByTheTable) {
                              : table.gelu_mul({gate, up, expected, rows, 40, kernels::Type::kF32, true}, nullptr);
         ASSERT_EQ(code, 0);
         GatedMatmulLaunch launch = {of.launch, y, kernels::Type::kF32, activation};
+        EXPECT_EQ(products.CallsCublaslt(launch, rows), is_fast && rows > 16);
         ASSERT_TRUE(products.Prepare(launch, rows).ok());
         emulated::UseFaults({});
         const Status ran = products.Run(launch, rows);

@@ -50,13 +50,13 @@ Status StepRunner::RunExchange(const GpuLaunch& launch, const RowCounts& rows) {
 }
 
 // Of peers, too, whose kernels are this program's own: then ranks need not have the same to load before.
-bool StepRunner::CallsLibrary(GpuLaunch& launch, const RowCounts& counts) {
+bool StepRunner::CallsLibrary(const GpuLaunch& launch, const RowCounts& counts) const {
   if (std::holds_alternative<CollectiveLaunch>(launch.work)) return !exchange_.IsAlone();
   if (std::holds_alternative<TransferLaunch>(launch.work)) return true;
   if (std::holds_alternative<SumNormLaunch>(launch.work)) return true;
   const int64_t rows = counts.of_kernels[static_cast<size_t>(launch.rows)];
   return std::visit(
-      [&](auto& work) {
+      [&](const auto& work) {
         if constexpr (requires { products_.CallsCublaslt(work, rows); }) {
           return products_.CallsCublaslt(work, rows);
         } else {

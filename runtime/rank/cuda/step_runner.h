@@ -68,7 +68,7 @@ class StepRunner {
   Status OfRank(const Status& done) const;
 
  private:
-  bool CallsLibrary(GpuLaunch& launch, const RowCounts& rows);
+  bool CallsLibrary(const GpuLaunch& launch, const RowCounts& rows) const;
   template <typename Exchanged>
   Status RunInStream(const Exchanged& launch, int64_t rows);
 
