@@ -230,8 +230,10 @@ class Cases:
                     "how it would run")
         check_equal(sorted((link["from"], link["to"]) for link in report["plan"]["links"]), [(0, 1), (1, 0)], "links")
         found = {one["id"]: one for one in report["findings"]}
-        for name in ("memory", "isa", "port", "links"):
-            check_equal(found[f"plan.{name}"]["verdict"], "ok", f"plan.{name}: {found[f'plan.{name}']['says']}")
+        # A host without the instruction has the plan's order of sums all the same, and is told so.
+        isa = "ok" if "pair2" in report["cpu"]["native_numerics"] else "warn"
+        for name, verdict in (("memory", "ok"), ("isa", isa), ("port", "ok"), ("links", "ok")):
+            check_equal(found[f"plan.{name}"]["verdict"], verdict, f"plan.{name}: {found[f'plan.{name}']['says']}")
         check("plan.latency" in found and "plan.bandwidth" in found and "plan.cores" in found, sorted(found))
         check_equal(found["plan.links"]["says"], f"2 over {transport}, each checked by data", "links")
 
