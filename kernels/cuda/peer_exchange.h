@@ -48,7 +48,8 @@ struct PeerState {
   // 1 + a rank that is waited for just now, and has been for some microseconds; 0: none. For who looks on.
   uint64_t waits_for = 0;
 };
-// Of which nothing but the first is kept. What y has is nothing, and what is started after it is told to nobody.
+// Of which nothing but the first is kept. What y has is nothing, and what is started after it is told to nobody; but a
+// stage takes what had come for it, and says so.
 struct PeerFailure {
   enum Kind : uint32_t {
     kNone,
