@@ -81,12 +81,12 @@ std::string CheckAllGather(Communicator& comm, size_t count, uint64_t salt) {
   }
   std::vector<std::byte> out(expected.size());
   COMPLAIN_IF_ERROR(comm.AllGather(Bytes(comm.rank(), count, salt), out));
-  COMPLAIN_UNLESS(out == expected, "all-gather of {}: wrong", count);
+  COMPLAIN_UNLESS(SameBits(out, expected), "all-gather of {}: wrong", count);
   std::vector<std::byte> in_place(expected.size());
   const std::span<std::byte> own = std::span(in_place).subspan(count * comm.rank(), count);
   std::ranges::copy(Bytes(comm.rank(), count, salt), own.begin());
   COMPLAIN_IF_ERROR(comm.AllGather(own, in_place));
-  COMPLAIN_UNLESS(in_place == expected, "all-gather in place of {}: wrong", count);
+  COMPLAIN_UNLESS(SameBits(in_place, expected), "all-gather in place of {}: wrong", count);
   return "";
 }
 
@@ -94,7 +94,7 @@ std::string CheckBroadcast(Communicator& comm, size_t count, int root, uint64_t 
   const std::vector<std::byte> expected = Bytes(root, count, salt);
   std::vector<std::byte> data = comm.rank() == root ? expected : std::vector<std::byte>(count);
   COMPLAIN_IF_ERROR(comm.Broadcast(data, root));
-  COMPLAIN_UNLESS(data == expected, "broadcast of {} from {}: wrong", count, root);
+  COMPLAIN_UNLESS(SameBits(data, expected), "broadcast of {} from {}: wrong", count, root);
   return "";
 }
 
@@ -192,10 +192,10 @@ TEST_P(Conformance, SendRecv_PassesABlockAroundAllRanks) {
       const int next = (comm.rank() + 1) % comm.size();
       const int previous = (comm.rank() + comm.size() - 1) % comm.size();
       if (comm.rank() != 0) COMPLAIN_IF_ERROR(comm.Recv(previous, block));
-      COMPLAIN_UNLESS(block == expected, "block of {} arrived damaged", count);
+      COMPLAIN_UNLESS(SameBits(block, expected), "block of {} arrived damaged", count);
       COMPLAIN_IF_ERROR(comm.Send(next, block));
       if (comm.rank() == 0) COMPLAIN_IF_ERROR(comm.Recv(previous, block));
-      COMPLAIN_UNLESS(block == expected, "block of {} came back damaged", count);
+      COMPLAIN_UNLESS(SameBits(block, expected), "block of {} came back damaged", count);
     }
     return "";
   });
@@ -214,7 +214,7 @@ TEST_P(PeerConformance, SendRecv_OfSizesAroundStripesComesWhole) {
       std::vector<std::byte> block(count);
       if (comm.rank() == 0) COMPLAIN_IF_ERROR(comm.Send(next, Bytes(0, count, count)));
       COMPLAIN_IF_ERROR(comm.Recv(previous, block));
-      COMPLAIN_UNLESS(block == Bytes(previous, count, count), "a block of {} arrived damaged", count);
+      COMPLAIN_UNLESS(SameBits(block, Bytes(previous, count, count)), "a block of {} arrived damaged", count);
       if (comm.rank() != 0) COMPLAIN_IF_ERROR(comm.Send(next, Bytes(comm.rank(), count, count)));
       const std::string complaint = CheckBroadcast(comm, count, comm.size() - 1, count);
       if (!complaint.empty()) return complaint;
@@ -241,7 +241,7 @@ TEST_P(Conformance, SendRecv_GoesBetweenGroupsThatSum) {
       std::vector<float> values(count);
       if (!first) {
         COMPLAIN_IF_ERROR(world.Recv(world.rank() - half, std::as_writable_bytes(std::span(values))));
-        COMPLAIN_UNLESS(values == sum, "round {}: received another sum", round);
+        COMPLAIN_UNLESS(SameBits(values, sum), "round {}: received another sum", round);
       }
       const std::string complaint = CheckAllReduce(**group, ReduceAlgorithm::kHalvingDoubling, sum, round);
       if (!complaint.empty()) return fmt::format("round {}: {}", round, complaint);

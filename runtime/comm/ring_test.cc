@@ -57,8 +57,8 @@ struct TestRing {
             .secret = "one for all",
             .deadline = milliseconds(20000)};
   }
-  // What each rank's connecting came to; "": it is connected, and a barrier held. The one with the index `late` begins when
-  // one of the others has failed.
+  // What each rank's connecting came to; "": it is connected, and a barrier held. The one with the index `late` begins
+  // when one of the others has failed.
   std::vector<std::string> Connect(const std::vector<RingConfig>& configs, int late = -1) const {
     std::vector<std::string> said(configs.size());
     std::vector<std::unique_ptr<Communicator>> comms(configs.size());
