@@ -58,7 +58,7 @@ struct TestRing {
             .deadline = milliseconds(20000)};
   }
   // What each rank's connecting came to; "": it is connected, and a barrier held. The one with the index `late` begins
-  // when one of the others has failed.
+  // when one of the others has failed, as one does without it.
   std::vector<std::string> Connect(const std::vector<RingConfig>& configs, int late = -1) const {
     std::vector<std::string> said(configs.size());
     std::vector<std::unique_ptr<Communicator>> comms(configs.size());
